@@ -1,0 +1,104 @@
+"""Read an experiment: dataclass defaults, then a YAML file, then `--section.key value` from the command line.
+
+jsonargparse does the reading and the type checks; this module adds the nearest valid name to its complaints.
+"""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+
+from configs.schema import Config
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist or does not fit; the message is one sentence for the person who wrote it."""
+
+
+def build_parser(description: str) -> ArgumentParser:
+    """Parser with every field of `Config` as a dotted option and `--config FILE.yaml`."""
+    parser = ArgumentParser(description=description, exit_on_error=False)
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file that overrides the defaults")
+    parser.add_class_arguments(Config, nested_key=None, fail_untyped=True)
+    return parser
+
+
+def parse_config(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, Namespace]:
+    """Parse `arguments` into the configuration and whatever else the caller added to the parser.
+
+    Returns:
+        The frozen configuration, and the namespace with the other options.
+
+    Raises:
+        ConfigError: unknown key (with the nearest valid one), value of a wrong type, or a file that cannot be read.
+    """
+    _check_option_names(parser, arguments)
+    try:
+        namespace = parser.parse_args(list(arguments))
+        instantiated = parser.instantiate_classes(namespace)
+    except FileNotFoundError as error:
+        raise ConfigError(f"the configuration file {error.filename} does not exist.") from error
+    except Exception as error:  # jsonargparse raises ArgumentError, TypeError and ParserError in turn
+        raise ConfigError(_explain(str(error))) from error
+    fields = {item.name: instantiated[item.name] for item in dataclasses.fields(Config)}
+    return Config(**fields), namespace
+
+
+def load_config(path: str | Path) -> Config:
+    """Read one YAML file over the defaults, as it stands in `configs/` or in a checkpoint."""
+    return parse_config(build_parser("configuration"), ["--config", str(path)])[0]
+
+
+def config_to_yaml(config: Config) -> str:
+    """The whole configuration as YAML; `load_config` reads it back."""
+    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+
+
+def valid_keys(cls: type = Config, prefix: str = "") -> list[str]:
+    """Every dotted key of the configuration, such as `training.num_steps`."""
+    keys = []
+    for item in dataclasses.fields(cls):
+        key = f"{prefix}{item.name}"
+        keys.append(key)
+        if isinstance(item.type, type) and dataclasses.is_dataclass(item.type):
+            keys += valid_keys(item.type, f"{key}.")
+    return keys
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _nearest(key: str) -> str:
+    keys = valid_keys()
+    found = difflib.get_close_matches(key, keys, n=1, cutoff=0.3)
+    if not found:  # a bare last part, such as "lerning_rate"
+        last_parts = {name.rsplit(".", 1)[-1]: name for name in keys}
+        found = [last_parts[part] for part in difflib.get_close_matches(key.rsplit(".", 1)[-1], last_parts, n=1)]
+    return f"; did you mean {found[0]}?" if found else "."
+
+
+def _check_option_names(parser: ArgumentParser, arguments: Sequence[str]) -> None:
+    known = {option for action in parser._actions for option in action.option_strings}
+    for argument in arguments:
+        name = argument.split("=", 1)[0]
+        if name.startswith("--") and name not in known:
+            raise ConfigError(f"unknown option {name}{_nearest(name[2:])}")
+
+
+def _explain(message: str) -> str:
+    in_group = re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message)
+    at_top = re.search(r"Option '([\w.]+)' is not accepted", message)
+    if in_group or at_top:
+        key = ".".join(in_group.groups()) if in_group else at_top.group(1)  # type: ignore[union-attr]
+        return f"unknown key {key} in the configuration{_nearest(key)}"
+    return "the configuration does not fit: " + " ".join(message.split()).rstrip(".") + "."

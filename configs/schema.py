@@ -1,0 +1,243 @@
+"""Every setting of a captioner and of its training, as frozen dataclasses.
+
+The dataclasses hold the defaults; a YAML file overrides them and the command line overrides the YAML file
+(`--data.batch_size 8`). `configs/loading.py` does the reading. A checkpoint carries its own `config.yaml`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The network that turns a waveform into audio embeddings.
+
+    Attributes:
+        name: which network: PANNs CNN14 (`models/cnn14.py`) or EfficientAT's MobileNet (`models/mobilenet.py`).
+        weights: path of a published weights file to start from; None trains from random values.
+        weights_sha256: checksum of that file, written into checkpoints and checked at loading.
+        sample_rate: rate in hertz that the network takes (cnn14: 16000 or 32000; mobilenet: 32000).
+        width: channel count as a multiple of the full network's; None takes the published one
+            (cnn14: 1.0, embeddings 2048 wide; mobilenet: 0.4, embeddings 384 wide).
+        output: one embedding a frame, or one vector a clip (the seed's choice).
+        train_from_step: training step from which the encoder's weights are updated too; None keeps them frozen, so
+            that its embeddings are computed once and cached; 0 trains it from the start.
+        max_duration_s: longest clip in seconds; longer ones are cropped in training and windowed in inference.
+    """
+
+    name: Literal["cnn14", "mobilenet"] = "cnn14"
+    weights: str | None = None
+    weights_sha256: str | None = None
+    sample_rate: int = 32000
+    width: float | None = None
+    output: Literal["frames", "clip"] = "frames"
+    train_from_step: int | None = None
+    max_duration_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class ProjectionConfig:
+    """From encoder width to decoder width.
+
+    Attributes:
+        kind: one linear layer, or a layer norm and two layers with GELU between.
+        pool: how many neighbouring frames are averaged into one prefix token.
+        dropout: probability of dropping a value of the projected embeddings, 0 to 1.
+    """
+
+    kind: Literal["linear", "mlp"] = "mlp"
+    pool: int = 1
+    dropout: float = 0.2
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The Llama decoder that writes the caption after the audio prefix.
+
+    Attributes:
+        pretrained: folder or hub id of a transformers Llama checkpoint; None builds one from the numbers below.
+        num_layers: transformer blocks.
+        num_heads: attention heads in each block.
+        width: hidden size; a multiple of num_heads.
+        intermediate_width: size of the SwiGLU layer; None takes 8/3 of the width, rounded up to a multiple of 64.
+        dropout: probability of dropping an attention weight or an input embedding in training.
+        max_positions: longest prefix plus caption, in tokens.
+        lora_rank: rank of LoRA adapters on the attention projections (peft); 0 trains the decoder itself.
+        rms_norm_eps: epsilon of the RMS norms.
+        tie_embeddings: whether input and output word embeddings share their weights.
+    """
+
+    pretrained: str | None = None
+    num_layers: int = 6
+    num_heads: int = 8
+    width: int = 256
+    intermediate_width: int | None = None
+    dropout: float = 0.2
+    max_positions: int = 512
+    lora_rank: int = 0
+    rms_norm_eps: float = 1e-6
+    tie_embeddings: bool = True
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """How captions become token ids.
+
+    Attributes:
+        kind: "bpe" trains sub-words on the training captions; any other value is a hub id or a folder
+            of a transformers tokenizer, such as "bert-base-uncased" (the seed's).
+        vocab_size: size of the trained vocabulary, special tokens included.
+    """
+
+    kind: str = "bpe"
+    vocab_size: int = 5000
+
+
+@dataclass(frozen=True)
+class CaptionerConfig:
+    """All that is needed to build a captioner."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Changes made to training clips; every one is off at 0. Each sample is seeded by (seed, epoch, index).
+
+    Attributes:
+        mixup_alpha: Beta(alpha, alpha) share of a second clip mixed in; 0 switches mixup off.
+        mixup_captions: train on both clips' captions, weighted by their shares, or on the stronger clip's alone.
+        time_masks: SpecAugment spans hidden in time, each at most `time_mask_share` of the clip.
+        time_mask_share: longest hidden span as a share of the clip, 0 to 1.
+        band_masks: SpecAugment spans hidden over mel bands (or embedding channels, when these are cached).
+        band_mask_share: longest hidden span as a share of the bands, 0 to 1.
+        gain_db: waveforms are scaled by a gain drawn from -gain_db to +gain_db decibels.
+        crop_s: random crop of this many seconds; 0 keeps the clip up to the encoder's max_duration_s.
+    """
+
+    mixup_alpha: float = 0.0
+    mixup_captions: Literal["both", "either"] = "both"
+    time_masks: int = 0
+    time_mask_share: float = 0.1
+    band_masks: int = 0
+    band_mask_share: float = 0.1
+    gain_db: float = 0.0
+    crop_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which clips to train on and how they are read.
+
+    Attributes:
+        dataset_root: folder in one of the layouts that `data/clotho.py` knows.
+        validation_share: share of the development clips held out where the layout has no validation split.
+        mixtures: two-sound mixtures added to each epoch of a labelled data set (`data/sounds.py`); 0 for none.
+        batch_size: clips in one optimiser step, over all processes and accumulation steps.
+        num_workers: processes that load clips; 0 loads in the training process.
+        cache_dir: folder for a frozen encoder's embeddings; None computes them anew in each step.
+        augment: changes made to training clips.
+    """
+
+    dataset_root: str = "datasets/clotho"
+    validation_share: float = 0.1
+    mixtures: int = 0
+    batch_size: int = 32
+    num_workers: int = 0
+    cache_dir: str | None = "datasets/embeddings"
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """How captions are searched for.
+
+    Attributes:
+        method: beam search, greedy, or sampling.
+        num_beams: beams of the beam search.
+        num_captions: captions returned for a clip, best first.
+        max_tokens: longest caption in tokens; decoding also stops at the end token.
+        min_tokens: shortest caption in tokens.
+        length_penalty: beam scores are divided by length ** length_penalty.
+        temperature: divides the logits before sampling; above 0.
+        top_k: sampling keeps this many most probable tokens; 0 keeps all.
+        top_p: sampling keeps the smallest set of tokens whose probability reaches this, 0 to 1.
+        repetition_ban: "content" never says a content word twice, "none" allows everything.
+        seed: seed of the sampling.
+    """
+
+    method: Literal["beam", "greedy", "sample"] = "beam"
+    num_beams: int = 3
+    num_captions: int = 1
+    max_tokens: int = 40
+    min_tokens: int = 3
+    length_penalty: float = 1.0
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 0.95
+    repetition_ban: Literal["content", "none"] = "content"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The optimiser, its schedule, and what is kept.
+
+    Attributes:
+        run_name: first folder under checkpoints_dir; the encoder's and decoder's names make the second.
+        checkpoints_dir: folder that all runs share.
+        seed: seed of weights, order, augmentation and dropout.
+        num_steps: optimiser steps.
+        max_minutes: stop (with validation and saving) after this many minutes of training; 0 for no limit.
+        learning_rate: peak rate of AdamW.
+        encoder_learning_rate: peak rate of the encoder's weights once it is trained.
+        weight_decay: decoupled weight decay of matrices; biases, norms and embeddings get none.
+        betas: AdamW's two decay rates.
+        label_smoothing: share of the target spread over the vocabulary, 0 to 1.
+        warmup_steps: steps of linear warm-up.
+        schedule: cosine to zero at num_steps, or constant after warm-up.
+        gradient_clip: largest gradient norm; 0 switches clipping off.
+        accumulation: parts that a batch is split into to save memory.
+        ema_decay: decay of the moving average of the weights that is validated and saved; 0 saves the weights.
+        mixed_precision: "bf16" or "fp16" autocast, or "no".
+        validate_every: steps between validations.
+        select: what chooses the best checkpoint: CIDEr-D on validation, validation loss, or just the last step.
+        max_validation_captions: clips decoded for CIDEr-D at each validation; 0 for all.
+        keep: numbered checkpoints kept beside the best and the last.
+        tensorboard: write TensorBoard files into the run's folder.
+    """
+
+    run_name: str = "clotho"
+    checkpoints_dir: str = "checkpoints"
+    seed: int = 0
+    num_steps: int = 15000
+    max_minutes: float = 0.0
+    learning_rate: float = 5e-4
+    encoder_learning_rate: float = 3e-5
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    label_smoothing: float = 0.0
+    warmup_steps: int = 200
+    schedule: Literal["cosine", "constant"] = "cosine"
+    gradient_clip: float = 1.0
+    accumulation: int = 1
+    ema_decay: float = 0.0
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    validate_every: int = 500
+    select: Literal["cider_d", "loss", "last"] = "cider_d"
+    max_validation_captions: int = 0
+    keep: int = 1
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment: what train.py reads and what stands in every checkpoint as config.yaml."""
+
+    captioner: CaptionerConfig = field(default_factory=CaptionerConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)

@@ -1,0 +1,333 @@
+"""AudioCaptioner: the one road from a waveform to its captions that every command walks.
+
+Shapes: B clips, S samples, T frames, T' prefix tokens, R captions, L tokens, E encoder width, D decoder width.
+"""
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import GenerationConfig, LogitsProcessorList
+
+from configs.loading import ConfigError, config_to_yaml, load_config
+from configs.schema import Config, DecodingConfig
+from models.checkpoint import (
+    CONFIG_FILE,
+    METADATA_FILE,
+    TOKENIZER_FILE,
+    read_metadata,
+    read_tensors,
+    sha256_of,
+    write_checkpoint,
+)
+from models.decoding import ContentWordBan, WordTable
+from models.encoder import EncoderOutput, SpecMasks, build_encoder
+from models.errors import CheckpointError
+from models.llama import LlamaDecoder
+from models.projection import Projection
+
+logger = logging.getLogger(__name__)
+
+# Names that tokenizers give to the three marks: ours and Llama 2's, BERT's, Llama 3's.
+SPECIAL_TOKENS = {
+    "pad": ("[PAD]", "<pad>", "<|finetune_right_pad_id|>", "<unk>", "<|end_of_text|>"),
+    "bos": ("[BOS]", "[CLS]", "<s>", "<|begin_of_text|>"),
+    "eos": ("[EOS]", "[SEP]", "</s>", "<|end_of_text|>"),
+}
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One caption and the natural logarithm of its probability, the end token included."""
+
+    text: str
+    log_probability: float
+
+
+def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    """Ids of a tokenizer's padding, begin and end tokens, under "pad", "bos" and "eos".
+
+    Raises:
+        CheckpointError: the tokenizer has none of the names known for one of them.
+    """
+    found = {}
+    for mark, names in SPECIAL_TOKENS.items():
+        ids = [token_id for name in names if (token_id := tokenizer.token_to_id(name)) is not None]
+        if not ids:
+            raise CheckpointError(f"the tokenizer has no {mark} token: expected one of {', '.join(names)}.")
+        found[mark] = ids[0]
+    return found
+
+
+class AudioCaptioner(nn.Module):
+    """Encoder, projection and Llama decoder with their tokenizer.
+
+    Args:
+        config: the experiment; `config.captioner` builds the networks, `config.decoding` is the default search.
+        tokenizer: turns token ids into text; its padding, begin and end tokens go by the names in SPECIAL_TOKENS.
+    """
+
+    def __init__(self, config: Config, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        parts = config.captioner
+        self.config = config
+        self.tokenizer = tokenizer
+        self.metadata: dict[str, Any] = {}
+        self.token_ids = special_token_ids(tokenizer)
+        self.words = WordTable(tokenizer)
+        self.encoder = build_encoder(parts.encoder)
+        self.decoder = LlamaDecoder(parts.decoder, tokenizer.get_vocab_size(with_added_tokens=True), self.token_ids)
+        self.projection = Projection(parts.projection, self.encoder.embedding_dim, self.decoder.width)
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of the waveforms that the captioner takes, in hertz."""
+        return self.encoder.sample_rate
+
+    @property
+    def max_duration_s(self) -> float:
+        """Longest clip that is captioned at once, in seconds."""
+        return self.config.captioner.encoder.max_duration_s
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.decoder.parameters()).device
+
+    def encode(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
+        """Audio embeddings (B, T, E) of zero-padded waveforms (B, S) with `lengths` (B,) samples."""
+        return self.encoder(waveform, lengths, spec_masks)
+
+    def forward(
+        self, audio_embeddings: Tensor, lengths: Tensor, caption_ids: Tensor, clip_index: Tensor | None = None
+    ) -> Tensor:
+        """Logits (R, L, V) of the token after each of `caption_ids` (R, L); `clip_index` (R,) names their clips."""
+        prefix, prefix_lengths = self.projection(audio_embeddings, lengths)
+        return self.decoder(prefix, prefix_lengths, caption_ids, clip_index)
+
+    @torch.no_grad()
+    def caption(
+        self, waveforms: Sequence[NDArray[np.float32]], decoding: DecodingConfig | None = None
+    ) -> list[list[Caption]]:
+        """Caption clips.
+
+        Args:
+            waveforms: mono float32 arrays (S,) at `sample_rate`, each at most `max_duration_s` long.
+            decoding: how to search; None takes the checkpoint's own.
+
+        Returns:
+            For each clip its captions, best first.
+        """
+        if not waveforms:
+            return []
+        lengths = torch.tensor([len(waveform) for waveform in waveforms])
+        padded = torch.zeros(len(waveforms), int(lengths.max()))  # (B, S)
+        for row, waveform in enumerate(waveforms):
+            padded[row, : len(waveform)] = torch.from_numpy(np.ascontiguousarray(waveform))
+        self.eval()
+        output = self.encode(padded.to(self.device), lengths.to(self.device))
+        return self.caption_embeddings(output.embeddings, output.lengths, decoding)
+
+    @torch.no_grad()
+    def caption_embeddings(
+        self, audio_embeddings: Tensor, lengths: Tensor, decoding: DecodingConfig | None = None
+    ) -> list[list[Caption]]:
+        """Caption clips whose audio embeddings (B, T, E) and lengths (B,) are known already."""
+        self.eval()
+        decoding = decoding or self.config.decoding
+        prefix, prefix_lengths = self.projection(audio_embeddings, lengths)  # (B, T', D), (B,)
+        processors = LogitsProcessorList([ContentWordBan(self.words)] if decoding.repetition_ban == "content" else [])
+        arguments = {"generation_config": _generation_config(decoding), "logits_processor": processors}
+        if decoding.method != "sample":
+            found = self.decoder.generate(prefix, prefix_lengths, **arguments)  # (B * N, L)
+            rows = list(found.reshape(len(prefix), -1, found.shape[-1]))
+        else:  # one clip at a time, each from the same seed, so that a clip's captions do not depend on its neighbours
+            rows = []
+            for clip in range(len(prefix)):
+                frames = int(prefix_lengths[clip])
+                with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                    torch.manual_seed(decoding.seed)
+                    clip_prefix, clip_length = prefix[clip : clip + 1, :frames], prefix_lengths[clip : clip + 1]
+                    rows.append(self.decoder.generate(clip_prefix, clip_length, **arguments))
+        return [
+            self._rank(prefix[clip], prefix_lengths[clip], candidates, decoding) for clip, candidates in enumerate(rows)
+        ]
+
+    def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
+        """Log-probability of each caption (token ids without marks) after one clip's prefix (T', D)."""
+        bos, eos, pad = (self.token_ids[mark] for mark in ("bos", "eos", "pad"))
+        longest = max(map(len, caption_ids)) + 1
+        inputs = torch.full((len(caption_ids), longest), pad, device=prefix.device)  # (R, L)
+        targets = torch.full_like(inputs, -100)
+        for row, ids in enumerate(caption_ids):
+            inputs[row, : len(ids) + 1] = torch.tensor([bos, *ids])
+            targets[row, : len(ids) + 1] = torch.tensor([*ids, eos])
+        clips = torch.zeros(len(caption_ids), dtype=torch.long, device=prefix.device)
+        logits = self.decoder(prefix[None], prefix_length[None], inputs, clips).float()
+        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=-100)  # (R, L)
+        return [-value for value in losses.sum(dim=1).tolist()]
+
+    def _rank(self, prefix: Tensor, length: Tensor, found: Tensor, decoding: DecodingConfig) -> list[Caption]:
+        """Distinct captions of one clip, most probable a token first (beams come in that order already)."""
+        by_text: dict[str, list[int]] = {}
+        for ids in found.tolist():
+            words = ids[: ids.index(self.token_ids["eos"])] if self.token_ids["eos"] in ids else ids
+            words = [token_id for token_id in words if token_id != self.token_ids["pad"]]
+            by_text.setdefault(self.tokenizer.decode(words).strip(), words)
+        scores = self.score(prefix, length, list(by_text.values()))
+        captions = [Caption(text, score) for text, score in zip(by_text, scores, strict=True)]
+        if decoding.method == "sample":
+            per_token = [caption.log_probability / (len(ids) + 1) for caption, ids in zip(captions, by_text.values(), strict=True)]
+            captions = [captions[index] for index in sorted(range(len(captions)), key=lambda i: -per_token[i])]
+        return captions[: decoding.num_captions]
+
+    # -- checkpoints -----------------------------------------------------------------------------------------------
+
+    def owned_state(self) -> dict[str, Tensor]:
+        """The tensors that a checkpoint holds: all but those of a frozen encoder read from a published file."""
+        state = self.state_dict()
+        if self.encoder_is_borrowed:
+            state = {name: tensor for name, tensor in state.items() if not name.startswith("encoder.")}
+        if self.config.captioner.decoder.tie_embeddings:  # one tensor under two names; safetensors wants it once
+            state = {name: tensor for name, tensor in state.items() if not name.endswith("lm_head.weight")}
+        return state
+
+    @property
+    def encoder_is_borrowed(self) -> bool:
+        """Whether the encoder stays as a published file gave it, so that a checkpoint only names that file."""
+        encoder = self.config.captioner.encoder
+        return encoder.weights is not None and encoder.train_from_step is None
+
+    def save_pretrained(
+        self,
+        path: str | Path,
+        metadata: Mapping[str, Any] | None = None,
+        state: Mapping[str, Tensor] | None = None,
+        training_state: Any = None,
+    ) -> None:
+        """Write a checkpoint folder that `from_pretrained` reads.
+
+        Args:
+            path: folder to write, replaced whole if it exists.
+            metadata: what to note beside versions and checksums: step, metrics, data, licence.
+            state: tensors to save in place of the current ones, such as their moving average.
+            training_state: what training needs to resume.
+        """
+        config = self.config
+        if self.encoder_is_borrowed and not config.captioner.encoder.weights_sha256:
+            digest = sha256_of(Path(str(config.captioner.encoder.weights)))
+            encoder = replace(config.captioner.encoder, weights_sha256=digest)
+            config = replace(config, captioner=replace(config.captioner, encoder=encoder))
+        texts = {CONFIG_FILE: config_to_yaml(config), TOKENIZER_FILE: self.tokenizer.to_str(pretty=False)}
+        content = {**self.metadata, **(metadata or {}), "encoder_included": not self.encoder_is_borrowed}
+        owned = {name: (state or {}).get(name, tensor) for name, tensor in self.owned_state().items()}
+        write_checkpoint(Path(path), owned, texts, content, training_state)
+
+    @classmethod
+    def from_pretrained(
+        cls, path_or_hub_id: str | Path, device: str | torch.device = "cpu", encoder_weights: str | None = None
+    ) -> "AudioCaptioner":
+        """Load a captioner.
+
+        Args:
+            path_or_hub_id: checkpoint folder (or a run's folder, whose best one is taken), a `step=N.pth` file written
+                by qiuqiangkong/mini_audio_caption, or the id of a repository on the Hugging Face hub.
+            device: where to put it.
+            encoder_weights: published encoder file to use in place of the path in the checkpoint.
+
+        Raises:
+            CheckpointError: nothing there, damaged, newer than this program, or not fitting its configuration.
+        """
+        path = Path(path_or_hub_id)
+        if path.is_file():
+            from models.mini_audio_caption import captioner_from_file  # that module builds an AudioCaptioner
+
+            return captioner_from_file(path, encoder_weights).to(device).eval()
+        if not path.is_dir():
+            path = _from_hub(str(path_or_hub_id))
+        if not (path / METADATA_FILE).exists() and (path / "best").is_dir():
+            path = path / "best"
+        metadata = read_metadata(path)
+        try:
+            config = load_config(path / CONFIG_FILE)
+            tokenizer = Tokenizer.from_file(str(path / TOKENIZER_FILE))
+        except ConfigError as error:
+            raise CheckpointError(f"{path / CONFIG_FILE}: {error}") from error
+        captioner = cls(_config_to_build(config, metadata, encoder_weights), tokenizer)
+        captioner.load_state(read_tensors(path), path)
+        captioner.config, captioner.metadata = config, metadata
+        return captioner.to(device).eval()
+
+    @staticmethod
+    def read_config(path: Path) -> Config:
+        """The configuration in a checkpoint folder."""
+        return load_config(path / CONFIG_FILE)
+
+    def load_buffers(self, path: Path) -> None:
+        """Take running statistics (batch norm) from a checkpoint folder; weights stay as they are."""
+        tensors = read_tensors(path)
+        for name, buffer in self.named_buffers():
+            if name in tensors:
+                buffer.copy_(tensors[name])
+
+    def load_state(self, tensors: Mapping[str, Tensor], source: Path) -> None:
+        """Put a checkpoint's tensors in place; every one that the checkpoint owns must be there and fit."""
+        own = self.state_dict()
+        unfit = [name for name, tensor in tensors.items() if name not in own or own[name].shape != tensor.shape]
+        needed = set(own) if any(name.startswith("encoder.") for name in tensors) else set(self.owned_state())
+        missing = sorted(name for name in needed - set(tensors) if not name.endswith("lm_head.weight"))
+        if unfit or missing:
+            raise CheckpointError(f"{source} does not fit its configuration: {(unfit + missing)[0]} is missing or unlike.")
+        self.load_state_dict(dict(tensors), strict=False)
+
+
+def _config_to_build(config: Config, metadata: Mapping[str, Any], encoder_weights: str | None) -> Config:
+    """The configuration with the encoder's file where it is now, or without it where the checkpoint has its weights."""
+    encoder = config.captioner.encoder
+    if metadata.get("encoder_included", True):
+        encoder = replace(encoder, weights=None, weights_sha256=None)
+    elif encoder_weights:
+        encoder = replace(encoder, weights=encoder_weights)
+    captioner = replace(config.captioner, encoder=encoder)
+    if config.captioner.decoder.pretrained:  # its weights come from the checkpoint; the name gives the sizes
+        captioner = replace(captioner, decoder=copy.copy(config.captioner.decoder))
+    return replace(config, captioner=captioner)
+
+
+def _generation_config(decoding: DecodingConfig) -> GenerationConfig:
+    sampling = decoding.method == "sample"
+    beams = max(decoding.num_beams, decoding.num_captions) if decoding.method == "beam" else 1
+    if decoding.method == "greedy" and decoding.num_captions > 1:
+        logger.warning("greedy decoding gives one caption; use beam search or sampling for %d.", decoding.num_captions)
+    returned = {"beam": beams, "greedy": 1, "sample": 2 * decoding.num_captions}[decoding.method]
+    options: dict[str, Any] = {"temperature": decoding.temperature, "top_k": decoding.top_k, "top_p": decoding.top_p}
+    return GenerationConfig(
+        max_new_tokens=decoding.max_tokens,
+        min_new_tokens=decoding.min_tokens,
+        do_sample=sampling,
+        num_beams=beams,
+        num_return_sequences=returned,
+        length_penalty=decoding.length_penalty,
+        **(options if sampling else {}),
+    )
+
+
+def _from_hub(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download  # slow to import and seldom needed
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(hub_id))
+    except (OSError, HfHubHTTPError, HFValidationError, ValueError) as error:
+        raise CheckpointError(
+            f"no checkpoint folder is at {hub_id}, and the hub has none of that name or cannot be reached: check the path."
+        ) from error

@@ -1,0 +1,178 @@
+"""Checkpoint folders: written whole or not at all, and checked byte by byte before they are used.
+
+A folder holds `model.safetensors`, `config.yaml`, `tokenizer.json` and `metadata.json`, whose `files` gives the sha256 of
+each of the others. It is written under a temporary name, synced to the disk and renamed, so that a folder with its final
+name is complete.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.errors import CheckpointError
+
+FORMAT_VERSION = 1
+MODEL_FILE = "model.safetensors"
+CONFIG_FILE = "config.yaml"
+TOKENIZER_FILE = "tokenizer.json"
+METADATA_FILE = "metadata.json"
+_TEMPORARY_MARK = ".writing-"
+
+
+def sha256_of(path: Path) -> str:
+    """Checksum of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file: Any) -> str:  # Python 3.10 has no hashlib.file_digest
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what a checkpoint's numbers depend on."""
+    libraries = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in libraries}
+
+
+def write_checkpoint(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    texts: Mapping[str, str],
+    metadata: Mapping[str, Any],
+    training_state: Any = None,
+) -> None:
+    """Write a checkpoint folder; a crash at any moment leaves either the old folder or the new one.
+
+    Args:
+        folder: final name; replaced if it exists.
+        tensors: what `model.safetensors` holds, dense.
+        texts: other files by name, such as `config.yaml`.
+        metadata: JSON values for `metadata.json`; versions and checksums are added.
+        training_state: dense tensors and plain values for `training_state.pt`, from which training resumes.
+
+    Raises:
+        OSError: the folder cannot be written (no space, no permission); an older one of that name stays whole.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f"{folder.name}{_TEMPORARY_MARK}{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(owned, temporary / MODEL_FILE)
+        for name, text in texts.items():
+            (temporary / name).write_text(text, encoding="utf-8")
+        if training_state is not None:
+            torch.save(training_state, temporary / "training_state.pt")
+        checksums = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
+        content = {"format_version": FORMAT_VERSION, "versions": library_versions(), **metadata, "files": checksums}
+        (temporary / METADATA_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for path in temporary.iterdir():
+            _sync(path)
+        _sync(temporary)
+        _replace_folder(temporary, folder)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, SafetensorError):  # safetensors wraps a full disk in an error of its own
+            raise OSError(str(error)) from error
+        if isinstance(error, RuntimeError) and "inline_container" in str(error):  # and so does torch.save
+            raise OSError(str(error).splitlines()[0]) from error
+        raise
+
+
+def sweep_leftovers(folder: Path) -> list[str]:
+    """Remove what an interrupted `write_checkpoint` left in `folder`; returns the names removed."""
+    leftovers = [path for path in folder.glob(f"*{_TEMPORARY_MARK}*") if path.is_dir() and not path.is_symlink()]
+    for path in leftovers:
+        shutil.rmtree(path)
+    return [path.name for path in leftovers]
+
+
+def read_metadata(folder: Path, check_files: bool = True) -> dict[str, Any]:
+    """Read `metadata.json` and compare every file with its checksum.
+
+    Raises:
+        CheckpointError: a file is missing, was changed or cut, or the format is newer than this program knows.
+    """
+    path = folder / METADATA_FILE
+    try:
+        metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        files, found_version = dict(metadata["files"]), int(metadata["format_version"])
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{folder} is no checkpoint: {METADATA_FILE} is missing; give a folder that train.py wrote."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): copy the checkpoint again.") from error
+    if found_version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{folder} has format {found_version}, this program reads up to {FORMAT_VERSION}: update Audio Caption."
+        )
+    for name, expected in files.items() if check_files else ():
+        file = folder / name
+        if not file.is_file():
+            raise CheckpointError(f"{file} is missing although {METADATA_FILE} lists it: copy the checkpoint again.")
+        if sha256_of(file) != expected:
+            raise CheckpointError(f"{file} is damaged: its sha256 is not the one in {METADATA_FILE}; copy it again.")
+    return metadata
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Load `model.safetensors` of a checkpoint on the CPU."""
+    try:
+        return load_file(folder / MODEL_FILE)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder / MODEL_FILE} cannot be read ({error}): copy the checkpoint again.") from error
+
+
+def point_link(link: Path, target: Path) -> None:
+    """Let `link` name the checkpoint `target` beside it, in one atomic step; where links are not allowed, copy."""
+    temporary = link.with_name(f"{link.name}{_TEMPORARY_MARK}{os.getpid()}")
+    try:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        temporary.symlink_to(target.name, target_is_directory=True)
+        os.replace(temporary, link)
+        _sync(link.parent)
+    except (OSError, NotImplementedError):
+        if os.name != "nt":
+            raise
+        shutil.copytree(target, temporary)
+        _replace_folder(temporary, link)
+
+
+def _replace_folder(temporary: Path, folder: Path) -> None:
+    if folder.exists():
+        aside = folder.with_name(f"{folder.name}{_TEMPORARY_MARK}old-{os.getpid()}")
+        os.replace(folder, aside)
+        os.replace(temporary, folder)
+        shutil.rmtree(aside)
+    else:
+        os.replace(temporary, folder)
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot open a folder for syncing
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,153 @@
+"""Llama decoder: writes the caption after a prefix of audio embeddings.
+
+The network is transformers' `LlamaForCausalLM` (Touvron et al. 2023, arXiv 2302.13971); this module gives it the audio
+prefix. Shapes: B clips, R captions (a clip may have several), T prefix tokens, L caption tokens, D width, V vocabulary.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from configs.schema import DecoderConfig
+from models.errors import CheckpointError
+
+
+class LlamaDecoder(nn.Module):
+    """Causal language model with an audio prefix.
+
+    Args:
+        config: sizes of a new decoder, or the name of a pretrained one, and LoRA's rank.
+        vocab_size: V, the tokenizer's.
+        token_ids: ids of the padding, begin and end tokens, under "pad", "bos" and "eos".
+    """
+
+    def __init__(self, config: DecoderConfig, vocab_size: int, token_ids: dict[str, int]) -> None:
+        super().__init__()
+        self.token_ids = token_ids
+        self.dropout = config.dropout
+        llama = load_llama(config.pretrained) if config.pretrained else _new_llama(config, vocab_size)
+        if config.dropout and not config.pretrained:
+            _drop_residuals(llama, config.dropout)
+        self.llama: Any = _with_lora(llama, config.lora_rank) if config.lora_rank else llama
+
+    @property
+    def width(self) -> int:
+        """D, the decoder's hidden size."""
+        return int(self.llama.config.hidden_size)
+
+    def forward(
+        self, prefix: Tensor, prefix_lengths: Tensor, caption_ids: Tensor, clip_index: Tensor | None = None
+    ) -> Tensor:
+        """Logits of the token after each caption token.
+
+        Args:
+            prefix: (B, T, D) float projected audio embeddings.
+            prefix_lengths: (B,) int64, valid prefix tokens of each clip, at least 1.
+            caption_ids: (R, L) int64, starting with the begin token, padded on the right.
+            clip_index: (R,) int64, the clip that each caption belongs to; None when R = B, one each.
+
+        Returns:
+            (R, L, V) logits.
+        """
+        if clip_index is not None:
+            prefix, prefix_lengths = prefix[clip_index], prefix_lengths[clip_index]  # (R, T, D), (R,)
+        embeddings, mask = self.input_embeddings(prefix, prefix_lengths, caption_ids)
+        position_ids = (mask.cumsum(dim=1) - 1).clamp(min=0)  # (R, T + L)
+        hidden = self.llama.get_decoder()(
+            inputs_embeds=embeddings, attention_mask=mask, position_ids=position_ids, use_cache=False
+        ).last_hidden_state  # (R, T + L, D)
+        return self.llama.get_output_embeddings()(hidden[:, prefix.shape[1] :])  # (R, L, V)
+
+    def input_embeddings(self, prefix: Tensor, prefix_lengths: Tensor, caption_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Prefix and caption as one sequence of embeddings (R, T + L, D), and its attention mask (R, T + L).
+
+        Padding of a shorter prefix stays between prefix and caption; it is masked, and positions are counted over what
+        is not masked, so that it changes nothing.
+        """
+        words = self.llama.get_input_embeddings()(caption_ids).to(prefix.dtype)  # (R, L, D)
+        embeddings = torch.cat([prefix, words], dim=1)  # (R, T + L, D)
+        embeddings = F.dropout(embeddings, self.dropout, self.training)
+        frames = torch.arange(prefix.shape[1], device=prefix.device)
+        prefix_mask = frames[None, :] < prefix_lengths[:, None]  # (R, T)
+        mask = torch.cat([prefix_mask, torch.ones_like(caption_ids, dtype=torch.bool)], dim=1)  # (R, T + L)
+        return embeddings, mask.long()
+
+    @torch.no_grad()
+    def generate(self, prefix: Tensor, prefix_lengths: Tensor, **arguments: Any) -> Tensor:
+        """Token ids that transformers' `generate` finds after the prefix, the begin token left out.
+
+        Args:
+            prefix: (B, T, D).
+            prefix_lengths: (B,) int64.
+            **arguments: what `GenerationMixin.generate` takes.
+
+        Returns:
+            (B * num_return_sequences, L') int64, padded on the right.
+        """
+        begin = torch.full((prefix.shape[0], 1), self.token_ids["bos"], dtype=torch.long, device=prefix.device)
+        embeddings, mask = self.input_embeddings(prefix, prefix_lengths, begin)
+        return self.llama.generate(
+            inputs_embeds=embeddings,
+            attention_mask=mask,
+            pad_token_id=self.token_ids["pad"],
+            bos_token_id=self.token_ids["bos"],
+            eos_token_id=self.token_ids["eos"],
+            **arguments,
+        )
+
+
+def load_llama(name: str) -> LlamaForCausalLM:
+    """Pretrained Llama weights from a folder or the hub, never by unpickling code.
+
+    Raises:
+        CheckpointError: nothing there that transformers can load as Llama.
+    """
+    try:
+        return LlamaForCausalLM.from_pretrained(name)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"no Llama checkpoint could be loaded from {name} ({reason}): give a folder or hub id of one in transformers' format."
+        ) from error
+
+
+def _new_llama(config: DecoderConfig, vocab_size: int) -> LlamaForCausalLM:
+    intermediate = config.intermediate_width or -(-config.width * 8 // 3 // 64) * 64
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocab_size,
+            hidden_size=config.width,
+            intermediate_size=intermediate,
+            num_hidden_layers=config.num_layers,
+            num_attention_heads=config.num_heads,
+            num_key_value_heads=config.num_heads,
+            max_position_embeddings=config.max_positions,
+            attention_dropout=config.dropout,
+            rms_norm_eps=config.rms_norm_eps,
+            tie_word_embeddings=config.tie_embeddings,
+            pad_token_id=None,
+        )
+    )
+
+
+def _drop_residuals(llama: LlamaForCausalLM, probability: float) -> None:
+    """Drop values of what each block adds to its residual stream, as Vaswani et al. (2017, section 5.4) do."""
+
+    def drop(module: nn.Module, _inputs: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (F.dropout(output[0], probability, module.training), *output[1:])
+        return F.dropout(output, probability, module.training)
+
+    for layer in llama.model.layers:
+        layer.self_attn.register_forward_hook(drop)
+        layer.mlp.register_forward_hook(drop)
+
+
+def _with_lora(llama: LlamaForCausalLM, rank: int) -> nn.Module:
+    from peft import LoraConfig, get_peft_model
+
+    adapters = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
+    return get_peft_model(llama, adapters)

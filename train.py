@@ -1,0 +1,357 @@
+"""Train an audio captioner: set up, build, fit, validate, save.
+
+    python train.py                                   # CNN14 + Llama on Clotho, configs/cnn14_llama.yaml
+    python train.py --config configs/sounds_small.yaml --data.batch_size 16 --resume
+    torchrun --nproc_per_node 2 train.py              # several devices
+"""
+
+import itertools
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration, set_seed
+from torch import Tensor
+from tqdm import tqdm
+
+from configs.loading import ConfigError, build_parser, parse_config
+from configs.schema import Config
+from data.captions import build_tokenizer
+from data.clotho import Clip
+from data.feature_cache import FeatureCache
+from models.captioner import AudioCaptioner
+from training.batches import Batch, StepSampler, TrainingSet, build_loader
+from training.datasets import load_clips
+from training.features import FrozenFeatures, encoder_fingerprint
+from training.objective import CaptioningLoss, token_weights
+from training.optimisation import MovingAverage, build_optimizer, set_learning_rates
+from training.run_folder import RunFolder, TrainingError
+from training.tracking import History
+from training.validation import ValidationResult, validate
+
+logger = logging.getLogger("train")
+DEFAULT_CONFIG = Path(__file__).parent / "configs" / "cnn14_llama.yaml"
+NEVER = sys.maxsize
+
+
+class Trainer:
+    """One run: everything that the loop in `fit` uses.
+
+    Args:
+        config: the experiment.
+        resume: go on from the newest whole checkpoint.
+    """
+
+    def __init__(self, config: Config, resume: bool) -> None:
+        settings = config.training
+        self.config = config
+        self.accelerator = Accelerator(
+            mixed_precision=settings.mixed_precision,
+            dataloader_config=DataLoaderConfiguration(),
+            cpu=os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"),
+        )
+        self._check_world_size()
+        model_name = f"{config.captioner.encoder.name}_llama"
+        path = Path(settings.checkpoints_dir) / settings.run_name / model_name
+        self.run = RunFolder(path, settings.keep) if self.accelerator.is_main_process else None
+        if self.run and self.run.steps() and not resume:
+            raise TrainingError(
+                f"{path} holds a run already: go on with --resume, or choose another training.run_name."
+            )
+        set_seed(settings.seed)
+        self.clips = load_clips(config.data, settings.seed)
+        tokenizer = build_tokenizer(
+            config.captioner.tokenizer, [text for clip in self.clips.train for text in clip.captions]
+        )
+        self.captioner = AudioCaptioner(config, tokenizer)
+        self.encoder_first_step = config.captioner.encoder.train_from_step
+        if self.encoder_first_step is None:
+            self.encoder_first_step = NEVER
+        self.captioner.encoder.requires_grad_(False)
+        self.captioner.to(self.accelerator.device)
+        optimizer = build_optimizer(self.captioner, settings, self.encoder_first_step < NEVER)
+        self.optimizer = self.accelerator.prepare(optimizer)
+        trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        self.trained = [(name, p) for name, p in self.captioner.named_parameters() if id(p) in trained]
+        self.average = MovingAverage(self.trained, settings.ema_decay)
+        self.history = History(path, settings.tensorboard and self.accelerator.is_main_process)
+        self.step, self.best_score, self.seconds = 0, -float("inf"), 0.0
+        self.stop_requested = False
+        if resume:
+            self._resume(path)
+        self.accelerator.wait_for_everyone()
+
+    # -- phases: with a frozen encoder, then with a trained one --------------------------------------------------------
+
+    @property
+    def trains_encoder(self) -> bool:
+        """Whether the encoder is trained at the current step."""
+        return self.step >= self.encoder_first_step
+
+    def start_phase(self) -> None:
+        """Build what depends on whether the encoder is trained: features, loader, wrapped loss."""
+        encoder, data = self.captioner.encoder, self.config.data
+        embed = None
+        if self.trains_encoder:
+            encoder.requires_grad_(True)
+        else:
+            encoder.requires_grad_(False).eval()
+            cache = None
+            if data.cache_dir:
+                fingerprint = encoder_fingerprint(encoder, self.config.captioner.encoder)
+                cache = FeatureCache(Path(data.cache_dir), fingerprint)
+            embed = FrozenFeatures(encoder, self.config.captioner.encoder, cache)
+            with self.accelerator.main_process_first():
+                embed.fill(self.clips.train, "embeddings of the training clips")
+                embed.fill(self.clips.validation, "embeddings of the validation clips")
+        self.load_audio: Any = embed or (lambda clip: clip.load(encoder.sample_rate, self.captioner.max_duration_s))
+        dataset = TrainingSet(
+            self.clips.train,
+            self.captioner.tokenizer,
+            data.augment,
+            self.config.training.seed,
+            self.config.decoding.max_tokens,
+            embed,
+            encoder.sample_rate,
+            self.captioner.max_duration_s,
+        )
+        phase_end = self.config.training.num_steps
+        if not self.trains_encoder:
+            phase_end = min(phase_end, self.encoder_first_step)
+        sampler = StepSampler(
+            len(dataset),
+            data.batch_size,
+            self.config.training.seed,
+            self.step,
+            phase_end,
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+            self.config.training.accumulation,
+        )
+        self.loader = iter(build_loader(dataset, sampler, self.captioner.token_ids["pad"], data))
+        objective = CaptioningLoss(self.captioner, self.config.training.label_smoothing, self.trains_encoder)
+        self.objective = self.accelerator.prepare_model(objective)
+        self.objective.train()
+
+    # -- one step ------------------------------------------------------------------------------------------------------
+
+    def next_batches(self) -> list[Batch]:
+        """The micro-batches of one step, on the device."""
+        parts = itertools.islice(self.loader, self.config.training.accumulation)
+        return [batch.to(self.accelerator.device) for batch in parts]
+
+    def train_step(self, batches: Sequence[Batch]) -> float:
+        """Update the weights once; returns the mean training loss a token over all processes.
+
+        Raises:
+            TrainingError: the loss is not finite; no weight was changed.
+        """
+        settings = self.config.training
+        # Dropout is seeded by the step, so that a resumed run needs no generator state to repeat it.
+        torch.manual_seed(hash((settings.seed, self.step, self.accelerator.process_index)) % 2**63)
+        weight = torch.stack([token_weights(batch).sum() for batch in batches]).sum()
+        weight = self.accelerator.reduce(weight, "sum")
+        total = torch.zeros((), device=self.accelerator.device)
+        for part, batch in enumerate(batches):
+            synchronise = part == len(batches) - 1
+            with self.accelerator.autocast(), _no_sync_unless(self.accelerator, self.objective, synchronise):
+                loss = self.objective(batch) / weight
+                self._check_finite(loss, batch)
+                total += loss.detach()
+                # Data-parallel wrappers average gradients over processes; the loss is a sum over them.
+                self.accelerator.backward(loss * self.accelerator.num_processes)
+        if settings.gradient_clip:
+            parameters = [parameter for _, parameter in self.trained if parameter.grad is not None]
+            self.accelerator.clip_grad_norm_(parameters, settings.gradient_clip)
+        rate = set_learning_rates(self.optimizer, self.step, settings, self.encoder_first_step)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if settings.ema_decay:
+            self.average.update(self.trained)
+        self.step += 1
+        mean = float(self.accelerator.reduce(total, "sum"))
+        self.history.add_step(mean, rate)
+        return mean
+
+    def _check_finite(self, loss: Tensor, batch: Batch) -> None:
+        finite = torch.isfinite(loss.detach()).float()
+        if float(self.accelerator.reduce(finite, "sum")) == self.accelerator.num_processes:
+            return
+        good = self.run.last_good() if self.run else "in the main process's folder"
+        names = ", ".join(batch.names[:8]) + (" ..." if len(batch.names) > 8 else "")
+        raise TrainingError(
+            f"the loss is not finite at step {self.step + 1} (clips: {names}); no weight was changed; the last good "
+            f"checkpoint is {good}: lower training.learning_rate or look at those clips."
+        )
+
+    # -- validation and saving -----------------------------------------------------------------------------------------
+
+    def validate_and_save(self) -> ValidationResult | None:
+        """Measure and save the averaged weights; other processes wait."""
+        result = None
+        if self.accelerator.is_main_process:
+            started = time.monotonic()
+            if self.config.training.ema_decay:
+                self.average.exchange(self.trained)
+            result = validate(
+                self.captioner,
+                self.clips.validation,
+                self.load_audio,
+                self.trains_encoder,
+                self.config.decoding,
+                self.config.training.max_validation_captions,
+            )
+            if self.config.training.ema_decay:
+                self.average.exchange(self.trained)
+            self.history.add_validation(
+                step=self.step, loss=result.loss, cider_d=result.cider_d, seconds=round(time.monotonic() - started, 1)
+            )
+            tqdm.write(_validation_line(self.step, result), file=sys.stderr)
+            score = self._score(result)
+            is_best = score > self.best_score
+            self.best_score = max(score, self.best_score)
+            self.save(is_best, result)
+            self.history.write()
+        self.objective.train()
+        self.accelerator.wait_for_everyone()
+        return result
+
+    def _score(self, result: ValidationResult) -> float:
+        select = self.config.training.select
+        if select == "last":
+            return float(self.step)
+        return result.cider_d if select == "cider_d" and result.cider_d is not None else -result.loss
+
+    def save(self, is_best: bool, result: ValidationResult | None = None) -> None:
+        """Write the checkpoint of the current step, and let `last` (and `best`) name it."""
+        if self.run is None:
+            return
+        metrics = {"loss": result.loss, "cider_d": result.cider_d} if result else {}
+        metadata = {"step": self.step, "validation": metrics, "data": self.clips.summary}
+        weights = {name: parameter.detach() for name, parameter in self.trained}
+        training_state = {
+            "step": self.step,
+            "weights": {name: tensor.cpu() for name, tensor in weights.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state(),
+            "history": self.history.state(),
+            "best_score": self.best_score,
+            "seconds": self.seconds,
+        }
+        if self.accelerator.scaler is not None:
+            training_state["scaler"] = self.accelerator.scaler.state_dict()
+        state = self.average.values if self.config.training.ema_decay else weights
+        self.captioner.save_pretrained(self.run.step_folder(self.step), metadata, state, training_state)
+        self.run.publish(self.step, is_best)
+
+    def _resume(self, path: Path) -> None:
+        reader = self.run or RunFolder.reader(path)
+        found = reader.newest_state()
+        if found is None:
+            raise TrainingError(f"{path} has no checkpoint to resume from: start without --resume.")
+        folder, state = found
+        saved = AudioCaptioner.read_config(folder)
+        if saved.captioner.decoder != self.config.captioner.decoder:
+            raise TrainingError(f"{folder} was trained with another decoder: resume with the same configuration.")
+        with torch.no_grad():
+            for name, parameter in self.trained:
+                parameter.copy_(state["weights"][name])
+        self.captioner.load_buffers(folder)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.load(**state["average"])
+        self.history.load(state["history"])
+        if self.accelerator.scaler is not None and "scaler" in state:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.step, self.best_score, self.seconds = state["step"], state["best_score"], state["seconds"]
+        logger.info("resuming after step %d from %s", self.step, folder)
+
+    # -- processes -----------------------------------------------------------------------------------------------------
+
+    def _check_world_size(self) -> None:
+        promised = int(os.environ.get("WORLD_SIZE", "1"))
+        if promised != self.accelerator.num_processes:
+            raise TrainingError(
+                f"{promised} processes were started but {self.accelerator.num_processes} found each other: "
+                "start them with torchrun --nproc_per_node N train.py."
+            )
+
+    def should_stop(self) -> bool:
+        """Whether any process was told to end (SIGTERM, SIGINT)."""
+        if self.accelerator.num_processes == 1:
+            return self.stop_requested
+        flag = torch.tensor(float(self.stop_requested), device=self.accelerator.device)
+        return bool(float(self.accelerator.reduce(flag, "sum")) > 0)
+
+
+def fit(trainer: Trainer) -> bool:
+    """The training loop; returns False when a signal ended it early (what was learnt is saved)."""
+    settings, batch_size = trainer.config.training, trainer.config.data.batch_size
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: setattr(trainer, "stop_requested", True))
+    show = trainer.accelerator.is_main_process
+    limit_s = settings.max_minutes * 60 or float("inf")
+    with tqdm(total=settings.num_steps, initial=trainer.step, unit="step", disable=not show, smoothing=0.05) as bar:
+        while trainer.step < settings.num_steps:
+            trainer.start_phase()
+            phase_trains = trainer.trains_encoder
+            while trainer.step < settings.num_steps and trainer.trains_encoder == phase_trains:
+                started = time.monotonic()
+                loss = trainer.train_step(trainer.next_batches())
+                duration = time.monotonic() - started
+                trainer.seconds += duration
+                rate = trainer.history.rates[-1]
+                bar.set_postfix_str(f"loss {loss:.3f}, rate {rate:.1e}, {batch_size / duration:.0f} clips/s", refresh=False)
+                bar.update()
+                if trainer.should_stop():
+                    trainer.save(is_best=False)
+                    return False
+                out_of_time = trainer.seconds >= limit_s
+                if trainer.step % settings.validate_every == 0 or trainer.step == settings.num_steps or out_of_time:
+                    trainer.validate_and_save()
+                if out_of_time:
+                    logger.info("stopping after %.1f minutes at step %d.", trainer.seconds / 60, trainer.step)
+                    return True
+    return True
+
+
+def _no_sync_unless(accelerator: Accelerator, model: Any, synchronise: bool) -> Any:
+    from contextlib import nullcontext
+
+    return nullcontext() if synchronise else accelerator.no_sync(model)
+
+
+def _validation_line(step: int, result: ValidationResult) -> str:
+    score = "not defined" if result.cider_d is None else f"{result.cider_d:.3f}"
+    return f"step {step}: validation loss {result.loss:.3f}, CIDEr-D {score}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    parser = build_parser("Train an audio captioner on a Clotho-layout data set.")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint of this run")
+    if not any(argument.split("=")[0] == "--config" for argument in arguments):
+        arguments = ["--config", str(DEFAULT_CONFIG), *arguments]
+    try:
+        config, options = parse_config(parser, arguments)
+        trainer = Trainer(config, options.resume)
+        finished = fit(trainer)
+    except (ConfigError, ValueError, OSError) as error:
+        logger.error("%s", error)
+        return 2
+    if trainer.run:
+        trainer.run.close()
+        logger.info("checkpoints: %s", trainer.run.path)
+    return 0 if finished else 128 + signal.SIGTERM
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

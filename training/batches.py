@@ -1,0 +1,247 @@
+"""From clips to padded batches, in an order and with an augmentation that depend on the step alone.
+
+Shapes: B clips, R captions, S samples, T frames, E encoder width, L tokens.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from configs.schema import AugmentConfig, DataConfig
+from data.augment import augment_waveform, draw_mixup, draw_spans, hide_spans, mix, sample_generator
+from data.captions import encode_caption
+from data.clotho import Clip
+
+WORKER_TIMEOUT_S = 300  # a worker that froze is reported after this long
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training sample: a waveform (S,) or embeddings (T, E), and its captions as (token ids, weight)."""
+
+    name: str
+    audio: NDArray[np.float32]
+    captions: list[tuple[list[int], float]]
+    time_spans: NDArray[np.float32]
+    band_spans: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded samples.
+
+    Attributes:
+        names: of the B clips.
+        audio: waveforms (B, S) or embeddings (B, T, E), float32, zero beyond `lengths`.
+        lengths: (B,) int64, samples or frames.
+        caption_ids: (R, L) int64 with begin and end marks, padded on the right.
+        caption_lengths: (R,) int64, tokens of each caption, marks included.
+        caption_weights: (R,) float32, the share of each caption in the loss.
+        clip_index: (R,) int64, the clip of each caption.
+        time_spans: (B, K, 2) float32, spectrogram spans to hide in time.
+        band_spans: (B, M, 2) float32, spectrogram spans to hide over bands.
+    """
+
+    names: list[str]
+    audio: Tensor
+    lengths: Tensor
+    caption_ids: Tensor
+    caption_lengths: Tensor
+    caption_weights: Tensor
+    clip_index: Tensor
+    time_spans: Tensor
+    band_spans: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
+
+
+class TrainingSet(Dataset[Sample]):
+    """Samples addressed by (epoch, index).
+
+    Args:
+        clips: training clips.
+        tokenizer: for their captions.
+        config: augmentation.
+        seed: of the run.
+        max_tokens: longest caption, marks included.
+        embed: gives a clip's embeddings (T, E) when the encoder is frozen; None loads waveforms.
+        sample_rate: of the waveforms, hertz.
+        max_duration_s: longest waveform.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        tokenizer: Tokenizer,
+        config: AugmentConfig,
+        seed: int,
+        max_tokens: int,
+        embed: Callable[[Clip], NDArray[np.float32]] | None,
+        sample_rate: int,
+        max_duration_s: float,
+    ) -> None:
+        self.clips = clips
+        self.tokenizer = tokenizer
+        self.config = config
+        self.seed = seed
+        self.max_tokens = max_tokens
+        self.embed = embed
+        self.sample_rate = sample_rate
+        self.max_duration_s = max_duration_s
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, key: Any) -> Sample:
+        """The sample of `key` = (epoch, index)."""
+        epoch, index = key
+        generator = sample_generator(self.seed, epoch, index)
+        clip = self.clips[index]
+        audio, captions = self._audio(clip, generator), [(self._caption(clip, generator), 1.0)]
+        mixup = draw_mixup(self.config, len(self.clips), generator)
+        if mixup is not None:
+            partner = self.clips[mixup.partner]
+            audio = mix(audio, self._audio(partner, generator), mixup.share)
+            if self.config.mixup_captions == "both":
+                captions = [(captions[0][0], mixup.share), (self._caption(partner, generator), 1 - mixup.share)]
+        time_spans = draw_spans(self.config.time_masks, self.config.time_mask_share, generator)
+        band_spans = draw_spans(self.config.band_masks, self.config.band_mask_share, generator)
+        if self.embed is not None:
+            audio = hide_spans(audio, time_spans, band_spans)
+        return Sample(clip.name, audio, captions, time_spans, band_spans)
+
+    def _audio(self, clip: Clip, generator: np.random.Generator) -> NDArray[np.float32]:
+        if self.embed is not None:
+            return self.embed(clip)
+        limit = None if self.config.crop_s else self.max_duration_s
+        waveform = augment_waveform(clip.load(self.sample_rate, limit), self.sample_rate, self.config, generator)
+        return waveform[: int(self.max_duration_s * self.sample_rate)]
+
+    def _caption(self, clip: Clip, generator: np.random.Generator) -> list[int]:
+        caption = clip.captions[int(generator.integers(len(clip.captions)))]
+        return encode_caption(self.tokenizer, caption, self.max_tokens)
+
+
+class StepSampler(Sampler[list[tuple[int, int]]]):
+    """The (epoch, index) pairs of every micro-batch of every step from `first_step` on.
+
+    A step's batch is split over accumulation parts and processes, so that any number of processes sees the same
+    clips at the same step. Each epoch is a permutation of its own; clips that do not fill a last batch wait for the
+    next epoch.
+
+    Args:
+        num_clips: size of the training set.
+        batch_size: clips in one step over all processes.
+        seed: of the run.
+        first_step: step to begin with, 0 for a new run.
+        last_step: step to stop before.
+        rank: number of this process.
+        world_size: how many processes there are.
+        accumulation: parts of a step in one process.
+    """
+
+    def __init__(
+        self,
+        num_clips: int,
+        batch_size: int,
+        seed: int,
+        first_step: int,
+        last_step: int,
+        rank: int = 0,
+        world_size: int = 1,
+        accumulation: int = 1,
+    ) -> None:
+        parts = world_size * accumulation
+        if batch_size % parts:
+            raise ValueError(
+                f"data.batch_size {batch_size} does not divide by {world_size} processes x {accumulation} accumulation "
+                "parts: choose a multiple."
+            )
+        self.num_clips, self.batch_size, self.seed = num_clips, batch_size, seed
+        self.first_step, self.last_step = first_step, last_step
+        self.rank, self.accumulation = rank, accumulation
+        self.part_size = batch_size // parts
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which each clip is seen about once."""
+        return max(1, self.num_clips // self.batch_size)
+
+    def step_pairs(self, step: int) -> list[tuple[int, int]]:
+        """All (epoch, index) pairs of one step, over all processes."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.num_clips)
+        start = position * self.batch_size
+        return [(epoch, int(order[i % self.num_clips])) for i in range(start, start + self.batch_size)]
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in range(self.first_step, self.last_step):
+            pairs = self.step_pairs(step)
+            for part in range(self.accumulation):
+                start = (self.rank * self.accumulation + part) * self.part_size
+                yield pairs[start : start + self.part_size]
+
+    def __len__(self) -> int:
+        return (self.last_step - self.first_step) * self.accumulation
+
+
+def pad_arrays(arrays: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+    """Stack arrays of unlike length (S,) or (T, E) with zeros behind: (B, longest, ...) and lengths (B,)."""
+    lengths = torch.tensor([len(array) for array in arrays])
+    padded = torch.zeros(len(arrays), int(lengths.max()), *arrays[0].shape[1:])
+    for row, array in enumerate(arrays):
+        padded[row, : len(array)] = torch.from_numpy(np.ascontiguousarray(array))
+    return padded, lengths
+
+
+def pad_captions(captions: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+    """Token ids (R, L) int64, padded on the right."""
+    padded = torch.full((len(captions), max(map(len, captions))), pad_id, dtype=torch.long)
+    for row, ids in enumerate(captions):
+        padded[row, : len(ids)] = torch.tensor(ids)
+    return padded
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Makes a `Batch` of samples; a class because loader workers must be able to receive it."""
+
+    pad_id: int
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        audio, lengths = pad_arrays([sample.audio for sample in samples])
+        rows = [(row, ids, weight) for row, sample in enumerate(samples) for ids, weight in sample.captions]
+        return Batch(
+            names=[sample.name for sample in samples],
+            audio=audio,
+            lengths=lengths,
+            caption_ids=pad_captions([ids for _, ids, _ in rows], self.pad_id),
+            caption_lengths=torch.tensor([len(ids) for _, ids, _ in rows]),
+            caption_weights=torch.tensor([weight for _, _, weight in rows]),
+            clip_index=torch.tensor([row for row, _, _ in rows]),
+            time_spans=torch.from_numpy(np.stack([sample.time_spans for sample in samples])),
+            band_spans=torch.from_numpy(np.stack([sample.band_spans for sample in samples])),
+        )
+
+
+def build_loader(dataset: TrainingSet, sampler: StepSampler, pad_id: int, config: DataConfig) -> DataLoader[Sample]:
+    """Loader of micro-batches; an encoder without a cache computes in this process, since workers have no device."""
+    computes = dataset.embed is not None and getattr(dataset.embed, "cache", True) is None
+    workers = 0 if computes else config.num_workers
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=Collate(pad_id),
+        num_workers=workers,
+        timeout=WORKER_TIMEOUT_S if workers else 0,
+    )

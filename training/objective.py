@@ -1,0 +1,47 @@
+"""The training loss as a module, so that data-parallel wrappers see one forward call a step."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.captioner import AudioCaptioner
+from models.encoder import SpecMasks
+from training.batches import Batch
+
+
+class CaptioningLoss(nn.Module):
+    """Cross-entropy of the captions' tokens given the audio.
+
+    Args:
+        captioner: trained model.
+        label_smoothing: share of the target spread over the vocabulary, 0 to 1 (Szegedy et al. 2016, arXiv 1512.00567).
+        trains_encoder: whether batches hold waveforms, and gradients reach the encoder.
+    """
+
+    def __init__(self, captioner: AudioCaptioner, label_smoothing: float, trains_encoder: bool) -> None:
+        super().__init__()
+        self.captioner = captioner
+        self.label_smoothing = label_smoothing
+        self.trains_encoder = trains_encoder
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Sum over tokens of weight times loss (nats), a scalar; divide by the sum of `token_weights` for the mean."""
+        embeddings, lengths = batch.audio, batch.lengths
+        if self.trains_encoder:
+            hides = batch.time_spans.shape[1] + batch.band_spans.shape[1] > 0
+            masks = SpecMasks(time=batch.time_spans, band=batch.band_spans) if hides and self.training else None
+            output = self.captioner.encode(batch.audio, batch.lengths, masks)
+            embeddings, lengths = output.embeddings, output.lengths
+        inputs, targets = batch.caption_ids[:, :-1], batch.caption_ids[:, 1:]  # (R, L - 1) each
+        logits = self.captioner(embeddings, lengths, inputs, batch.clip_index).float()  # (R, L - 1, V)
+        losses = F.cross_entropy(
+            logits.transpose(1, 2), targets, reduction="none", label_smoothing=self.label_smoothing
+        )  # (R, L - 1)
+        return (losses * token_weights(batch)).sum()
+
+
+def token_weights(batch: Batch) -> Tensor:
+    """Weight of each target token (R, L - 1): its caption's share, zero beyond the end mark."""
+    targets = torch.arange(batch.caption_ids.shape[1] - 1, device=batch.caption_ids.device)  # (L - 1,)
+    inside = targets[None, :] < batch.caption_lengths[:, None] - 1  # (R, L - 1)
+    return batch.caption_weights[:, None] * inside.to(batch.caption_weights.dtype)

@@ -1,0 +1,102 @@
+"""AdamW's parameter groups, the learning-rate schedule, and the moving average of the weights."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from configs.schema import TrainingConfig
+from models.captioner import AudioCaptioner
+
+
+def build_optimizer(captioner: AudioCaptioner, config: TrainingConfig, trains_encoder: bool) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) over what the run will ever train.
+
+    Matrices decay; biases, norms and word embeddings do not. The encoder has a rate of its own.
+    """
+    parts: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in captioner.named_parameters():
+        in_encoder = name.startswith("encoder.")
+        if (in_encoder and not trains_encoder) or (not in_encoder and not parameter.requires_grad):
+            continue
+        decays = parameter.ndim >= 2 and "embed_tokens" not in name
+        parts.setdefault((in_encoder, decays), []).append(parameter)
+    groups = [
+        {
+            "params": parameters,
+            "weight_decay": config.weight_decay if decays else 0.0,
+            "peak_lr": config.encoder_learning_rate if in_encoder else config.learning_rate,
+            "in_encoder": in_encoder,
+        }
+        for (in_encoder, decays), parameters in sorted(parts.items())
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+
+
+def schedule_factor(step: int, config: TrainingConfig, first_step: int = 0) -> float:
+    """Share of the peak rate at a step: linear warm-up after `first_step`, then cosine to zero or constant."""
+    done = step - first_step
+    if done < 0:
+        return 0.0
+    if done < config.warmup_steps:
+        return (done + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return 1.0
+    start = config.warmup_steps
+    progress = (step - start) / max(1, config.num_steps - start)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, step: int, config: TrainingConfig, encoder_first_step: int
+) -> float:
+    """Set each group's rate for a step; returns the decoder's."""
+    rate = 0.0
+    for group in optimizer.param_groups:
+        factor = schedule_factor(step, config, encoder_first_step if group["in_encoder"] else 0)
+        group["lr"] = group["peak_lr"] * factor
+        if not group["in_encoder"]:
+            rate = group["lr"]
+    return rate
+
+
+class MovingAverage:
+    """Exponential moving average of parameters, warmed up so that early values are forgotten (decay at most (1 + n) / (10 + n)).
+
+    Args:
+        parameters: (name, tensor) pairs to follow.
+        decay: share of the old average kept at each update; 0 follows the weights exactly.
+    """
+
+    def __init__(self, parameters: Iterable[tuple[str, Tensor]], decay: float) -> None:
+        self.decay = decay
+        self.num_updates = 0
+        self.values = {name: tensor.detach().clone() for name, tensor in parameters}
+
+    @torch.no_grad()
+    def update(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+        """Move the average towards the current values."""
+        self.num_updates += 1
+        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+        for name, tensor in parameters:
+            self.values[name].lerp_(tensor.detach(), 1 - decay)
+
+    @torch.no_grad()
+    def exchange(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+        """Swap averages and weights in place; calling it twice changes nothing."""
+        for name, tensor in parameters:
+            current = tensor.detach().clone()
+            tensor.copy_(self.values[name])
+            self.values[name].copy_(current)
+
+    def state(self) -> dict[str, object]:
+        """What `load` needs."""
+        return {"values": dict(self.values), "num_updates": self.num_updates}
+
+    @torch.no_grad()
+    def load(self, values: Mapping[str, Tensor], num_updates: int) -> None:
+        """Go on from a saved state."""
+        self.num_updates = num_updates
+        for name, tensor in values.items():
+            self.values[name].copy_(tensor)

@@ -1,0 +1,121 @@
+"""The folder of one run: numbered checkpoints, `best` and `last` beside them, and a lock against a second training."""
+
+import json
+import logging
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from models.checkpoint import point_link, read_metadata, sweep_leftovers
+from models.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+TRAINING_STATE_FILE = "training_state.pt"
+
+
+class TrainingError(ValueError):
+    """A training that cannot start or go on; the message is one sentence with the remedy."""
+
+
+class RunFolder:
+    """`checkpoints/<run>/<model>/`.
+
+    Args:
+        path: the folder; made if missing.
+        keep: numbered checkpoints kept beside the best and the last.
+
+    Raises:
+        TrainingError: it cannot be written, or another training holds it.
+    """
+
+    def __init__(self, path: Path, keep: int) -> None:
+        self.path = path
+        self.keep = keep
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path / ".lock")
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise TrainingError(f"another training is writing to {path}: wait for it, or give another run_name.") from None
+        except OSError as error:
+            raise TrainingError(
+                f"{path} cannot be written ({error.strerror or error}): give a folder of yours with training.checkpoints_dir."
+            ) from error
+        for name in sweep_leftovers(path):
+            logger.warning("removed %s, which an interrupted save left behind.", name)
+
+    @classmethod
+    def reader(cls, path: Path) -> "RunFolder":
+        """The folder as another process of the same run sees it: to read, without the lock."""
+        folder = cls.__new__(cls)
+        folder.path, folder.keep = path, 0
+        return folder
+
+    def close(self) -> None:
+        """Let other trainings use the folder."""
+        self._lock.release()
+
+    def step_folder(self, step: int) -> Path:
+        """Folder of the checkpoint after `step` steps."""
+        return self.path / f"step={step}"
+
+    def steps(self) -> list[int]:
+        """Steps that have a checkpoint, oldest first."""
+        found = (re.fullmatch(r"step=(\d+)", path.name) for path in self.path.iterdir() if path.is_dir())
+        return sorted(int(match.group(1)) for match in found if match)
+
+    def publish(self, step: int, is_best: bool) -> None:
+        """Let `last` (and `best`) name the checkpoint of `step`, then remove older ones that nothing names."""
+        point_link(self.path / "last", self.step_folder(step))
+        if is_best:
+            point_link(self.path / "best", self.step_folder(step))
+        named = {(self.path / name).resolve().name for name in ("best", "last") if (self.path / name).exists()}
+        steps = self.steps()
+        recent = set(steps[max(0, len(steps) - 1 - self.keep) :])
+        for old in steps:
+            if old not in recent and f"step={old}" not in named:
+                shutil.rmtree(self.step_folder(old))
+        for old in steps:  # only the newest resumes; the optimiser's state is twice the model's size
+            if old != step:
+                self._drop_training_state(self.step_folder(old))
+
+    def newest_state(self) -> tuple[Path, dict[str, Any]] | None:
+        """Newest whole checkpoint that training can resume from, and its training state; None if there is none.
+
+        Damaged ones are passed over with a warning.
+        """
+        for step in reversed(self.steps()):
+            folder = self.step_folder(step)
+            try:
+                files = read_metadata(folder)["files"]
+                if TRAINING_STATE_FILE in files:
+                    return folder, torch.load(folder / TRAINING_STATE_FILE, map_location="cpu", weights_only=True)
+            except (CheckpointError, RuntimeError, OSError) as error:
+                logger.warning("passed over %s: %s", folder, error)
+        return None
+
+    def last_good(self) -> str:
+        """The newest whole checkpoint's path, for messages."""
+        for step in reversed(self.steps()):
+            with suppress(CheckpointError):
+                read_metadata(self.step_folder(step))
+                return str(self.step_folder(step))
+        return "none"
+
+    def _drop_training_state(self, folder: Path) -> None:
+        path = folder / TRAINING_STATE_FILE
+        if not path.exists():
+            return
+        # metadata first: a crash between the two leaves a file that nobody lists, never a listed file that is missing
+        metadata_path = folder / "metadata.json"
+        metadata = json.loads(metadata_path.read_text(encoding="utf-8"))
+        metadata["files"].pop(TRAINING_STATE_FILE, None)
+        temporary = metadata_path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(metadata_path)
+        path.unlink()

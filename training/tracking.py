@@ -1,0 +1,88 @@
+"""What a run leaves to look at: `losses.csv`, `validation.csv`, `loss.png`, and TensorBoard files when asked."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+class History:
+    """Losses and rates of each step, and measures of each validation.
+
+    Args:
+        folder: where the files go.
+        tensorboard: also write TensorBoard event files.
+    """
+
+    def __init__(self, folder: Path, tensorboard: bool = False) -> None:
+        self.folder = folder
+        self.losses: list[float] = []
+        self.rates: list[float] = []
+        self.validations: list[dict[str, Any]] = []
+        self._writer: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def add_step(self, loss: float, rate: float) -> None:
+        """Note one step's training loss (nats a token) and the decoder's learning rate."""
+        self.losses.append(loss)
+        self.rates.append(rate)
+        if self._writer is not None:
+            self._writer.add_scalar("loss/training", loss, len(self.losses))
+            self._writer.add_scalar("learning_rate", rate, len(self.losses))
+
+    def add_validation(self, **measures: Any) -> None:
+        """Note one validation: step, loss, cider_d, seconds."""
+        self.validations.append(measures)
+        if self._writer is not None:
+            for name in ("loss", "cider_d"):
+                if measures.get(name) is not None:
+                    self._writer.add_scalar(f"{name}/validation", measures[name], measures["step"])
+
+    def state(self) -> dict[str, Any]:
+        """What `load` needs; plain values only."""
+        return {"losses": self.losses, "rates": self.rates, "validations": self.validations}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.losses, self.rates = list(state["losses"]), list(state["rates"])
+        self.validations = list(state["validations"])
+
+    def write(self) -> None:
+        """Write the tables and redraw the plot."""
+        steps = np.arange(1, len(self.losses) + 1)
+        table = pd.DataFrame({"step": steps, "loss": self.losses, "learning_rate": self.rates})
+        table.to_csv(self.folder / "losses.csv", index=False)
+        pd.DataFrame(self.validations).to_csv(self.folder / "validation.csv", index=False)
+        self._plot(steps).savefig(self.folder / "loss.png", dpi=120)
+
+    def _plot(self, steps: Any) -> Figure:
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        window = max(1, len(self.losses) // 200)
+        smooth = pd.Series(self.losses).rolling(window, min_periods=1).mean()
+        axes.plot(steps, smooth, color="#9aa5b1", label=f"training (mean of {window} steps, smoothed labels)")
+        found = [row for row in self.validations if row.get("loss") is not None]
+        axes.plot([row["step"] for row in found], [row["loss"] for row in found], "o-", color="#1f6feb", label="validation")
+        scored = [row for row in self.validations if row.get("cider_d") is not None]
+        axes.set(xlabel="step", ylabel="loss (nats a token)")
+        axes.grid(alpha=0.25)
+        handles, labels = axes.get_legend_handles_labels()
+        if scored:
+            right = axes.twinx()
+            right.plot([row["step"] for row in scored], [row["cider_d"] for row in scored], "s--", color="#d1720b")
+            right.set_ylabel("CIDEr-D on validation", color="#d1720b")
+            right.set_ylim(bottom=0)
+        axes.legend(handles, labels, loc="upper center", frameon=False)
+        return figure
+
+    def close(self) -> None:
+        """Finish TensorBoard's files."""
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,99 @@
+"""What chooses the best checkpoint: loss over the whole validation split, and CIDEr-D of decoded captions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pycocoevalcap.cider.cider import Cider
+from tqdm import tqdm
+
+from configs.schema import DecodingConfig
+from data.captions import encode_caption, normalize_caption
+from data.clotho import Clip
+from models.captioner import AudioCaptioner
+from training.batches import Collate, Sample
+from training.objective import CaptioningLoss, token_weights
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """Measures on the validation split.
+
+    Attributes:
+        loss: mean over all tokens of all references, nats, without label smoothing.
+        cider_d: corpus CIDEr-D of the decoded captions, 0 to 10; None when the split has one clip.
+        captions: decoded caption of each clip that was decoded, by name.
+    """
+
+    loss: float
+    cider_d: float | None
+    captions: dict[str, str]
+
+
+def cider_d(candidates: dict[str, str], references: dict[str, Sequence[str]]) -> float | None:
+    """Corpus CIDEr-D (Vedantam et al. 2015, arXiv 1411.5726) by pycocoevalcap, on normalised words.
+
+    Document frequencies are those of `references`; with fewer than two clips they say nothing, and None is returned.
+    Words are split at spaces after `normalize_caption`, without Java's PTB tokenizer, which evaluate.py uses.
+    """
+    if len(candidates) < 2:
+        return None
+    truths = {name: [normalize_caption(text) for text in references[name]] for name in candidates}
+    results = {name: [normalize_caption(text)] for name, text in candidates.items()}
+    score: float = Cider().compute_score(truths, results)[0]
+    return float(score)
+
+
+@torch.no_grad()
+def validate(
+    captioner: AudioCaptioner,
+    clips: Sequence[Clip],
+    load_audio: Callable[[Clip], NDArray[np.float32]],
+    takes_waveforms: bool,
+    decoding: DecodingConfig,
+    max_captions: int = 0,
+    batch_size: int = 16,
+) -> ValidationResult:
+    """Measure a captioner.
+
+    Args:
+        captioner: model with the weights to judge.
+        clips: validation clips.
+        load_audio: a clip's waveform (S,) or embeddings (T, E).
+        takes_waveforms: which of the two.
+        decoding: how captions are searched for.
+        max_captions: clips to decode, spread evenly over the split; 0 decodes all.
+        batch_size: clips at once.
+    """
+    captioner.eval()
+    objective = CaptioningLoss(captioner, label_smoothing=0.0, trains_encoder=False).eval()
+    collate = Collate(captioner.token_ids["pad"])
+    step = max(1, len(clips) // max_captions) if max_captions else 1
+    decoded = {clip.name for clip in clips[::step]}
+    loss_sum, weight_sum = 0.0, 0.0
+    captions: dict[str, str] = {}
+    with tqdm(total=len(clips), desc="validation", unit="clip", leave=False) as bar:
+        for start in range(0, len(clips), batch_size):
+            part = clips[start : start + batch_size]
+            batch = collate([_sample(captioner, clip, load_audio(clip)) for clip in part]).to(captioner.device)
+            if takes_waveforms:
+                output = captioner.encode(batch.audio, batch.lengths)
+                batch = replace(batch, audio=output.embeddings, lengths=output.lengths)
+            loss_sum += float(objective(batch))
+            weight_sum += float(token_weights(batch).sum())
+            rows = [row for row, clip in enumerate(part) if clip.name in decoded]
+            if rows:
+                found = captioner.caption_embeddings(batch.audio[rows], batch.lengths[rows], decoding)
+                captions |= {part[row].name: best[0].text for row, best in zip(rows, found, strict=True)}
+            bar.update(len(part))
+    references = {clip.name: clip.captions for clip in clips}
+    return ValidationResult(loss_sum / max(weight_sum, 1e-9), cider_d(captions, references), captions)
+
+
+def _sample(captioner: AudioCaptioner, clip: Clip, audio: NDArray[np.float32]) -> Sample:
+    limit = captioner.config.decoding.max_tokens
+    captions = [(encode_caption(captioner.tokenizer, text, limit), 1.0) for text in clip.captions]
+    none = np.zeros((0, 2), dtype=np.float32)
+    return Sample(clip.name, audio, captions, none, none)
