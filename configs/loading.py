@@ -40,7 +40,7 @@ def parse_config(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Conf
     _check_option_names(parser, arguments)
     try:
         namespace = parser.parse_args(list(arguments))
-        instantiated = parser.instantiate_classes(namespace)
+        instantiated = parser.instantiate(namespace)
     except FileNotFoundError as error:
         raise ConfigError(f"the configuration file {error.filename} does not exist.") from error
     except Exception as error:  # jsonargparse raises ArgumentError, TypeError and ParserError in turn

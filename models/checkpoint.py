@@ -79,7 +79,7 @@ def write_checkpoint(
         for name, text in texts.items():
             (temporary / name).write_text(text, encoding="utf-8")
         if training_state is not None:
-            torch.save(training_state, temporary / "training_state.pt")
+            _save_state(training_state, temporary / "training_state.pt")
         checksums = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         content = {"format_version": FORMAT_VERSION, "versions": library_versions(), **metadata, "files": checksums}
         (temporary / METADATA_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -91,8 +91,6 @@ def write_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, SafetensorError):  # safetensors wraps a full disk in an error of its own
             raise OSError(str(error)) from error
-        if isinstance(error, RuntimeError) and "inline_container" in str(error):  # and so does torch.save
-            raise OSError(str(error).splitlines()[0]) from error
         raise
 
 
@@ -155,6 +153,13 @@ def point_link(link: Path, target: Path) -> None:
             raise
         shutil.copytree(target, temporary)
         _replace_folder(temporary, link)
+
+
+def _save_state(state: Any, path: Path) -> None:
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:  # torch.save's name for a full disk
+        raise OSError(f"{path} cannot be written ({str(error).splitlines()[0]})") from error
 
 
 def _replace_folder(temporary: Path, folder: Path) -> None:

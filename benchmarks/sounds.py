@@ -1,0 +1,194 @@
+"""How often captioners name the sounds of labelled validation clips, beside a retrieval baseline.
+
+    python -m benchmarks.sounds --dataset_root datasets/sounds50 --ckpt_path checkpoints/sounds_small runs/a/best \
+        --retrieval_weights datasets/efficientat/mn04_as_mAP_432.safetensors --output benchmarks/results/sounds.md
+
+A single clip counts as named when its caption has a word for its sound (`data.sounds.named_categories`), a mixture when
+its caption has words for both. Intervals are 95 % bootstrap percentiles over clips.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from configs.schema import EncoderConfig
+from data.captions import normalize_caption
+from data.clotho import Clip, FileClip, load_split
+from data.sounds import make_mixtures, named_categories
+from models.captioner import AudioCaptioner
+from models.encoder import build_encoder
+from training.features import FrozenFeatures
+from training.validation import cider_d
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One captioner's results; rates are 0 to 1 with the ends of their intervals."""
+
+    name: str
+    single: tuple[float, float, float]
+    single_only: float
+    both: tuple[float, float, float]
+    both_sequence: float
+    both_overlay: float
+    at_least_one: float
+    cider_d: float | None
+    distinct: int
+    mean_words: float
+    milliseconds: float
+
+    def cells(self) -> list[str]:
+        """Cells of the Markdown table."""
+        score = "n/a" if self.cider_d is None else f"{self.cider_d:.2f}"
+        return [
+            self.name,
+            _rate(self.single),
+            f"{100 * self.single_only:.1f}",
+            _rate(self.both),
+            f"{100 * self.both_sequence:.1f}",
+            f"{100 * self.both_overlay:.1f}",
+            f"{100 * self.at_least_one:.1f}",
+            score,
+            str(self.distinct),
+            f"{self.mean_words:.1f}",
+            f"{self.milliseconds:.0f}",
+        ]
+
+
+HEADER = [
+    "captioner",
+    "single named, %",
+    "nothing else named, %",
+    "both of a mixture named, %",
+    "one after the other, %",
+    "overlaid, %",
+    "at least one, %",
+    "CIDEr-D",
+    "distinct captions",
+    "words",
+    "ms a clip",
+]
+
+
+def _rate(value: tuple[float, float, float]) -> str:
+    return f"{100 * value[0]:.1f} ({100 * value[1]:.1f} to {100 * value[2]:.1f})"
+
+
+def bootstrap(hits: NDArray[np.float64], seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:
+    """Mean of hits (N,) in 0 to 1 and the ends of its 95 % bootstrap interval; zeros for no hits at all."""
+    if len(hits) == 0:
+        return 0.0, 0.0, 0.0
+    picks = np.random.default_rng(seed).integers(len(hits), size=(draws, len(hits)))
+    low, high = np.percentile(hits[picks].mean(axis=1), [2.5, 97.5])
+    return float(hits.mean()), float(low), float(high)
+
+
+def judge(name: str, clips: Sequence[FileClip], captions: dict[str, str], milliseconds: float) -> Row:
+    """Rates of one captioner from its caption of each clip."""
+    found = {clip.name: named_categories(normalize_caption(captions[clip.name])) for clip in clips}
+    singles = [clip for clip in clips if len(clip.labels) == 1]
+    mixtures = [clip for clip in clips if len(clip.labels) == 2]
+
+    def share(group: Sequence[FileClip], test: Callable[[set[str], set[str]], bool]) -> NDArray[np.float64]:
+        return np.array([float(test(found[clip.name], set(clip.labels))) for clip in group])
+
+    def mean(hits: NDArray[np.float64]) -> float:
+        return float(hits.mean()) if len(hits) else 0.0
+
+    sequences = [clip for clip in mixtures if getattr(clip, "kind", "") == "sequence"]
+    overlays = [clip for clip in mixtures if getattr(clip, "kind", "") == "overlay"]
+    return Row(
+        name=name,
+        single=bootstrap(share(singles, lambda said, true: true <= said)),
+        single_only=mean(share(singles, lambda said, true: true == said)),
+        both=bootstrap(share(mixtures, lambda said, true: true <= said)),
+        both_sequence=mean(share(sequences, lambda said, true: true <= said)),
+        both_overlay=mean(share(overlays, lambda said, true: true <= said)),
+        at_least_one=mean(share(mixtures, lambda said, true: bool(true & said))),
+        cider_d=cider_d(captions, {clip.name: clip.captions for clip in clips}),
+        distinct=len({normalize_caption(text) for text in captions.values()}),
+        mean_words=float(np.mean([len(text.split()) for text in captions.values()])),
+        milliseconds=milliseconds,
+    )
+
+
+def caption_all(captioner: AudioCaptioner, clips: Sequence[FileClip], batch_size: int = 8) -> tuple[dict[str, str], float]:
+    """Best caption of each clip by name, and milliseconds a clip (reading included)."""
+    captions: dict[str, str] = {}
+    started = time.perf_counter()
+    for start in tqdm(range(0, len(clips), batch_size), desc="captioning", unit="batch"):
+        part = clips[start : start + batch_size]
+        waveforms = [clip.load(captioner.sample_rate, captioner.max_duration_s) for clip in part]
+        captions |= {clip.name: best[0].text for clip, best in zip(part, captioner.caption(waveforms), strict=True)}
+    return captions, 1000 * (time.perf_counter() - started) / len(clips)
+
+
+def retrieve(weights: str, dataset_root: str, clips: Sequence[FileClip], mixtures: int, seed: int) -> dict[str, str]:
+    """The first caption of the training clip or mixture whose embedding is most alike.
+
+    Embeddings are mn04's, mean and maximum over time, standardised over the training clips; likeness is the cosine.
+    """
+    config = EncoderConfig(name="mobilenet", weights=weights)
+    embed = FrozenFeatures(build_encoder(config).eval(), config, cache=None)
+    train: list[Clip] = list(load_split(dataset_root, "development", 0.0, seed))
+    train += make_mixtures(train, mixtures, seed)
+
+    def vectors(group: Sequence[Clip], title: str) -> torch.Tensor:
+        rows = [embed(clip) for clip in tqdm(group, desc=title, unit="clip")]
+        return torch.from_numpy(np.stack([np.concatenate([row.mean(0), row.max(0)]) for row in rows]))
+
+    known, asked = vectors(train, "training clips"), vectors(clips, "validation clips")
+    mean, deviation = known.mean(0), known.std(0) + 1e-6
+    known, asked = (known - mean) / deviation, (asked - mean) / deviation
+    likeness = torch.nn.functional.normalize(asked, dim=1) @ torch.nn.functional.normalize(known, dim=1).T
+    return {clip.name: train[int(best)].captions[0] for clip, best in zip(clips, likeness.argmax(1), strict=True)}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.sounds")
+    parser.add_argument("--ckpt_path", nargs="*", default=[], help="checkpoints to judge")
+    parser.add_argument("--retrieval_weights", help="mn04's weights file: adds the retrieval baseline")
+    parser.add_argument("--retrieval_mixtures", type=int, default=1200, help="training mixtures among its candidates")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, help="Markdown file to write; captions go beside it as JSON")
+    options = parser.parse_args(arguments)
+    torch.manual_seed(options.seed)
+    clips = load_split(options.dataset_root, "validation", 0.0, options.seed)
+    rows, everything = [], {}
+    if options.retrieval_weights:
+        captions = retrieve(
+            options.retrieval_weights, options.dataset_root, clips, options.retrieval_mixtures, options.seed
+        )
+        rows.append(judge("retrieval: nearest training clip", clips, captions, float("nan")))
+        everything["retrieval"] = captions
+    for path in options.ckpt_path:
+        captions, milliseconds = caption_all(AudioCaptioner.from_pretrained(path), clips)
+        rows.append(judge(path, clips, captions, milliseconds))
+        everything[path] = captions
+    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+    lines += ["| " + " | ".join(row.cells()) + " |" for row in rows]
+    print("\n".join(lines))
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        options.output.with_suffix(".json").write_text(json.dumps(everything, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
