@@ -1,0 +1,165 @@
+"""The one contract of all audio encoders, and what they share.
+
+Shapes: B clips, S samples, F bands, T frames, E encoder width, C tag classes.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from configs.schema import EncoderConfig
+from models.checkpoint import sha256_of
+from models.errors import CheckpointError
+
+NUM_AUDIOSET_CLASSES = 527
+
+
+class EncoderOutput(NamedTuple):
+    """What an encoder gives.
+
+    Attributes:
+        embeddings: (B, T, E) float32, zero beyond each clip's length.
+        lengths: (B,) int64, frames of each clip, at least 1.
+        logits: (B, C) tag logits before the sigmoid, or None for an encoder without a tagger.
+    """
+
+    embeddings: Tensor
+    lengths: Tensor
+    logits: Tensor | None
+
+
+@dataclass(frozen=True)
+class SpecMasks:
+    """SpecAugment's spans, as shares [start, end) of each clip's own frames and of all bands.
+
+    Attributes:
+        time: (B, K, 2) float, 0 to 1.
+        band: (B, M, 2) float, 0 to 1.
+    """
+
+    time: Tensor
+    band: Tensor
+
+
+class AudioEncoder(nn.Module, ABC):
+    """From waveforms to frame embeddings; a clip's numbers never depend on its padding or its neighbours.
+
+    Attributes:
+        sample_rate: rate of the waveforms, hertz.
+        embedding_dim: E.
+    """
+
+    sample_rate: int
+    embedding_dim: int
+
+    @abstractmethod
+    def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
+        """Encode clips.
+
+        Args:
+            waveform: (B, S) float32 in -1 to 1, zero beyond each clip's length.
+            lengths: (B,) int64, samples of each clip.
+            spec_masks: spectrogram cells to hide; None hides none.
+        """
+
+
+def build_encoder(config: EncoderConfig) -> AudioEncoder:
+    """The encoder that a configuration names, with its published weights when a file is given.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, another one than the checkpoint was made with, or does not fit.
+    """
+    from models.cnn14 import Cnn14  # the networks need this module's contract first
+    from models.mobilenet import MobileNet
+
+    encoder: AudioEncoder = {"cnn14": Cnn14, "mobilenet": MobileNet}[config.name](config)  # type: ignore[abstract]
+    if config.weights is not None:
+        state = read_weights(Path(config.weights), config.weights_sha256)
+        # A count that batch norm keeps for itself; some files leave it out.
+        own = {name: value for name, value in encoder.state_dict().items() if not name.endswith("num_batches_tracked")}
+        unfit = [name for name, tensor in own.items() if name not in state or state[name].shape != tensor.shape]
+        if unfit:
+            raise CheckpointError(
+                f"{config.weights} does not fit {config.name} at this width: {unfit[0]} is missing or of another shape; "
+                "check captioner.encoder.name, width and weights."
+            )
+        encoder.load_state_dict({name: state[name] for name in own}, strict=False)
+    return encoder
+
+
+def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """Tensors of a published weights file, .safetensors or .pth, never running code that it may hold.
+
+    Args:
+        path: the file.
+        sha256: checksum that it must have; None takes any.
+
+    Raises:
+        CheckpointError: missing, damaged, or another file than expected.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"the encoder's weights {path} are not there: python -m data.download fetches them, or name the file with "
+            "captioner.encoder.weights (--encoder_weights in inference)."
+        )
+    if sha256 is not None and sha256_of(path) != sha256:
+        raise CheckpointError(f"{path} is not the file this checkpoint was trained with: its sha256 is not {sha256}.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
+        raise CheckpointError(f"{path} cannot be read as weights: fetch it again.") from error
+    except Exception as error:  # pickle.UnpicklingError: it holds more than tensors
+        raise CheckpointError(f"{path} holds more than tensors and was refused: fetch it again from its authors.") from error
+    state = content.get("model", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(
+        isinstance(value, Tensor) and value.layout is torch.strided for value in state.values()
+    ):
+        raise CheckpointError(f"{path} is no table of dense tensors: give a weights file as its authors publish it.")
+    return dict(state)
+
+
+def frame_mask(lengths: Tensor, num_frames: int) -> Tensor:
+    """(B, T) bool, true for each clip's own frames."""
+    return torch.arange(num_frames, device=lengths.device)[None, :] < lengths[:, None]
+
+
+def reflect_pad(waveform: Tensor, lengths: Tensor, pad: int) -> Tensor:
+    """Reflect each clip at its own two ends.
+
+    Args:
+        waveform: (B, S).
+        lengths: (B,) samples of each clip, more than `pad`.
+        pad: samples added on each side.
+
+    Returns:
+        (B, S + 2 * pad); what lies more than `pad` samples beyond a clip's end has no meaning.
+    """
+    positions = (torch.arange(waveform.shape[1] + 2 * pad, device=waveform.device) - pad).abs()  # (S + 2 pad,)
+    last = (lengths - 1)[:, None]  # (B, 1)
+    index = (last - (positions[None, :] - last).abs()).clamp(min=0)  # (B, S + 2 pad)
+    return waveform.gather(1, index)
+
+
+def pad_to_minimum(waveform: Tensor, lengths: Tensor, minimum: int) -> tuple[Tensor, Tensor]:
+    """Lengthen clips shorter than `minimum` samples with silence."""
+    missing = max(0, minimum - waveform.shape[1])
+    return nn.functional.pad(waveform, (0, missing)), lengths.clamp(min=minimum)
+
+
+def hide_spans(spectrogram: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> Tensor:
+    """Set the hidden cells of spectrograms (B, F, T), normalised about zero, to zero."""
+    frames = torch.arange(spectrogram.shape[2], device=spectrogram.device)
+    bands = torch.arange(spectrogram.shape[1], device=spectrogram.device)
+    time_spans = (spec_masks.time * lengths[:, None, None]).round()  # (B, K, 2)
+    band_spans = (spec_masks.band * spectrogram.shape[1]).round()  # (B, M, 2)
+    in_time = ((frames >= time_spans[..., :1]) & (frames < time_spans[..., 1:])).any(dim=1)  # (B, T)
+    in_band = ((bands >= band_spans[..., :1]) & (bands < band_spans[..., 1:])).any(dim=1)  # (B, F)
+    return spectrogram.masked_fill(in_time[:, None, :] | in_band[:, :, None], 0.0)

@@ -1,0 +1,316 @@
+"""EfficientAT's MobileNetV3 tagger as an encoder of frames.
+
+Schmid, Koutini, Widmer, "Efficient Large-scale Audio Tagging via Transformer-to-CNN Knowledge Distillation", ICASSP 2023,
+arXiv 2211.04772 (github.com/fschmid56/EfficientAT, MIT licence). mn04 has a width of 0.4, one million parameters and an
+AudioSet mAP of 0.432. Block table: Howard et al., "Searching for MobileNetV3", ICCV 2019, arXiv 1905.02244, table 1.
+
+Shapes: B clips, W windows, S samples, F mel bands, T frames, K channels, E = 960 x width.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from configs.schema import EncoderConfig
+from models.encoder import (
+    NUM_AUDIOSET_CLASSES,
+    AudioEncoder,
+    EncoderOutput,
+    SpecMasks,
+    frame_mask,
+    hide_spans,
+    pad_to_minimum,
+    reflect_pad,
+)
+from models.errors import CheckpointError
+
+SAMPLE_RATE = 32000
+N_FFT, HOP, WINDOW = 1024, 320, 800  # samples
+NUM_MELS, MAX_FREQUENCY_HZ = 128, 15000.0
+PRE_EMPHASIS = 0.97
+FRAME_STRIDE = 32  # spectrogram frames in one embedding: five strides of 2
+WINDOW_S = 10.0  # squeeze-and-excitation looks at a whole window; AudioSet's clips are this long
+MIN_SAMPLES = 4096  # shorter clips are lengthened with silence: reflecting at the ends needs more than 512
+
+
+class BlockShape(NamedTuple):
+    """One row of MobileNetV3-large's table, at width 1."""
+
+    kernel: int
+    expanded: int
+    channels: int
+    squeezes: bool
+    hardswish: bool
+    stride: int
+
+
+BLOCKS = tuple(
+    BlockShape(*row)
+    for row in (
+        (3, 16, 16, False, False, 1),
+        (3, 64, 24, False, False, 2),
+        (3, 72, 24, False, False, 1),
+        (5, 72, 40, True, False, 2),
+        (5, 120, 40, True, False, 1),
+        (5, 120, 40, True, False, 1),
+        (3, 240, 80, False, True, 2),
+        (3, 200, 80, False, True, 1),
+        (3, 184, 80, False, True, 1),
+        (3, 184, 80, False, True, 1),
+        (3, 480, 112, True, True, 1),
+        (3, 672, 112, True, True, 1),
+        (5, 672, 160, True, True, 2),
+        (5, 960, 160, True, True, 1),
+        (5, 960, 160, True, True, 1),
+    )
+)
+
+
+def to_multiple_of_8(channels: float) -> int:
+    """Nearest multiple of 8, at least 8 and at least nine tenths of `channels` (MobileNet's rounding)."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+def kaldi_mel_bank() -> Tensor:
+    """Kaldi's triangular mel filters (128, 513): mel = 1127 ln(1 + f / 700), 0 to 15,000 Hz, peak 1, last bin empty."""
+
+    def mel(frequency: Tensor) -> Tensor:
+        return 1127.0 * torch.log1p(frequency / 700.0)
+
+    bins = mel(torch.arange(N_FFT // 2, dtype=torch.float64) * SAMPLE_RATE / N_FFT)  # (512,)
+    highest = mel(torch.tensor(MAX_FREQUENCY_HZ, dtype=torch.float64))
+    edges = torch.arange(NUM_MELS + 2, dtype=torch.float64) * highest / (NUM_MELS + 1)  # (130,)
+    left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]  # (128, 1) each
+    rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)  # (128, 512)
+    return F.pad(torch.minimum(rising, falling).clamp(min=0), (0, 1)).float()  # (128, 513)
+
+
+class LogMel(nn.Module):
+    """EfficientAT's front end: pre-emphasis, power STFT, Kaldi mel bands, (ln(mel + 1e-5) + 4.5) / 5."""
+
+    window: Tensor
+    mel_bank: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(WINDOW, periodic=False), persistent=False)
+        self.register_buffer("mel_bank", kaldi_mel_bank(), persistent=False)
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-mel spectrogram (B, F, T) of waveforms (B, S), and each clip's frames (B,)."""
+        emphasised = waveform[:, 1:] - PRE_EMPHASIS * waveform[:, :-1]  # (B, S - 1)
+        lengths = lengths - 1
+        padded = reflect_pad(emphasised, lengths, N_FFT // 2)
+        spectrum = torch.stft(padded, N_FFT, HOP, WINDOW, self.window, center=False, return_complex=True)
+        power = spectrum.real.square() + spectrum.imag.square()  # (B, 513, T)
+        log_mel = (torch.log(self.mel_bank @ power + 1e-5) + 4.5) / 5.0  # (B, F, T)
+        return log_mel, torch.div(lengths, HOP, rounding_mode="floor") + 1
+
+
+class Lengths:
+    """Valid frames at the current depth of the network, and the mask that keeps padding at zero.
+
+    Without padding in a batch (`mask` None) nothing is multiplied.
+    """
+
+    def __init__(self, frames: Tensor, num_frames: int) -> None:
+        self.frames = frames
+        padded = bool((frames < num_frames).any())
+        self.mask = frame_mask(frames, num_frames)[:, None, None, :] if padded else None  # (B, 1, 1, T)
+
+    def clean(self, maps: Tensor) -> Tensor:
+        """Zero what lies beyond each clip's end, as a convolution at the clip's own end would see it."""
+        return maps if self.mask is None else maps * self.mask
+
+    def mean(self, maps: Tensor) -> Tensor:
+        """Mean of maps (B, K, F, T) over frequency and each clip's own frames: (B, K)."""
+        if self.mask is None:
+            return maps.mean(dim=(2, 3))
+        sums = (maps * self.mask).sum(dim=(2, 3))
+        return sums / (self.frames[:, None] * maps.shape[2])
+
+    def strided(self, stride: int, num_frames: int) -> "Lengths":
+        """Lengths after a convolution of this stride, padded by half its kernel."""
+        return self if stride == 1 else Lengths(torch.div(self.frames - 1, stride, rounding_mode="floor") + 1, num_frames)
+
+
+class Squeeze(nn.Module):
+    """Squeeze-and-excitation over channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        layer = nn.Module()
+        squeezed = to_multiple_of_8(channels / 4)
+        layer.fc1, layer.fc2 = nn.Linear(channels, squeezed), nn.Linear(squeezed, channels)
+        self.conc_se_layers = nn.ModuleList([layer])  # the published name
+
+    def forward(self, maps: Tensor, lengths: Lengths) -> Tensor:
+        layer = self.conc_se_layers[0]
+        scale = torch.sigmoid(layer.fc2(F.relu(layer.fc1(lengths.mean(maps)))))  # (B, K)
+        return maps * scale[:, :, None, None]
+
+
+def convolution(inputs: int, outputs: int, kernel: int, stride: int, groups: int, activation: nn.Module) -> nn.Sequential:
+    """Convolution, batch norm (epsilon 1e-3) and activation."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01),
+        activation,
+    )
+
+
+class Block(nn.Module):
+    """Inverted residual: widen, convolve each channel over time and frequency, squeeze, narrow."""
+
+    def __init__(self, shape: BlockShape, inputs: int, width: float) -> None:
+        super().__init__()
+        expanded, outputs = to_multiple_of_8(shape.expanded * width), to_multiple_of_8(shape.channels * width)
+        self.stride = shape.stride
+        self.is_residual = shape.stride == 1 and inputs == outputs
+        activation = nn.Hardswish() if shape.hardswish else nn.ReLU()
+        layers: list[nn.Module] = []
+        if expanded != inputs:
+            layers.append(convolution(inputs, expanded, 1, 1, 1, activation))
+        layers.append(convolution(expanded, expanded, shape.kernel, shape.stride, expanded, activation))
+        if shape.squeezes:
+            layers.append(Squeeze(expanded))
+        layers.append(convolution(expanded, outputs, 1, 1, 1, nn.Identity()))
+        self.block = nn.Sequential(*layers)
+
+    def forward(self, maps: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
+        hidden = maps
+        for layer in self.block:
+            if isinstance(layer, Squeeze):
+                hidden = layer(hidden, lengths)
+            elif isinstance(layer, nn.Sequential) and layer[0].kernel_size != (1, 1):  # type: ignore[union-attr]
+                hidden = layer(lengths.clean(hidden))
+                lengths = lengths.strided(self.stride, hidden.shape[3])
+            else:
+                hidden = layer(hidden)
+        return (maps + hidden if self.is_residual else hidden), lengths
+
+
+class MobileNet(AudioEncoder):
+    """EfficientAT's network; one embedding in 320 ms.
+
+    Batch norm keeps the published statistics in training when weights are loaded: batches here are small, and their
+    windows padded.
+
+    Args:
+        config: width (None: 0.4), output and sample rate (32000).
+
+    Raises:
+        CheckpointError: a sample rate other than 32000.
+    """
+
+    frame_rate_hz = SAMPLE_RATE / HOP / FRAME_STRIDE
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        if config.sample_rate != SAMPLE_RATE:
+            raise CheckpointError(f"mobilenet takes {SAMPLE_RATE} Hz, not {config.sample_rate}: set encoder.sample_rate.")
+        width = 0.4 if config.width is None else config.width
+        self.sample_rate = SAMPLE_RATE
+        self.embedding_dim = to_multiple_of_8(960 * width)
+        self.output = config.output
+        self.keeps_statistics = config.weights is not None or config.train_from_step is None or config.train_from_step > 0
+        channels = to_multiple_of_8(16 * width)
+        features: list[nn.Module] = [convolution(1, channels, 3, 2, 1, nn.Hardswish())]
+        for shape in BLOCKS:
+            features.append(Block(shape, channels, width))
+            channels = to_multiple_of_8(shape.channels * width)
+        features.append(convolution(channels, self.embedding_dim, 1, 1, 1, nn.Hardswish()))
+        self.features = nn.ModuleList(features)
+        head = to_multiple_of_8(1280 * width)
+        self.classifier = nn.Sequential(
+            nn.Identity(),
+            nn.Identity(),
+            nn.Linear(self.embedding_dim, head),
+            nn.Hardswish(),
+            nn.Dropout(0.2),
+            nn.Linear(head, NUM_AUDIOSET_CLASSES),
+        )
+        self.log_mel = LogMel()
+
+    def train(self, mode: bool = True) -> "MobileNet":
+        """Switch dropout; batch norm follows only in a network trained from random values."""
+        super().train(mode)
+        for module in self.modules() if self.keeps_statistics else ():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
+        """Embeddings of clips of any length, in equal windows of at most 10 s joined in time."""
+        windows, window_lengths, counts = split_windows(waveform, lengths, int(WINDOW_S * SAMPLE_RATE))
+        with torch.autocast(waveform.device.type, enabled=False):  # powers of quiet sounds underflow in half precision
+            log_mel, frames = self.log_mel(*pad_to_minimum(windows.float(), window_lengths, MIN_SAMPLES))  # (W, F, T)
+        if spec_masks is not None:
+            repeats = torch.tensor(counts, device=waveform.device)
+            masks = SpecMasks(*(spans.repeat_interleave(repeats, 0) for spans in (spec_masks.time, spec_masks.band)))
+            log_mel = hide_spans(log_mel, frames, masks)
+        embeddings, frames, logits = self.network(log_mel, frames)
+        if self.output == "clip":
+            embeddings = embeddings.sum(dim=1, keepdim=True) / frames[:, None, None]  # (W, 1, E)
+            embeddings = torch.stack([part.mean(dim=0) for part in embeddings.split(counts)])  # (B, 1, E)
+            return EncoderOutput(embeddings, torch.ones_like(lengths), join_logits(logits, counts))
+        return EncoderOutput(*join_windows(embeddings, frames, counts), join_logits(logits, counts))
+
+    def network(self, log_mel: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings (B, T', E), their lengths (B,) and tag logits (B, 527) of spectrograms (B, F, T)."""
+        maps = log_mel[:, None]  # (B, 1, F, T)
+        lengths = Lengths(frames, maps.shape[3])
+        maps = self.features[0](lengths.clean(maps))
+        lengths = lengths.strided(2, maps.shape[3])
+        for block in self.features[1:-1]:
+            maps, lengths = block(maps, lengths)
+        maps = lengths.clean(self.features[-1](maps))  # (B, E, F', T')
+        logits = self.classifier(lengths.mean(maps))  # (B, 527)
+        return maps.mean(dim=2).transpose(1, 2), lengths.frames, logits
+
+
+def split_windows(waveform: Tensor, lengths: Tensor, longest: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Cut each clip into the fewest equal windows of at most `longest` samples.
+
+    Args:
+        waveform: (B, S).
+        lengths: (B,).
+        longest: samples.
+
+    Returns:
+        Windows (W, S') padded with zeros, their lengths (W,), and how many each clip has.
+    """
+    samples = [max(1, value) for value in lengths.tolist()]
+    counts = [-(-value // longest) for value in samples]
+    if max(counts) == 1:
+        return waveform, lengths, counts
+    parts = []
+    for row, (value, count) in enumerate(zip(samples, counts, strict=True)):
+        parts += list(waveform[row, :value].split(math.ceil(value / count)))
+    window_lengths = torch.tensor([len(part) for part in parts], device=lengths.device)
+    return nn.utils.rnn.pad_sequence(parts, batch_first=True), window_lengths, counts
+
+
+def join_windows(embeddings: Tensor, frames: Tensor, counts: list[int]) -> tuple[Tensor, Tensor]:
+    """Windows' embeddings (W, T, E) joined in time: (B, T', E) and lengths (B,)."""
+    if max(counts) == 1:
+        return embeddings, frames
+    valid = [window[: int(length)] for window, length in zip(embeddings, frames, strict=True)]
+    clips, start = [], 0
+    for count in counts:
+        clips.append(torch.cat(valid[start : start + count]))  # (T', E)
+        start += count
+    lengths = torch.tensor([len(clip) for clip in clips], device=frames.device)
+    return nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths
+
+
+def join_logits(logits: Tensor, counts: list[int]) -> Tensor:
+    """Tag logits of clips (B, 527): the mean of their windows' probabilities, which keeps them calibrated."""
+    if max(counts) == 1:
+        return logits
+    means = torch.stack([torch.sigmoid(part.float()).mean(dim=0) for part in logits.split(counts)])
+    return torch.logit(means, eps=1e-7)
