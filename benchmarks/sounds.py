@@ -107,8 +107,8 @@ def judge(name: str, clips: Sequence[FileClip], captions: dict[str, str], millis
     def mean(hits: NDArray[np.float64]) -> float:
         return float(hits.mean()) if len(hits) else 0.0
 
-    sequences = [clip for clip in mixtures if getattr(clip, "kind", "") == "sequence"]
-    overlays = [clip for clip in mixtures if getattr(clip, "kind", "") == "overlay"]
+    sequences = [clip for clip in mixtures if clip.name.startswith("sequence")]
+    overlays = [clip for clip in mixtures if clip.name.startswith("overlay")]
     return Row(
         name=name,
         single=bootstrap(share(singles, lambda said, true: true <= said)),

@@ -1,0 +1,248 @@
+"""A captioned data set of labelled sounds, in Clotho's layout, and mixtures of two of them.
+
+    python -m data.sounds --root datasets/ESC-50 --output datasets/sounds50
+
+`--root` is a folder in ESC-50's layout (K. J. Piczak, ACM Multimedia 2015: meta/esc50.csv and audio/), or one with
+clips.csv (file_name, fold, category, freesound_id) and clips/. Clips of one Freesound recording share a fold there, so a
+split by folds keeps training and validation apart.
+"""
+
+import argparse
+import csv
+import logging
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data.audio import AudioError, load_audio
+from data.clotho import DatasetError, FileClip
+from data.sound_captions import FRAME_S, active_frames, describe, describe_mixture, envelope_db, measure, phrases
+
+logger = logging.getLogger(__name__)
+
+NUM_REFERENCES = 5
+MIXTURE_RATE = 32000  # hertz, of mixtures written to disk
+ANALYSIS_RATE = 16000  # hertz, at which envelopes are measured
+_LONGEST_PART_S, _SHORTEST_PART_S = 5.0, 1.0
+_FADE_S = 0.02
+_TARGET_RMS = 0.08
+
+
+@dataclass(frozen=True)
+class LabelledSound:
+    """One clip of a labelled collection."""
+
+    path: Path
+    fold: int
+    category: str
+    source_id: str
+
+
+def read_collection(root: Path) -> list[LabelledSound]:
+    """Clips of a labelled collection.
+
+    Raises:
+        DatasetError: neither layout is there, a column is missing, or a category has no phrases.
+    """
+    for table, folder, name in ((root / "meta/esc50.csv", root / "audio", "filename"), (root / "clips.csv", root / "clips", "file_name")):
+        if table.is_file():
+            break
+    else:
+        raise DatasetError(f"{root} has neither meta/esc50.csv nor clips.csv: python -m data.download esc50 fetches ESC-50.")
+    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    source = "src_file" if "src_file" in rows else "freesound_id"
+    missing = [column for column in (name, "fold", "category", source) if column not in rows]
+    if missing:
+        raise DatasetError(f"{table} lacks the column {missing[0]}; it has {', '.join(rows.columns)}.")
+    unknown = sorted(set(rows["category"]) - set(phrases()))
+    if unknown:
+        raise DatasetError(f"{table} has the category {unknown[0]}, for which data/sound_phrases.yaml has no words.")
+    return [
+        LabelledSound(folder / row[name], int(row["fold"]), row["category"], row[source])
+        for row in rows.to_dict("records")
+    ]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Two sounds, one after the other or at once, rendered when loaded.
+
+    Attributes:
+        name: unique in its data set.
+        first: clip heard first, or the one that sets the level.
+        second: the other clip.
+        order: "sequence" or "overlay".
+        gain_db: level of the second over the first.
+        seed: of its captions.
+    """
+
+    name: str
+    first: FileClip
+    second: FileClip
+    order: str
+    gain_db: float
+    seed: int
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Categories of both."""
+        return self.first.labels + self.second.labels
+
+    @property
+    def identity(self) -> str:
+        """Key for caches: both files and how they are mixed."""
+        return f"mixture 1|{self.first.identity}|{self.second.identity}|{self.order}|{self.gain_db:.3f}"
+
+    @cached_property
+    def captions(self) -> tuple[str, ...]:
+        """Five captions, worded by `seed`, their counts taken from the waveforms."""
+        generator = np.random.default_rng(self.seed)
+        parts = [(clip.labels[0], measure(_sounding_part(clip, ANALYSIS_RATE), ANALYSIS_RATE)) for clip in (self.first, self.second)]
+        return tuple(describe_mixture(parts[0], parts[1], self.order, self.gain_db, generator, NUM_REFERENCES))
+
+    def load(self, sample_rate: int, max_duration_s: float | None) -> NDArray[np.float32]:
+        """The mixed waveform (S,) float32, at most 10 s and `max_duration_s` long."""
+        first, second = (_sounding_part(clip, sample_rate) for clip in (self.first, self.second))
+        first, second = _level(first, 0.0), _level(second, self.gain_db)
+        if self.order == "sequence":
+            mixed = np.concatenate([first, second])
+        else:
+            mixed = np.zeros(max(len(first), len(second)), np.float32)
+            mixed[: len(first)] += first
+            start = (len(mixed) - len(second)) // 2
+            mixed[start : start + len(second)] += second
+        mixed = (mixed / max(1.0, float(np.abs(mixed).max()))).astype(np.float32)
+        return mixed if max_duration_s is None else mixed[: int(max_duration_s * sample_rate)]
+
+
+def _sounding_part(clip: FileClip, sample_rate: int) -> NDArray[np.float32]:
+    """A clip without the silence around it, 1 to 5 s, with short fades."""
+    waveform = clip.load(sample_rate, _LONGEST_PART_S)
+    sounding = np.flatnonzero(active_frames(envelope_db(waveform, sample_rate)))
+    if len(sounding):
+        frame = int(FRAME_S * sample_rate)
+        start, end = int(sounding[0]) * frame, (int(sounding[-1]) + 3) * frame
+        start = max(0, start - 2 * frame)
+        waveform = waveform[start : max(end, start + int(_SHORTEST_PART_S * sample_rate))]
+    waveform = waveform.copy()
+    fade = np.linspace(0, 1, min(int(_FADE_S * sample_rate), len(waveform)), dtype=np.float32)
+    waveform[: len(fade)] *= fade
+    waveform[len(waveform) - len(fade) :] *= fade[::-1]
+    return waveform
+
+
+def _level(waveform: NDArray[np.float32], gain_db: float) -> NDArray[np.float32]:
+    """Set the power of the loud half of a waveform to a common value, plus a gain."""
+    power = np.sort(np.square(waveform, dtype=np.float64))
+    loud = float(np.sqrt(power[len(power) // 2 :].mean())) if len(power) else 0.0
+    return waveform * np.float32(_TARGET_RMS * 10 ** (gain_db / 20) / max(loud, 1e-6))
+
+
+def make_mixtures(clips: Sequence[FileClip], count: int, seed: int) -> list[Mixture]:
+    """Draw mixtures of two clips of different categories, half one after the other, half at once at -5 to 5 dB.
+
+    Args:
+        clips: labelled clips with one label each.
+        count: mixtures wanted.
+        seed: the same seed draws the same mixtures.
+
+    Raises:
+        DatasetError: the clips bear no labels, or all the same one.
+    """
+    usable = [clip for clip in clips if len(clip.labels) == 1]
+    if len({clip.labels[0] for clip in usable}) < 2:
+        raise DatasetError("mixtures need clips of two labels or more: build the data set with python -m data.sounds.")
+    generator = np.random.default_rng([seed, len(usable)])
+    mixtures: list[Mixture] = []
+    while len(mixtures) < count:
+        first, second = (usable[int(index)] for index in generator.integers(len(usable), size=2))
+        if first.labels == second.labels or (first.source_id and first.source_id == second.source_id):
+            continue
+        order = ("sequence", "overlay")[len(mixtures) % 2]
+        gain = float(generator.uniform(-5, 5)) if order == "overlay" else float(generator.uniform(-3, 3))
+        name = f"{order}_{len(mixtures):05d}.flac"
+        mixtures.append(Mixture(name, first, second, order, gain, int(generator.integers(2**31))))
+    return mixtures
+
+
+def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, seed: int) -> dict[str, int]:
+    """Write a data set in Clotho's layout: development and validation clips, captions, labels.
+
+    Args:
+        root: labelled collection.
+        output: folder to write; must not exist yet.
+        validation_fold: fold that becomes the validation split, with `num_mixtures` rendered mixtures; folds above 4
+            are left out when this is 4, so that ESC-50's fifth stays unseen.
+        num_mixtures: validation mixtures.
+        seed: of captions and mixtures.
+
+    Returns:
+        Number of clips in each split.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise DatasetError(f"{output} is not empty: give a new folder with --output.")
+    sounds = [sound for sound in read_collection(root) if sound.fold <= max(4, validation_fold)]
+    captions: dict[str, list[list[str]]] = {"development": [], "validation": []}
+    labels: list[list[str]] = []
+    validation: list[FileClip] = []
+    for number, sound in enumerate(tqdm(sounds, desc="captions", unit="clip")):
+        split = "validation" if sound.fold == validation_fold else "development"
+        folder = output / split
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / sound.path.name
+        shutil.copyfile(sound.path, target)
+        generator = np.random.default_rng([seed, number])
+        shape = measure(load_audio(target, ANALYSIS_RATE), ANALYSIS_RATE)
+        captions[split].append([target.name, *describe(sound.category, shape, generator, NUM_REFERENCES)])
+        labels.append([split, target.name, "single", sound.category, sound.source_id])
+        if split == "validation":
+            validation.append(FileClip(target, (), (sound.category,), sound.source_id))
+    for mixture in tqdm(make_mixtures(validation, num_mixtures, seed) if num_mixtures else [], desc="mixtures", unit="clip"):
+        soundfile.write(output / "validation" / mixture.name, mixture.load(MIXTURE_RATE, None), MIXTURE_RATE, subtype="PCM_16")
+        captions["validation"].append([mixture.name, *mixture.captions])
+        sources = f"{mixture.first.source_id};{mixture.second.source_id}"
+        labels.append(["validation", mixture.name, mixture.order, ";".join(mixture.labels), sources])
+    header = ["file_name", *(f"caption_{number}" for number in range(1, NUM_REFERENCES + 1))]
+    for split, rows in captions.items():
+        _write_table(output / f"clotho_captions_{split}.csv", header, rows)
+    _write_table(output / "labels.csv", ["split", "file_name", "kind", "labels", "source_id"], labels)
+    return {split: len(rows) for split, rows in captions.items()}
+
+
+def _write_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True, help="ESC-50, or a folder with clips.csv and clips/")
+    parser.add_argument("--output", type=Path, required=True, help="new folder for the data set")
+    parser.add_argument("--validation_fold", type=int, default=4)
+    parser.add_argument("--mixtures", type=int, default=400, help="validation mixtures, half of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    try:
+        counts = build(options.root, options.output, options.validation_fold, options.mixtures, options.seed)
+    except (DatasetError, AudioError, OSError) as error:
+        logger.error("%s", error)
+        return 2
+    logger.info("%s: %s", options.output, ", ".join(f"{count} {split} clips" for split, count in counts.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
