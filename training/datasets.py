@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tqdm import tqdm
+
 from configs.schema import DataConfig
 from data.clotho import Clip, FileClip, load_split
 from data.sounds import make_mixtures
@@ -30,6 +32,8 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     train: list[FileClip] = load_split(config.dataset_root, "development", config.validation_share, seed)
     validation = load_split(config.dataset_root, "validation", config.validation_share, seed)
     mixtures = make_mixtures(train, config.mixtures, seed) if config.mixtures else []
+    for mixture in tqdm(mixtures, desc="wording mixtures", unit="clip", disable=not mixtures):
+        len(mixture.captions)  # measured and worded at the first look, kept after it
     summary = {
         "dataset_root": str(config.dataset_root),
         "training_clips": len(train),
