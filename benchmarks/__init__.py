@@ -1,0 +1,1 @@
+"""Commands that measure; README.md says how to read them."""

@@ -1,0 +1,1 @@
+"""From files to waveforms, captions and token ids; knows nothing of models."""

@@ -1,0 +1,135 @@
+"""Captions with times, as text, JSON lines, CSV, SubRip (SRT) and WebVTT."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+FORMATS = ("text", "jsonl", "csv", "srt", "vtt")
+
+
+@dataclass(frozen=True)
+class CaptionRecord:
+    """Captions of a clip or of a window of it.
+
+    Attributes:
+        file: as it was given.
+        start_s: start in seconds.
+        end_s: end in seconds.
+        captions: (text, log-probability) pairs, best first.
+        references: ground truths, where they are known.
+    """
+
+    file: str
+    start_s: float
+    end_s: float
+    captions: tuple[tuple[str, float], ...]
+    references: tuple[str, ...] = field(default=())
+
+    @property
+    def caption(self) -> str:
+        """The best caption."""
+        return self.captions[0][0]
+
+
+def merge_neighbours(records: Iterable[CaptionRecord]) -> list[CaptionRecord]:
+    """Join records of one file that touch or overlap and say the same; the more probable one's captions stay."""
+    merged: list[CaptionRecord] = []
+    for record in records:
+        last = merged[-1] if merged else None
+        if last and (last.file, last.caption) == (record.file, record.caption) and record.start_s <= last.end_s + 1e-6:
+            captions = max(last.captions, record.captions, key=lambda captions: captions[0][1])
+            merged[-1] = replace(last, end_s=max(last.end_s, record.end_s), captions=captions)
+        else:
+            merged.append(record)
+    return merged
+
+
+def write_records(records: Sequence[CaptionRecord], form: str, with_times: bool = False) -> str:
+    """Records in one of FORMATS, ending with a line break unless empty.
+
+    Args:
+        records: in the order to write them.
+        form: one of FORMATS.
+        with_times: put start and end before each line of text (a timeline).
+
+    Raises:
+        ValueError: an unknown format, or subtitles of more than one file.
+    """
+    if form in ("srt", "vtt") and len({record.file for record in records}) > 1:
+        raise ValueError(f"{form} subtitles belong to one recording: caption one file at a time, or use --format jsonl.")
+    writers = {"jsonl": _jsonl, "csv": _csv, "srt": _srt, "vtt": _vtt}
+    if form == "text":
+        return _text(records, with_times)
+    if form not in writers:
+        raise ValueError(f"unknown format {form}: one of {', '.join(FORMATS)}.")
+    return writers[form](records)
+
+
+def _text(records: Sequence[CaptionRecord], with_times: bool) -> str:
+    lines = []
+    for record in records:
+        times = f"[{clock(record.start_s, '.')} - {clock(record.end_s, '.')}] " if with_times else ""
+        lines.append(f"{record.file}: {times}{record.caption}")
+        if len(record.captions) > 1:
+            lines += [f"    {number}. {text}  (log-probability {score:.2f})" for number, (text, score) in enumerate(record.captions, 1)]
+        lines += [f"    reference: {reference}" for reference in record.references]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _jsonl(records: Sequence[CaptionRecord]) -> str:
+    lines = []
+    for record in records:
+        content = {
+            "file": record.file,
+            "start_s": round(record.start_s, 3),
+            "end_s": round(record.end_s, 3),
+            "caption": record.caption,
+            "captions": [{"text": text, "log_probability": score} for text, score in record.captions],
+        }
+        if record.references:
+            content["references"] = list(record.references)
+        lines.append(json.dumps(content, ensure_ascii=False))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _csv(records: Sequence[CaptionRecord]) -> str:
+    most = max((len(record.references) for record in records), default=0)
+    header = ["file_name", "start_s", "end_s", "caption_predicted", "log_probability"]
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(header + [f"caption_{number}" for number in range(1, most + 1)])
+    for record in records:
+        text, score = record.captions[0]
+        times = [f"{record.start_s:.3f}", f"{record.end_s:.3f}"]
+        padding = [""] * (most - len(record.references))
+        writer.writerow([record.file, *times, text, f"{score:.4f}", *record.references, *padding])
+    return buffer.getvalue()
+
+
+def clock(seconds: float, point: str) -> str:
+    """Time as hh:mm:ss and milliseconds behind `point`."""
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
+
+
+def _srt(records: Sequence[CaptionRecord]) -> str:
+    cues = [
+        f"{number}\n{clock(record.start_s, ',')} --> {clock(record.end_s, ',')}\n{_one_line(record.caption)}\n"
+        for number, record in enumerate(records, 1)
+    ]
+    return "\n".join(cues)
+
+
+def _vtt(records: Sequence[CaptionRecord]) -> str:
+    cues = ["WEBVTT\n"]
+    for record in records:
+        text = _one_line(record.caption).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        cues.append(f"{clock(record.start_s, '.')} --> {clock(record.end_s, '.')}\n{text}\n")
+    return "\n".join(cues)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

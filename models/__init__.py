@@ -1,0 +1,1 @@
+"""Encoders, projection, decoder, and the captioner made of them; knows nothing of data sets."""

@@ -1,0 +1,56 @@
+"""Who may import whom, and that importing does nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("configs", "data", "models", "training", "benchmarks")
+ENTRY_SCRIPTS = ("train", "inference")
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+    if path.name != "__init__.py"
+)
+
+
+def test_the_import_rules_hold() -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports"))], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_nothing_imports_an_entry_script() -> None:
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            words = path.read_text(encoding="utf-8").split()
+            imported = [after for word, after in zip(words, words[1:], strict=False) if word in ("import", "from")]
+            assert not set(imported) & set(ENTRY_SCRIPTS), path
+
+
+IMPORT_ALL = """
+import importlib, logging, os, socket, sys, threading
+import torch
+def refuse(*arguments, **options):
+    raise AssertionError("a module opened a connection while it was imported")
+socket.socket.connect = refuse
+modules = sys.argv[1:]
+import transformers, accelerate, peft, librosa, matplotlib, pandas, soundfile, av, pooch  # their own set-up is not ours
+before = (dict(os.environ), torch.get_rng_state().tolist(), list(logging.getLogger().handlers), threading.active_count())
+for module in modules:
+    importlib.import_module(module)
+after = (dict(os.environ), torch.get_rng_state().tolist(), list(logging.getLogger().handlers), threading.active_count())
+for name, old, new in zip(("environment", "random state", "logging", "threads"), before, after):
+    assert old == new, name
+"""
+
+
+@pytest.mark.slow
+def test_importing_does_no_work() -> None:
+    command = [sys.executable, "-c", IMPORT_ALL, *MODULES, *ENTRY_SCRIPTS]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
