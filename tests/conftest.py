@@ -3,7 +3,15 @@
 import os
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import soundfile
+import torch
+
+from configs.schema import CaptionerConfig, Config, DecoderConfig, DecodingConfig, EncoderConfig
+from data.captions import train_tokenizer
+from models.captioner import AudioCaptioner
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may wait for a hub
 
@@ -20,3 +28,47 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+CAPTIONS = (
+    "a dog barks twice",
+    "rain falls on a tin roof",
+    "a siren wails in the distance",
+    "waves break on the shore",
+    "a clock ticks in a quiet room",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a small untrained captioner, its encoder included."""
+    torch.manual_seed(0)
+    config = Config(
+        captioner=CaptionerConfig(
+            encoder=EncoderConfig(name="mobilenet", width=0.1, train_from_step=0, max_duration_s=4.0),
+            decoder=DecoderConfig(num_layers=2, num_heads=2, width=32, dropout=0.0, max_positions=128),
+        ),
+        decoding=DecodingConfig(max_tokens=12),
+    )
+    path = tmp_path_factory.mktemp("captioner") / "step=0"
+    AudioCaptioner(config, train_tokenizer(CAPTIONS * 3, 120)).save_pretrained(path, {"step": 0})
+    return path
+
+
+@pytest.fixture(scope="session")
+def tone_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set in Clotho's layout: twelve training and four validation clips of a second or two."""
+    root = tmp_path_factory.mktemp("tones")
+    generator = np.random.default_rng(0)
+    for split, count in (("development", 12), ("validation", 4)):
+        (root / split).mkdir()
+        rows = []
+        for number in range(count):
+            name = f"{split}{number}.wav"
+            time = np.arange(int(16000 * (1 + number % 2))) / 16000
+            tone = 0.3 * np.sin(2 * np.pi * (200 + 150 * (number % 5)) * time) + 0.01 * generator.normal(size=len(time))
+            soundfile.write(root / split / name, tone, 16000)
+            rows.append([name, CAPTIONS[number % 5], CAPTIONS[(number + 1) % 5]])
+        table = pd.DataFrame(rows, columns=["file_name", "caption_1", "caption_2"])
+        table.to_csv(root / f"clotho_captions_{split}.csv", index=False)
+    return root

@@ -1,0 +1,70 @@
+"""Output formats: what is written can be read back."""
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.caption_formats import CaptionRecord, clock, merge_neighbours, write_records
+
+texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40)
+
+
+def record(text: str, start: float = 0.0, end: float = 10.0, file: str = "a.wav", score: float = -1.5) -> CaptionRecord:
+    return CaptionRecord(file, start, end, ((text, score), ("another", score - 1)))
+
+
+@given(texts, texts)
+def test_jsonl_round_trip(text: str, file: str) -> None:
+    line = json.loads(write_records([record(text, file=file)], "jsonl"))
+    assert line == {
+        "file": file,
+        "start_s": 0.0,
+        "end_s": 10.0,
+        "caption": text,
+        "captions": [{"text": text, "log_probability": -1.5}, {"text": "another", "log_probability": -2.5}],
+    }
+
+
+@given(texts, texts)
+def test_csv_round_trip(text: str, file: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(write_records([record(text, file=file)], "csv"), newline="")))
+    assert [(row["file_name"], row["caption_predicted"]) for row in rows] == [(file, text)]
+
+
+@given(st.floats(0, 360_000))
+def test_the_clock_reads_back(seconds: float) -> None:
+    hours, minutes, rest = clock(seconds, ".").split(":")
+    assert int(hours) * 3600 + int(minutes) * 60 + float(rest) == pytest.approx(seconds, abs=0.0006)
+    assert int(minutes) < 60 and float(rest) < 60
+
+
+def test_subtitles() -> None:
+    records = [record("rain & wind", 0, 10), record("a dog\nbarks", 10, 3725.5)]
+    assert write_records(records, "srt") == (
+        "1\n00:00:00,000 --> 00:00:10,000\nrain & wind\n\n2\n00:00:10,000 --> 01:02:05,500\na dog barks\n"
+    )
+    assert "00:00:00.000 --> 00:00:10.000\nrain &amp; wind\n" in write_records(records, "vtt")
+    with pytest.raises(ValueError, match="belong to one recording"):
+        write_records([record("a"), record("b", file="b.wav")], "srt")
+
+
+def test_neighbours_that_say_the_same_are_one() -> None:
+    records = [record("rain", 0, 10, score=-3), record("rain", 10, 20, score=-1), record("wind", 20, 30), record("rain", 30, 40)]
+    merged = merge_neighbours([*records, record("rain", 40, 50, file="b.wav")])
+    assert [(r.file, r.caption, r.start_s, r.end_s) for r in merged] == [
+        ("a.wav", "rain", 0, 20),
+        ("a.wav", "wind", 20, 30),
+        ("a.wav", "rain", 30, 40),
+        ("b.wav", "rain", 40, 50),
+    ]
+    assert merged[0].captions[0][1] == -1
+
+
+def test_text_shows_alternatives_times_and_references() -> None:
+    text = write_records([CaptionRecord("a.wav", 0, 1, (("x", -1.0), ("y", -2.0)), ("z",))], "text", with_times=True)
+    assert text.splitlines()[0] == "a.wav: [00:00:00.000 - 00:00:01.000] x"
+    assert "2. y" in text and "reference: z" in text

@@ -1,0 +1,110 @@
+"""AudioCaptioner: saving and loading, batches, decoding."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from configs.schema import DecodingConfig
+from models.captioner import AudioCaptioner
+from models.errors import CheckpointError
+
+
+@pytest.fixture(scope="module")
+def captioner(tiny_checkpoint: Path) -> AudioCaptioner:
+    return AudioCaptioner.from_pretrained(tiny_checkpoint)
+
+
+def noise(seconds: float, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.1, int(32000 * seconds)).astype(np.float32)
+
+
+def test_saved_and_loaded_it_says_the_same(captioner: AudioCaptioner, tmp_path: Path) -> None:
+    captioner.save_pretrained(tmp_path / "copy", {"licence": "MIT"})
+    copy = AudioCaptioner.from_pretrained(tmp_path / "copy")
+    assert copy.metadata["licence"] == "MIT"
+    assert copy.config == captioner.config
+    assert copy.caption([noise(1, 0)]) == captioner.caption([noise(1, 0)])
+    assert all(torch.equal(a, b) for a, b in zip(copy.state_dict().values(), captioner.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("method", ["beam", "greedy", "sample"])
+def test_a_clip_in_a_batch_gets_what_it_gets_alone(captioner: AudioCaptioner, method: str) -> None:
+    decoding = DecodingConfig(method=method, max_tokens=10)  # type: ignore[arg-type]
+    clips = [noise(1.0, 1), noise(2.5, 2), noise(0.4, 3)]
+    together = captioner.caption(clips, decoding)
+    for clip, found in zip(clips, together, strict=True):
+        alone = captioner.caption([clip], decoding)[0]
+        assert [caption.text for caption in alone] == [caption.text for caption in found]
+        assert alone[0].log_probability == pytest.approx(found[0].log_probability, abs=1e-3)
+
+
+@pytest.mark.parametrize("method", ["beam", "sample"])
+def test_several_captions_differ_and_their_probabilities_are_the_models(captioner: AudioCaptioner, method: str) -> None:
+    decoding = DecodingConfig(method=method, num_captions=3, max_tokens=8)  # type: ignore[arg-type]
+    captions = captioner.caption([noise(1, 4)], decoding)[0]
+    assert 1 <= len(captions) <= 3
+    assert len({caption.text for caption in captions}) == len(captions)
+    assert all(caption.log_probability < 0 for caption in captions)
+
+
+def test_sampling_repeats_with_its_seed(captioner: AudioCaptioner) -> None:
+    decoding = DecodingConfig(method="sample", top_k=20, max_tokens=8, seed=5)
+    before = torch.get_rng_state()
+    assert captioner.caption([noise(1, 4)], decoding) == captioner.caption([noise(1, 4)], decoding)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_no_content_word_comes_twice(captioner: AudioCaptioner) -> None:
+    decoding = dataclasses.replace(captioner.config.decoding, max_tokens=30, min_tokens=30, repetition_ban="content")
+    text = captioner.caption([noise(1, 6)], decoding)[0][0].text
+    content = [word for word in text.split() if len(word) > 4]
+    assert len(content) == len(set(content))
+
+
+def test_no_clips_give_no_captions(captioner: AudioCaptioner) -> None:
+    assert captioner.caption([]) == []
+
+
+def test_a_checkpoint_that_does_not_fit_its_configuration_is_refused(captioner: AudioCaptioner, tmp_path: Path) -> None:
+    decoder = dataclasses.replace(captioner.config.captioner.decoder, width=64)
+    parts = dataclasses.replace(captioner.config.captioner, decoder=decoder)
+    other = AudioCaptioner.from_pretrained(_copy(captioner, tmp_path / "a"))
+    other.config = dataclasses.replace(captioner.config, captioner=parts)
+    other.save_pretrained(tmp_path / "b")
+    with pytest.raises(CheckpointError, match="does not fit its configuration"):
+        AudioCaptioner.from_pretrained(tmp_path / "b")
+
+
+def test_nothing_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint folder is at"):
+        AudioCaptioner.from_pretrained(tmp_path / "none")
+
+
+def test_a_frozen_published_encoder_is_named_not_copied(captioner: AudioCaptioner, tmp_path: Path) -> None:
+    weights = tmp_path / "encoder.pth"
+    torch.save(captioner.encoder.state_dict(), weights)
+    encoder = dataclasses.replace(captioner.config.captioner.encoder, weights=str(weights), train_from_step=None)
+    parts = dataclasses.replace(captioner.config.captioner, encoder=encoder)
+    borrowed = AudioCaptioner(dataclasses.replace(captioner.config, captioner=parts), captioner.tokenizer).eval()
+    borrowed.save_pretrained(tmp_path / "run")
+    size = (tmp_path / "run" / "model.safetensors").stat().st_size
+    assert size < 4 * sum(p.numel() for p in borrowed.decoder.parameters()) + 4 * sum(
+        p.numel() for p in borrowed.projection.parameters()
+    ) + 20_000
+    loaded = AudioCaptioner.from_pretrained(tmp_path / "run")
+    assert loaded.caption([noise(1, 0)]) == borrowed.caption([noise(1, 0)])
+    moved = weights.rename(tmp_path / "moved.pth")
+    with pytest.raises(CheckpointError, match="are not there"):
+        AudioCaptioner.from_pretrained(tmp_path / "run")
+    assert AudioCaptioner.from_pretrained(tmp_path / "run", encoder_weights=str(moved)).encoder_is_borrowed
+    moved.write_bytes(b"other")
+    with pytest.raises(CheckpointError, match="sha256"):
+        AudioCaptioner.from_pretrained(tmp_path / "run", encoder_weights=str(moved))
+
+
+def _copy(captioner: AudioCaptioner, path: Path) -> Path:
+    captioner.save_pretrained(path)
+    return path

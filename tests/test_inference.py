@@ -1,0 +1,106 @@
+"""inference.py on files, folders, timelines and trouble."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import inference
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for name, seconds in (("a.wav", 1.0), ("b.flac", 2.5), ("c.ogg", 0.5)):
+        soundfile.write(folder / name, 0.1 * generator.normal(size=int(22050 * seconds)), 22050)
+    soundfile.write(folder / "silent.wav", np.zeros(22050), 22050)
+    return folder
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def run(checkpoint: Path, *arguments: object) -> int:
+    return inference.main(["--ckpt_path", str(checkpoint), "--device", "cpu", *map(str, arguments)])
+
+
+def test_a_folder_is_captioned_in_order(tiny_checkpoint: Path, recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tiny_checkpoint, recordings, "--format", "jsonl", "--num_captions", 2) == 0
+    found = lines(capsys)
+    assert [Path(line["file"]).name for line in found] == ["a.wav", "b.flac", "c.ogg", "silent.wav"]
+    assert all(set(line) == {"file", "start_s", "end_s", "caption", "captions"} for line in found)
+    assert found[3]["caption"] == "silence"
+    assert found[1]["end_s"] == pytest.approx(2.5, abs=0.01)
+    assert all(line["captions"][0]["text"] == line["caption"] for line in found)
+
+
+def test_bad_files_are_named_and_the_good_ones_captioned(
+    tiny_checkpoint: Path, recordings: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (recordings / "bad.wav").write_text("no sound")
+    (recordings / "empty.mp3").touch()
+    assert run(tiny_checkpoint, recordings, "--format", "jsonl") == 1
+    assert len(lines(capsys)) == 4
+    assert "bad.wav" in caplog.text and "empty.mp3" in caplog.text and "2 of 6 files" in caplog.text
+
+
+def test_a_pattern_and_an_output_file(tiny_checkpoint: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "new" / "captions.csv"
+    assert run(tiny_checkpoint, recordings / "*.wav", "--format", "csv", "--output", output) == 0
+    assert capsys.readouterr().out == ""
+    assert len(output.read_text().splitlines()) == 3
+    assert [path.name for path in output.parent.iterdir()] == ["captions.csv"]
+
+
+def test_a_timeline_covers_the_whole_recording(tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "long.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(1).normal(size=16000 * 10), 16000)
+    assert run(tiny_checkpoint, path, "--timeline", 3, "--format", "jsonl") == 0
+    found = lines(capsys)
+    assert found[0]["start_s"] == 0 and found[-1]["end_s"] == pytest.approx(10, abs=0.01)
+    assert all(a["end_s"] == b["start_s"] for a, b in zip(found, found[1:], strict=False))
+    assert run(tiny_checkpoint, path, "--timeline", 3, "--format", "srt") == 0
+    assert "-->" in capsys.readouterr().out
+
+
+def test_a_long_file_without_a_timeline_is_told(tiny_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    soundfile.write(tmp_path / "long.wav", 0.1 * np.random.default_rng(1).normal(size=16000 * 6), 16000)
+    assert run(tiny_checkpoint, tmp_path / "long.wav") == 0
+    assert "its first 4 s are captioned" in caplog.text
+
+
+def test_a_split_shows_predictions_beside_ground_truths(
+    tiny_checkpoint: Path, tone_dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tiny_checkpoint, "--split", "validation", "--dataset_root", tone_dataset) == 0
+    text = capsys.readouterr().out
+    assert text.count("reference:") == 8 and "validation0.wav: " in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to caption"),
+        (["*.nothing"], "no file matches"),
+        (["x.wav", "--timeline", "-1"], "above 0"),
+        (["x.wav", "--temperature", "0"], "above 0"),
+        (["--split", "evaluation"], "needs --dataset_root"),
+        (["x.wav", "--timeline", "60"], "at most"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_status_2(
+    tiny_checkpoint: Path, caplog: pytest.LogCaptureFixture, arguments: list[str], message: str
+) -> None:
+    assert run(tiny_checkpoint, *arguments) == 2
+    assert message in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_no_checkpoint_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert run(tmp_path / "none", "x.wav") == 2
+    assert "no checkpoint folder" in caplog.text
