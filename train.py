@@ -100,7 +100,9 @@ class Trainer:
         """Build what depends on whether the encoder is trained: features, loader, wrapped loss."""
         encoder, data = self.captioner.encoder, self.config.data
         embed = None
-        if self.trains_encoder:
+        # A phase's last validation comes at the step where the next one begins, so it is noted here.
+        self.phase_trains_encoder = self.trains_encoder
+        if self.phase_trains_encoder:
             encoder.requires_grad_(True)
         else:
             encoder.requires_grad_(False).eval()
@@ -124,7 +126,7 @@ class Trainer:
             self.captioner.max_duration_s,
         )
         phase_end = self.config.training.num_steps
-        if not self.trains_encoder:
+        if not self.phase_trains_encoder:
             phase_end = min(phase_end, self.encoder_first_step)
         sampler = StepSampler(
             len(dataset),
@@ -137,7 +139,7 @@ class Trainer:
             self.config.training.accumulation,
         )
         self.loader = iter(build_loader(dataset, sampler, self.captioner.token_ids["pad"], data))
-        objective = CaptioningLoss(self.captioner, self.config.training.label_smoothing, self.trains_encoder)
+        objective = CaptioningLoss(self.captioner, self.config.training.label_smoothing, self.phase_trains_encoder)
         self.objective = self.accelerator.prepare_model(objective)
         self.objective.train()
 
@@ -205,7 +207,7 @@ class Trainer:
                 self.captioner,
                 self.clips.validation,
                 self.load_audio,
-                self.trains_encoder,
+                self.phase_trains_encoder,
                 self.config.decoding,
                 self.config.training.max_validation_captions,
             )
@@ -301,8 +303,7 @@ def fit(trainer: Trainer) -> bool:
     with tqdm(total=settings.num_steps, initial=trainer.step, unit="step", disable=not show, smoothing=0.05) as bar:
         while trainer.step < settings.num_steps:
             trainer.start_phase()
-            phase_trains = trainer.trains_encoder
-            while trainer.step < settings.num_steps and trainer.trains_encoder == phase_trains:
+            while trainer.step < settings.num_steps and trainer.trains_encoder == trainer.phase_trains_encoder:
                 started = time.monotonic()
                 loss = trainer.train_step(trainer.next_batches())
                 duration = time.monotonic() - started

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from configs.schema import AugmentConfig
 from data.captions import train_tokenizer
-from training.batches import Collate, StepSampler, TrainingSet
+from training.batches import PAD_SAMPLES, Collate, StepSampler, TrainingSet
 from training.objective import token_weights
 
 CAPTIONS = ("a dog barks", "a dog is barking twice")
@@ -80,7 +80,7 @@ def test_padding_and_token_weights() -> None:
     dataset = training_set(AugmentConfig(mixup_alpha=0.5))
     samples = [dataset[(0, index)] for index in range(3)]
     batch = Collate(pad_id=0)(samples)
-    assert batch.audio.shape == (3, max(len(sample.audio) for sample in samples))
+    assert batch.audio.shape == (3, PAD_SAMPLES)
     assert batch.lengths.tolist() == [len(sample.audio) for sample in samples]
     assert batch.clip_index.tolist() == [0, 0, 1, 1, 2, 2]
     weights = token_weights(batch)
