@@ -50,14 +50,20 @@ def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="*", help="recordings, folders, or patterns such as 'night/*.flac'")
-    parser.add_argument("--ckpt_path", default=str(DEFAULT_CHECKPOINT), help="checkpoint folder, step=N.pth file or hub id")
-    parser.add_argument("--encoder_weights", help="the encoder's published weights, where the checkpoint only names them")
+    parser.add_argument(
+        "--ckpt_path", default=str(DEFAULT_CHECKPOINT), help="checkpoint folder, step=N.pth file or hub id"
+    )
+    parser.add_argument(
+        "--encoder_weights", help="the encoder's published weights, where the checkpoint only names them"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--batch_size", type=int, default=8, help="clips captioned at once")
     parser.add_argument("--timeline", type=float, metavar="SECONDS", help="caption windows of this length one by one")
     parser.add_argument("--format", choices=FORMATS, default="text", dest="form")
     parser.add_argument("--output", type=Path, help="file to write; stdout without it")
-    parser.add_argument("--split", choices=("development", "validation", "evaluation"), help="caption a data set's split")
+    parser.add_argument(
+        "--split", choices=("development", "validation", "evaluation"), help="caption a data set's split"
+    )
     parser.add_argument("--dataset_root", help="the data set, for --split")
     search = parser.add_argument_group("decoding (the checkpoint's own settings where not given)")
     for item in dataclasses.fields(DecodingConfig):
@@ -137,7 +143,10 @@ class Reader:
             yield from stream_audio(path, self.sample_rate, self.timeline_s)
             return
         waveform = load_audio(path, self.sample_rate, max_duration_s=self.max_duration_s)
-        if len(waveform) >= self.max_duration_s * self.sample_rate and audio_duration_s(path) > self.max_duration_s + 0.05:
+        if (
+            len(waveform) >= self.max_duration_s * self.sample_rate
+            and audio_duration_s(path) > self.max_duration_s + 0.05
+        ):
             logger.warning(
                 "%s is %.0f s long; its first %.0f s are captioned: --timeline 10 captions all of it in windows.",
                 path, audio_duration_s(path), self.max_duration_s,
@@ -161,7 +170,9 @@ def caption_clips(
 def _caption_buffer(
     captioner: AudioCaptioner, buffer: Sequence[Clip], decoding: DecodingConfig, batch_size: int
 ) -> list[CaptionRecord]:
-    found = {clip.number: SILENCE for clip in buffer if is_silent(clip.waveform)}
+    found: dict[int, tuple[tuple[str, float], ...]] = {
+        clip.number: SILENCE for clip in buffer if is_silent(clip.waveform)
+    }
     heard = sorted((clip for clip in buffer if clip.number not in found), key=lambda clip: len(clip.waveform))
     for start in range(0, len(heard), batch_size):
         part = heard[start : start + batch_size]

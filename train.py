@@ -1,8 +1,8 @@
 """Train an audio captioner: set up, build, fit, validate, save.
 
-    python train.py                                   # CNN14 + Llama on Clotho, configs/cnn14_llama.yaml
-    python train.py --config configs/sounds_small.yaml --data.batch_size 16 --resume
-    torchrun --nproc_per_node 2 train.py              # several devices
+python train.py                                   # CNN14 + Llama on Clotho, configs/cnn14_llama.yaml
+python train.py --config configs/sounds_small.yaml --data.batch_size 16 --resume
+torchrun --nproc_per_node 2 train.py              # several devices
 """
 
 import itertools
@@ -12,7 +12,6 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from tqdm import tqdm
 from configs.loading import ConfigError, build_parser, parse_config
 from configs.schema import Config
 from data.captions import build_tokenizer
-from data.clotho import Clip
 from data.feature_cache import FeatureCache
 from models.captioner import AudioCaptioner
 from training.batches import Batch, StepSampler, TrainingSet, build_loader
@@ -72,9 +70,8 @@ class Trainer:
             config.captioner.tokenizer, [text for clip in self.clips.train for text in clip.captions]
         )
         self.captioner = AudioCaptioner(config, tokenizer)
-        self.encoder_first_step = config.captioner.encoder.train_from_step
-        if self.encoder_first_step is None:
-            self.encoder_first_step = NEVER
+        first_step = config.captioner.encoder.train_from_step
+        self.encoder_first_step: int = NEVER if first_step is None else first_step
         self.captioner.encoder.requires_grad_(False)
         self.captioner.to(self.accelerator.device)
         optimizer = build_optimizer(self.captioner, settings, self.encoder_first_step < NEVER)
@@ -309,7 +306,9 @@ def fit(trainer: Trainer) -> bool:
                 duration = time.monotonic() - started
                 trainer.seconds += duration
                 rate = trainer.history.rates[-1]
-                bar.set_postfix_str(f"loss {loss:.3f}, rate {rate:.1e}, {batch_size / duration:.0f} clips/s", refresh=False)
+                bar.set_postfix_str(
+                    f"loss {loss:.3f}, rate {rate:.1e}, {batch_size / duration:.0f} clips/s", refresh=False
+                )
                 bar.update()
                 if trainer.should_stop():
                     trainer.save(is_best=False)

@@ -24,7 +24,8 @@ from tqdm import tqdm
 from configs.schema import EncoderConfig
 from data.captions import normalize_caption
 from data.clotho import Clip, FileClip, load_split
-from data.sounds import make_mixtures, named_categories
+from data.sound_captions import named_categories
+from data.sounds import make_mixtures
 from models.captioner import AudioCaptioner
 from models.encoder import build_encoder
 from training.features import FrozenFeatures
@@ -124,7 +125,9 @@ def judge(name: str, clips: Sequence[FileClip], captions: dict[str, str], millis
     )
 
 
-def caption_all(captioner: AudioCaptioner, clips: Sequence[FileClip], batch_size: int = 8) -> tuple[dict[str, str], float]:
+def caption_all(
+    captioner: AudioCaptioner, clips: Sequence[FileClip], batch_size: int = 8
+) -> tuple[dict[str, str], float]:
     """Best caption of each clip by name, and milliseconds a clip (reading included)."""
     captions: dict[str, str] = {}
     started = time.perf_counter()
@@ -142,8 +145,8 @@ def retrieve(weights: str, dataset_root: str, clips: Sequence[FileClip], mixture
     """
     config = EncoderConfig(name="mobilenet", weights=weights)
     embed = FrozenFeatures(build_encoder(config).eval(), config, cache=None)
-    train: list[Clip] = list(load_split(dataset_root, "development", 0.0, seed))
-    train += make_mixtures(train, mixtures, seed)
+    singles = load_split(dataset_root, "development", 0.0, seed)
+    train: list[Clip] = [*singles, *make_mixtures(singles, mixtures, seed)]
 
     def vectors(group: Sequence[Clip], title: str) -> torch.Tensor:
         rows = [embed(clip) for clip in tqdm(group, desc=title, unit="clip")]

@@ -25,7 +25,27 @@ logger = logging.getLogger(__name__)
 Waveform = NDArray[np.float32]
 
 AUDIO_SUFFIXES = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .m4a .aac .mp4 .m4v .mov .webm .mkv .mka .aif .aiff .au .caf .w64".split()
+    [
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".m4a",
+        ".aac",
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".webm",
+        ".mkv",
+        ".mka",
+        ".aif",
+        ".aiff",
+        ".au",
+        ".caf",
+        ".w64",
+    ]
 )
 # AVI is left out on purpose, and so is every format that names other files (concat, hls, image2 ...).
 _FORMATS = "wav,flac,ogg,mp3,aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aiff,au,caf,w64,amr,ac3"
@@ -275,7 +295,9 @@ def _blocks_by_av(path: Path, file: BinaryIO) -> Iterator[tuple[int, Waveform]]:
         _warn_if_short(path, decoded, declared * rate, "samples")
 
 
-def _frames(container: av.container.InputContainer, stream: av.AudioStream, resampler: av.AudioResampler) -> Iterator[av.AudioFrame]:
+def _frames(
+    container: av.container.InputContainer, stream: av.AudioStream, resampler: av.AudioResampler
+) -> Iterator[av.AudioFrame]:
     for frame in container.decode(stream):
         yield from resampler.resample(frame)
     yield from resampler.resample(None)

@@ -58,7 +58,9 @@ def write_records(records: Sequence[CaptionRecord], form: str, with_times: bool 
         ValueError: an unknown format, or subtitles of more than one file.
     """
     if form in ("srt", "vtt") and len({record.file for record in records}) > 1:
-        raise ValueError(f"{form} subtitles belong to one recording: caption one file at a time, or use --format jsonl.")
+        raise ValueError(
+            f"{form} subtitles belong to one recording: caption one file at a time, or use --format jsonl."
+        )
     writers = {"jsonl": _jsonl, "csv": _csv, "srt": _srt, "vtt": _vtt}
     if form == "text":
         return _text(records, with_times)
@@ -73,7 +75,10 @@ def _text(records: Sequence[CaptionRecord], with_times: bool) -> str:
         times = f"[{clock(record.start_s, '.')} - {clock(record.end_s, '.')}] " if with_times else ""
         lines.append(f"{record.file}: {times}{record.caption}")
         if len(record.captions) > 1:
-            lines += [f"    {number}. {text}  (log-probability {score:.2f})" for number, (text, score) in enumerate(record.captions, 1)]
+            lines += [
+                f"    {number}. {text}  (log-probability {score:.2f})"
+                for number, (text, score) in enumerate(record.captions, 1)
+            ]
         lines += [f"    reference: {reference}" for reference in record.references]
     return "".join(f"{line}\n" for line in lines)
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.audio import load_audio
-from data.tables import DatasetError, FileIndex, Row, Table, TableReport, read_rows, read_table
+from data.tables import DatasetError, FileIndex, Row, TableReport, read_rows, read_table
 
 __all__ = ["SPLITS", "Clip", "DatasetError", "FileClip", "TableReport", "load_split", "load_table"]
 
@@ -187,9 +187,7 @@ def load_table(
     return clips
 
 
-def _load_clotho(
-    root: Path, split: str, share: float, seed: int, check: bool, report: TableReport
-) -> list[FileClip]:
+def _load_clotho(root: Path, split: str, share: float, seed: int, check: bool, report: TableReport) -> list[FileClip]:
     has_validation = (root / "clotho_captions_validation.csv").is_file() or any(
         folder.is_dir() for folder in _clotho_folders(root, "validation")
     )
@@ -215,9 +213,7 @@ def _clotho_folders(root: Path, split: str) -> list[Path]:
     return [audio / split, audio, root / split]
 
 
-def _load_folder(
-    root: Path, split: str, share: float, seed: int, check: bool, report: TableReport
-) -> list[FileClip]:
+def _load_folder(root: Path, split: str, share: float, seed: int, check: bool, report: TableReport) -> list[FileClip]:
     table = read_table(_only_table(root), report)
     folder = _audio_folder([root / "audio", root / "clips", root])
     labels = _read_labels(root)
@@ -265,9 +261,7 @@ def _split_name(cell: str) -> str:
     return _ALIASES.get(name, name)
 
 
-def _hold_out(
-    rows: list[Row], split: str, share: float, seed: int, source_of: Callable[[Row], str]
-) -> list[Row]:
+def _hold_out(rows: list[Row], split: str, share: float, seed: int, source_of: Callable[[Row], str]) -> list[Row]:
     """The development or the validation part of rows; clips cut from one recording stay together.
 
     Recordings are ranked by a hash of seed and name rather than shuffled, so that the choice does not depend on the

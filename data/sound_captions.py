@@ -133,7 +133,12 @@ def _tails(category: str, shape: SoundShape) -> list[str]:
     """Endings that the waveform bears out and that fit any sentence; the empty one is always among them."""
     tails = [""]
     if shape.tail_s > 1.2:
-        tails += [", and then there is silence", ", and then it is quiet", ", followed by silence", " before silence sets in"]
+        tails += [
+            ", and then there is silence",
+            ", and then it is quiet",
+            ", followed by silence",
+            " before silence sets in",
+        ]
     if shape.trend_db > 6:
         tails += [", growing louder", ", getting louder", ", becoming louder as time goes on"]
     elif shape.trend_db < -6:
@@ -172,7 +177,14 @@ def _single(category: str, shape: SoundShape, pick: Pick) -> str:
     skeleton = pick(["clause", "clause", "clause", "thing", "heard", "there", "front", "later"])
     if skeleton == "thing":
         thing, be = _thing(category, pick)
-        heard = pick([f"{be} heard", "can be heard", f"{be} captured up close", "comes through clearly" if be == "is" else "come through clearly"])
+        heard = pick(
+            [
+                f"{be} heard",
+                "can be heard",
+                f"{be} captured up close",
+                "comes through clearly" if be == "is" else "come through clearly",
+            ]
+        )
         text = _join(thing, heard, often)
     elif skeleton == "heard":
         text = _join(clause(category, False, pick), "can be heard", often)
@@ -218,13 +230,27 @@ def describe(category: str, shape: SoundShape, generator: np.random.Generator, c
 
 
 _AFTER = [
-    "{A}, and then {b}", "{A}, then {b}", "{A} before {b}", "{A}, followed by {B_ing}", "{A}, after which {b}",
-    "First {a}, then {b}", "{A} and afterwards {b}", "After {a_thing}, {b}", "{A}, and after that {b}",
+    "{A}, and then {b}",
+    "{A}, then {b}",
+    "{A} before {b}",
+    "{A}, followed by {B_ing}",
+    "{A}, after which {b}",
+    "First {a}, then {b}",
+    "{A} and afterwards {b}",
+    "After {a_thing}, {b}",
+    "{A}, and after that {b}",
     "{A_thing} {a_be} followed by {b_thing}",
 ]
 _OVER = [
-    "{A} while {b}", "{A} as {b}", "{A} and {b} at the same time", "{A} with {b_ing}", "{A}, and at the same time {b}",
-    "While {a}, {b}", "{A_thing} and {b_thing} can be heard together", "{A} along with {b_thing}", "{A} together with {b_thing}",
+    "{A} while {b}",
+    "{A} as {b}",
+    "{A} and {b} at the same time",
+    "{A} with {b_ing}",
+    "{A}, and at the same time {b}",
+    "While {a}, {b}",
+    "{A_thing} and {b_thing} can be heard together",
+    "{A} along with {b_thing}",
+    "{A} together with {b_thing}",
 ]
 _BEHIND = ["{A} while {b} in the background", "{A} with {b_thing} in the background", "{A} over {b_thing}",
            "In the background {b} while {a}", "{A} as {b} quietly", "{A} with {b_ing} in the background"]  # fmt: skip

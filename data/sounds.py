@@ -53,11 +53,16 @@ def read_collection(root: Path) -> list[LabelledSound]:
     Raises:
         DatasetError: neither layout is there, a column is missing, or a category has no phrases.
     """
-    for table, folder, name in ((root / "meta/esc50.csv", root / "audio", "filename"), (root / "clips.csv", root / "clips", "file_name")):
-        if table.is_file():
-            break
-    else:
-        raise DatasetError(f"{root} has neither meta/esc50.csv nor clips.csv: python -m data.download esc50 fetches ESC-50.")
+    layouts = [
+        (root / "meta" / "esc50.csv", root / "audio", "filename"),
+        (root / "clips.csv", root / "clips", "file_name"),
+    ]
+    found = [layout for layout in layouts if layout[0].is_file()]
+    if not found:
+        raise DatasetError(
+            f"{root} has neither meta/esc50.csv nor clips.csv: python -m data.download esc50 fetches ESC-50."
+        )
+    table, folder, name = found[0]
     rows = pd.read_csv(table, dtype=str, keep_default_na=False)
     source = "src_file" if "src_file" in rows else "freesound_id"
     missing = [column for column in (name, "fold", "category", source) if column not in rows]
@@ -106,7 +111,10 @@ class Mixture:
     def captions(self) -> tuple[str, ...]:
         """Five captions, worded by `seed`, their counts taken from the waveforms."""
         generator = np.random.default_rng(self.seed)
-        parts = [(clip.labels[0], measure(_sounding_part(clip, ANALYSIS_RATE), ANALYSIS_RATE)) for clip in (self.first, self.second)]
+        parts = [
+            (clip.labels[0], measure(_sounding_part(clip, ANALYSIS_RATE), ANALYSIS_RATE))
+            for clip in (self.first, self.second)
+        ]
         return tuple(describe_mixture(parts[0], parts[1], self.order, self.gain_db, generator, NUM_REFERENCES))
 
     def load(self, sample_rate: int, max_duration_s: float | None) -> NDArray[np.float32]:
@@ -208,8 +216,12 @@ def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, see
         labels.append([split, target.name, "single", sound.category, sound.source_id])
         if split == "validation":
             validation.append(FileClip(target, (), (sound.category,), sound.source_id))
-    for mixture in tqdm(make_mixtures(validation, num_mixtures, seed) if num_mixtures else [], desc="mixtures", unit="clip"):
-        soundfile.write(output / "validation" / mixture.name, mixture.load(MIXTURE_RATE, None), MIXTURE_RATE, subtype="PCM_16")
+    for mixture in tqdm(
+        make_mixtures(validation, num_mixtures, seed) if num_mixtures else [], desc="mixtures", unit="clip"
+    ):
+        soundfile.write(
+            output / "validation" / mixture.name, mixture.load(MIXTURE_RATE, None), MIXTURE_RATE, subtype="PCM_16"
+        )
         captions["validation"].append([mixture.name, *mixture.captions])
         sources = f"{mixture.first.source_id};{mixture.second.source_id}"
         labels.append(["validation", mixture.name, mixture.order, ";".join(mixture.labels), sources])

@@ -147,7 +147,9 @@ def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[in
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DatasetError(f"the table {path} cannot be read ({error.strerror}): give the path of a CSV file.") from error
+        raise DatasetError(
+            f"the table {path} cannot be read ({error.strerror}): give the path of a CSV file."
+        ) from error
     report.table = path
     text, latin_lines = _decode(content)
     reader = csv.reader(io.StringIO(text, newline=""))

@@ -186,7 +186,10 @@ class AudioCaptioner(nn.Module):
         scores = self.score(prefix, length, list(by_text.values()))
         captions = [Caption(text, score) for text, score in zip(by_text, scores, strict=True)]
         if decoding.method == "sample":
-            per_token = [caption.log_probability / (len(ids) + 1) for caption, ids in zip(captions, by_text.values(), strict=True)]
+            per_token = [
+                caption.log_probability / (len(ids) + 1)
+                for caption, ids in zip(captions, by_text.values(), strict=True)
+            ]
             captions = [captions[index] for index in sorted(range(len(captions)), key=lambda i: -per_token[i])]
         return captions[: decoding.num_captions]
 
@@ -286,7 +289,9 @@ class AudioCaptioner(nn.Module):
         needed = set(own) if any(name.startswith("encoder.") for name in tensors) else set(self.owned_state())
         missing = sorted(name for name in needed - set(tensors) if not name.endswith("lm_head.weight"))
         if unfit or missing:
-            raise CheckpointError(f"{source} does not fit its configuration: {(unfit + missing)[0]} is missing or unlike.")
+            raise CheckpointError(
+                f"{source} does not fit its configuration: {(unfit + missing)[0]} is missing or unlike."
+            )
         self.load_state_dict(dict(tensors), strict=False)
 
 

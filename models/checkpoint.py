@@ -82,7 +82,9 @@ def write_checkpoint(
             _save_state(training_state, temporary / "training_state.pt")
         checksums = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         content = {"format_version": FORMAT_VERSION, "versions": library_versions(), **metadata, "files": checksums}
-        (temporary / METADATA_FILE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (temporary / METADATA_FILE).write_text(
+            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         for path in temporary.iterdir():
             _sync(path)
         _sync(temporary)

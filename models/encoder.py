@@ -117,7 +117,9 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
         raise CheckpointError(f"{path} cannot be read as weights: fetch it again.") from error
     except Exception as error:  # pickle.UnpicklingError: it holds more than tensors
-        raise CheckpointError(f"{path} holds more than tensors and was refused: fetch it again from its authors.") from error
+        raise CheckpointError(
+            f"{path} holds more than tensors and was refused: fetch it again from its authors."
+        ) from error
     state = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) and value.layout is torch.strided for value in state.values()

@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -137,7 +136,9 @@ def captioner_from_file(
         try:
             tokenizer = Tokenizer.from_pretrained(TOKENIZER)
         except Exception as error:  # tokenizers raises bare Exception
-            raise CheckpointError(f"{path} needs the tokenizer {TOKENIZER}, which the hub did not give ({error}).") from error
+            raise CheckpointError(
+                f"{path} needs the tokenizer {TOKENIZER}, which the hub did not give ({error})."
+            ) from error
     llama = found.llama.config
     weights = encoder_weights or DEFAULT_ENCODER_WEIGHTS
     config = Config(

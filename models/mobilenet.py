@@ -135,7 +135,9 @@ class Lengths:
 
     def strided(self, stride: int, num_frames: int) -> "Lengths":
         """Lengths after a convolution of this stride, padded by half its kernel."""
-        return self if stride == 1 else Lengths(torch.div(self.frames - 1, stride, rounding_mode="floor") + 1, num_frames)
+        return (
+            self if stride == 1 else Lengths(torch.div(self.frames - 1, stride, rounding_mode="floor") + 1, num_frames)
+        )
 
 
 class Squeeze(nn.Module):
@@ -149,12 +151,15 @@ class Squeeze(nn.Module):
         self.conc_se_layers = nn.ModuleList([layer])  # the published name
 
     def forward(self, maps: Tensor, lengths: Lengths) -> Tensor:
+        """Maps (B, K, F, T), each channel scaled by what the whole clip shows."""
         layer = self.conc_se_layers[0]
         scale = torch.sigmoid(layer.fc2(F.relu(layer.fc1(lengths.mean(maps)))))  # (B, K)
         return maps * scale[:, :, None, None]
 
 
-def convolution(inputs: int, outputs: int, kernel: int, stride: int, groups: int, activation: nn.Module) -> nn.Sequential:
+def convolution(
+    inputs: int, outputs: int, kernel: int, stride: int, groups: int, activation: nn.Module
+) -> nn.Sequential:
     """Convolution, batch norm (epsilon 1e-3) and activation."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
@@ -182,6 +187,7 @@ class Block(nn.Module):
         self.block = nn.Sequential(*layers)
 
     def forward(self, maps: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
+        """Maps (B, K, F, T) to (B, K', F', T') and their lengths."""
         hidden = maps
         for layer in self.block:
             if isinstance(layer, Squeeze):
@@ -212,12 +218,16 @@ class MobileNet(AudioEncoder):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         if config.sample_rate != SAMPLE_RATE:
-            raise CheckpointError(f"mobilenet takes {SAMPLE_RATE} Hz, not {config.sample_rate}: set encoder.sample_rate.")
+            raise CheckpointError(
+                f"mobilenet takes {SAMPLE_RATE} Hz, not {config.sample_rate}: set encoder.sample_rate."
+            )
         width = 0.4 if config.width is None else config.width
         self.sample_rate = SAMPLE_RATE
         self.embedding_dim = to_multiple_of_8(960 * width)
         self.output = config.output
-        self.keeps_statistics = config.weights is not None or config.train_from_step is None or config.train_from_step > 0
+        self.keeps_statistics = (
+            config.weights is not None or config.train_from_step is None or config.train_from_step > 0
+        )
         channels = to_multiple_of_8(16 * width)
         features: list[nn.Module] = [convolution(1, channels, 3, 2, 1, nn.Hardswish())]
         for shape in BLOCKS:

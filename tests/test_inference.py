@@ -29,7 +29,9 @@ def run(checkpoint: Path, *arguments: object) -> int:
     return inference.main(["--ckpt_path", str(checkpoint), "--device", "cpu", *map(str, arguments)])
 
 
-def test_a_folder_is_captioned_in_order(tiny_checkpoint: Path, recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_is_captioned_in_order(
+    tiny_checkpoint: Path, recordings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(tiny_checkpoint, recordings, "--format", "jsonl", "--num_captions", 2) == 0
     found = lines(capsys)
     assert [Path(line["file"]).name for line in found] == ["a.wav", "b.flac", "c.ogg", "silent.wav"]
@@ -49,7 +51,9 @@ def test_bad_files_are_named_and_the_good_ones_captioned(
     assert "bad.wav" in caplog.text and "empty.mp3" in caplog.text and "2 of 6 files" in caplog.text
 
 
-def test_a_pattern_and_an_output_file(tiny_checkpoint: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pattern_and_an_output_file(
+    tiny_checkpoint: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "new" / "captions.csv"
     assert run(tiny_checkpoint, recordings / "*.wav", "--format", "csv", "--output", output) == 0
     assert capsys.readouterr().out == ""
@@ -57,7 +61,9 @@ def test_a_pattern_and_an_output_file(tiny_checkpoint: Path, recordings: Path, t
     assert [path.name for path in output.parent.iterdir()] == ["captions.csv"]
 
 
-def test_a_timeline_covers_the_whole_recording(tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_timeline_covers_the_whole_recording(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "long.wav"
     soundfile.write(path, 0.1 * np.random.default_rng(1).normal(size=16000 * 10), 16000)
     assert run(tiny_checkpoint, path, "--timeline", 3, "--format", "jsonl") == 0
@@ -68,7 +74,9 @@ def test_a_timeline_covers_the_whole_recording(tiny_checkpoint: Path, tmp_path: 
     assert "-->" in capsys.readouterr().out
 
 
-def test_a_long_file_without_a_timeline_is_told(tiny_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_file_without_a_timeline_is_told(
+    tiny_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     soundfile.write(tmp_path / "long.wav", 0.1 * np.random.default_rng(1).normal(size=16000 * 6), 16000)
     assert run(tiny_checkpoint, tmp_path / "long.wav") == 0
     assert "its first 4 s are captioned" in caplog.text

@@ -227,6 +227,7 @@ class Collate:
     pad_id: int
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
+        """Pad samples to one batch."""
         audio, lengths = pad_arrays([sample.audio for sample in samples])
         rows = [(row, ids, weight) for row, sample in enumerate(samples) for ids, weight in sample.captions]
         return Batch(

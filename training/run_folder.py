@@ -41,7 +41,9 @@ class RunFolder:
             self._lock = FileLock(path / ".lock")
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise TrainingError(f"another training is writing to {path}: wait for it, or give another run_name.") from None
+            raise TrainingError(
+                f"another training is writing to {path}: wait for it, or give another run_name."
+            ) from None
         except OSError as error:
             raise TrainingError(
                 f"{path} cannot be written ({error.strerror or error}): give a folder of yours with training.checkpoints_dir."

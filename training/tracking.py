@@ -69,7 +69,9 @@ class History:
         smooth = pd.Series(self.losses).rolling(window, min_periods=1).mean()
         axes.plot(steps, smooth, color="#9aa5b1", label=f"training (mean of {window} steps, smoothed labels)")
         found = [row for row in self.validations if row.get("loss") is not None]
-        axes.plot([row["step"] for row in found], [row["loss"] for row in found], "o-", color="#1f6feb", label="validation")
+        axes.plot(
+            [row["step"] for row in found], [row["loss"] for row in found], "o-", color="#1f6feb", label="validation"
+        )
         scored = [row for row in self.validations if row.get("cider_d") is not None]
         axes.set(xlabel="step", ylabel="loss (nats a token)")
         axes.grid(alpha=0.25)

@@ -1,6 +1,6 @@
 """What chooses the best checkpoint: loss over the whole validation split, and CIDEr-D of decoded captions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,7 +32,7 @@ class ValidationResult:
     captions: dict[str, str]
 
 
-def cider_d(candidates: dict[str, str], references: dict[str, Sequence[str]]) -> float | None:
+def cider_d(candidates: dict[str, str], references: Mapping[str, Sequence[str]]) -> float | None:
     """Corpus CIDEr-D (Vedantam et al. 2015, arXiv 1411.5726) by pycocoevalcap, on normalised words.
 
     Document frequencies are those of `references`; with fewer than two clips they say nothing, and None is returned.

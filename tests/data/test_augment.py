@@ -60,5 +60,7 @@ def test_hidden_spans_are_zero_and_one_frame_stays() -> None:
     assert not hidden[2:5].any() and not hidden[:, :2].any()
     assert hidden[5:, 2:].all()
     assert embeddings.all()
-    clip_vector = hide_spans(np.ones((1, 4), np.float32), np.array([[0.0, 1.0]], np.float32), np.zeros((0, 2), np.float32))
+    clip_vector = hide_spans(
+        np.ones((1, 4), np.float32), np.array([[0.0, 1.0]], np.float32), np.zeros((0, 2), np.float32)
+    )
     assert clip_vector.all()

@@ -53,7 +53,12 @@ def test_subtitles() -> None:
 
 
 def test_neighbours_that_say_the_same_are_one() -> None:
-    records = [record("rain", 0, 10, score=-3), record("rain", 10, 20, score=-1), record("wind", 20, 30), record("rain", 30, 40)]
+    records = [
+        record("rain", 0, 10, score=-3),
+        record("rain", 10, 20, score=-1),
+        record("wind", 20, 30),
+        record("rain", 30, 40),
+    ]
     merged = merge_neighbours([*records, record("rain", 40, 50, file="b.wav")])
     assert [(r.file, r.caption, r.start_s, r.end_s) for r in merged] == [
         ("a.wav", "rain", 0, 20),

@@ -27,7 +27,9 @@ def test_saved_and_loaded_it_says_the_same(captioner: AudioCaptioner, tmp_path: 
     assert copy.metadata["licence"] == "MIT"
     assert copy.config == captioner.config
     assert copy.caption([noise(1, 0)]) == captioner.caption([noise(1, 0)])
-    assert all(torch.equal(a, b) for a, b in zip(copy.state_dict().values(), captioner.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(copy.state_dict().values(), captioner.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("method", ["beam", "greedy", "sample"])
@@ -91,9 +93,12 @@ def test_a_frozen_published_encoder_is_named_not_copied(captioner: AudioCaptione
     borrowed = AudioCaptioner(dataclasses.replace(captioner.config, captioner=parts), captioner.tokenizer).eval()
     borrowed.save_pretrained(tmp_path / "run")
     size = (tmp_path / "run" / "model.safetensors").stat().st_size
-    assert size < 4 * sum(p.numel() for p in borrowed.decoder.parameters()) + 4 * sum(
-        p.numel() for p in borrowed.projection.parameters()
-    ) + 20_000
+    assert (
+        size
+        < 4 * sum(p.numel() for p in borrowed.decoder.parameters())
+        + 4 * sum(p.numel() for p in borrowed.projection.parameters())
+        + 20_000
+    )
     loaded = AudioCaptioner.from_pretrained(tmp_path / "run")
     assert loaded.caption([noise(1, 0)]) == borrowed.caption([noise(1, 0)])
     moved = weights.rename(tmp_path / "moved.pth")

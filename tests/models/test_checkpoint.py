@@ -124,7 +124,8 @@ def test_kill_9_in_saves_never_leaves_a_torn_one(tmp_path: Path) -> None:
 def _limited_write(folder: Path, limit_bytes: int) -> subprocess.CompletedProcess[str]:
     code = (
         "import sys, torch\nfrom pathlib import Path\nfrom models.checkpoint import write_checkpoint\n"
-        "try:\n    write_checkpoint(Path(sys.argv[1]), {'weight': torch.zeros(500_000)}, {}, {'step': 2}, {'w': torch.zeros(500_000)})\n"
+        "try:\n    write_checkpoint(Path(sys.argv[1]), {'weight': torch.zeros(500_000)}, {}, {'step': 2},"
+        " {'w': torch.zeros(500_000)})\n"
         "except OSError as error:\n    print('OSError')\n"
     )
 

@@ -74,7 +74,10 @@ def test_a_run_learns_and_leaves_what_it_promises(tone_dataset: Path, tmp_path: 
 
 @pytest.mark.parametrize("unfreeze", [None, 0, 3])
 def test_a_resumed_run_repeats_every_digit(tone_dataset: Path, tmp_path: Path, unfreeze: int | None) -> None:
-    extra = {"captioner__encoder__train_from_step": "null" if unfreeze is None else unfreeze, "data__augment__gain_db": 3}
+    extra = {
+        "captioner__encoder__train_from_step": "null" if unfreeze is None else unfreeze,
+        "data__augment__gain_db": 3,
+    }
     whole = options(tone_dataset, tmp_path / "whole", training__num_steps=6, training__schedule="constant", **extra)
     assert train.main(whole) == 0
     parts = {"training__schedule": "constant", **extra}
