@@ -51,7 +51,9 @@ def envelope_db(waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.f
     padded = np.zeros(count * frame)
     padded[: min(len(waveform), count * frame)] = waveform[: count * frame]
     power = np.square(padded).reshape(count, frame).mean(axis=1)  # (count,)
-    loud = max(float(np.percentile(power[power > 0], 95)) if (power > 0).any() else 0.0, 1e-12)
+    if not (power > 0).any():
+        return np.full(count, -120.0)
+    loud = max(float(np.percentile(power[power > 0], 95)), 1e-12)
     levels: NDArray[np.float64] = 10 * np.log10(np.maximum(power, 1e-12) / loud)
     return levels
 
@@ -61,6 +63,8 @@ def active_frames(levels: NDArray[np.float64]) -> NDArray[np.bool_]:
     floor = float(np.percentile(levels, 10))
     threshold = max(_ACTIVE_DB, floor / 2) if floor < -6 else -60.0
     active = levels > threshold
+    if not (levels > -100).any():
+        return np.zeros(len(levels), dtype=bool)  # digital silence
     gap = int(GAP_S / FRAME_S)
     sounding = np.flatnonzero(active)
     for before, after in zip(sounding[:-1], sounding[1:], strict=True):
