@@ -21,8 +21,8 @@ done
 
 say() { echo "env.sh: $*" >&2; }
 
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || {
-  say "$python is missing or older than 3.10: install Python 3.10 or later, or set PYTHON"; exit 2; }
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
+  say "$python is missing or older than 3.11: install Python 3.11 or later, or set PYTHON"; exit 2; }
 
 # System packages. Core needs none: the wheels carry libsndfile and FFmpeg. Java is for scores that evaluate.py computes.
 "$python" -c 'import venv, ensurepip' 2>/dev/null || {

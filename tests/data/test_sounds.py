@@ -98,7 +98,9 @@ def test_a_steady_sound_and_silence() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 80000).astype(np.float32)
     assert measure(noise, 16000).active_share > 0.95
     assert measure(np.zeros(80000, np.float32), 16000).bursts == 0
-    assert measure(noise * np.linspace(0.05, 1, 80000, dtype=np.float32), 16000).trend_db > 6
+    rising = np.concatenate([np.zeros(16000, np.float32), noise * np.linspace(0.1, 1, 80000, dtype=np.float32)])
+    assert measure(rising, 16000).trend_db > 6
+    assert measure(rising[::-1], 16000).trend_db < -6
 
 
 @pytest.fixture
