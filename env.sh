@@ -3,55 +3,81 @@
 #
 #   bash env.sh          to caption and to train
 #   bash env.sh --dev    also to run the tests and the checks
+#   bash env.sh --ui     also for a window and a microphone
+#   bash env.sh --eval   also for scores that need Java or a sentence model
 #
-# Running it again is harmless and quick. PYTHON=python3.12 chooses another interpreter. On a Linux machine without an
-# NVIDIA card, pip's usual torch brings about 2 GB of CUDA libraries along; set PIP_EXTRA_INDEX_URL or TORCH_INDEX_URL to
-# PyTorch's CPU index (its address stands on pytorch.org) to avoid them.
+# Options may stand together. Running it again is harmless and quick: a requirements file is installed once, and again when
+# it changes. PYTHON=python3.12 chooses another interpreter. On a Linux machine without an NVIDIA card, pip's usual torch
+# brings about 2 GB of CUDA libraries along; set TORCH_INDEX_URL to PyTorch's CPU index to avoid them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+
+say() { echo "env.sh: $*" >&2; }
 
 python=${PYTHON:-python3}
 parts=(core)
 for argument in "$@"; do
   case $argument in
-    --dev) parts+=(dev) ;;
-    *) echo "env.sh: unknown option $argument (known: --dev)" >&2; exit 2 ;;
+    --dev | --ui | --eval) parts+=("${argument#--}") ;;
+    *) say "unknown option $argument (known: --dev --ui --eval)"; exit 2 ;;
   esac
 done
-
-say() { echo "env.sh: $*" >&2; }
+wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
   say "$python is missing or older than 3.11: install Python 3.11 or later, or set PYTHON"; exit 2; }
 
-# System packages. Core needs none: the wheels carry libsndfile and FFmpeg. Java is for scores that evaluate.py computes.
-"$python" -c 'import venv, ensurepip' 2>/dev/null || {
-  package=python3-venv
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    say "installing $package"; apt-get update -qq && apt-get install -y -qq "$package"
-  elif sudo -n true 2>/dev/null && command -v apt-get >/dev/null; then
-    say "installing $package"; sudo -n apt-get update -qq && sudo -n apt-get install -y -qq "$package"
+# System packages. Core and dev need none but Python's own venv: the wheels carry libsndfile and FFmpeg.
+missing=()
+"$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+
+if wanted ui && [ "$(uname -s)" = Linux ]; then # on other systems the wheels carry these libraries
+  libraries=$(PATH=$PATH:/usr/sbin:/sbin ldconfig -p 2>/dev/null || true)
+  # Asked for by file, since a package's name differs between releases.
+  for pair in libportaudio.so.2=libportaudio2 libGL.so.1=libgl1 libEGL.so.1=libegl1 libxkbcommon.so.0=libxkbcommon0 \
+    libfontconfig.so.1=libfontconfig1 libglib-2.0.so.0=libglib2.0-0 libdbus-1.so.3=libdbus-1-3 \
+    libxcb-cursor.so.0=libxcb-cursor0 libxcb-icccm.so.4=libxcb-icccm4 libxcb-keysyms.so.1=libxcb-keysyms1 \
+    libxcb-shape.so.0=libxcb-shape0 libxkbcommon-x11.so.0=libxkbcommon-x11-0; do
+    [[ $libraries == *"${pair%=*} "* ]] || missing+=("${pair#*=}")
+  done
+fi
+if wanted eval && ! java -version >/dev/null 2>&1; then missing+=(default-jre-headless); fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+  root=(env)
+  [ "$(id -u)" = 0 ] || root=(sudo -n env)
+  if command -v apt-get >/dev/null && "${root[@]}" true 2>/dev/null; then
+    say "installing system packages: ${missing[*]}"
+    "${root[@]}" apt-get update -qq || say "the package list could not be renewed; going on with the old one"
+    "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
+  elif command -v apt-get >/dev/null; then
+    say "system packages are missing; run this, then env.sh again: sudo apt-get install -y ${missing[*]}"; exit 2
   else
-    say "Python's venv module is missing; run: sudo apt-get install -y $package"; exit 2
-  fi; }
+    say "install what this system calls the Debian packages ${missing[*]}, then run env.sh again"; exit 2
+  fi
+fi
 
 if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then say "NVIDIA card found: torch's CUDA build will be used"
 else say "no NVIDIA card found: captioning and training run on the CPU"; fi
 
-[ -x .venv/bin/python ] || { say "making .venv"; "$python" -m venv .venv; }
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
+pip --version >/dev/null 2>&1 || { say "making .venv"; "$python" -m venv --clear .venv; } # also over a half-made one
 
+changed=false
 install() { # one requirements file, unless this very file was installed already
   local file=requirements/$1.txt mark
   mark=.venv/.installed-$1-$(cksum < "$file" | tr ' ' '-')
   if [ -e "$mark" ]; then say "$file: installed already"; return; fi
   say "$file: installing (a few minutes the first time)"
+  rm -f ".venv/.installed-$1-"*
   shift
   pip install --progress-bar on -r "$file" "$@"
   touch "$mark"
+  changed=true
 }
 
+# torch first and alone: asked for by another package, it would come newer and with other libraries.
 if [ -n "${TORCH_INDEX_URL:-}" ]; then install torch --index-url "$TORCH_INDEX_URL"; else install torch; fi
-for part in "${parts[@]}"; do install "$part"; done
-pip check
+for part in "${parts[@]}"; do install "$part" -c requirements/torch.txt -c requirements/core.txt; done
+if $changed; then pip check; fi
 say "ready: .venv/bin/python inference.py assets/siren_then_waves.flac"

@@ -141,7 +141,7 @@ def test_a_changed_file_has_a_new_identity(tmp_path: Path) -> None:
 
 
 def test_the_published_tables_are_whole(shared: Path, tmp_path: Path) -> None:
-    for split, count in (("development", 3839), ("validation", 1045), ("evaluation", 1045)):
+    for split in ("development", "validation", "evaluation"):
         (tmp_path / split).mkdir()
         source = shared / "clotho" / f"clotho_captions_{split}.csv"
         (tmp_path / source.name).write_bytes(source.read_bytes())

@@ -1,0 +1,156 @@
+"""env.sh, the pins and .ci/run, with stand-ins for everything that would install."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
+
+FAKE_PYTHON = """#!/bin/sh
+case "$*" in
+  "-m venv --clear .venv") rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python;;
+  *"-m pip"*install*) echo "$@" >> "$LOG"; [ -z "$FAIL" ] || ! echo "$*" | grep -q "$FAIL";;
+  *version_info*) [ -z "$OLD" ];;
+esac
+"""
+FAKES = {
+    "fake-python": FAKE_PYTHON,
+    "uname": "#!/bin/sh\necho Linux\n",
+    "id": '#!/bin/sh\necho "${USER_ID:-1000}"\n',
+    "sudo": "#!/bin/sh\nexit 1\n",
+    "ldconfig": '#!/bin/sh\necho "$LIBRARIES"\n',
+    "java": "#!/bin/sh\nexit 1\n",
+    "apt-get": '#!/bin/sh\necho "apt-get $*" >> "$LOG"\n',
+    "nvidia-smi": "#!/bin/sh\nexit 1\n",
+}
+
+
+class Checkout:
+    """A copy of env.sh and its requirements, on a machine made of stand-ins."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.log, self.fakes = folder / "checkout", folder / "log", folder / "fakes"
+        self.root.mkdir()
+        self.fakes.mkdir()
+        shutil.copy(ROOT / "env.sh", self.root)
+        shutil.copytree(ROOT / "requirements", self.root / "requirements")
+        for name, text in FAKES.items():
+            (self.fakes / name).write_text(text)
+            (self.fakes / name).chmod(0o755)
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        self.log.write_text("")
+        kept = {name: value for name, value in os.environ.items() if name != "TORCH_INDEX_URL"}
+        path = f"{self.fakes}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            ["bash", str(self.root / "env.sh"), *arguments],
+            env={**kept, "PATH": path, "PYTHON": "fake-python", "LOG": str(self.log), **environment},
+            cwd=self.root.parent,  # it must find its own folder
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def logged(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+def test_torch_comes_first_and_alone_and_a_second_run_installs_nothing(checkout: Checkout) -> None:
+    assert checkout.run().returncode == 0
+    first, second = checkout.logged
+    assert "-r requirements/torch.txt" in first and "core.txt" not in first and "--index-url" not in first
+    assert "-r requirements/core.txt" in second and "-c requirements/torch.txt" in second
+    again = checkout.run()
+    assert again.returncode == 0 and checkout.logged == [] and "installed already" in again.stderr
+
+
+def test_only_what_changed_is_installed_again(checkout: Checkout) -> None:
+    checkout.run("--dev")
+    with (checkout.root / "requirements" / "dev.txt").open("a") as file:
+        file.write("another==1.0\n")
+    assert checkout.run("--dev").returncode == 0
+    assert len(checkout.logged) == 1 and "-r requirements/dev.txt" in checkout.logged[0]
+
+
+def test_a_failed_install_is_tried_again(checkout: Checkout) -> None:
+    assert checkout.run(FAIL="core.txt").returncode != 0
+    assert checkout.run().returncode == 0
+    assert len(checkout.logged) == 1 and "-r requirements/core.txt" in checkout.logged[0]
+
+
+def test_torch_may_come_from_another_index(checkout: Checkout) -> None:
+    checkout.run(TORCH_INDEX_URL="http://127.0.0.1/simple")
+    assert ["--index-url http://127.0.0.1/simple" in line for line in checkout.logged] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["--nonsense"], {}, "unknown option --nonsense (known: --dev --ui --eval)"),
+        ([], {"OLD": "1"}, "older than 3.11"),
+        ([], {"PYTHON": "no-such-python"}, "no-such-python is missing"),
+        (["--ui"], {}, "sudo apt-get install -y libportaudio2 libgl1"),
+        (
+            ["--ui"],
+            {"LIBRARIES": "libGL.so.1 (libc6)\n\tlibportaudio.so.2 (libc6)"},
+            "install -y libegl1 libxkbcommon0",
+        ),
+        (["--dev", "--eval"], {}, "sudo apt-get install -y default-jre-headless"),
+    ],
+)
+def test_what_is_missing_is_told_before_anything_is_installed(
+    checkout: Checkout, arguments: list[str], environment: dict[str, str], message: str
+) -> None:
+    done = checkout.run(*arguments, **environment)
+    assert done.returncode == 2 and message in done.stderr
+    assert checkout.logged == []
+
+
+def test_root_gets_the_system_packages_installed(checkout: Checkout) -> None:
+    assert checkout.run("--eval", USER_ID="0").returncode == 0
+    assert checkout.logged[:2] == ["apt-get update -qq", "apt-get install -y -qq default-jre-headless"]
+    assert "-r requirements/eval.txt" in checkout.logged[-1]
+
+
+@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)
+def test_every_requirement_is_pinned_exactly_and_once(path: Path) -> None:
+    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    pins = [line for line in lines if line]
+    assert pins and all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", pin) for pin in pins)
+    elsewhere = "".join(other.read_text(encoding="utf-8") for other in REQUIREMENTS if other != path)
+    assert not [pin for pin in pins if re.search(rf"^{re.escape(pin.split('==')[0])}==", elsewhere, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("readme", [None, "# Audio Caption\n\n```bash\nmake test\n```\n"])
+def test_ci_wants_the_readmes_second_command(checkout: Checkout, readme: str | None) -> None:
+    (checkout.root / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", checkout.root / ".ci")
+    if readme:
+        (checkout.root / "README.md").write_text(readme)
+    done = subprocess.run(["bash", str(checkout.root / ".ci" / "run")], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "README.md" in done.stderr
+
+
+def test_ci_runs_the_readmes_second_command_last(checkout: Checkout) -> None:
+    (checkout.root / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", checkout.root / ".ci")
+    (checkout.root / "env.sh").write_text('echo "env.sh $*"\n')
+    (checkout.root / "Makefile").write_text("lint:\n\t@echo lint\n")
+    (checkout.root / "README.md").write_text(
+        "<!-- command 2 -->\n```bash\necho one && echo two\n```\n```bash\nexit 3\n```\n"
+    )
+    done = subprocess.run(["bash", str(checkout.root / ".ci" / "run")], capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert lines == ["env.sh --dev", "lint", "README command 2: echo one && echo two", "one", "two"]
