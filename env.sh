@@ -80,4 +80,4 @@ install() { # one requirements file, unless this very file was installed already
 if [ -n "${TORCH_INDEX_URL:-}" ]; then install torch --index-url "$TORCH_INDEX_URL"; else install torch; fi
 for part in "${parts[@]}"; do install "$part" -c requirements/torch.txt -c requirements/core.txt; done
 if $changed; then pip check; fi
-say "ready: .venv/bin/python inference.py assets/siren_then_waves.flac"
+say "ready: .venv/bin/python inference.py assets/waves_then_bell.flac"

@@ -66,7 +66,7 @@ def _echo(sound: Sound, generator: np.random.Generator, level: float, decay_s: f
     return sound + level * fftconvolve(sound, response)[: len(sound)]
 
 
-def _then(first: Sound, second: Sound, rms: float = 0.07) -> Sound:
+def _then(first: Sound, second: Sound, rms: float = 0.08) -> Sound:
     """One sound after the other, equally loud, faded at the seams."""
     parts = []
     for sound in (first, second):

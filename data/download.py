@@ -99,7 +99,8 @@ class ResumableDownloader:
                     return
                 problem = None
             except requests.HTTPError as error:
-                raise DownloadError(f"{url} answered {error.response.status_code}: try again later.") from error
+                status = error.response.status_code if error.response is not None else "no status"
+                raise DownloadError(f"{url} answered {status}: try again later.") from error
             except requests.RequestException as error:
                 problem = error
                 logger.warning("the connection broke after %d bytes; going on.", self._have())

@@ -1,21 +1,29 @@
 """Fixtures that several test files use."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may wait for a hub; read when transformers is imported
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 import torch
+from numpy.typing import NDArray
 
 from configs.schema import CaptionerConfig, Config, DecoderConfig, DecodingConfig, EncoderConfig
 from data.captions import train_tokenizer
 from models.captioner import AudioCaptioner
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may wait for a hub
-
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_threads() -> None:
+    """Small tensors are slower on many cores; and several test runs may share a machine."""
+    torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +36,18 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture
+def make_tone() -> Callable[..., NDArray[np.float32]]:
+    """Makes a tone with a little noise: `make_tone(seconds, sample_rate, hertz)`, float32 of shape (S,)."""
+
+    def make(seconds: float = 1.0, sample_rate: int = 32000, hertz: float = 440.0) -> NDArray[np.float32]:
+        time = np.arange(int(seconds * sample_rate)) / sample_rate
+        noise = np.random.default_rng(0).normal(size=len(time))
+        return (0.3 * np.sin(2 * np.pi * hertz * time) + 0.01 * noise).astype(np.float32)
+
+    return make
 
 
 CAPTIONS = (

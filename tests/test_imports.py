@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("configs", "data", "models", "training", "benchmarks")
-ENTRY_SCRIPTS = ("train", "inference")
+ENTRY_SCRIPTS = tuple(sorted(path.stem for path in ROOT.glob("*.py")))
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in PACKAGES
