@@ -27,7 +27,7 @@ from data.clotho import Clip, FileClip, load_split
 from data.sound_captions import named_categories
 from data.sounds import make_mixtures
 from models.captioner import AudioCaptioner
-from models.encoder import build_encoder
+from models.encoders import build_encoder
 from training.features import FrozenFeatures
 from training.validation import cider_d
 

@@ -30,9 +30,11 @@ from models.checkpoint import (
     write_checkpoint,
 )
 from models.decoding import ContentWordBan, WordTable
-from models.encoder import EncoderOutput, SpecMasks, build_encoder
+from models.encoder import EncoderOutput, SpecMasks
+from models.encoders import build_encoder
 from models.errors import CheckpointError
 from models.llama import LlamaDecoder
+from models.mini_audio_caption import read_parts
 from models.projection import Projection
 
 logger = logging.getLogger(__name__)
@@ -252,9 +254,11 @@ class AudioCaptioner(nn.Module):
         """
         path = Path(path_or_hub_id)
         if path.is_file():
-            from models.mini_audio_caption import captioner_from_file  # that module builds an AudioCaptioner
-
-            return captioner_from_file(path, encoder_weights).to(device).eval()
+            config, tokenizer, weights = read_parts(path, encoder_weights)
+            captioner = cls(config, tokenizer)
+            captioner.decoder.llama.load_state_dict(weights.llama.state_dict())
+            captioner.projection.layers.load_state_dict(weights.projection)
+            return captioner.to(device).eval()
         if not path.is_dir():
             path = _from_hub(str(path_or_hub_id))
         if not (path / METADATA_FILE).exists() and (path / "best").is_dir():

@@ -117,14 +117,6 @@ class Cnn14(AudioEncoder):
         self.fc1 = nn.Linear(self.embedding_dim, self.embedding_dim)
         self.fc_audioset = nn.Linear(self.embedding_dim, NUM_AUDIOSET_CLASSES)
 
-    def train(self, mode: bool = True) -> "Cnn14":
-        """Switch dropout; batch norm follows only in a network trained from random values."""
-        super().train(mode)
-        for module in self.modules() if self.keeps_statistics else ():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
-
     def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
         """Embeddings, one in 320 ms, or one vector a clip; and the tags' logits."""
         minimum = FRAME_STRIDE * self.log_mel.settings.hop  # one embedding's worth

@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from configs.schema import EncoderConfig
 from models.checkpoint import sha256_of
 from models.errors import CheckpointError
 
@@ -53,10 +52,21 @@ class AudioEncoder(nn.Module, ABC):
     Attributes:
         sample_rate: rate of the waveforms, hertz.
         embedding_dim: E.
+        keeps_statistics: whether batch norm stays as it was loaded, also in training: batches here are small, and their
+            clips padded.
     """
 
     sample_rate: int
     embedding_dim: int
+    keeps_statistics: bool
+
+    def train(self, mode: bool = True) -> "AudioEncoder":
+        """Switch dropout; batch norm follows only in a network trained from random values."""
+        super().train(mode)
+        for module in self.modules() if self.keeps_statistics else ():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
     @abstractmethod
     def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
@@ -67,30 +77,6 @@ class AudioEncoder(nn.Module, ABC):
             lengths: (B,) int64, samples of each clip.
             spec_masks: spectrogram cells to hide; None hides none.
         """
-
-
-def build_encoder(config: EncoderConfig) -> AudioEncoder:
-    """The encoder that a configuration names, with its published weights when a file is given.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, another one than the checkpoint was made with, or does not fit.
-    """
-    from models.cnn14 import Cnn14  # the networks need this module's contract first
-    from models.mobilenet import MobileNet
-
-    encoder: AudioEncoder = {"cnn14": Cnn14, "mobilenet": MobileNet}[config.name](config)  # type: ignore[abstract]
-    if config.weights is not None:
-        state = read_weights(Path(config.weights), config.weights_sha256)
-        # A count that batch norm keeps for itself; some files leave it out.
-        own = {name: value for name, value in encoder.state_dict().items() if not name.endswith("num_batches_tracked")}
-        unfit = [name for name, tensor in own.items() if name not in state or state[name].shape != tensor.shape]
-        if unfit:
-            raise CheckpointError(
-                f"{config.weights} does not fit {config.name} at this width: {unfit[0]} is missing or of another shape; "
-                "check captioner.encoder.name, width and weights."
-            )
-        encoder.load_state_dict({name: state[name] for name in own}, strict=False)
-    return encoder
 
 
 def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:

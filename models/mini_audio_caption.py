@@ -23,7 +23,6 @@ from configs.schema import (
     ProjectionConfig,
     TokenizerConfig,
 )
-from models.captioner import AudioCaptioner
 from models.encoder import read_weights
 from models.errors import CheckpointError
 
@@ -118,10 +117,12 @@ def _pairs_to_halves(weight: Tensor, head_width: int) -> Tensor:
     return pairs.transpose(1, 2).reshape(weight.shape)  # (D, D)
 
 
-def captioner_from_file(
+def read_parts(
     path: Path, encoder_weights: str | None = None, tokenizer: Tokenizer | None = None
-) -> AudioCaptioner:
-    """A captioner from such a file, decoding by beam search and stopping at the end token, which the original does not.
+) -> tuple[Config, Tokenizer, MiniAudioCaption]:
+    """What a captioner from such a file is made of: configuration, tokenizer and weights.
+
+    It decodes by beam search and stops at the end token, which the original does not.
 
     Args:
         path: `step=N.pth`.
@@ -159,9 +160,6 @@ def captioner_from_file(
         ),
         decoding=DecodingConfig(max_tokens=30),
     )
-    captioner = AudioCaptioner(config, tokenizer)
     if tokenizer.get_vocab_size() != llama.vocab_size:
         raise CheckpointError(f"{path} has {llama.vocab_size} words, its tokenizer {tokenizer.get_vocab_size()}.")
-    captioner.decoder.llama.load_state_dict(found.llama.state_dict())
-    captioner.projection.layers.load_state_dict(found.projection)
-    return captioner.eval()
+    return config, tokenizer, found

@@ -203,9 +203,6 @@ class Block(nn.Module):
 class MobileNet(AudioEncoder):
     """EfficientAT's network; one embedding in 320 ms.
 
-    Batch norm keeps the published statistics in training when weights are loaded: batches here are small, and their
-    windows padded.
-
     Args:
         config: width (None: 0.4), output and sample rate (32000).
 
@@ -245,14 +242,6 @@ class MobileNet(AudioEncoder):
             nn.Linear(head, NUM_AUDIOSET_CLASSES),
         )
         self.log_mel = LogMel()
-
-    def train(self, mode: bool = True) -> "MobileNet":
-        """Switch dropout; batch norm follows only in a network trained from random values."""
-        super().train(mode)
-        for module in self.modules() if self.keeps_statistics else ():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
 
     def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
         """Embeddings of clips of any length, in equal windows of at most 10 s joined in time."""

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from configs.schema import EncoderConfig
 from models.cnn14 import FRONT_ENDS, Cnn14
-from models.encoder import SpecMasks, build_encoder
+from models.encoder import SpecMasks
+from models.encoders import build_encoder
 from models.errors import CheckpointError
 
 SMALL = EncoderConfig(name="cnn14", width=0.0625)

@@ -82,3 +82,27 @@ def test_what_is_not_such_a_file_is_refused(tmp_path: Path) -> None:
     torch.save({"model": Path("run me")}, tmp_path / "step=2.pth")
     with pytest.raises(CheckpointError, match="more than tensors"):
         AudioCaptioner.from_pretrained(tmp_path / "step=2.pth")
+
+
+def test_the_whole_captioner_loads_and_captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From file to caption, with a tokenizer and an encoder of the test's own in place of BERT's and PANNs'."""
+    from configs.schema import EncoderConfig
+    from data.captions import train_tokenizer
+    from models import mini_audio_caption
+    from models.encoders import build_encoder
+
+    tokenizer = train_tokenizer(["a dog barks", "rain falls"] * 4, 60)
+    encoder = build_encoder(EncoderConfig(name="cnn14", width=1.0))
+    torch.save({"model": encoder.state_dict()}, tmp_path / "Cnn14.pth")
+    state = make_state(2, 16, 2, tokenizer.get_vocab_size())
+    state["a2e.weight"] = torch.randn(16, 2048)
+    torch.save(state, tmp_path / "step=7.pth")
+    monkeypatch.setattr(
+        mini_audio_caption, "Tokenizer", type("Stub", (), {"from_pretrained": staticmethod(lambda name: tokenizer)})
+    )
+    captioner = AudioCaptioner.from_pretrained(tmp_path / "step=7.pth", encoder_weights=str(tmp_path / "Cnn14.pth"))
+    [captions] = captioner.caption([np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32)])
+    assert captions and captions[0].log_probability < 0
+    captioner.save_pretrained(tmp_path / "folder")
+    again = AudioCaptioner.from_pretrained(tmp_path / "folder")
+    assert again.caption([np.zeros(32000, np.float32)]) == captioner.caption([np.zeros(32000, np.float32)])

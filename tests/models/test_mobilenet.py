@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.schema import EncoderConfig
-from models.encoder import build_encoder
+from models.encoders import build_encoder
 from models.mobilenet import MobileNet, kaldi_mel_bank
 
 SMALL = EncoderConfig(name="mobilenet", width=0.1)
