@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, set_seed
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
 from torch import Tensor
 from tqdm import tqdm
 
@@ -50,10 +50,14 @@ class Trainer:
 
     def __init__(self, config: Config, resume: bool) -> None:
         settings = config.training
+        first_step = config.captioner.encoder.train_from_step
+        trains_encoder = first_step is not None
         self.config = config
         self.accelerator = Accelerator(
             mixed_precision=settings.mixed_precision,
             dataloader_config=DataLoaderConfiguration(),
+            # A trained encoder's tagger has no gradient without the tags' loss.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)] if trains_encoder else [],
             cpu=os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"),
         )
         self._check_world_size()
@@ -70,7 +74,6 @@ class Trainer:
             config.captioner.tokenizer, [text for clip in self.clips.train for text in clip.captions]
         )
         self.captioner = AudioCaptioner(config, tokenizer)
-        first_step = config.captioner.encoder.train_from_step
         self.encoder_first_step: int = NEVER if first_step is None else first_step
         self.captioner.encoder.requires_grad_(False)
         self.captioner.to(self.accelerator.device)
@@ -136,7 +139,10 @@ class Trainer:
             self.config.training.accumulation,
         )
         self.loader = iter(build_loader(dataset, sampler, self.captioner.token_ids["pad"], data))
-        objective = CaptioningLoss(self.captioner, self.config.training.label_smoothing, self.phase_trains_encoder)
+        settings = self.config.training
+        objective = CaptioningLoss(
+            self.captioner, settings.label_smoothing, self.phase_trains_encoder, settings.tag_loss
+        )
         self.objective = self.accelerator.prepare_model(objective)
         self.objective.train()
 

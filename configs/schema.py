@@ -51,6 +51,19 @@ class ProjectionConfig:
 
 
 @dataclass(frozen=True)
+class TagsConfig:
+    """The encoder's strongest tags, given to the decoder before the frames.
+
+    Attributes:
+        num_tags: how many, each one prefix token; 0 leaves tags out.
+        dropout: probability of hiding a tag in training, 0 to 1.
+    """
+
+    num_tags: int = 0
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
 class DecoderConfig:
     """The Llama decoder that writes the caption after the audio prefix.
 
@@ -99,6 +112,7 @@ class CaptionerConfig:
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+    tags: TagsConfig = field(default_factory=TagsConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
 
@@ -135,7 +149,8 @@ class DataConfig:
     Attributes:
         dataset_root: folder in one of the layouts that `data/clotho.py` knows.
         validation_share: share of the development clips held out where the layout has no validation split.
-        mixtures: two-sound mixtures added to each epoch of a labelled data set (`data/sounds.py`); 0 for none.
+        mixtures: two-sound mixtures added to each epoch of a labelled data set (`data/sounds.py`); 0 for none. While
+            the encoder is frozen they are the same in each epoch, so that embeddings are cached; then they are drawn anew.
         batch_size: clips in one optimiser step, over all processes and accumulation steps.
         num_workers: processes that load clips; 0 loads in the training process.
         cache_dir: folder for a frozen encoder's embeddings; None computes them anew in each step.
@@ -197,6 +212,8 @@ class TrainingConfig:
         weight_decay: decoupled weight decay of matrices; biases, norms and embeddings get none.
         betas: AdamW's two decay rates.
         label_smoothing: share of the target spread over the vocabulary, 0 to 1.
+        tag_loss: weight of the binary cross-entropy of the encoder's tags, where clips are labelled and the encoder is
+            trained; summed over the tags that the training labels name, a mean over clips; 0 for none.
         warmup_steps: steps of linear warm-up.
         schedule: cosine to zero at num_steps, or constant after warm-up.
         gradient_clip: largest gradient norm; 0 switches clipping off.
@@ -220,6 +237,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     label_smoothing: float = 0.0
+    tag_loss: float = 0.0
     warmup_steps: int = 200
     schedule: Literal["cosine", "constant"] = "cosine"
     gradient_clip: float = 1.0

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 FRAME_S = 0.02  # envelope resolution
 GAP_S = 0.18  # a pause shorter than this does not part two bursts
 _ACTIVE_DB = -28.0  # relative to the loudest frames
+_STEADY_DB = -20.0  # a clip whose quiet frames are louder than this has no pauses that could be told apart
 
 _TIMES = {1: ["once", "a single time"], 2: ["twice", "two times"], 3: ["three times"], 4: ["four times"]}
 _MANY = ["several times", "again and again", "repeatedly", "over and over"]
@@ -28,7 +29,7 @@ class SoundShape:
     """How a recording runs in time.
 
     Attributes:
-        bursts: separate stretches of sound.
+        bursts: separate stretches of sound; 0 where they cannot be told apart (no sound, or noise all through).
         active_share: share of the time with sound, 0 to 1.
         trend_db: level of the last third of the sounding part over its first third.
         lead_s: silence before the first sound, seconds.
@@ -59,9 +60,13 @@ def envelope_db(waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.f
 
 
 def active_frames(levels: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Frames that sound: above -28 dB and half-way (in dB) between the quiet and the loud frames; short gaps closed."""
+    """Frames that sound: above -28 dB and half-way (in dB) between the quiet and the loud frames; short gaps closed.
+
+    A clip whose quiet frames lie less than 20 dB under its loud ones sounds all the time: a fire's or a stream's quieter
+    moments are no pauses.
+    """
     floor = float(np.percentile(levels, 10))
-    threshold = max(_ACTIVE_DB, floor / 2) if floor < -6 else -60.0
+    threshold = max(_ACTIVE_DB, floor / 2) if floor < _STEADY_DB else -60.0
     active = levels > threshold
     if not (levels > -100).any():
         return np.zeros(len(levels), dtype=bool)  # digital silence
@@ -86,7 +91,7 @@ def measure(waveform: NDArray[np.float32], sample_rate: int) -> SoundShape:
     third = max(1, len(inner) // 3)
     quiet = levels[~active]
     return SoundShape(
-        bursts=len(runs),
+        bursts=len(runs) if float(np.percentile(levels, 10)) < _STEADY_DB else 0,
         active_share=float(active.mean()),
         trend_db=float(inner[-third:].mean() - inner[:third].mean()),
         lead_s=float(first * FRAME_S),
@@ -120,7 +125,7 @@ def _picker(generator: np.random.Generator) -> Pick:
 def _how_often(category: str, shape: SoundShape, pick: Pick) -> str:
     """Adverb of number or continuity that the waveform bears out; empty at times, as people leave it out too."""
     counted = phrases()[category]["counted"]
-    if counted is None or not shape.bursts:
+    if counted is None or not shape.active_share or (counted and not shape.bursts):
         return ""
     if counted:
         return pick(_TIMES[shape.bursts]) if shape.bursts in _TIMES else pick(_MANY)

@@ -25,7 +25,16 @@ from tqdm import tqdm
 
 from data.audio import AudioError, load_audio
 from data.clotho import DatasetError, FileClip
-from data.sound_captions import FRAME_S, active_frames, describe, describe_mixture, envelope_db, measure, phrases
+from data.sound_captions import (
+    FRAME_S,
+    SoundShape,
+    active_frames,
+    describe,
+    describe_mixture,
+    envelope_db,
+    measure,
+    phrases,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -111,10 +120,7 @@ class Mixture:
     def captions(self) -> tuple[str, ...]:
         """Five captions, worded by `seed`, their counts taken from the waveforms."""
         generator = np.random.default_rng(self.seed)
-        parts = [
-            (clip.labels[0], measure(_sounding_part(clip, ANALYSIS_RATE), ANALYSIS_RATE))
-            for clip in (self.first, self.second)
-        ]
+        parts = [(clip.labels[0], _shape(clip)) for clip in (self.first, self.second)]
         return tuple(describe_mixture(parts[0], parts[1], self.order, self.gain_db, generator, NUM_REFERENCES))
 
     def load(self, sample_rate: int, max_duration_s: float | None) -> NDArray[np.float32]:
@@ -150,6 +156,11 @@ def _sounding_part(clip: FileClip, sample_rate: int) -> NDArray[np.float32]:
     return waveform
 
 
+@lru_cache(maxsize=16384)
+def _shape(clip: FileClip) -> SoundShape:
+    return measure(_sounding_part(clip, ANALYSIS_RATE), ANALYSIS_RATE)
+
+
 def _level(waveform: NDArray[np.float32], gain_db: float) -> NDArray[np.float32]:
     """Set the power of the loud half of a waveform to a common value, plus a gain."""
     power = np.sort(np.square(waveform, dtype=np.float64))
@@ -172,16 +183,25 @@ def make_mixtures(clips: Sequence[FileClip], count: int, seed: int) -> list[Mixt
     if len({clip.labels[0] for clip in usable}) < 2:
         raise DatasetError("mixtures need clips of two labels or more: build the data set with python -m data.sounds.")
     generator = np.random.default_rng([seed, len(usable)])
-    mixtures: list[Mixture] = []
-    while len(mixtures) < count:
-        first, second = (usable[int(index)] for index in generator.integers(len(usable), size=2))
-        if first.labels == second.labels or (first.source_id and first.source_id == second.source_id):
-            continue
-        order = ("sequence", "overlay")[len(mixtures) % 2]
-        gain = float(generator.uniform(-5, 5)) if order == "overlay" else float(generator.uniform(-3, 3))
-        name = f"{order}_{len(mixtures):05d}.flac"
-        mixtures.append(Mixture(name, first, second, order, gain, int(generator.integers(2**31))))
-    return mixtures
+    orders = [("sequence", "overlay")[number % 2] for number in range(count)]
+    return [draw_mixture(usable, order, f"{order}_{number:05d}.flac", generator) for number, order in enumerate(orders)]
+
+
+def draw_mixture(clips: Sequence[FileClip], order: str, name: str, generator: np.random.Generator) -> Mixture:
+    """Draw two clips of different categories and recordings, and how they are mixed.
+
+    Args:
+        clips: labelled clips with one label each, of two labels or more.
+        order: "sequence", levels within 3 dB, or "overlay", within 5 dB.
+        name: of the mixture.
+        generator: decides.
+    """
+    while True:
+        first, second = (clips[int(index)] for index in generator.integers(len(clips), size=2))
+        if first.labels != second.labels and (not first.source_id or first.source_id != second.source_id):
+            widest = 5.0 if order == "overlay" else 3.0
+            gain = float(generator.uniform(-widest, widest))
+            return Mixture(name, first, second, order, gain, int(generator.integers(2**31)))
 
 
 def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, seed: int) -> dict[str, int]:

@@ -36,6 +36,7 @@ from models.errors import CheckpointError
 from models.llama import LlamaDecoder
 from models.mini_audio_caption import read_parts
 from models.projection import Projection
+from models.tag_prefix import TagPrefix, clip_parts
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,11 @@ class AudioCaptioner(nn.Module):
         self.encoder = build_encoder(parts.encoder)
         self.decoder = LlamaDecoder(parts.decoder, tokenizer.get_vocab_size(with_added_tokens=True), self.token_ids)
         self.projection = Projection(parts.projection, self.encoder.embedding_dim, self.decoder.width)
+        self.tag_prefix = TagPrefix(parts.tags, self.decoder.width) if parts.tags.num_tags else None
+        if self.tag_prefix is not None and parts.encoder.output != "frames":
+            raise CheckpointError(
+                "tags are read off frame embeddings: set captioner.encoder.output to frames, or captioner.tags.num_tags to 0."
+            )
 
     @property
     def sample_rate(self) -> int:
@@ -113,8 +119,18 @@ class AudioCaptioner(nn.Module):
         self, audio_embeddings: Tensor, lengths: Tensor, caption_ids: Tensor, clip_index: Tensor | None = None
     ) -> Tensor:
         """Logits (R, L, V) of the token after each of `caption_ids` (R, L); `clip_index` (R,) names their clips."""
-        prefix, prefix_lengths = self.projection(audio_embeddings, lengths)
+        prefix, prefix_lengths = self.prefix(audio_embeddings, lengths)
         return self.decoder(prefix, prefix_lengths, caption_ids, clip_index)
+
+    def prefix(self, audio_embeddings: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """What the decoder sees of clips' audio embeddings (B, T, E): tags, then frames, (B, T', D); and lengths (B,)."""
+        frames, frame_lengths = self.projection(audio_embeddings, lengths)
+        if self.tag_prefix is None:
+            return frames, frame_lengths
+        with torch.no_grad():  # the tagger learns from labels alone, so that its scores stay scores
+            logits = self.encoder.tag_logits(audio_embeddings, clip_parts(lengths, audio_embeddings.shape[1]))
+        tags = self.tag_prefix(logits)  # (B, K, D)
+        return torch.cat([tags.to(frames.dtype), frames], dim=1), frame_lengths + tags.shape[1]
 
     @torch.no_grad()
     def caption(
@@ -146,11 +162,11 @@ class AudioCaptioner(nn.Module):
         """Caption clips whose audio embeddings (B, T, E) and lengths (B,) are known already."""
         self.eval()
         decoding = decoding or self.config.decoding
-        prefix, prefix_lengths = self.projection(audio_embeddings, lengths)  # (B, T', D), (B,)
+        prefix, prefix_lengths = self.prefix(audio_embeddings, lengths)  # (B, T', D), (B,)
         processors = LogitsProcessorList([ContentWordBan(self.words)] if decoding.repetition_ban == "content" else [])
-        arguments = {"generation_config": _generation_config(decoding), "logits_processor": processors}
+        search = _generation_config(decoding)
         if decoding.method != "sample":
-            found = self.decoder.generate(prefix, prefix_lengths, **arguments)  # (B * N, L)
+            found = self.decoder.generate(prefix, prefix_lengths, search, processors)  # (B * N, L)
             rows = list(found.reshape(len(prefix), -1, found.shape[-1]))
         else:  # one clip at a time, each from the same seed, so that a clip's captions do not depend on its neighbours
             rows = []
@@ -159,7 +175,7 @@ class AudioCaptioner(nn.Module):
                 with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
                     torch.manual_seed(decoding.seed)
                     clip_prefix, clip_length = prefix[clip : clip + 1, :frames], prefix_lengths[clip : clip + 1]
-                    rows.append(self.decoder.generate(clip_prefix, clip_length, **arguments))
+                    rows.append(self.decoder.generate(clip_prefix, clip_length, search, processors))
         return [
             self._rank(prefix[clip], prefix_lengths[clip], candidates, decoding) for clip, candidates in enumerate(rows)
         ]

@@ -130,12 +130,24 @@ class Cnn14(AudioEncoder):
         mask = frame_mask(frames, embeddings.shape[1])[..., None]  # (B, T', 1)
         strongest = embeddings.masked_fill(~mask, -torch.inf).amax(dim=1)  # (B, E)
         embeddings = embeddings * mask
-        hidden = F.dropout(strongest + embeddings.sum(dim=1) / frames[:, None], 0.5, self.training)  # (B, E)
-        clip = F.relu(self.fc1(hidden))  # (B, E)
-        logits = self.fc_audioset(F.dropout(clip, 0.5, self.training))  # (B, 527)
+        clip, logits = self._head(strongest + embeddings.sum(dim=1) / frames[:, None])  # (B, E), (B, 527)
         if self.output == "clip":
             return EncoderOutput(clip[:, None], torch.ones_like(frames), logits)
         return EncoderOutput(embeddings, frames, logits)
+
+    def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
+        """Logits (B, P, 527) of parts (B, P, T): PANNs' head on the maximum plus the mean of their frames (B, T, E)."""
+        weights = parts.to(embeddings.dtype)
+        mean = weights @ embeddings / weights.sum(dim=2, keepdim=True)  # (B, P, E)
+        strongest = torch.stack(
+            [embeddings.masked_fill(~part[..., None], -torch.inf).amax(dim=1) for part in parts.unbind(dim=1)], dim=1
+        )  # (B, P, E)
+        return self._head(mean + strongest)[1]
+
+    def _head(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """PANNs' clip vector (..., E) and tag logits (..., 527) of pooled frames (..., E)."""
+        clip = F.relu(self.fc1(F.dropout(pooled, 0.5, self.training)))
+        return clip, self.fc_audioset(F.dropout(clip, 0.5, self.training))
 
     def _convolve(self, maps: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         for number in range(1, len(CHANNELS) + 1):

@@ -78,6 +78,18 @@ class AudioEncoder(nn.Module, ABC):
             spec_masks: spectrogram cells to hide; None hides none.
         """
 
+    @abstractmethod
+    def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
+        """What the tagger says of parts of clips whose frame embeddings are known.
+
+        Args:
+            embeddings: (B, T, E), as `forward` gives them with output "frames".
+            parts: (B, P, T) bool, the frames of each part; at least one each.
+
+        Returns:
+            (B, P, 527) logits before the sigmoid.
+        """
+
 
 def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     """Tensors of a published weights file, .safetensors or .pth, never running code that it may hold.

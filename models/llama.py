@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
 
 from configs.schema import DecoderConfig
 from models.errors import CheckpointError
@@ -76,26 +76,34 @@ class LlamaDecoder(nn.Module):
         return embeddings, mask.long()
 
     @torch.no_grad()
-    def generate(self, prefix: Tensor, prefix_lengths: Tensor, **arguments: Any) -> Tensor:
+    def generate(
+        self,
+        prefix: Tensor,
+        prefix_lengths: Tensor,
+        generation_config: GenerationConfig,
+        logits_processor: LogitsProcessorList | None = None,
+    ) -> Tensor:
         """Token ids that transformers' `generate` finds after the prefix, the begin token left out.
 
         Args:
             prefix: (B, T, D).
             prefix_lengths: (B,) int64.
-            **arguments: what `GenerationMixin.generate` takes.
+            generation_config: how to search; the ids of the three marks are filled in here.
+            logits_processor: further rules.
 
         Returns:
             (B * num_return_sequences, L') int64, padded on the right.
         """
         begin = torch.full((prefix.shape[0], 1), self.token_ids["bos"], dtype=torch.long, device=prefix.device)
         embeddings, mask = self.input_embeddings(prefix, prefix_lengths, begin)
+        generation_config.pad_token_id = self.token_ids["pad"]
+        generation_config.bos_token_id = self.token_ids["bos"]
+        generation_config.eos_token_id = self.token_ids["eos"]
         return self.llama.generate(
             inputs_embeds=embeddings,
             attention_mask=mask,
-            pad_token_id=self.token_ids["pad"],
-            bos_token_id=self.token_ids["bos"],
-            eos_token_id=self.token_ids["eos"],
-            **arguments,
+            generation_config=generation_config,
+            logits_processor=logits_processor,
         )
 
 

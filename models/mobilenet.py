@@ -259,6 +259,11 @@ class MobileNet(AudioEncoder):
             return EncoderOutput(embeddings, torch.ones_like(lengths), join_logits(logits, counts))
         return EncoderOutput(*join_windows(embeddings, frames, counts), join_logits(logits, counts))
 
+    def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
+        """Logits (B, P, 527) of parts (B, P, T): the head on the mean of their frames (B, T, E)."""
+        weights = parts.to(embeddings.dtype)
+        return self.classifier(weights @ embeddings / weights.sum(dim=2, keepdim=True))
+
     def network(self, log_mel: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings (B, T', E), their lengths (B,) and tag logits (B, 527) of spectrograms (B, F, T)."""
         maps = log_mel[:, None]  # (B, 1, F, T)

@@ -17,7 +17,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from configs.schema import AugmentConfig, DataConfig
 from data.augment import augment_waveform, draw_mixup, draw_spans, hide_spans, mix, sample_generator
 from data.captions import encode_caption
-from data.clotho import Clip
+from data.clotho import Clip, FileClip
+from data.sounds import Mixture, draw_mixture
+from data.tags import tag_names, tags_of
 
 PAD_SAMPLES = 32000
 WORKER_TIMEOUT_S = 300  # a worker that froze is reported after this long
@@ -25,13 +27,17 @@ WORKER_TIMEOUT_S = 300  # a worker that froze is reported after this long
 
 @dataclass(frozen=True)
 class Sample:
-    """One training sample: a waveform (S,) or embeddings (T, E), and its captions as (token ids, weight)."""
+    """One training sample: a waveform (S,) or embeddings (T, E), its captions as (token ids, weight), and its tags.
+
+    `tags` is None for a clip without labels.
+    """
 
     name: str
     audio: NDArray[np.float32]
     captions: list[tuple[list[int], float]]
     time_spans: NDArray[np.float32]
     band_spans: NDArray[np.float32]
+    tags: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Batch:
         clip_index: (R,) int64, the clip of each caption.
         time_spans: (B, K, 2) float32, spectrogram spans to hide in time.
         band_spans: (B, M, 2) float32, spectrogram spans to hide over bands.
+        tags: (B, 527) float32, 1 for what sounds, 0 for what does not, -1 where nobody knows.
     """
 
     names: list[str]
@@ -59,6 +66,7 @@ class Batch:
     clip_index: Tensor
     time_spans: Tensor
     band_spans: Tensor
+    tags: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
@@ -99,6 +107,12 @@ class TrainingSet(Dataset[Sample]):
         self.embed = embed
         self.sample_rate = sample_rate
         self.max_duration_s = max_duration_s
+        self._singles = [clip for clip in clips if isinstance(clip, FileClip) and len(clip.labels) == 1]
+
+    @property
+    def judged_tags(self) -> tuple[int, ...]:
+        """Tags that some clip bears: a labelled clip without one of them does not have that sound."""
+        return tuple(sorted({tag for clip in self.clips for tag in tags_of(clip.labels)}))
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -108,10 +122,14 @@ class TrainingSet(Dataset[Sample]):
         epoch, index = key
         generator = sample_generator(self.seed, epoch, index)
         clip = self.clips[index]
+        if isinstance(clip, Mixture) and self.embed is None:  # embeddings are cached for the drawn ones alone
+            clip = draw_mixture(self._singles, clip.order, clip.name, generator)
         audio, captions = self._audio(clip, generator), [(self._caption(clip, generator), 1.0)]
+        tags = tags_of(clip.labels) if clip.labels else None
         mixup = draw_mixup(self.config, len(self.clips), generator)
         if mixup is not None:
             partner = self.clips[mixup.partner]
+            tags = None if tags is None or not partner.labels else tuple({*tags, *tags_of(partner.labels)})
             audio = mix(audio, self._audio(partner, generator), mixup.share)
             if self.config.mixup_captions == "both":
                 captions = [(captions[0][0], mixup.share), (self._caption(partner, generator), 1 - mixup.share)]
@@ -119,7 +137,7 @@ class TrainingSet(Dataset[Sample]):
         band_spans = draw_spans(self.config.band_masks, self.config.band_mask_share, generator)
         if self.embed is not None:
             audio = hide_spans(audio, time_spans, band_spans)
-        return Sample(clip.name, audio, captions, time_spans, band_spans)
+        return Sample(clip.name, audio, captions, time_spans, band_spans, tags)
 
     def _audio(self, clip: Clip, generator: np.random.Generator) -> NDArray[np.float32]:
         if self.embed is not None:
@@ -225,6 +243,7 @@ class Collate:
     """Makes a `Batch` of samples; a class because loader workers must be able to receive it."""
 
     pad_id: int
+    judged_tags: tuple[int, ...] = ()
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Pad samples to one batch."""
@@ -240,7 +259,15 @@ class Collate:
             clip_index=torch.tensor([row for row, _, _ in rows]),
             time_spans=torch.from_numpy(np.stack([sample.time_spans for sample in samples])),
             band_spans=torch.from_numpy(np.stack([sample.band_spans for sample in samples])),
+            tags=torch.stack([self._tag_targets(sample.tags) for sample in samples]),
         )
+
+    def _tag_targets(self, tags: tuple[int, ...] | None) -> Tensor:
+        targets = torch.full((len(tag_names()),), -1.0)
+        if tags is not None:
+            targets[list(self.judged_tags)] = 0.0
+            targets[list(tags)] = 1.0
+        return targets
 
 
 def build_loader(dataset: TrainingSet, sampler: StepSampler, pad_id: int, config: DataConfig) -> DataLoader[Sample]:
@@ -250,7 +277,7 @@ def build_loader(dataset: TrainingSet, sampler: StepSampler, pad_id: int, config
     return DataLoader(
         dataset,
         batch_sampler=sampler,
-        collate_fn=Collate(pad_id),
+        collate_fn=Collate(pad_id, dataset.judged_tags),
         num_workers=workers,
         timeout=WORKER_TIMEOUT_S if workers else 0,
     )

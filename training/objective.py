@@ -10,34 +10,48 @@ from training.batches import Batch
 
 
 class CaptioningLoss(nn.Module):
-    """Cross-entropy of the captions' tokens given the audio.
+    """Cross-entropy of the captions' tokens given the audio, and of the encoder's tags where clips are labelled.
 
     Args:
         captioner: trained model.
         label_smoothing: share of the target spread over the vocabulary, 0 to 1 (Szegedy et al. 2016, arXiv 1512.00567).
         trains_encoder: whether batches hold waveforms, and gradients reach the encoder.
+        tag_loss: weight of the tags' part, which only a trained encoder has.
     """
 
-    def __init__(self, captioner: AudioCaptioner, label_smoothing: float, trains_encoder: bool) -> None:
+    def __init__(
+        self, captioner: AudioCaptioner, label_smoothing: float, trains_encoder: bool, tag_loss: float = 0.0
+    ) -> None:
         super().__init__()
         self.captioner = captioner
         self.label_smoothing = label_smoothing
         self.trains_encoder = trains_encoder
+        self.tag_loss = tag_loss
 
     def forward(self, batch: Batch) -> Tensor:
         """Sum over tokens of weight times loss (nats), a scalar; divide by the sum of `token_weights` for the mean."""
         embeddings, lengths = batch.audio, batch.lengths
+        weights = token_weights(batch)  # (R, L - 1)
+        tag_loss: Tensor | float = 0.0
         if self.trains_encoder:
             hides = batch.time_spans.shape[1] + batch.band_spans.shape[1] > 0
             masks = SpecMasks(time=batch.time_spans, band=batch.band_spans) if hides and self.training else None
             output = self.captioner.encode(batch.audio, batch.lengths, masks)
             embeddings, lengths = output.embeddings, output.lengths
+            if self.tag_loss and output.logits is not None:
+                tag_loss = self.tag_loss * tagging_loss(output.logits, batch.tags)
         inputs, targets = batch.caption_ids[:, :-1], batch.caption_ids[:, 1:]  # (R, L - 1) each
         logits = self.captioner(embeddings, lengths, inputs, batch.clip_index).float()  # (R, L - 1, V)
         losses = F.cross_entropy(
             logits.transpose(1, 2), targets, reduction="none", label_smoothing=self.label_smoothing
         )  # (R, L - 1)
-        return (losses * token_weights(batch)).sum()
+        return (losses * weights).sum() + tag_loss * weights.sum()
+
+
+def tagging_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy of tag logits (B, C), summed over the known targets (B, C) of a clip; the mean over clips."""
+    losses = F.binary_cross_entropy_with_logits(logits.float(), targets.clamp(min=0), reduction="none")  # (B, C)
+    return (losses * (targets >= 0)).sum() / len(targets)
 
 
 def token_weights(batch: Batch) -> Tensor:

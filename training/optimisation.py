@@ -43,7 +43,7 @@ def schedule_factor(step: int, config: TrainingConfig, first_step: int = 0) -> f
         return (done + 1) / config.warmup_steps
     if config.schedule == "constant":
         return 1.0
-    start = config.warmup_steps
+    start = first_step + config.warmup_steps
     progress = (step - start) / max(1, config.num_steps - start)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from configs.schema import DecoderConfig
 from models.errors import CheckpointError
@@ -46,7 +46,7 @@ def test_several_captions_of_one_clip(decoder: LlamaDecoder) -> None:
 @pytest.mark.parametrize("length", [1, 3, 5])
 def test_cached_generation_is_what_whole_passes_give(decoder: LlamaDecoder, length: int) -> None:
     prefix, lengths = torch.randn(1, 5, 32), torch.tensor([length])
-    found = decoder.generate(prefix, lengths, max_new_tokens=8, min_new_tokens=8, do_sample=False)[0]
+    found = decoder.generate(prefix, lengths, GenerationConfig(max_new_tokens=8, min_new_tokens=8, do_sample=False))[0]
     ids = [TOKENS["bos"]]
     for _ in range(8):
         logits = decoder(prefix, lengths, torch.tensor([ids]))[0, -1]
@@ -60,7 +60,9 @@ def test_generation_stops_at_the_end_token(decoder: LlamaDecoder) -> None:
         decoder.llama.lm_head.weight = torch.nn.Parameter(torch.zeros(50, 32))
         decoder.llama.lm_head.bias = torch.nn.Parameter(torch.zeros(50))
         decoder.llama.lm_head.bias[TOKENS["eos"]] = 9.0
-    found = decoder.generate(torch.randn(1, 3, 32), torch.tensor([3]), max_new_tokens=20, do_sample=False)
+    found = decoder.generate(
+        torch.randn(1, 3, 32), torch.tensor([3]), GenerationConfig(max_new_tokens=20, do_sample=False)
+    )
     assert found.tolist() == [[TOKENS["eos"]]]
 
 

@@ -1,14 +1,23 @@
 """Order and samples depend on the step alone, however many processes share them."""
 
+import dataclasses
+import itertools
+from pathlib import Path
+
 import numpy as np
+import pytest
+import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import AugmentConfig
 from data.captions import train_tokenizer
+from data.clotho import FileClip
+from data.sounds import make_mixtures
+from data.tags import tag_ids
 from training.batches import PAD_SAMPLES, Collate, StepSampler, TrainingSet
-from training.objective import token_weights
+from training.objective import tagging_loss, token_weights
 
 CAPTIONS = ("a dog barks", "a dog is barking twice")
 
@@ -18,6 +27,7 @@ class ToneClip:
 
     def __init__(self, value: float, seconds: float) -> None:
         self.name, self.captions, self.identity = f"{value}", CAPTIONS, f"{value}"
+        self.labels: tuple[str, ...] = ()
         self.waveform = np.full(int(seconds * 100), value, np.float32)
 
     def load(self, sample_rate: int, max_duration_s: float | None) -> np.ndarray:
@@ -86,3 +96,46 @@ def test_padding_and_token_weights() -> None:
     weights = token_weights(batch)
     expected = sum(weight * (len(ids) - 1) for sample in samples for ids, weight in sample.captions)
     assert torch.isclose(weights.sum(), torch.tensor(expected))
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> list[FileClip]:
+    """Six clips of three sounds, half a second each."""
+    clips = []
+    for number in range(6):
+        label = ("dog", "rain", "Whistling")[number % 3]
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, np.random.default_rng(number).normal(0, 0.1, 8000), 16000)
+        clips.append(FileClip(path, CAPTIONS, (label,), str(number)))
+    return clips
+
+
+def test_mixtures_are_drawn_anew_each_epoch_where_nothing_is_cached(labelled: list[FileClip]) -> None:
+    clips = [*labelled, *make_mixtures([clip for clip in labelled if clip.labels != ("Whistling",)], 4, 0)]
+    tokenizer = train_tokenizer(CAPTIONS * 3, 60)
+    fresh = TrainingSet(clips, tokenizer, AugmentConfig(), 0, 20, None, 16000, 30.0)
+    fresh._singles = [clip for clip in fresh._singles if clip.labels != ("Whistling",)]  # it has no phrases to mix with
+    first, again = fresh[(0, 7)], fresh[(0, 7)]
+    assert np.array_equal(first.audio, again.audio) and first.captions == again.captions
+    sounds = [fresh[(epoch, 7)].audio for epoch in range(6)]
+    assert any(len(a) != len(b) or not np.array_equal(a, b) for a, b in itertools.pairwise(sounds))
+    cached = TrainingSet(clips, tokenizer, AugmentConfig(), 0, 20, lambda clip: clip.load(16000, 1)[:, None], 16000, 30)
+    assert all(np.array_equal(cached[(epoch, 7)].audio[:, 0], clips[7].load(16000, 1)) for epoch in range(3))
+
+
+def test_tag_targets_are_what_labels_say_and_judge_nothing_else(labelled: list[FileClip]) -> None:
+    unknown = dataclasses.replace(labelled[0], labels=())
+    clips = [*labelled[:3], unknown]
+    dataset = TrainingSet(clips, train_tokenizer(CAPTIONS * 3, 60), AugmentConfig(), 0, 20, None, 16000, 30.0)
+    targets = Collate(0, dataset.judged_tags)([dataset[(0, index)] for index in range(4)]).tags
+    names = tag_ids()
+    judged = {names[name] for name in ("Dog", "Bark", "Rain", "Rain on surface", "Whistling")}
+    assert set(torch.nonzero(targets[0] >= 0)[:, 0].tolist()) == judged
+    assert set(torch.nonzero(targets[0] == 1)[:, 0].tolist()) == {names["Dog"], names["Bark"]}
+    assert (targets[3] == -1).all()
+    right = torch.where(targets == 1, 9.0, -9.0)
+    assert float(tagging_loss(right, targets)) < 0.01
+    assert float(tagging_loss(-right, targets)) == pytest.approx(3 * 5 * 9 / 4, rel=0.01)
+    changed = right.clone()
+    changed[3] = 5.0  # of an unlabelled clip nothing is known
+    assert float(tagging_loss(changed, targets)) == float(tagging_loss(right, targets))

@@ -1,0 +1,25 @@
+"""AudioSet's tags and what labels stand for."""
+
+from collections import Counter
+
+from data.sound_captions import phrases
+from data.tags import tag_ids, tag_names, tags_of
+
+
+def test_the_names_are_audiosets() -> None:
+    assert len(tag_names()) == len(set(tag_names())) == 527
+    assert (tag_names()[0], tag_names()[74], tag_names()[526]) == ("Speech", "Dog", "Field recording")
+    assert tag_ids()["Rain"] == tag_names().index("Rain")
+
+
+def test_every_sound_of_the_phrase_table_has_tags_that_no_other_sound_has() -> None:
+    counts = Counter(tag for sound in phrases() for tag in tags_of([sound]))
+    assert all(tags_of([sound]) for sound in phrases())
+    assert set(counts.values()) == {1}
+
+
+def test_labels_may_be_audiosets_own_and_unknown_ones_stand_for_nothing() -> None:
+    assert tags_of(["Whistling", "dog", "a thing nobody knows"]) == tuple(
+        sorted(tag_ids()[name] for name in ("Whistling", "Dog", "Bark"))
+    )
+    assert tags_of([]) == ()

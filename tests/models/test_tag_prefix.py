@@ -1,0 +1,90 @@
+"""Tags as a prefix: parts of a clip, order by strength, and no dependence on padding."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.schema import EncoderConfig, TagsConfig
+from models.captioner import AudioCaptioner
+from models.encoders import build_encoder
+from models.errors import CheckpointError
+from models.tag_prefix import NUM_PARTS, TagPrefix, clip_parts
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.integers(0, 7))
+def test_thirds_cover_a_clip_and_none_is_empty(lengths: list[int], padding: int) -> None:
+    parts = clip_parts(torch.tensor(lengths), max(lengths) + padding)
+    assert parts.shape == (len(lengths), NUM_PARTS, max(lengths) + padding)
+    for clip, length in zip(parts, lengths, strict=True):
+        assert torch.equal(clip[0], torch.arange(len(clip[0])) < length)
+        assert clip.any(dim=1).all()
+        if length >= 3:
+            assert torch.equal(clip[1:].sum(dim=0), clip[0].long())
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "cnn14"])
+def test_the_tagger_on_frames_is_the_tagger_on_the_clip(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderConfig(name=name, width=0.1)).eval()  # type: ignore[arg-type]
+    waveform, lengths = torch.zeros(2, 96000), torch.tensor([96000, 64000])
+    for row, length in enumerate(lengths.tolist()):
+        waveform[row, :length] = torch.randn(length) * 0.1
+    with torch.no_grad():
+        output = encoder(waveform, lengths)
+        whole = clip_parts(output.lengths, output.embeddings.shape[1])[:, :1]
+        found = encoder.tag_logits(output.embeddings, whole)[:, 0]
+    torch.testing.assert_close(found, output.logits, atol=1e-5, rtol=1e-5)
+
+
+def test_tokens_come_strongest_first_and_know_when() -> None:
+    torch.manual_seed(0)
+    prefix = TagPrefix(TagsConfig(num_tags=2), 16).eval()
+    logits = torch.full((2, NUM_PARTS, 527), -6.0)
+    logits[:, 0, 7], logits[:, 0, 30] = 1.0, 3.0
+    logits[0, 1, 7], logits[1, 3, 7] = 2.0, 2.0  # at the start of one clip, at the end of the other
+    tokens = prefix(logits)
+    assert tokens.shape == (2, 2, 16)
+    assert torch.equal(tokens[0, 0], tokens[1, 0])  # class 30, alike in both
+    assert not torch.allclose(tokens[0, 1], tokens[1, 1])
+    swapped = logits[..., torch.tensor([30 if i == 7 else 7 if i == 30 else i for i in range(527)])]
+    assert not torch.allclose(prefix(swapped)[0], tokens[0])
+
+
+@pytest.fixture
+def tagged(tiny_checkpoint: Path) -> AudioCaptioner:
+    """The small captioner with a tag prefix."""
+    plain = AudioCaptioner.from_pretrained(tiny_checkpoint)
+    parts = dataclasses.replace(plain.config.captioner, tags=TagsConfig(num_tags=3))
+    torch.manual_seed(0)
+    return AudioCaptioner(dataclasses.replace(plain.config, captioner=parts), plain.tokenizer).eval()
+
+
+def test_a_tagged_captioner_ignores_padding_and_survives_saving(tagged: AudioCaptioner, tmp_path: Path) -> None:
+    clips = [np.random.default_rng(n).normal(0, 0.1, 32000 * n).astype(np.float32) for n in (1, 3)]
+    together = tagged.caption(clips)
+    for clip, found in zip(clips, together, strict=True):
+        [alone] = tagged.caption([clip])
+        assert alone[0].text == found[0].text
+        assert alone[0].log_probability == pytest.approx(found[0].log_probability, abs=1e-3)
+    tagged.save_pretrained(tmp_path / "tagged")
+    assert AudioCaptioner.from_pretrained(tmp_path / "tagged").caption(clips) == together
+
+
+def test_tags_teach_the_decoder_but_captions_do_not_teach_the_tagger(tagged: AudioCaptioner) -> None:
+    embeddings = torch.randn(1, 5, tagged.encoder.embedding_dim)
+    tagged(embeddings, torch.tensor([5]), torch.tensor([[2, 5, 6]])).sum().backward()
+    assert tagged.tag_prefix is not None
+    assert float(tagged.tag_prefix.embed.weight.grad.abs().sum()) > 0
+    assert all(parameter.grad is None for parameter in tagged.encoder.parameters())
+
+
+def test_tags_need_frames(tagged: AudioCaptioner) -> None:
+    encoder = dataclasses.replace(tagged.config.captioner.encoder, output="clip")
+    config = dataclasses.replace(tagged.config, captioner=dataclasses.replace(tagged.config.captioner, encoder=encoder))
+    with pytest.raises(CheckpointError, match="set captioner.encoder.output to frames"):
+        AudioCaptioner(config, tagged.tokenizer)
