@@ -7,6 +7,7 @@ torchrun --nproc_per_node 2 train.py              # several devices
 
 import itertools
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -23,8 +24,10 @@ from tqdm import tqdm
 
 from configs.loading import ConfigError, build_parser, parse_config
 from configs.schema import Config
+from data.audio import AudioError
 from data.captions import build_tokenizer
 from data.feature_cache import FeatureCache
+from data.sounds import Mixture
 from models.captioner import AudioCaptioner
 from training.batches import Batch, StepSampler, TrainingSet, build_loader
 from training.datasets import load_clips
@@ -75,7 +78,7 @@ class Trainer:
         )
         self.captioner = AudioCaptioner(config, tokenizer)
         self.encoder_first_step: int = NEVER if first_step is None else first_step
-        self.captioner.encoder.requires_grad_(False)
+        self.captioner.encoder.set_trained(False)
         self.captioner.to(self.accelerator.device)
         optimizer = build_optimizer(self.captioner, settings, self.encoder_first_step < NEVER)
         self.optimizer = self.accelerator.prepare(optimizer)
@@ -103,9 +106,10 @@ class Trainer:
         # A phase's last validation comes at the step where the next one begins, so it is noted here.
         self.phase_trains_encoder = self.trains_encoder
         if self.phase_trains_encoder:
-            encoder.requires_grad_(True)
+            encoder.set_trained(True)
         else:
-            encoder.requires_grad_(False).eval()
+            encoder.set_trained(False)
+            encoder.eval()
             cache = None
             if data.cache_dir:
                 fingerprint = encoder_fingerprint(encoder, self.config.captioner.encoder)
@@ -124,6 +128,7 @@ class Trainer:
             embed,
             encoder.sample_rate,
             self.captioner.max_duration_s,
+            data.bad_clips == "skip",
         )
         phase_end = self.config.training.num_steps
         if not self.phase_trains_encoder:
@@ -137,6 +142,7 @@ class Trainer:
             self.accelerator.process_index,
             self.accelerator.num_processes,
             self.config.training.accumulation,
+            [1 if isinstance(clip, Mixture) and clip.order == "sequence" else 0 for clip in self.clips.train],
         )
         self.loader = iter(build_loader(dataset, sampler, self.captioner.token_ids["pad"], data))
         settings = self.config.training
@@ -149,8 +155,20 @@ class Trainer:
     # -- one step ------------------------------------------------------------------------------------------------------
 
     def next_batches(self) -> list[Batch]:
-        """The micro-batches of one step, on the device."""
-        parts = itertools.islice(self.loader, self.config.training.accumulation)
+        """The micro-batches of one step, on the device.
+
+        Raises:
+            TrainingError: a clip cannot be read any more; what was learnt is saved.
+        """
+        try:
+            parts = list(itertools.islice(self.loader, self.config.training.accumulation))
+        except AudioError as error:
+            self.save(is_best=False)
+            reason = str(error).strip().splitlines()[-1].split("AudioError: ")[-1]  # a loader process sends a traceback
+            raise TrainingError(
+                f"training stopped after step {self.step}, which is saved: {reason} Put the clip back and go on with "
+                "--resume, or set data.bad_clips to skip."
+            ) from error
         return [batch.to(self.accelerator.device) for batch in parts]
 
     def train_step(self, batches: Sequence[Batch]) -> float:
@@ -260,6 +278,8 @@ class Trainer:
     def _resume(self, path: Path) -> None:
         reader = self.run or RunFolder.reader(path)
         found = reader.newest_state()
+        if found is None and restarts():
+            return  # the first save had not come yet
         if found is None:
             raise TrainingError(f"{path} has no checkpoint to resume from: start without --resume.")
         folder, state = found
@@ -296,8 +316,30 @@ class Trainer:
         return bool(float(self.accelerator.reduce(flag, "sum")) > 0)
 
 
+def restarts() -> int:
+    """How often torchrun (`--max-restarts`) has started this run again after a process of it died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
 def fit(trainer: Trainer) -> bool:
     """The training loop; returns False when a signal ended it early (what was learnt is saved)."""
+    try:
+        return _run_steps(trainer)
+    except RuntimeError as error:
+        if "DataLoader" not in str(error):
+            raise
+        # It is raised at whatever line the loop was at, so the weights may be half-way through a step: nothing is saved.
+        for process in multiprocessing.active_children():
+            process.kill()  # a frozen one would be waited for at the end
+        what = "froze" if "timed out" in str(error) else "died"
+        good = trainer.run.last_good() if trainer.run else "in the main process's folder"
+        raise TrainingError(
+            f"a process that loads clips {what} ({str(error).strip().splitlines()[0]}); the last good checkpoint is {good}: "
+            "go on with --resume, and with data.num_workers 0 if it comes again."
+        ) from error
+
+
+def _run_steps(trainer: Trainer) -> bool:
     settings, batch_size = trainer.config.training, trainer.config.data.batch_size
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: setattr(trainer, "stop_requested", True))
@@ -348,7 +390,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments = ["--config", str(DEFAULT_CONFIG), *arguments]
     try:
         config, options = parse_config(parser, arguments)
-        trainer = Trainer(config, options.resume)
+        trainer = Trainer(config, options.resume or restarts() > 0)
         finished = fit(trainer)
     except (ConfigError, ValueError, OSError) as error:
         logger.error("%s", error)

@@ -22,6 +22,8 @@ class EncoderConfig:
         output: one embedding a frame, or one vector a clip (the seed's choice).
         train_from_step: training step from which the encoder's weights are updated too; None keeps them frozen, so
             that its embeddings are computed once and cached; 0 trains it from the start.
+        frozen_layers: layers, counted from the input, that stay as they were loaded when the others are trained
+            (mobilenet: 0 to 17, cnn14: blocks, 0 to 6); early layers cost most of a step and change least.
         max_duration_s: longest clip in seconds; longer ones are cropped in training and windowed in inference.
     """
 
@@ -32,6 +34,7 @@ class EncoderConfig:
     width: float | None = None
     output: Literal["frames", "clip"] = "frames"
     train_from_step: int | None = None
+    frozen_layers: int = 0
     max_duration_s: float = 30.0
 
 
@@ -153,7 +156,10 @@ class DataConfig:
             the encoder is frozen they are the same in each epoch, so that embeddings are cached; then they are drawn anew.
         batch_size: clips in one optimiser step, over all processes and accumulation steps.
         num_workers: processes that load clips; 0 loads in the training process.
+        worker_timeout_s: seconds after which a worker that gives nothing is taken for frozen, and training stops.
         cache_dir: folder for a frozen encoder's embeddings; None computes them anew in each step.
+        bad_clips: a clip that cannot be read any more during training: "stop" saves and stops, naming it; "skip" warns
+            and takes the next one in its place.
         augment: changes made to training clips.
     """
 
@@ -162,7 +168,9 @@ class DataConfig:
     mixtures: int = 0
     batch_size: int = 32
     num_workers: int = 0
+    worker_timeout_s: float = 300.0
     cache_dir: str | None = "datasets/embeddings"
+    bad_clips: Literal["stop", "skip"] = "stop"
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 

@@ -3,7 +3,7 @@
 Shapes: B clips, S samples, T frames, T' prefix tokens, R captions, L tokens, E encoder width, D decoder width.
 """
 
-import copy
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 from configs.loading import ConfigError, config_to_yaml, load_config
 from configs.schema import Config, DecodingConfig
 from models.checkpoint import (
+    ARCHITECTURE_FILE,
     CONFIG_FILE,
     METADATA_FILE,
     TOKENIZER_FILE,
@@ -77,9 +78,10 @@ class AudioCaptioner(nn.Module):
     Args:
         config: the experiment; `config.captioner` builds the networks, `config.decoding` is the default search.
         tokenizer: turns token ids into text; its padding, begin and end tokens go by the names in SPECIAL_TOKENS.
+        architecture: a pretrained decoder's settings, where a checkpoint holds its weights.
     """
 
-    def __init__(self, config: Config, tokenizer: Tokenizer) -> None:
+    def __init__(self, config: Config, tokenizer: Tokenizer, architecture: dict[str, Any] | None = None) -> None:
         super().__init__()
         parts = config.captioner
         self.config = config
@@ -88,7 +90,8 @@ class AudioCaptioner(nn.Module):
         self.token_ids = special_token_ids(tokenizer)
         self.words = WordTable(tokenizer)
         self.encoder = build_encoder(parts.encoder)
-        self.decoder = LlamaDecoder(parts.decoder, tokenizer.get_vocab_size(with_added_tokens=True), self.token_ids)
+        vocab_size = tokenizer.get_vocab_size(with_added_tokens=True)
+        self.decoder = LlamaDecoder(parts.decoder, vocab_size, self.token_ids, architecture)
         self.projection = Projection(parts.projection, self.encoder.embedding_dim, self.decoder.width)
         self.tag_prefix = TagPrefix(parts.tags, self.decoder.width) if parts.tags.num_tags else None
         if self.tag_prefix is not None and parts.encoder.output != "frames":
@@ -218,7 +221,7 @@ class AudioCaptioner(nn.Module):
         state = self.state_dict()
         if self.encoder_is_borrowed:
             state = {name: tensor for name, tensor in state.items() if not name.startswith("encoder.")}
-        if self.config.captioner.decoder.tie_embeddings:  # one tensor under two names; safetensors wants it once
+        if self.decoder.ties_embeddings:  # one tensor under two names; safetensors wants it once
             state = {name: tensor for name, tensor in state.items() if not name.endswith("lm_head.weight")}
         return state
 
@@ -249,6 +252,8 @@ class AudioCaptioner(nn.Module):
             encoder = replace(config.captioner.encoder, weights_sha256=digest)
             config = replace(config, captioner=replace(config.captioner, encoder=encoder))
         texts = {CONFIG_FILE: config_to_yaml(config), TOKENIZER_FILE: self.tokenizer.to_str(pretty=False)}
+        if config.captioner.decoder.pretrained:
+            texts[ARCHITECTURE_FILE] = json.dumps(self.decoder.architecture(), indent=1, sort_keys=True)
         content = {**self.metadata, **(metadata or {}), "encoder_included": not self.encoder_is_borrowed}
         owned = {name: (state or {}).get(name, tensor) for name, tensor in self.owned_state().items()}
         write_checkpoint(Path(path), owned, texts, content, training_state)
@@ -285,7 +290,9 @@ class AudioCaptioner(nn.Module):
             tokenizer = Tokenizer.from_file(str(path / TOKENIZER_FILE))
         except ConfigError as error:
             raise CheckpointError(f"{path / CONFIG_FILE}: {error}") from error
-        captioner = cls(_config_to_build(config, metadata, encoder_weights), tokenizer)
+        architecture = path / ARCHITECTURE_FILE
+        settings = json.loads(architecture.read_text(encoding="utf-8")) if architecture.exists() else None
+        captioner = cls(_config_to_build(config, metadata, encoder_weights), tokenizer, settings)
         captioner.load_state(read_tensors(path), path)
         captioner.config, captioner.metadata = config, metadata
         return captioner.to(device).eval()
@@ -322,10 +329,7 @@ def _config_to_build(config: Config, metadata: Mapping[str, Any], encoder_weight
         encoder = replace(encoder, weights=None, weights_sha256=None)
     elif encoder_weights:
         encoder = replace(encoder, weights=encoder_weights)
-    captioner = replace(config.captioner, encoder=encoder)
-    if config.captioner.decoder.pretrained:  # its weights come from the checkpoint; the name gives the sizes
-        captioner = replace(captioner, decoder=copy.copy(config.captioner.decoder))
-    return replace(config, captioner=captioner)
+    return replace(config, captioner=replace(config.captioner, encoder=encoder))
 
 
 def _generation_config(decoding: DecodingConfig) -> GenerationConfig:

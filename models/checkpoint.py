@@ -27,6 +27,7 @@ FORMAT_VERSION = 1
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.yaml"
 TOKENIZER_FILE = "tokenizer.json"
+ARCHITECTURE_FILE = "llama.json"  # of a pretrained decoder alone; others stand in config.yaml
 METADATA_FILE = "metadata.json"
 _TEMPORARY_MARK = ".writing-"
 

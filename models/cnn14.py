@@ -107,6 +107,7 @@ class Cnn14(AudioEncoder):
         channels = [max(1, round(number * width)) for number in CHANNELS]
         self.sample_rate = config.sample_rate
         self.embedding_dim = channels[-1]
+        self.frozen_layers = config.frozen_layers
         self.output = config.output
         self.keeps_statistics = config.weights is not None or config.train_from_step != 0
         self.log_mel = LogMel(config.sample_rate)
@@ -134,6 +135,11 @@ class Cnn14(AudioEncoder):
         if self.output == "clip":
             return EncoderOutput(clip[:, None], torch.ones_like(frames), logits)
         return EncoderOutput(embeddings, frames, logits)
+
+    def layers(self) -> list[nn.Module]:
+        """The six blocks of convolutions; the batch norm over bands goes with the first."""
+        blocks: list[nn.Module] = [getattr(self, f"conv_block{number}") for number in range(1, len(CHANNELS) + 1)]
+        return [nn.ModuleList([self.bn0, blocks[0]]), *blocks[1:]]
 
     def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
         """Logits (B, P, 527) of parts (B, P, T): PANNs' head on the maximum plus the mean of their frames (B, T, E)."""

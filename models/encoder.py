@@ -4,6 +4,7 @@ Shapes: B clips, S samples, F bands, T frames, E encoder width, C tag classes.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -54,11 +55,13 @@ class AudioEncoder(nn.Module, ABC):
         embedding_dim: E.
         keeps_statistics: whether batch norm stays as it was loaded, also in training: batches here are small, and their
             clips padded.
+        frozen_layers: layers from the input that are never trained.
     """
 
     sample_rate: int
     embedding_dim: int
     keeps_statistics: bool
+    frozen_layers: int = 0
 
     def train(self, mode: bool = True) -> "AudioEncoder":
         """Switch dropout; batch norm follows only in a network trained from random values."""
@@ -67,6 +70,16 @@ class AudioEncoder(nn.Module, ABC):
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
         return self
+
+    @abstractmethod
+    def layers(self) -> Sequence[nn.Module]:
+        """The network's layers from the input on, before its head."""
+
+    def set_trained(self, trained: bool) -> None:
+        """Let gradients reach the encoder's weights, but for those of `frozen_layers`; or freeze it whole."""
+        self.requires_grad_(trained)
+        for layer in self.layers()[: self.frozen_layers]:
+            layer.requires_grad_(False)
 
     @abstractmethod
     def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:

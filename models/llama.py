@@ -22,13 +22,24 @@ class LlamaDecoder(nn.Module):
         config: sizes of a new decoder, or the name of a pretrained one, and LoRA's rank.
         vocab_size: V, the tokenizer's.
         token_ids: ids of the padding, begin and end tokens, under "pad", "bos" and "eos".
+        architecture: transformers' settings of a pretrained decoder whose weights a checkpoint holds, so that its folder
+            is not needed again.
     """
 
-    def __init__(self, config: DecoderConfig, vocab_size: int, token_ids: dict[str, int]) -> None:
+    def __init__(
+        self,
+        config: DecoderConfig,
+        vocab_size: int,
+        token_ids: dict[str, int],
+        architecture: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         self.token_ids = token_ids
         self.dropout = config.dropout
-        llama = load_llama(config.pretrained) if config.pretrained else _new_llama(config, vocab_size)
+        if architecture is not None:
+            llama = LlamaForCausalLM(LlamaConfig.from_dict(architecture))
+        else:
+            llama = load_llama(config.pretrained) if config.pretrained else _new_llama(config, vocab_size)
         if config.dropout and not config.pretrained:
             _drop_residuals(llama, config.dropout)
         self.llama: Any = _with_lora(llama, config.lora_rank) if config.lora_rank else llama
@@ -37,6 +48,16 @@ class LlamaDecoder(nn.Module):
     def width(self) -> int:
         """D, the decoder's hidden size."""
         return int(self.llama.config.hidden_size)
+
+    @property
+    def ties_embeddings(self) -> bool:
+        """Whether input and output word embeddings are one tensor."""
+        return bool(self.llama.config.tie_word_embeddings)
+
+    def architecture(self) -> dict[str, Any]:
+        """Transformers' settings of the network, as JSON values."""
+        settings: dict[str, Any] = self.llama.config.to_dict()
+        return settings
 
     def forward(
         self, prefix: Tensor, prefix_lengths: Tensor, caption_ids: Tensor, clip_index: Tensor | None = None

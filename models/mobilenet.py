@@ -221,6 +221,7 @@ class MobileNet(AudioEncoder):
         width = 0.4 if config.width is None else config.width
         self.sample_rate = SAMPLE_RATE
         self.embedding_dim = to_multiple_of_8(960 * width)
+        self.frozen_layers = config.frozen_layers
         self.output = config.output
         self.keeps_statistics = (
             config.weights is not None or config.train_from_step is None or config.train_from_step > 0
@@ -258,6 +259,10 @@ class MobileNet(AudioEncoder):
             embeddings = torch.stack([part.mean(dim=0) for part in embeddings.split(counts)])  # (B, 1, E)
             return EncoderOutput(embeddings, torch.ones_like(lengths), join_logits(logits, counts))
         return EncoderOutput(*join_windows(embeddings, frames, counts), join_logits(logits, counts))
+
+    def layers(self) -> nn.ModuleList:
+        """First convolution, 15 inverted residuals, last convolution."""
+        return self.features
 
     def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
         """Logits (B, P, 527) of parts (B, P, T): the head on the mean of their frames (B, T, E)."""

@@ -3,6 +3,7 @@
 Shapes: B clips, R captions, S samples, T frames, E encoder width, L tokens.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,14 +16,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from configs.schema import AugmentConfig, DataConfig
+from data.audio import AudioError
 from data.augment import augment_waveform, draw_mixup, draw_spans, hide_spans, mix, sample_generator
 from data.captions import encode_caption
 from data.clotho import Clip, FileClip
 from data.sounds import Mixture, draw_mixture
 from data.tags import tag_names, tags_of
 
+logger = logging.getLogger(__name__)
 PAD_SAMPLES = 32000
-WORKER_TIMEOUT_S = 300  # a worker that froze is reported after this long
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class TrainingSet(Dataset[Sample]):
         embed: gives a clip's embeddings (T, E) when the encoder is frozen; None loads waveforms.
         sample_rate: of the waveforms, hertz.
         max_duration_s: longest waveform.
+        skips_bad_clips: whether a clip that cannot be read gives way to the next one, with a warning.
     """
 
     def __init__(
@@ -98,7 +101,9 @@ class TrainingSet(Dataset[Sample]):
         embed: Callable[[Clip], NDArray[np.float32]] | None,
         sample_rate: int,
         max_duration_s: float,
+        skips_bad_clips: bool = False,
     ) -> None:
+        self.skips_bad_clips = skips_bad_clips
         self.clips = clips
         self.tokenizer = tokenizer
         self.config = config
@@ -118,8 +123,22 @@ class TrainingSet(Dataset[Sample]):
         return len(self.clips)
 
     def __getitem__(self, key: Any) -> Sample:
-        """The sample of `key` = (epoch, index)."""
+        """The sample of `key` = (epoch, index).
+
+        Raises:
+            AudioError: the clip cannot be read, and bad clips are not skipped (or there is no other kind).
+        """
         epoch, index = key
+        for offset in range(len(self.clips) if self.skips_bad_clips else 1):
+            try:
+                return self._sample(epoch, (index + offset) % len(self.clips))
+            except AudioError as error:
+                if not self.skips_bad_clips:
+                    raise
+                logger.warning("skipped: %s", error)
+        raise AudioError("none of the training clips can be read any more: look at data.dataset_root.")
+
+    def _sample(self, epoch: int, index: int) -> Sample:
         generator = sample_generator(self.seed, epoch, index)
         clip = self.clips[index]
         if isinstance(clip, Mixture) and self.embed is None:  # embeddings are cached for the drawn ones alone
@@ -167,6 +186,7 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         rank: number of this process.
         world_size: how many processes there are.
         accumulation: parts of a step in one process.
+        sizes: rank of each clip by length; a step's clips are parted by it, so that short ones are padded less.
     """
 
     def __init__(
@@ -179,6 +199,7 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         rank: int = 0,
         world_size: int = 1,
         accumulation: int = 1,
+        sizes: Sequence[int] | None = None,
     ) -> None:
         parts = world_size * accumulation
         if batch_size % parts:
@@ -190,6 +211,7 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         self.first_step, self.last_step = first_step, last_step
         self.rank, self.accumulation = rank, accumulation
         self.part_size = batch_size // parts
+        self.sizes = sizes or [0] * num_clips
 
     @property
     def steps_per_epoch(self) -> int:
@@ -201,7 +223,8 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
         epoch, position = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, epoch]).permutation(self.num_clips)
         start = position * self.batch_size
-        return [(epoch, int(order[i % self.num_clips])) for i in range(start, start + self.batch_size)]
+        pairs = [(epoch, int(order[i % self.num_clips])) for i in range(start, start + self.batch_size)]
+        return sorted(pairs, key=lambda pair: self.sizes[pair[1]])
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for step in range(self.first_step, self.last_step):
@@ -274,10 +297,13 @@ def build_loader(dataset: TrainingSet, sampler: StepSampler, pad_id: int, config
     """Loader of micro-batches; an encoder without a cache computes in this process, since workers have no device."""
     computes = dataset.embed is not None and getattr(dataset.embed, "cache", True) is None
     workers = 0 if computes else config.num_workers
+    if workers:
+        # The other strategy asks the worker for each tensor's descriptor and waits for ever if it froze after sending.
+        torch.multiprocessing.set_sharing_strategy("file_system")
     return DataLoader(
         dataset,
         batch_sampler=sampler,
         collate_fn=Collate(pad_id, dataset.judged_tags),
         num_workers=workers,
-        timeout=WORKER_TIMEOUT_S if workers else 0,
+        timeout=config.worker_timeout_s if workers else 0,
     )

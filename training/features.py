@@ -19,7 +19,7 @@ from models.encoder import AudioEncoder
 def encoder_fingerprint(encoder: AudioEncoder, config: EncoderConfig) -> str:
     """Hash of the encoder's weights and of every setting that changes its embeddings, 64 hexadecimal digits."""
     settings = dataclasses.asdict(config)
-    for name in ("weights", "weights_sha256", "train_from_step"):  # the tensors themselves are hashed
+    for name in ("weights", "weights_sha256", "train_from_step", "frozen_layers"):  # the tensors themselves are hashed
         settings.pop(name)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, tensor in sorted(encoder.state_dict().items()):

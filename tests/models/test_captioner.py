@@ -1,13 +1,15 @@
 """AudioCaptioner: saving and loading, batches, decoding."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from configs.schema import DecodingConfig
+from configs.schema import DecoderConfig, DecodingConfig
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
 
@@ -113,3 +115,26 @@ def test_a_frozen_published_encoder_is_named_not_copied(captioner: AudioCaptione
 def _copy(captioner: AudioCaptioner, path: Path) -> Path:
     captioner.save_pretrained(path)
     return path
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_pretrained_decoder_is_not_needed_again(
+    captioner: AudioCaptioner, tmp_path: Path, rank: int, tied: bool
+) -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vocab_size = captioner.tokenizer.get_vocab_size()
+    LlamaForCausalLM(
+        LlamaConfig(vocab_size=vocab_size, tie_word_embeddings=tied, pad_token_id=None, **sizes)
+    ).save_pretrained(tmp_path / "llama")
+    decoder = DecoderConfig(pretrained=str(tmp_path / "llama"), lora_rank=rank, dropout=0.0)
+    parts = dataclasses.replace(captioner.config.captioner, decoder=decoder)
+    adapted = AudioCaptioner(dataclasses.replace(captioner.config, captioner=parts), captioner.tokenizer).eval()
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    adapted.save_pretrained(tmp_path / "run")
+    shutil.rmtree(tmp_path / "llama")
+    loaded = AudioCaptioner.from_pretrained(tmp_path / "run")
+    assert loaded.caption([noise(1, 0)]) == adapted.caption([noise(1, 0)])

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,3 +215,106 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     assert train.main([*options(tone_dataset, tmp_path), "--resume"]) == 2
     assert "passed over" in caplog.text and "step=3" in caplog.text
     assert json.loads((run_folder(tmp_path) / "step=3" / "metadata.json").read_text())["step"] == 3
+
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+
+
+@pytest.mark.slow
+def test_two_processes_told_to_end_leave_one_whole_checkpoint(tone_dataset: Path, tmp_path: Path) -> None:
+    arguments = options(tone_dataset, tmp_path, training__num_steps=100000, training__validate_every=20)
+    process = start(arguments, *TORCHRUN)
+    wait_for((run_folder(tmp_path) / "step=20").exists, process)
+    started = time.monotonic()
+    process.terminate()
+    process.communicate(timeout=30)
+    assert time.monotonic() - started < 20
+    found = read_metadata(run_folder(tmp_path) / "last")
+    assert found["step"] == max(train.RunFolder.reader(run_folder(tmp_path)).steps())
+    assert not list(run_folder(tmp_path).glob("*.writing-*"))
+
+
+@pytest.mark.slow
+def test_one_process_killed_torchrun_starts_again_and_nothing_changes(tone_dataset: Path, tmp_path: Path) -> None:
+    settings = {"training__num_steps": 24, "training__validate_every": 4}
+    whole = start(options(tone_dataset, tmp_path / "whole", **settings), *TORCHRUN)
+    assert whole.communicate(timeout=300) and whole.returncode == 0
+    launcher = (*TORCHRUN, "--max-restarts", "1")
+    process = start(options(tone_dataset, tmp_path / "killed", **settings), *launcher)
+    wait_for((run_folder(tmp_path / "killed") / "step=8").exists, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    first, second = (
+        AudioCaptioner.from_pretrained(run_folder(tmp_path / name) / "last").state_dict()
+        for name in ("whole", "killed")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "told"), [(signal.SIGKILL, "died"), (signal.SIGSTOP, "froze")])
+def test_a_loader_process_killed_or_frozen_is_told_with_the_last_good_checkpoint(
+    tone_dataset: Path, tmp_path: Path, sent: signal.Signals, told: str
+) -> None:
+    settings = {"training__num_steps": 100000, "training__validate_every": 10, "data__num_workers": 1}
+    process = start(options(tone_dataset, tmp_path, data__worker_timeout_s=15, **settings))
+    wait_for((run_folder(tmp_path) / "step=10").exists, process)
+    worker = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[-1]
+    os.kill(int(worker), sent)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2, errors
+    message = errors.strip().splitlines()[-1]
+    assert "ERROR" in message and told in message and "--resume" in message
+    assert re.search(r"step=\d+", message)
+
+
+def test_a_clip_lost_in_training_stops_it_saved_or_is_skipped(
+    tone_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "tones"
+    shutil.copytree(tone_dataset, root)
+    uncached = {"data__cache_dir": "null", "captioner__encoder__train_from_step": 0, "training__num_steps": 6}
+    lost = root / "development" / "development3.wav"
+    original, seen = train.Trainer.train_step, []
+
+    def train_step(self: train.Trainer, batches: list[train.Batch]) -> float:
+        seen.append(1)
+        if len(seen) == 2:
+            lost.unlink(missing_ok=True)
+        return original(self, batches)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.Trainer, "train_step", train_step)
+        assert train.main(options(root, tmp_path / "stop", **uncached)) == 2
+    assert "development3.wav" in caplog.text and "data.bad_clips" in caplog.text
+    saved = read_metadata(run_folder(tmp_path / "stop") / "last")["step"]
+    assert 2 <= saved < 6
+    shutil.copyfile(tone_dataset / "development" / lost.name, lost)
+    assert train.main([*options(root, tmp_path / "stop", **uncached), "--resume"]) == 0
+    caplog.clear()
+    seen.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.Trainer, "train_step", train_step)
+        assert train.main(options(root, tmp_path / "skip", data__bad_clips="skip", **uncached)) == 0
+    assert "skipped: " in caplog.text and "development3.wav" in caplog.text
+    assert len(losses(tmp_path / "skip")) == 6
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_step(
+    tone_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    arguments = options(tone_dataset, tmp_path)
+    arguments = [a.replace(f"checkpoints_dir={tmp_path}", f"checkpoints_dir={tmp_path}/file") for a in arguments]
+    assert train.main(arguments) == 2
+    assert "cannot be written" in caplog.text and "training.checkpoints_dir" in caplog.text
+
+
+def test_half_precision_learns_the_same_within_its_precision(tone_dataset: Path, tmp_path: Path) -> None:
+    plain = {"captioner__decoder__dropout": 0, "captioner__projection__dropout": 0}
+    assert train.main(options(tone_dataset, tmp_path / "whole", **plain)) == 0
+    assert train.main(options(tone_dataset, tmp_path / "half", training__mixed_precision="bf16", **plain)) == 0
+    assert losses(tmp_path / "half") == pytest.approx(losses(tmp_path / "whole"), abs=0.05)
+    assert losses(tmp_path / "half") != losses(tmp_path / "whole")
