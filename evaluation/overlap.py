@@ -76,11 +76,15 @@ def tokenize(captions: Sequence[Sequence[str]]) -> list[list[str]]:
         with _stderr_kept() as kept:
             found = PTBTokenizer().tokenize(groups)
     except OSError as error:
-        raise MetricError(f"the PTB tokenizer cannot write beside its jar ({error}): make that folder writable.") from error
+        raise MetricError(
+            f"the PTB tokenizer cannot write beside its jar ({error}): make that folder writable."
+        ) from error
     tokenized = [found.get(number, []) for number in range(len(captions))]
     if [len(group) for group in tokenized] != [len(group) for group in captions]:
         said = kept()[-300:]
-        raise MetricError(f"the PTB tokenizer failed ({said or 'it said nothing'}): check that `java -version` answers.")
+        raise MetricError(
+            f"the PTB tokenizer failed ({said or 'it said nothing'}): check that `java -version` answers."
+        )
     return tokenized
 
 

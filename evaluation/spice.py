@@ -62,7 +62,9 @@ class _CacheTroubleError(MetricError):
     """The program failed in a way that a damaged cache may explain."""
 
 
-def spice(candidates: Sequence[str], references: Sequence[Sequence[str]], settings: SpiceSettings) -> NDArray[np.float64]:
+def spice(
+    candidates: Sequence[str], references: Sequence[Sequence[str]], settings: SpiceSettings
+) -> NDArray[np.float64]:
     """SPICE of each clip.
 
     Args:
