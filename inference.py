@@ -22,7 +22,7 @@ from tqdm import tqdm
 from captioning.options import add_captioner_options, add_decoding_options, choose_decoding, load_captioner
 from captioning.recordings import NamedFile, Reader, caption_clips
 from data.audio import find_audio_files
-from data.caption_formats import FORMATS, merge_neighbours, write_records
+from data.caption_formats import FORMATS, merge_neighbours, write_records, write_whole
 from data.clotho import load_split
 
 logger = logging.getLogger("inference")
@@ -79,11 +79,8 @@ def write_output(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
         sys.stdout.flush()
-        return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    os.replace(temporary, output)
+    else:
+        write_whole(output, text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "sounds_small"
 
 
-def add_captioner_options(parser: argparse.ArgumentParser) -> None:
+def add_captioner_options(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
     """Which captioner, where it runs, how many clips at once."""
     parser.add_argument(
         "--ckpt_path", default=str(DEFAULT_CHECKPOINT), help="checkpoint folder, step=N.pth file or hub id"

@@ -168,42 +168,59 @@ def _as_theirs(
     }
 
 
-class _MeteorSums(Meteor):
-    """METEOR in two steps: what it counts in each clip, and the score of any sum of such counts."""
+class MeteorProgram(Meteor):
+    """METEOR 1.5 (Denkowski and Lavie, 2014), English, normalised, as a program that runs from here on.
 
-    def clip_sums(self, candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
-        """(N, K) counts."""
+    It spends some seconds on reading its tables before it answers, so it is started before the captions are tokenized.
+    It works in two steps: what it counts in each clip, and the score of any sum of such counts.
+    """
+
+    def __init__(self) -> None:
+        find_java()
+        super().__init__()
+
+    def measure(
+        self, systems: Sequence[Sequence[str]], references: Sequence[Sequence[str]], counts: Floats
+    ) -> list[MeasureResult]:
+        """METEOR of systems.
+
+        Args:
+            systems: for each system its N tokenized captions.
+            references: for each clip its tokenized references.
+            counts: (R, N) how often each clip is in each resample.
+
+        Raises:
+            MetricError: the program fails.
+        """
+        try:
+            return [self._measure(candidates, references, counts) for candidates in systems]
+        except (ValueError, OSError) as error:
+            self.meteor_p.kill()
+            said = self.meteor_p.stderr.read().decode("utf-8", "replace").strip()[-300:]
+            raise MetricError(
+                f"METEOR's program failed ({said or error}): check that `java -version` answers."
+            ) from error
+
+    def _measure(self, candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> MeasureResult:
+        sums = self._clip_sums(candidates, references)  # (N, K)
+        scores = self._scores(sums)
+        resampled = self._scores(counts @ sums)[:-1] if len(counts) else np.zeros(0)
+        return MeasureResult(float(scores[-1]), scores[:-1], resampled)
+
+    def _clip_sums(self, candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
         rows = []
+        clips = zip(candidates, references, strict=True)
         for candidate, group in tqdm(
-            zip(candidates, references, strict=True), desc="METEOR", total=len(candidates), delay=2, leave=False
+            clips, desc="METEOR", total=len(candidates), unit="clip", delay=2, leave=False, position=1
         ):
             # The mark between captions must not stand inside one; the program takes it out of candidates alone.
             line = self._stat(candidate, [reference.replace("|||", " ") for reference in group])
             rows.append([float(number) for number in line.split()])
         return np.array(rows, dtype=np.float64)
 
-    def score(self, sums: Floats) -> Floats:
+    def _scores(self, sums: Floats) -> Floats:
         """Score of each row of counts, and last the one of their sum: (rows + 1,)."""
         rows = [" ".join(str(number) for number in row) for row in sums.tolist()]
         self.meteor_p.stdin.write(f"EVAL ||| {' ||| '.join(rows)}\n".encode())
         self.meteor_p.stdin.flush()
         return np.array([float(self.meteor_p.stdout.readline()) for _ in range(len(rows) + 1)])
-
-
-def meteor(candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> MeasureResult:
-    """METEOR 1.5 (Denkowski and Lavie, 2014), English, normalised. Arguments as for `bleu`.
-
-    Raises:
-        MetricError: no Java, or the program fails.
-    """
-    find_java()
-    scorer = _MeteorSums()
-    try:
-        sums = scorer.clip_sums(candidates, references)  # (N, K)
-        scores = scorer.score(sums)
-        resampled = scorer.score(counts @ sums)[:-1] if len(counts) else np.zeros(0)
-    except (ValueError, OSError) as error:
-        scorer.meteor_p.kill()
-        said = scorer.meteor_p.stderr.read().decode("utf-8", "replace").strip()[-300:]
-        raise MetricError(f"METEOR's program failed ({said or error}): check that `java -version` answers.") from error
-    return MeasureResult(float(scores[-1]), scores[:-1], resampled)
