@@ -80,10 +80,11 @@ def tokenize(captions: Sequence[Sequence[str]]) -> list[list[str]]:
             f"the PTB tokenizer cannot write beside its jar ({error}): make that folder writable."
         ) from error
     tokenized = [found.get(number, []) for number in range(len(captions))]
-    if [len(group) for group in tokenized] != [len(group) for group in captions]:
-        said = kept()[-300:]
+    said = kept()
+    whole = [len(group) for group in tokenized] == [len(group) for group in captions]
+    if not whole or "PTBTokenizer tokenized" not in said:  # its last words; the exit status is not to be had
         raise MetricError(
-            f"the PTB tokenizer failed ({said or 'it said nothing'}): check that `java -version` answers."
+            f"the PTB tokenizer failed ({said[-300:] or 'it said nothing'}): check that `java -version` answers."
         )
     return tokenized
 
@@ -204,7 +205,7 @@ class MeteorProgram(Meteor):
     def _measure(self, candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> MeasureResult:
         sums = self._clip_sums(candidates, references)  # (N, K)
         scores = self._scores(sums)
-        resampled = self._scores(counts @ sums)[:-1] if len(counts) else np.zeros(0)
+        resampled = self._scores(counts @ _summable(sums))[:-1] if len(counts) else np.zeros(0)
         return MeasureResult(float(scores[-1]), scores[:-1], resampled)
 
     def _clip_sums(self, candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
@@ -224,3 +225,12 @@ class MeteorProgram(Meteor):
         self.meteor_p.stdin.write(f"EVAL ||| {' ||| '.join(rows)}\n".encode())
         self.meteor_p.stdin.flush()
         return np.array([float(self.meteor_p.stdout.readline()) for _ in range(len(rows) + 1)])
+
+
+def _summable(sums: Floats) -> Floats:
+    """METEOR's counts (N, K) as it sums them up itself: a caption that matches in one piece adds no chunk."""
+    length, reference_length, matches, reference_matches, chunks = (sums[:, column] for column in (0, 1, 4, 5, 20))
+    in_one_piece = (matches == length) & (reference_matches == reference_length) & (chunks == 1)
+    summable = sums.copy()
+    summable[in_one_piece, 20] = 0
+    return summable
