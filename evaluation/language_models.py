@@ -46,8 +46,8 @@ def read_detector(checkpoint: Path) -> dict[str, Any]:
 
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MetricError(f"{checkpoint} is no fluency detector ({reason}): delete it and fetch it again.") from error
     found = content if isinstance(content, dict) else {}
     wrong = [key for key, kind in _DETECTOR_KEYS.items() if not isinstance(found.get(key), kind)]

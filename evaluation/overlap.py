@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from evaluation.errors import MetricError
 from evaluation.java_runtime import find_java
 
 BLEU_ORDER = 4
+_CHUNKS = 20  # column of METEOR's counts
 Floats = NDArray[np.float64]
 
 
@@ -183,7 +184,7 @@ class MeteorProgram(Meteor):
     def measure(
         self, systems: Sequence[Sequence[str]], references: Sequence[Sequence[str]], counts: Floats
     ) -> list[MeasureResult]:
-        """METEOR of systems.
+        """METEOR of systems; the program ends with it.
 
         Args:
             systems: for each system its N tokenized captions.
@@ -201,6 +202,17 @@ class MeteorProgram(Meteor):
             raise MetricError(
                 f"METEOR's program failed ({said or error}): check that `java -version` answers."
             ) from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the program; it answers no more."""
+        self.meteor_p.kill()
+        self.meteor_p.wait()
+        with suppress(OSError):  # what it never took cannot be flushed
+            self.meteor_p.stdin.close()
+        self.meteor_p.stdout.close()
+        self.meteor_p.stderr.close()
 
     def _measure(self, candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> MeasureResult:
         sums = self._clip_sums(candidates, references)  # (N, K)
@@ -229,8 +241,9 @@ class MeteorProgram(Meteor):
 
 def _summable(sums: Floats) -> Floats:
     """METEOR's counts (N, K) as it sums them up itself: a caption that matches in one piece adds no chunk."""
-    length, reference_length, matches, reference_matches, chunks = (sums[:, column] for column in (0, 1, 4, 5, 20))
+    length, reference_length, chunks = (sums[:, column] for column in (0, 1, _CHUNKS))
+    matches, reference_matches = sums[:, 4:_CHUNKS:2].sum(axis=1), sums[:, 5:_CHUNKS:2].sum(axis=1)  # over its stages
     in_one_piece = (matches == length) & (reference_matches == reference_length) & (chunks == 1)
     summable = sums.copy()
-    summable[in_one_piece, 20] = 0
+    summable[in_one_piece, _CHUNKS] = 0
     return summable

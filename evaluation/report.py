@@ -22,7 +22,7 @@ from evaluation.sounds import PageSound, page_sound
 from evaluation.words import FUNCTION_WORDS, WordShare, frequent_words
 
 TEMPLATE = "report.html.jinja"
-HEADLINES = ("spider_fl", "spider", "fense", "cider_d", "spice", "meteor", "sbert_sim", "rouge_l", "bleu_4")
+HEADLINES = ("spider_fl", "spider", "fense", "cider_d", "spice", "meteor", "sbert_sim", "rouge_l", "bleu_4", "bleu_1")
 NUM_HEADLINES = 4
 RANKING = ("spider", "fense", "cider_d", "meteor", "rouge_l", "sbert_sim", "bleu_1")  # first one there ranks the clips
 SPREADS = ("spider", "cider_d", "spice", "meteor", "rouge_l", "fense", "sbert_sim", "words")

@@ -124,7 +124,9 @@ def test_root_gets_the_system_packages_installed(checkout: Checkout) -> None:
 
 def test_without_java_captioning_is_set_up_all_the_same(checkout: Checkout) -> None:
     done = checkout.run()
-    assert done.returncode == 0 and "for evaluate.py run this: sudo apt-get install -y default-jre-headless" in done.stderr
+    assert (
+        done.returncode == 0 and "for evaluate.py run this: sudo apt-get install -y default-jre-headless" in done.stderr
+    )
     assert "-r requirements/core.txt" in checkout.logged[-1]
     (checkout.fakes / "apt-get").write_text('#!/bin/sh\necho "apt-get $*" >> "$LOG"\nexit 100\n')
     broken = checkout.run(USER_ID="0")

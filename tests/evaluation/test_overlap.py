@@ -109,7 +109,9 @@ def test_no_java_is_one_sentence(no_java: None) -> None:
 
 def test_a_java_that_breaks_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     java = tmp_path / "java"
-    java.write_text('#!/bin/sh\n[ "$1" = -version ] && echo \'openjdk version "17.0.1"\' >&2 && exit 0\necho torn >&2; exit 1\n')
+    java.write_text(
+        '#!/bin/sh\n[ "$1" = -version ] && echo \'openjdk version "17.0.1"\' >&2 && exit 0\necho torn >&2; exit 1\n'
+    )
     java.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     with pytest.raises(MetricError, match="tokenizer failed .torn"):
