@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Make .venv beside this script and install what Audio Caption needs, at pinned versions.
 #
-#   bash env.sh          to caption and to train
+#   bash env.sh          to caption, to train, and to score by shared words (scores want a Java; captions do not)
 #   bash env.sh --dev    also to run the tests and the checks
 #   bash env.sh --ui     also for a window and a microphone
-#   bash env.sh --eval   also for scores that need Java or a sentence model
+#   bash env.sh --eval   also for scores by a sentence model (sbert_sim, FENSE, SPIDEr-FL)
 #
 # Options may stand together. Running it again is harmless and quick: a requirements file is installed once, and again when
 # it changes. PYTHON=python3.12 chooses another interpreter. On a Linux machine without an NVIDIA card, pip's usual torch
@@ -27,7 +27,7 @@ wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
   say "$python is missing or older than 3.11: install Python 3.11 or later, or set PYTHON"; exit 2; }
 
-# System packages. Core and dev need none but Python's own venv: the wheels carry libsndfile and FFmpeg.
+# System packages. Core and dev need none but Python's own venv: the wheels carry libsndfile and FFmpeg. Java is wished for.
 missing=()
 "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 
@@ -41,20 +41,30 @@ if wanted ui && [ "$(uname -s)" = Linux ]; then # on other systems the wheels ca
     [[ $libraries == *"${pair%=*} "* ]] || missing+=("${pair#*=}")
   done
 fi
-if wanted eval && ! java -version >/dev/null 2>&1; then missing+=(default-jre-headless); fi
-
+root=(env)
+[ "$(id -u)" = 0 ] || root=(sudo -n env)
+apt_get() { "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get "$@"; }
 if [ ${#missing[@]} -gt 0 ]; then
-  root=(env)
-  [ "$(id -u)" = 0 ] || root=(sudo -n env)
   if command -v apt-get >/dev/null && "${root[@]}" true 2>/dev/null; then
     say "installing system packages: ${missing[*]}"
-    "${root[@]}" apt-get update -qq || say "the package list could not be renewed; going on with the old one"
-    "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
+    apt_get update -qq || say "the package list could not be renewed; going on with the old one"
+    apt_get install -y -qq "${missing[@]}"
   elif command -v apt-get >/dev/null; then
     say "system packages are missing; run this, then env.sh again: sudo apt-get install -y ${missing[*]}"; exit 2
   else
     say "install what this system calls the Debian packages ${missing[*]}, then run env.sh again"; exit 2
   fi
+fi
+
+# Only evaluate.py needs Java, so that captioning is set up without one where none can be installed.
+if ! java -version >/dev/null 2>&1; then
+  remedy="install a Java to use evaluate.py"
+  if command -v apt-get >/dev/null; then remedy="for evaluate.py run this: sudo apt-get install -y default-jre-headless"
+  elif [ "$(uname -s)" = Darwin ]; then remedy="for evaluate.py run this: brew install openjdk"; fi
+  if command -v apt-get >/dev/null && "${root[@]}" true 2>/dev/null; then
+    say "installing a Java for evaluate.py: default-jre-headless"
+    { apt_get update -qq && apt_get install -y -qq default-jre-headless; } || say "that failed; $remedy"
+  else say "no Java found; captioning and training go without, $remedy"; fi
 fi
 
 if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then say "NVIDIA card found: torch's CUDA build will be used"

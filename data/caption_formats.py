@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 FORMATS = ("text", "jsonl", "csv", "srt", "vtt")
 
@@ -67,6 +69,14 @@ def write_records(records: Sequence[CaptionRecord], form: str, with_times: bool 
     if form not in writers:
         raise ValueError(f"unknown format {form}: one of {', '.join(FORMATS)}.")
     return writers[form](records)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all, with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text, encoding="utf-8", newline="")
+    os.replace(temporary, path)
 
 
 def _text(records: Sequence[CaptionRecord], with_times: bool) -> str:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from data.audio import load_audio
 from data.tables import DatasetError, FileIndex, Row, TableReport, read_rows, read_table
 
-__all__ = ["SPLITS", "Clip", "DatasetError", "FileClip", "TableReport", "load_split", "load_table"]
+__all__ = ["SPLITS", "Clip", "DatasetError", "FileClip", "TableReport", "load_split", "load_table", "split_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +219,7 @@ def _load_folder(root: Path, split: str, share: float, seed: int, check: bool, r
     labels = _read_labels(root)
     by_split: dict[str, list[Row]] = {name: [] for name in SPLITS}
     for row in table.rows:
-        name = _split_name(row.split) if table.has_split else "development"
+        name = split_name(row.split) if table.has_split else "development"
         if name in by_split:
             by_split[name].append(row)
         else:
@@ -256,7 +256,8 @@ def _audio_folder(candidates: list[Path]) -> Path:
     raise DatasetError(f"the table's audio folder is missing: expected {names}; unpack or link the audio files there.")
 
 
-def _split_name(cell: str) -> str:
+def split_name(cell: str) -> str:
+    """One of SPLITS for what tables call it ("train", "dev", "test" ...); other names as they are, in lower case."""
     name = cell.strip().lower()
     return _ALIASES.get(name, name)
 
@@ -302,7 +303,7 @@ def _read_labels(root: Path) -> dict[tuple[str, str], _Labels]:
     found = {}
     for _line, record in records:
         names = tuple(label.strip() for label in record["labels"].split(";") if label.strip())
-        found[_split_name(record["split"]), record["file_name"].strip()] = _Labels(names, record["source_id"].strip())
+        found[split_name(record["split"]), record["file_name"].strip()] = _Labels(names, record["source_id"].strip())
     return found
 
 

@@ -50,6 +50,7 @@ class RemoteFile:
         name: name to keep it under.
         md5: published checksum, or None where there is none.
         size: bytes, or None where only the server says so.
+        sha256: published checksum, where it is of this kind.
     """
 
     host: str
@@ -57,6 +58,14 @@ class RemoteFile:
     name: str
     md5: str | None
     size: int | None = None
+    sha256: str | None = None
+
+    @property
+    def checksum(self) -> str | None:
+        """Kind and value of the published checksum, such as "md5:c8b0..."."""
+        if self.sha256:
+            return f"sha256:{self.sha256}"
+        return f"md5:{self.md5}" if self.md5 else None
 
 
 def _zenodo(record: int, name: str, md5: str, size: int | None = None) -> RemoteFile:
@@ -148,13 +157,12 @@ def fetch(remote: RemoteFile, folder: Path, mirror: str | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     url = f"{mirror.rstrip('/') if mirror else remote.host}{remote.path}"
     part = folder / f"{remote.name}.part"
-    checksum = f"md5:{remote.md5}" if remote.md5 else None
     try:
         downloader = ResumableDownloader(part, remote.size)
-        found = pooch.retrieve(url, checksum, fname=remote.name, path=folder, downloader=downloader)
+        found = pooch.retrieve(url, remote.checksum, fname=remote.name, path=folder, downloader=downloader)
     except ValueError as error:
         raise DownloadError(
-            f"{url} is not the published file (its md5 is not {remote.md5}): nothing was kept."
+            f"{url} is not the published file (its checksum is not {remote.checksum}): nothing was kept."
         ) from error
     return Path(found)
 

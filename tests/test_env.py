@@ -106,7 +106,6 @@ def test_torch_may_come_from_another_index(checkout: Checkout) -> None:
             {"LIBRARIES": "libGL.so.1 (libc6)\n\tlibportaudio.so.2 (libc6)"},
             "install -y libegl1 libxkbcommon0",
         ),
-        (["--dev", "--eval"], {}, "sudo apt-get install -y default-jre-headless"),
     ],
 )
 def test_what_is_missing_is_told_before_anything_is_installed(
@@ -121,6 +120,24 @@ def test_root_gets_the_system_packages_installed(checkout: Checkout) -> None:
     assert checkout.run("--eval", USER_ID="0").returncode == 0
     assert checkout.logged[:2] == ["apt-get update -qq", "apt-get install -y -qq default-jre-headless"]
     assert "-r requirements/eval.txt" in checkout.logged[-1]
+
+
+def test_without_java_captioning_is_set_up_all_the_same(checkout: Checkout) -> None:
+    done = checkout.run()
+    assert (
+        done.returncode == 0 and "for evaluate.py run this: sudo apt-get install -y default-jre-headless" in done.stderr
+    )
+    assert "-r requirements/core.txt" in checkout.logged[-1]
+    (checkout.fakes / "apt-get").write_text('#!/bin/sh\necho "apt-get $*" >> "$LOG"\nexit 100\n')
+    broken = checkout.run(USER_ID="0")
+    assert broken.returncode == 0 and "that failed; for evaluate.py run this" in broken.stderr
+
+
+def test_a_java_that_is_there_is_not_installed_again(checkout: Checkout) -> None:
+    (checkout.fakes / "java").write_text("#!/bin/sh\nexit 0\n")
+    done = checkout.run(USER_ID="0")
+    assert done.returncode == 0 and not [line for line in checkout.logged if "apt-get" in line]
+    assert "evaluate.py" not in done.stderr
 
 
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)

@@ -12,6 +12,7 @@ import pytest
 
 import inference
 import train
+from captioning.options import DEFAULT_CHECKPOINT
 from data.audio import load_audio
 from data.captions import normalize_caption
 from data.sound_captions import named_categories
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def captioner() -> AudioCaptioner:
-    return AudioCaptioner.from_pretrained(inference.DEFAULT_CHECKPOINT)
+    return AudioCaptioner.from_pretrained(DEFAULT_CHECKPOINT)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +58,9 @@ def test_it_names_most_of_some_real_sounds(captioner: AudioCaptioner, shared: Pa
 def test_it_is_small_and_whole() -> None:
     files = [path for path in (ROOT / "checkpoints").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 40_000_000
-    metadata = json.loads((inference.DEFAULT_CHECKPOINT / "metadata.json").read_text())
+    metadata = json.loads((DEFAULT_CHECKPOINT / "metadata.json").read_text())
     assert metadata["encoder_included"] and "CC BY-NC" in metadata["licence"]
-    assert (inference.DEFAULT_CHECKPOINT / "MODEL_CARD.md").is_file()
+    assert (DEFAULT_CHECKPOINT / "MODEL_CARD.md").is_file()
 
 
 def test_its_encoder_is_not_the_published_file(captioner: AudioCaptioner, shared: Path) -> None:

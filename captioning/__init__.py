@@ -1,0 +1,1 @@
+"""From files to captions: what every command that captions recordings shares."""

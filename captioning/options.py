@@ -1,0 +1,73 @@
+"""Command-line options that choose a captioner, its device and its way of searching.
+
+torch and the models are imported where they are needed: they take seconds, and a command that only scores or only shows
+its help does without them.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from configs.schema import DecodingConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.captioner import AudioCaptioner
+
+DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "sounds_small"
+
+
+def add_captioner_options(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Which captioner, where it runs, how many clips at once."""
+    parser.add_argument(
+        "--ckpt_path", default=str(DEFAULT_CHECKPOINT), help="checkpoint folder, step=N.pth file or hub id"
+    )
+    parser.add_argument(
+        "--encoder_weights", help="the encoder's published weights, where the checkpoint only names them"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--batch_size", type=int, default=8, help="clips captioned at once")
+    parser.add_argument("--workers", type=int, default=2, help="recordings read and decoded at once")
+
+
+def add_decoding_options(parser: argparse.ArgumentParser) -> None:
+    """One option for each decoding setting; not given, the checkpoint's own holds."""
+    search = parser.add_argument_group("decoding (the checkpoint's own settings where not given)")
+    for item in dataclasses.fields(DecodingConfig):
+        default = item.default
+        choices = {"method": ("beam", "greedy", "sample"), "repetition_ban": ("content", "none")}.get(item.name)
+        search.add_argument(f"--{item.name}", type=type(default), choices=choices, help=f"for example {default}")
+
+
+def choose_device(name: str) -> "torch.device":
+    """The device of that name; "auto" takes CUDA, then Apple's MPS, then the CPU."""
+    import torch
+
+    if name != "auto":
+        device = torch.device(name)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"no CUDA device is here for --device {name}: use --device cpu.")
+        return device
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_decoding(own: DecodingConfig, options: argparse.Namespace) -> DecodingConfig:
+    """The checkpoint's decoding settings, with what the command line gives in their place."""
+    given = {item.name: getattr(options, item.name) for item in dataclasses.fields(DecodingConfig)}
+    decoding = dataclasses.replace(own, **{name: value for name, value in given.items() if value is not None})
+    if decoding.num_captions < 1 or decoding.num_beams < 1 or decoding.temperature <= 0:
+        raise ValueError("--num_captions and --num_beams must be 1 or more, and --temperature above 0.")
+    return decoding
+
+
+def load_captioner(options: argparse.Namespace) -> "AudioCaptioner":
+    """The captioner that the command line names, on its device."""
+    from models.captioner import AudioCaptioner
+
+    if options.batch_size < 1 or options.workers < 1:
+        raise ValueError("--batch_size and --workers must be 1 or more.")
+    return AudioCaptioner.from_pretrained(options.ckpt_path, choose_device(options.device), options.encoder_weights)

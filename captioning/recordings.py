@@ -1,0 +1,132 @@
+"""Recordings to captions: read ahead by several threads, captioned in batches of like length."""
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from configs.schema import DecodingConfig
+from data.audio import AudioError, Waveform, audio_duration_s, is_silent, load_audio, stream_audio
+from data.caption_formats import CaptionRecord
+
+if TYPE_CHECKING:
+    from models.captioner import AudioCaptioner
+
+logger = logging.getLogger(__name__)
+
+SILENCE = (("silence", 0.0),)
+BUFFER_BATCHES = 8  # clips are sorted by length within this many batches
+
+NamedFile = tuple[str, Path, tuple[str, ...]]  # name to print, path, references
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A waveform (S,) that waits for its captions, with its place in the output."""
+
+    number: int
+    file: str
+    start_s: float
+    end_s: float
+    waveform: Waveform
+    references: tuple[str, ...] = ()
+
+
+class Reader:
+    """Clips of files in their order; those that cannot be read are named and counted.
+
+    Args:
+        sample_rate: hertz.
+        max_duration_s: longest clip without a timeline.
+        timeline_s: window length in seconds, or None for one clip a file.
+        num_workers: files decoded at once; a timeline is streamed by one.
+    """
+
+    def __init__(
+        self, sample_rate: int, max_duration_s: float, timeline_s: float | None = None, num_workers: int = 1
+    ) -> None:
+        self.sample_rate, self.max_duration_s, self.timeline_s = sample_rate, max_duration_s, timeline_s
+        self.num_workers = num_workers
+        self.num_bad = 0
+        self._number = 0
+
+    def clips(self, files: Iterable[NamedFile]) -> Iterator[Clip]:
+        """Clips of (name to print, path, references) triples."""
+        if self.timeline_s:
+            for name, path, references in files:
+                try:
+                    for start_s, waveform in stream_audio(path, self.sample_rate, self.timeline_s):
+                        yield self._clip(name, start_s, waveform, references)
+                except AudioError as error:
+                    self._count_bad(error)
+            return
+        for (name, _path, references), reading in self._read_ahead(files):
+            try:
+                waveform = reading.result()
+            except AudioError as error:
+                self._count_bad(error)
+                continue
+            yield self._clip(name, 0.0, waveform, references)
+
+    def _read_ahead(self, files: Iterable[NamedFile]) -> Iterator[tuple[NamedFile, "Future[Waveform]"]]:
+        waiting: deque[tuple[NamedFile, Future[Waveform]]] = deque()
+        pool = ThreadPoolExecutor(self.num_workers)  # the decoders release Python's lock
+        try:
+            for file in files:
+                waiting.append((file, pool.submit(self._read, file[1])))
+                if len(waiting) > self.num_workers:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _read(self, path: Path) -> Waveform:
+        waveform = load_audio(path, self.sample_rate, max_duration_s=self.max_duration_s)
+        if (
+            len(waveform) >= self.max_duration_s * self.sample_rate
+            and audio_duration_s(path) > self.max_duration_s + 0.05
+        ):
+            logger.warning(
+                "%s is %.0f s long; its first %.0f s are captioned: --timeline 10 captions all of it in windows.",
+                path, audio_duration_s(path), self.max_duration_s,
+            )  # fmt: skip
+        return waveform
+
+    def _clip(self, name: str, start_s: float, waveform: Waveform, references: tuple[str, ...]) -> Clip:
+        self._number += 1
+        return Clip(self._number - 1, name, start_s, start_s + len(waveform) / self.sample_rate, waveform, references)
+
+    def _count_bad(self, error: AudioError) -> None:
+        self.num_bad += 1
+        logger.error("%s", error)
+
+
+def caption_clips(
+    captioner: "AudioCaptioner", clips: Iterable[Clip], decoding: DecodingConfig, batch_size: int
+) -> Iterator[CaptionRecord]:
+    """Captions of clips in their order; within a buffer, clips of like length share a batch. Silence is not guessed at."""
+    buffer: list[Clip] = []
+    for clip in clips:
+        buffer.append(clip)
+        if len(buffer) == batch_size * BUFFER_BATCHES:
+            yield from _caption_buffer(captioner, buffer, decoding, batch_size)
+            buffer = []
+    yield from _caption_buffer(captioner, buffer, decoding, batch_size)
+
+
+def _caption_buffer(
+    captioner: "AudioCaptioner", buffer: Sequence[Clip], decoding: DecodingConfig, batch_size: int
+) -> list[CaptionRecord]:
+    found: dict[int, tuple[tuple[str, float], ...]] = {
+        clip.number: SILENCE for clip in buffer if is_silent(clip.waveform)
+    }
+    heard = sorted((clip for clip in buffer if clip.number not in found), key=lambda clip: len(clip.waveform))
+    for start in range(0, len(heard), batch_size):
+        part = heard[start : start + batch_size]
+        for clip, captions in zip(part, captioner.caption([clip.waveform for clip in part], decoding), strict=True):
+            found[clip.number] = tuple((caption.text, caption.log_probability) for caption in captions)
+    return [CaptionRecord(clip.file, clip.start_s, clip.end_s, found[clip.number], clip.references) for clip in buffer]

@@ -1,0 +1,1 @@
+"""Scores of captions, their uncertainty, and the report on them."""

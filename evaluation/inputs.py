@@ -1,0 +1,238 @@
+"""Captions to score: predictions and references from tables, paired, with everything odd about them named.
+
+Predictions: CSV with `file_name,caption_predicted`, or JSON lines with the same keys; what inference.py writes is read as
+it is (JSON lines with `file` and `caption`). References: CSV with `file_name,caption_1..caption_N`, or JSON lines with
+`captions` (or `references`), a list, or with `caption_1` to `caption_N`.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from data.clotho import split_name
+from data.tables import NAMES_SHOWN, DatasetError, TableReport, read_rows, read_table
+
+logger = logging.getLogger(__name__)
+
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+_NAME_KEYS = ("file_name", "file")
+_CAPTION_KEYS = ("caption_predicted", "caption")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Predicted captions with their references, clip by clip.
+
+    Attributes:
+        names: N file names, as the references have them.
+        candidates: N predicted captions, as they were written.
+        references: for each clip its reference captions, one or more.
+    """
+
+    names: tuple[str, ...]
+    candidates: tuple[str, ...]
+    references: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def read_predictions(path: Path) -> dict[str, str]:
+    """Predicted caption of each file, as written; an empty one stays empty.
+
+    Raises:
+        DatasetError: no such file, other columns or keys, a file without a name, or one with two predictions.
+    """
+    predictions: dict[str, str] = {}
+    twice: list[str] = []
+    for line, name, caption in _prediction_rows(path):
+        if not name:
+            raise DatasetError(f"{path} has no file name in line {line}: expected one beside every caption.")
+        if name in predictions:
+            twice.append(name)
+        predictions[name] = caption
+    if twice:
+        raise DatasetError(
+            f"{path} has more than one prediction for {_listed(twice)}: leave one for each file"
+            f" (inference.py writes several with --timeline)."
+        )
+    if not predictions:
+        raise DatasetError(
+            f"{path} has no predictions (0 clips): expected file_name,caption_predicted and a row a clip."
+        )
+    return predictions
+
+
+def _prediction_rows(path: Path) -> list[tuple[int, str, str]]:
+    if path.suffix.lower() in JSON_SUFFIXES:
+        rows = []
+        for line, record in _json_lines(path):
+            name = _first(record, _NAME_KEYS, path, line)
+            rows.append((line, str(name).strip(), str(_first(record, _CAPTION_KEYS, path, line) or "")))
+        return rows
+    report = TableReport(table=path)
+    columns, records = read_rows(path, report)
+    caption = next((name for name in _CAPTION_KEYS if name in columns), None)
+    if "file_name" not in columns or caption is None:
+        raise DatasetError(
+            f"{path} has the columns {', '.join(map(repr, columns))[:200]} but needs file_name and caption_predicted:"
+            f" rename them in the table's first line."
+        )
+    if report.problems:
+        logger.warning("%s", report.summary())
+    return [(line, record["file_name"].strip(), record[caption]) for line, record in records]
+
+
+def read_references(path: Path, split: str | None = None) -> dict[str, tuple[str, ...]]:
+    """Reference captions of each file; empty ones are left out, and that is said.
+
+    Args:
+        path: the table.
+        split: takes only rows whose column `split` says this, where the table has that column.
+
+    Raises:
+        DatasetError: no such file, other columns or keys, a name given twice, or no usable row.
+    """
+    report = TableReport(table=path)
+    if path.suffix.lower() in JSON_SUFFIXES:
+        references = _json_references(path, report)
+    else:
+        table = read_table(path, report)
+        rows = [row for row in table.rows if split is None or not table.has_split or split_name(row.split) == split]
+        references = {row.name: row.captions for row in rows}
+    report.num_clips = len(references)
+    if twice := report.names("duplicate name"):
+        raise DatasetError(
+            f"{path} has more than one row for {_listed(twice)}: put all references of a file in one row."
+        )
+    if report.problems:
+        logger.warning("%s", report.summary())
+    if not references:
+        raise DatasetError(
+            f"{path} has no references (0 clips): expected file_name,caption_1..caption_N and a row a clip."
+        )
+    return references
+
+
+def _json_references(path: Path, report: TableReport) -> dict[str, tuple[str, ...]]:
+    references: dict[str, tuple[str, ...]] = {}
+    for line, record in _json_lines(path):
+        report.num_rows += 1
+        name = str(_first(record, _NAME_KEYS, path, line)).strip()
+        found = record.get("references", record.get("captions"))
+        if found is None:
+            numbered = sorted(
+                (key for key in record if re.fullmatch(r"caption_\d+", key)), key=lambda key: int(key[8:])
+            )
+            found = [record[key] for key in numbered]
+        if not isinstance(found, list):
+            raise DatasetError(f"{path} has no list of captions in line {line}: expected one under `captions`.")
+        texts = [str(caption or "") for caption in found]
+        kept = tuple(text.strip() for text in texts if text.strip())
+        if name in references:
+            report.add("duplicate name", name, line)
+        elif not kept:
+            report.add("no captions", name, line)
+        else:
+            if len(kept) < len(texts):
+                report.add("empty caption", name, line)
+            references[name] = kept
+    return references
+
+
+def _json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read ({error}): expected JSON lines in UTF-8.") from error
+    records = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DatasetError(
+                f"{path} is not JSON lines (line {number}: {error.msg}): write one object a line."
+            ) from error
+        if not isinstance(record, dict):
+            raise DatasetError(f"{path} has no object in line {number}: write one object a line.")
+        records.append((number, record))
+    return records
+
+
+def _first(record: Mapping[str, Any], keys: Sequence[str], path: Path, line: int) -> Any:
+    for key in keys:
+        if key in record:
+            return record[key]
+    raise DatasetError(
+        f"{path} has no {keys[0]} in line {line}: expected the keys {_NAME_KEYS[0]}, {_CAPTION_KEYS[0]}."
+    )
+
+
+def pair(
+    predictions: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    partial: bool = False,
+    what: str = "predictions",
+) -> Corpus:
+    """Put predictions beside their references, in the references' order.
+
+    Names are compared as they stand; where none of the predictions' agrees, without their folders.
+
+    Args:
+        predictions: caption of each file.
+        references: references of each file.
+        partial: score the clips that both have, instead of refusing when one lacks some.
+        what: what messages call the predictions.
+
+    Raises:
+        DatasetError: one side lacks clips of the other (unless `partial`), or they have none in common.
+    """
+    predictions = _without_folders(predictions, references)
+    lacking = [name for name in references if name not in predictions]
+    unknown = [name for name in predictions if name not in references]
+    for names, problem in ((lacking, f"references without {what}"), (unknown, f"{what} without references")):
+        if not names:
+            continue
+        found = f"found {problem}: {_listed(names)}"
+        if not partial:
+            raise DatasetError(f"{found}; expected one for each clip: add them, or score the others with --partial.")
+        logger.warning("%s; the clips that both sides have are scored.", found)
+    common = tuple(name for name in references if name in predictions)
+    if not common:
+        raise DatasetError(f"the {what} and the references have no file name in common (0 clips): check the names.")
+    candidates = tuple(predictions[name] for name in common)
+    corpus = Corpus(common, candidates, tuple(tuple(references[name]) for name in common))
+    _name_oddities(corpus, what)
+    return corpus
+
+
+def _without_folders(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
+    if any(name in references for name in predictions):
+        return predictions
+    shortened = {PurePath(name).name: caption for name, caption in predictions.items()}
+    return shortened if len(shortened) == len(predictions) and set(shortened) & set(references) else predictions
+
+
+def _name_oddities(corpus: Corpus, what: str) -> None:
+    empty = [name for name, caption in zip(corpus.names, corpus.candidates, strict=True) if not caption.strip()]
+    if empty:
+        logger.warning("empty captions among the %s, which score 0 where words are compared: %s.", what, _listed(empty))
+    single = [name for name, group in zip(corpus.names, corpus.references, strict=True) if len(group) == 1]
+    if single:
+        logger.warning(
+            "one reference only, so that scores are lower and less certain than with five: %s.", _listed(single)
+        )
+    if len(corpus) == 1:
+        logger.warning("one clip only: CIDEr-D and what is built on it are undefined, and there are no intervals.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:NAMES_SHOWN])
+    more = ", ..." if len(names) > NAMES_SHOWN else ""
+    return f"{len(names)} ({shown}{more})"

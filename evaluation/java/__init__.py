@@ -1,0 +1,1 @@
+"""The project's own Java, which SPICE needs on Java 15 and later, and the command that builds it."""

@@ -1,0 +1,87 @@
+"""The Java that runs METEOR, the PTB tokenizer and SPICE, and the jars that the pycocoevalcap wheel carries for them."""
+
+import os
+import re
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+from evaluation.errors import MetricError
+
+OLDEST_JAVA = 8
+_REMEDY = (
+    "install one (Debian, Ubuntu: sudo apt-get install -y default-jre-headless; macOS: brew install openjdk) and check"
+    " that `java -version` answers."
+)
+# What SPICE's serialiser (fst) and cache (lmdbjni) reach into; closed to them since Java 16, unknown to Java 8.
+_OPENED = ("java.lang", "java.util", "java.util.concurrent", "java.math", "java.net", "java.text", "java.nio")
+
+
+def find_java() -> str:
+    """Path of the `java` on the search path, which must be of version 8 or later.
+
+    Raises:
+        MetricError: none there, it does not run, or it is too old.
+    """
+    java = shutil.which("java")
+    if java is None:
+        raise MetricError(f"found no java, but these scores need Java {OLDEST_JAVA} or later: {_REMEDY}")
+    if java_version(java) < OLDEST_JAVA:
+        raise MetricError(f"{java} is Java {java_version(java)}, expected {OLDEST_JAVA} or later: {_REMEDY}")
+    return java
+
+
+def java_version(java: str) -> int:
+    """Major version of a Java: 8 for "1.8.0_392", 17 for "17.0.15".
+
+    Raises:
+        MetricError: it does not run or says no version.
+    """
+    try:
+        done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MetricError(f"{java} does not run ({error}): {_REMEDY}") from error
+    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
+    if done.returncode or not found:
+        raise MetricError(f"{java} does not run ({(done.stderr or done.stdout).strip()[:200]}): {_REMEDY}")
+    return int(found[1])
+
+
+def java_options(version: int) -> list[str]:
+    """Options that let SPICE's libraries work as they did on Java 8, for a Java of that major version."""
+    options = []
+    if version >= 9:
+        options += [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
+    if version >= 17:  # loading the cache's native library is announced loudly from Java 24 on
+        options.append("--enable-native-access=ALL-UNNAMED")
+    if version >= 23:
+        options.append("--sun-misc-unsafe-memory-access=allow")
+    return options
+
+
+def bundled_jars() -> list[Path]:
+    """SPICE and the libraries that come with it in the pycocoevalcap wheel; the CoreNLP jars are not among them.
+
+    Raises:
+        MetricError: pycocoevalcap is not installed, or not whole.
+    """
+    spec = find_spec("pycocoevalcap")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    folder = Path(places[0]) / "spice" if places else Path("pycocoevalcap")
+    jars = [folder / "spice-1.0.jar", *sorted((folder / "lib").glob("*.jar"))]
+    if len(jars) < 2 or not jars[0].is_file():
+        raise MetricError(f"found no SPICE in {folder}, expected it with pycocoevalcap: run bash env.sh again.")
+    return [jar for jar in jars if not jar.name.startswith("stanford-corenlp")]
+
+
+def class_path(jars: list[Path]) -> str:
+    """Value for `java -cp`.
+
+    Raises:
+        MetricError: a path holds the separator, which Java cannot escape.
+    """
+    for jar in jars:
+        if os.pathsep in str(jar):
+            raise MetricError(f"{jar} has a {os.pathsep!r} in its path, which Java cannot read: use another folder.")
+    return os.pathsep.join(map(str, jars))

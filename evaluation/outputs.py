@@ -1,0 +1,134 @@
+"""Scores as a table for the terminal, as JSON and as CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from data.caption_formats import write_whole
+from evaluation.inputs import Corpus
+from evaluation.measures import MEASURES
+from evaluation.scores import Comparison, Score
+
+NOT_ASKED = "not asked for with --metrics"
+
+
+def shown(value: float, key: str, signed: bool = False) -> str:
+    """A value as tables show it: counts whole, lengths with one digit, scores with three."""
+    digits = {"vocabulary": 0, "words": 1}.get(key, 3)
+    return f"{value:{'+' if signed else ''}.{digits}f}"
+
+
+def title_of(key: str, score: Score) -> str:
+    """A measure's name, with the model's behind it where there is a choice."""
+    return f"{MEASURES[key].title} ({score.model})" if score.model else MEASURES[key].title
+
+
+def score_table(scores: Mapping[str, Score]) -> str:
+    """Table of one system, a line a measure."""
+    rows = [["measure", "value", "95 % interval"]]
+    for key, score in scores.items():
+        if score.value is None:
+            rows.append([title_of(key, score), "n/a", score.reason or ""])
+        else:
+            between = (
+                f"{shown(score.low, key)} to {shown(score.high, key)}"
+                if score.low is not None and score.high is not None
+                else ""
+            )
+            rows.append([title_of(key, score), shown(score.value, key), between])
+    return _aligned(rows)
+
+
+def comparison_table(
+    scores: Mapping[str, Score], other: Mapping[str, Score], comparisons: Mapping[str, Comparison]
+) -> str:
+    """Table of two systems on the same clips, a line a measure."""
+    rows = [["measure", "first", "second", "difference", "95 % interval", "won", "tied", "lost"]]
+    for key, score in scores.items():
+        result = comparisons.get(key)
+        if result is None:
+            rows.append([title_of(key, score), "n/a", "n/a", score.reason or other[key].reason or ""])
+            continue
+        interval, shares = "", ["", "", ""]
+        if result.low is not None and result.high is not None:
+            interval = f"{shown(result.low, key, True)} to {shown(result.high, key, True)}"
+        if result.won is not None and result.tied is not None:
+            shares = [f"{100 * share:.0f} %" for share in (result.won, result.tied, 1 - result.won - result.tied)]
+        values = [shown(value, key) for value in (score.value, other[key].value) if value is not None]
+        rows.append([title_of(key, score), *values, shown(result.difference, key, True), interval, *shares])
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    # The last cell of a line may be a long reason, which widens no column.
+    num_columns = max(map(len, rows))
+    widths = [
+        max((len(row[column]) for row in rows if column < len(row) - 1), default=0) for column in range(num_columns)
+    ]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        lines.append("  ".join(cells).rstrip())
+    return "".join(f"{line}\n" for line in lines)
+
+
+def scores_json(scores: Mapping[str, Score]) -> str:
+    """Corpus values by key, fractions; a measure without a value has null and a reason."""
+    content = {}
+    for key in MEASURES:
+        score = scores.get(key, Score(None, reason=NOT_ASKED))
+        entry: dict[str, float | str | None] = {"value": score.value, "low": score.low, "high": score.high}
+        if score.model:
+            entry["model"] = score.model
+        if score.value is None:
+            entry["reason"] = score.reason
+        content[key] = entry
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def comparison_json(comparisons: Mapping[str, Comparison]) -> str:
+    """Differences by key, first less second."""
+    return json.dumps({key: vars(result) for key, result in comparisons.items()}, indent=2) + "\n"
+
+
+def per_clip_csv(corpus: Corpus, scores: Mapping[str, Score]) -> str:
+    """A row a clip: its name, its caption, and its value of each measure that has one."""
+    keys = [key for key, score in scores.items() if score.per_clip is not None]
+    columns = [score.per_clip.tolist() for score in scores.values() if score.per_clip is not None]
+    rows = zip(corpus.names, corpus.candidates, *columns, strict=True)
+    return _csv(["file_name", "caption_predicted", *keys], rows)
+
+
+def predictions_csv(corpus: Corpus) -> str:
+    """A row a clip: its name, its caption, its references."""
+    most = max(map(len, corpus.references))
+    rows = [
+        [name, caption, *group, *[""] * (most - len(group))]
+        for name, caption, group in zip(corpus.names, corpus.candidates, corpus.references, strict=True)
+    ]
+    return _csv(["file_name", "caption_predicted", *(f"caption_{number}" for number in range(1, most + 1))], rows)
+
+
+def _csv(header: Sequence[str], rows: object) -> str:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(header)
+    writer.writerows(rows)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def write_outputs(folder: Path, corpus: Corpus, scores: Mapping[str, Score]) -> None:
+    """Write scores.json, scores_per_clip.csv and predictions.csv."""
+    write_whole(folder / "scores.json", scores_json(scores))
+    write_whole(folder / "scores_per_clip.csv", per_clip_csv(corpus, scores))
+    write_whole(folder / "predictions.csv", predictions_csv(corpus))
+
+
+def write_comparison(
+    folder: Path, other: Corpus, scores: Mapping[str, Score], comparisons: Mapping[str, Comparison]
+) -> None:
+    """Write comparison.json and the second system's other_scores_per_clip.csv."""
+    write_whole(folder / "comparison.json", comparison_json(comparisons))
+    write_whole(folder / "other_scores_per_clip.csv", per_clip_csv(other, scores))

@@ -1,0 +1,249 @@
+"""Measures of shared words, as pycocoevalcap computes them: BLEU, ROUGE-L, METEOR, CIDEr-D, behind the PTB tokenizer.
+
+Nothing of theirs is computed anew. What is added: both sides are tokenized by one Java; the corpus values of BLEU and
+METEOR, which are no means over clips, can be computed for many resamples at once, since both are functions of sums over
+clips; and a Java that fails is told in one sentence.
+
+Shapes: N clips, R resamples, K sums that a measure keeps of each clip.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.meteor.meteor import Meteor
+from pycocoevalcap.rouge.rouge import Rouge
+from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+from tqdm import tqdm
+
+from evaluation.errors import MetricError
+from evaluation.java_runtime import find_java
+
+BLEU_ORDER = 4
+_CHUNKS = 20  # column of METEOR's counts
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MeasureResult:
+    """One measure of one system.
+
+    Attributes:
+        value: corpus value.
+        per_clip: (N,) value of each clip.
+        resampled: (R,) corpus value of each resample.
+    """
+
+    value: float
+    per_clip: Floats
+    resampled: Floats
+
+
+def mean_result(per_clip: Floats, counts: Floats) -> MeasureResult:
+    """Result of a measure whose corpus value is the mean over clips.
+
+    Args:
+        per_clip: (N,) value of each clip.
+        counts: (R, N) how often each clip is in each resample.
+    """
+    return MeasureResult(float(np.mean(per_clip)), per_clip, counts @ per_clip / len(per_clip))
+
+
+def tokenize(captions: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Captions in the Penn Treebank's tokens, lower case, without punctuation; one Java for all.
+
+    Args:
+        captions: groups of captions; spaces and line breaks of any kind are folded first.
+
+    Returns:
+        The same groups, tokens joined by spaces.
+
+    Raises:
+        MetricError: no Java, or the tokenizer fails.
+    """
+    find_java()
+    groups = {
+        number: [{"caption": " ".join(caption.split())} for caption in group] for number, group in enumerate(captions)
+    }
+    try:
+        with _stderr_kept() as kept:
+            found = PTBTokenizer().tokenize(groups)
+    except OSError as error:
+        raise MetricError(
+            f"the PTB tokenizer cannot write beside its jar ({error}): make that folder writable."
+        ) from error
+    tokenized = [found.get(number, []) for number in range(len(captions))]
+    said = kept()
+    whole = [len(group) for group in tokenized] == [len(group) for group in captions]
+    if not whole or "PTBTokenizer tokenized" not in said:  # its last words; the exit status is not to be had
+        raise MetricError(
+            f"the PTB tokenizer failed ({said[-300:] or 'it said nothing'}): check that `java -version` answers."
+        )
+    return tokenized
+
+
+@contextmanager
+def _stderr_kept() -> Iterator[Callable[[], str]]:
+    """Keep what programs started inside write to stderr; yields a function that returns it."""
+    sys.stderr.flush()
+    original = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lambda: text
+        finally:
+            os.dup2(original, 2)
+            os.close(original)
+            file.seek(0)
+            text = file.read().decode("utf-8", "replace").strip()
+
+
+def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> list[MeasureResult]:
+    """BLEU-1 to BLEU-4 (Papineni et al., ACL 2002), the closest reference length counting.
+
+    Args:
+        candidates: N tokenized captions.
+        references: for each of them its tokenized references.
+        counts: (R, N) how often each clip is in each resample.
+    """
+    scorer = BleuScorer(n=BLEU_ORDER)
+    for candidate, group in zip(candidates, references, strict=True):
+        scorer += (candidate, list(group))
+    values, per_clip = scorer.compute_score(option="closest", verbose=0)
+    sums = counts @ np.array([_bleu_sums(clip) for clip in scorer.ctest], dtype=np.float64)  # (R, K)
+    resampled = np.array([_bleu_of(row) for row in sums]).reshape(len(sums), BLEU_ORDER)
+    return [
+        MeasureResult(float(values[order]), np.array(per_clip[order]), resampled[:, order])
+        for order in range(BLEU_ORDER)
+    ]
+
+
+def _bleu_sums(clip: dict[str, Any]) -> list[float]:
+    length = clip["testlen"]
+    closest = min((abs(reference - length), reference) for reference in clip["reflen"])[1]
+    return [length, closest, *clip["guess"], *clip["correct"]]
+
+
+def _bleu_of(sums: Floats) -> list[float]:
+    """BLEU of summed counts: the scorer is given one clip that has them all."""
+    guess, correct = sums[2 : 2 + BLEU_ORDER], sums[2 + BLEU_ORDER :]
+    scorer = BleuScorer(n=BLEU_ORDER)
+    scorer.ctest = [{"testlen": sums[0], "reflen": [sums[1]], "guess": list(guess), "correct": list(correct)}]
+    scorer.crefs = [None]
+    values: list[float] = scorer.compute_score(option="closest", verbose=0)[0]
+    return values
+
+
+def rouge_l(candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> MeasureResult:
+    """ROUGE-L (Lin, 2004), the mean over clips. Arguments as for `bleu`."""
+    per_clip = Rouge().compute_score(*_as_theirs(candidates, references))[1]
+    return mean_result(np.asarray(per_clip, dtype=np.float64), counts)
+
+
+def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> MeasureResult:
+    """CIDEr-D (Vedantam et al., 2015, arXiv 1411.5726), 0 to 10, the mean over clips. Arguments as for `bleu`.
+
+    Document frequencies are those of all references, in the resamples too: resampled are the clips' values.
+
+    Raises:
+        ValueError: fewer than two clips, of which document frequencies say nothing.
+    """
+    if len(candidates) < 2:
+        raise ValueError("CIDEr-D needs two clips or more.")
+    per_clip = Cider().compute_score(*_as_theirs(candidates, references))[1]
+    return mean_result(np.asarray(per_clip, dtype=np.float64), counts)
+
+
+def _as_theirs(
+    candidates: Sequence[str], references: Sequence[Sequence[str]]
+) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    return {number: list(group) for number, group in enumerate(references)}, {
+        number: [candidate] for number, candidate in enumerate(candidates)
+    }
+
+
+class MeteorProgram(Meteor):
+    """METEOR 1.5 (Denkowski and Lavie, 2014), English, normalised, as a program that runs from here on.
+
+    It spends some seconds on reading its tables before it answers, so it is started before the captions are tokenized.
+    It works in two steps: what it counts in each clip, and the score of any sum of such counts.
+    """
+
+    def __init__(self) -> None:
+        find_java()
+        super().__init__()
+
+    def measure(
+        self, systems: Sequence[Sequence[str]], references: Sequence[Sequence[str]], counts: Floats
+    ) -> list[MeasureResult]:
+        """METEOR of systems; the program ends with it.
+
+        Args:
+            systems: for each system its N tokenized captions.
+            references: for each clip its tokenized references.
+            counts: (R, N) how often each clip is in each resample.
+
+        Raises:
+            MetricError: the program fails.
+        """
+        try:
+            return [self._measure(candidates, references, counts) for candidates in systems]
+        except (ValueError, OSError) as error:
+            self.meteor_p.kill()
+            said = self.meteor_p.stderr.read().decode("utf-8", "replace").strip()[-300:]
+            raise MetricError(
+                f"METEOR's program failed ({said or error}): check that `java -version` answers."
+            ) from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the program; it answers no more."""
+        self.meteor_p.kill()
+        self.meteor_p.wait()
+        with suppress(OSError):  # what it never took cannot be flushed
+            self.meteor_p.stdin.close()
+        self.meteor_p.stdout.close()
+        self.meteor_p.stderr.close()
+
+    def _measure(self, candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> MeasureResult:
+        sums = self._clip_sums(candidates, references)  # (N, K)
+        scores = self._scores(sums)
+        resampled = self._scores(counts @ _summable(sums))[:-1] if len(counts) else np.zeros(0)
+        return MeasureResult(float(scores[-1]), scores[:-1], resampled)
+
+    def _clip_sums(self, candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
+        rows = []
+        clips = zip(candidates, references, strict=True)
+        for candidate, group in tqdm(
+            clips, desc="METEOR", total=len(candidates), unit="clip", delay=2, leave=False, position=1
+        ):
+            # The mark between captions must not stand inside one; the program takes it out of candidates alone.
+            line = self._stat(candidate, [reference.replace("|||", " ") for reference in group])
+            rows.append([float(number) for number in line.split()])
+        return np.array(rows, dtype=np.float64)
+
+    def _scores(self, sums: Floats) -> Floats:
+        """Score of each row of counts, and last the one of their sum: (rows + 1,)."""
+        rows = [" ".join(str(number) for number in row) for row in sums.tolist()]
+        self.meteor_p.stdin.write(f"EVAL ||| {' ||| '.join(rows)}\n".encode())
+        self.meteor_p.stdin.flush()
+        return np.array([float(self.meteor_p.stdout.readline()) for _ in range(len(rows) + 1)])
+
+
+def _summable(sums: Floats) -> Floats:
+    """METEOR's counts (N, K) as it sums them up itself: a caption that matches in one piece adds no chunk."""
+    length, reference_length, chunks = (sums[:, column] for column in (0, 1, _CHUNKS))
+    matches, reference_matches = sums[:, 4:_CHUNKS:2].sum(axis=1), sums[:, 5:_CHUNKS:2].sum(axis=1)  # over its stages
+    in_one_piece = (matches == length) & (reference_matches == reference_length) & (chunks == 1)
+    summable = sums.copy()
+    summable[in_one_piece, _CHUNKS] = 0
+    return summable
