@@ -11,39 +11,22 @@ are named and left out; the exit status is then 1.
 
 import argparse
 import dataclasses
-import glob
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
+from captioning.clips import Reader, caption_clips, choose_device
+from captioning.files import DEFAULT_CHECKPOINT, expand
 from configs.schema import DecodingConfig
-from data.audio import AudioError, Waveform, audio_duration_s, find_audio_files, is_silent, load_audio, stream_audio
-from data.caption_formats import FORMATS, CaptionRecord, merge_neighbours, write_records
+from data.caption_formats import FORMATS, merge_neighbours, write_records
 from data.clotho import load_split
 from models.captioner import AudioCaptioner
 
 logger = logging.getLogger("inference")
-DEFAULT_CHECKPOINT = Path(__file__).parent / "checkpoints" / "sounds_small"
-SILENCE = (("silence", 0.0),)
-BUFFER_BATCHES = 8  # clips are sorted by length within this many batches
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A waveform (S,) that waits for its captions, with its place in the output."""
-
-    number: int
-    file: str
-    start_s: float
-    end_s: float
-    waveform: Waveform
-    references: tuple[str, ...] = ()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -73,18 +56,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes CUDA, then Apple's MPS, then the CPU."""
-    if name != "auto":
-        device = torch.device(name)
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"no CUDA device is here for --device {name}: use --device cpu.")
-        return device
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
 def choose_decoding(own: DecodingConfig, options: argparse.Namespace) -> DecodingConfig:
     """The checkpoint's decoding settings, with what the command line gives in their place."""
     given = {item.name: getattr(options, item.name) for item in dataclasses.fields(DecodingConfig)}
@@ -92,93 +63,6 @@ def choose_decoding(own: DecodingConfig, options: argparse.Namespace) -> Decodin
     if decoding.num_captions < 1 or decoding.num_beams < 1 or decoding.temperature <= 0:
         raise ValueError("--num_captions and --num_beams must be 1 or more, and --temperature above 0.")
     return decoding
-
-
-def expand(inputs: Sequence[str]) -> list[str]:
-    """Files that arguments name: themselves, those in a folder, or those a pattern matches."""
-    files: list[str] = []
-    for argument in inputs:
-        if os.path.isdir(argument):
-            found = [str(path) for path in find_audio_files(argument)]
-            if not found:
-                raise ValueError(f"the folder {argument} holds no audio files.")
-        elif not os.path.lexists(argument) and glob.has_magic(argument):
-            found = sorted(glob.glob(argument, recursive=True))
-            if not found:
-                raise ValueError(f"no file matches {argument}.")
-        else:
-            found = [argument]
-        files += found
-    return files
-
-
-class Reader:
-    """Clips of files, decoded one after another; those that cannot be read are named and counted.
-
-    Args:
-        sample_rate: hertz.
-        max_duration_s: longest clip without a timeline.
-        timeline_s: window length in seconds, or None for one clip a file.
-    """
-
-    def __init__(self, sample_rate: int, max_duration_s: float, timeline_s: float | None) -> None:
-        self.sample_rate, self.max_duration_s, self.timeline_s = sample_rate, max_duration_s, timeline_s
-        self.num_bad = 0
-        self._number = 0
-
-    def clips(self, files: Iterable[tuple[str, Path, tuple[str, ...]]]) -> Iterator[Clip]:
-        """Clips of (name to print, path, references) triples."""
-        for name, path, references in files:
-            try:
-                for start_s, waveform in self._windows(path):
-                    end_s = start_s + len(waveform) / self.sample_rate
-                    yield Clip(self._number, name, start_s, end_s, waveform, references)
-                    self._number += 1
-            except AudioError as error:
-                self.num_bad += 1
-                logger.error("%s", error)
-
-    def _windows(self, path: Path) -> Iterator[tuple[float, Waveform]]:
-        if self.timeline_s:
-            yield from stream_audio(path, self.sample_rate, self.timeline_s)
-            return
-        waveform = load_audio(path, self.sample_rate, max_duration_s=self.max_duration_s)
-        if (
-            len(waveform) >= self.max_duration_s * self.sample_rate
-            and audio_duration_s(path) > self.max_duration_s + 0.05
-        ):
-            logger.warning(
-                "%s is %.0f s long; its first %.0f s are captioned: --timeline 10 captions all of it in windows.",
-                path, audio_duration_s(path), self.max_duration_s,
-            )  # fmt: skip
-        yield 0.0, waveform
-
-
-def caption_clips(
-    captioner: AudioCaptioner, clips: Iterable[Clip], decoding: DecodingConfig, batch_size: int
-) -> Iterator[CaptionRecord]:
-    """Captions of clips in their order; within a buffer, clips of like length share a batch. Silence is not guessed at."""
-    buffer: list[Clip] = []
-    for clip in clips:
-        buffer.append(clip)
-        if len(buffer) == batch_size * BUFFER_BATCHES:
-            yield from _caption_buffer(captioner, buffer, decoding, batch_size)
-            buffer = []
-    yield from _caption_buffer(captioner, buffer, decoding, batch_size)
-
-
-def _caption_buffer(
-    captioner: AudioCaptioner, buffer: Sequence[Clip], decoding: DecodingConfig, batch_size: int
-) -> list[CaptionRecord]:
-    found: dict[int, tuple[tuple[str, float], ...]] = {
-        clip.number: SILENCE for clip in buffer if is_silent(clip.waveform)
-    }
-    heard = sorted((clip for clip in buffer if clip.number not in found), key=lambda clip: len(clip.waveform))
-    for start in range(0, len(heard), batch_size):
-        part = heard[start : start + batch_size]
-        for clip, captions in zip(part, captioner.caption([clip.waveform for clip in part], decoding), strict=True):
-            found[clip.number] = tuple((caption.text, caption.log_probability) for caption in captions)
-    return [CaptionRecord(clip.file, clip.start_s, clip.end_s, found[clip.number], clip.references) for clip in buffer]
 
 
 def list_files(options: argparse.Namespace) -> list[tuple[str, Path, tuple[str, ...]]]:

@@ -1,0 +1,1 @@
+"""Captioning of many files, which every command and the desktop app share; knows data and models."""
