@@ -9,11 +9,10 @@ import torch
 
 from configs.schema import DecodingConfig
 from data.audio import SILENCE_PEAK, AudioError, Waveform, audio_duration_s, is_silent, load_audio, stream_audio
-from data.caption_formats import CaptionRecord
+from data.caption_formats import SILENCE, CaptionRecord
 from models.captioner import AudioCaptioner
 
 logger = logging.getLogger(__name__)
-SILENCE = (("silence", 0.0),)
 BUFFER_BATCHES = 8  # clips are sorted by length within this many batches
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 FORMATS = ("text", "jsonl", "csv", "srt", "vtt")
+SILENCE = (("silence", 0.0),)  # the captions of a clip in which nothing is heard
 
 
 @dataclass(frozen=True)
