@@ -106,6 +106,11 @@ class Microphone:
         self._thread = threading.Thread(target=self._pump, args=(self._stream,), name="microphone", daemon=True)
         self._thread.start()
 
+    def drain(self) -> None:
+        """Wait until what was said before this call has reached the listeners; the stream goes on."""
+        if self._stream is not None:
+            time.sleep(min(0.5, self._stream.latency) + 2 * PUMP_S)
+
     def close(self) -> None:
         """Stop; what was said until now, the device's own delay included, reaches the listeners before this returns."""
         if self._thread is not None:
