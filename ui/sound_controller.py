@@ -31,7 +31,7 @@ class SoundController(QObject):
         update: changes fields of the window's state.
     """
 
-    opened = pyqtSignal(str)  # another recording is open now
+    opened = pyqtSignal(str)  # this recording is open and drawn anew
     recording_kept = pyqtSignal(str)  # a recording of this app is complete
     _record = pyqtSignal(object)
     _stop_recording = pyqtSignal()
@@ -139,8 +139,9 @@ class SoundController(QObject):
         """Draw the open recording again, when nobody listens to the microphone any more."""
         state = self._state()
         self._window.controls.meter.clear()
-        if state.recording is Recording.OFF and state.listening is Listening.OFF:
+        if self._window.sound.is_moving and state.recording is Recording.OFF and state.listening is Listening.OFF:
             self._window.sound.set_sound(self._sound)
+            self.opened.emit(state.path)
 
     def _pause_playback(self) -> None:
         if self._state().playing:

@@ -31,6 +31,11 @@ def shown_text(record: CaptionRecord) -> str:
     return "(silence)" if is_silence(record) else record.caption
 
 
+def short_text(record: CaptionRecord) -> str:
+    """A record's best caption without its first article, for narrow places."""
+    return _ARTICLE.sub("", shown_text(record).strip().rstrip("."))
+
+
 def as_sound_event(text: str) -> str:
     """A caption in the manner of subtitles for people who cannot hear: "a dog barks." becomes "[dog barks]"."""
     return f"[{_ARTICLE.sub('', text.strip().rstrip('.'))}]"

@@ -30,19 +30,21 @@ class CaptionsPanel(QWidget):
         super().__init__()
         self.model = table(COLUMNS, 1, "Model Predictions", "Captions of the recording; click a line to go there.")
         self.live = table(COLUMNS, 1, "Live Environment Sound Captions", "Captions of your microphone, newest first.")
-        self.copy = button("Copy", "Copy the captions.", "Ctrl+Shift+C", flat=True)
-        self.export = button("Export…", "Save the captions as TXT, CSV, JSON, SRT or WebVTT.", "Ctrl+E", flat=True)
-        self.listen = button("Listen", "Caption the microphone continuously.", "Ctrl+L", flat=True)
-        self.listen_pause = button("Pause", "Hear nothing until you resume.", "Ctrl+Shift+L", flat=True)
-        self.large = button("Large Type", "Show live captions in a window of large letters.", "F11", flat=True)
+        self.copy = button("Copy", "Copy the captions.", "Ctrl+Shift+C")
+        self.export = button("Export…", "Save the captions as TXT, CSV, JSON, SRT or WebVTT.", "Ctrl+E")
+        self.listen = button("Listen", "Caption the microphone continuously.", "Ctrl+L")
+        self.listen_pause = button("Pause", "Hear nothing until you resume.", "Ctrl+Shift+L")
+        self.large = button("Large Type", "Show live captions in a window of large letters.", "F11")
         self.latency = muted()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
         layout.setSpacing(10)
-        layout.addWidget(card(self._row("Model Predictions:", self.model, self.copy, self.export), self.model), 1)
-        buttons = (self.listen, self.listen_pause, self.large)
-        title = self._row("Live Environment Sound Captions:", self.live)
-        layout.addWidget(card(title, self.live, self._foot(*buttons)), 1)
+        layout.addWidget(
+            card(heading("Model Predictions:", self.model), self.model, self._foot(self.copy, self.export)), 1
+        )
+        foot = self._foot(self.listen, self.listen_pause, self.large)
+        foot.addWidget(self.latency)
+        layout.addWidget(card(heading("Live Environment Sound Captions:", self.live), self.live, foot), 1)
         self.model.itemClicked.connect(self._on_click)
         self.model.itemActivated.connect(self._on_click)
         for clicked, signal in (
@@ -55,20 +57,11 @@ class CaptionsPanel(QWidget):
             clicked.connect(lambda checked=False, signal=signal: signal.emit())
 
     @staticmethod
-    def _row(title: str, buddy: QWidget, *right: QWidget) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.addWidget(heading(title, buddy))
-        row.addStretch(1)
-        for widget in right:
-            row.addWidget(widget)
-        return row
-
-    def _foot(self, *buttons: QWidget) -> QHBoxLayout:
+    def _foot(*buttons: QWidget) -> QHBoxLayout:
         row = QHBoxLayout()
         for widget in buttons:
             row.addWidget(widget)
         row.addStretch(1)
-        row.addWidget(self.latency)
         return row
 
     def show_state(self, state: WindowState) -> None:

@@ -1,7 +1,6 @@
 """The left side: what to hear, and what to do with it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from PyQt6.QtCore import QSize, Qt, pyqtSignal
 from PyQt6.QtSvgWidgets import QSvgWidget
@@ -21,8 +20,8 @@ from PyQt6.QtWidgets import (
 from ui.widgets.meter import LevelMeter
 from ui.widgets.parts import button, card, describe, heading, minutes_seconds, muted, set_primary
 from ui.widgets.state import Recording, WindowState
+from ui.widgets.theme import ASSETS
 
-PICTURE = Path(__file__).parents[2] / "assets" / "flow.svg"
 MAX_CAPTIONS = 20
 
 
@@ -108,7 +107,7 @@ class ControlPanel(QScrollArea):
         self.path.setPlaceholderText("nothing chosen yet")
         describe(self.path, "Audio Path", "The recording that is open.")
         self.open = button("Open…", "Choose recordings: wav, mp3, flac, ogg, m4a and more.", "Ctrl+O")
-        self.picture = QSvgWidget(str(PICTURE))
+        self.picture = QSvgWidget(str(ASSETS / "flow.svg"))
         self.picture.setFixedSize(QSize(277, 65))
         describe(self.picture, "Picture: from a microphone through the model to a sentence")
         self.devices = DeviceBox()

@@ -29,9 +29,9 @@ class QueuePanel(QWidget):
         super().__init__()
         self.files = table(("File", "Status", "Caption"), 2, "Files", "Files and folders that you opened together.")
         self.run = button("Caption All", "Caption every file that waits.")
-        self.cancel = button("Cancel", "Stop captioning.", flat=True)
-        self.clear = button("Clear", "Forget the files that are done.", flat=True)
-        self.export = button("Export All…", "Save the captions of all files.", flat=True)
+        self.cancel = button("Cancel", "Stop captioning.")
+        self.clear = button("Clear", "Forget the files that are done.")
+        self.export = button("Export All…", "Save the captions of all files.")
         self.summary = muted("Open or drop several files, or a folder, to caption them one after another.")
         row = QHBoxLayout()
         for widget in (self.run, self.cancel, self.clear, self.export):
@@ -87,9 +87,9 @@ class HistoryPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.entries = table(("When", "What", "Name", "Captions"), 3, "History", "Past recordings and captions.")
-        self.open = button("Open", "Show this recording and its captions.", flat=True)
-        self.rerun = button("Caption Again", "Caption this recording with the present settings.", flat=True)
-        self.delete = button("Delete…", "Forget this entry, and delete its recording if you want.", flat=True)
+        self.open = button("Open", "Show this recording and its captions.")
+        self.rerun = button("Caption Again", "Caption this recording with the present settings.")
+        self.delete = button("Delete…", "Forget this entry, and delete its recording if you want.")
         row = QHBoxLayout()
         for widget in (self.open, self.rerun, self.delete):
             row.addWidget(widget)

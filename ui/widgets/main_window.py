@@ -50,6 +50,7 @@ class MainWindow(QMainWindow):
         self.right.addWidget(self.tabs)
         self.right.setStretchFactor(0, 3)
         self.right.setStretchFactor(1, 2)
+        self.right.setSizes([420, 330])
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.addWidget(self.controls)
         self.splitter.addWidget(self.right)
@@ -92,6 +93,7 @@ class MainWindow(QMainWindow):
         self.log_button.clicked.connect(lambda: self.fold_log(self.log.isVisible()))
         bar = self.statusBar()
         if bar is not None:
+            bar.setContentsMargins(14, 0, 8, 4)
             bar.addWidget(self.status, 1)
             bar.addPermanentWidget(self.captioner)
             bar.addPermanentWidget(self.log_button)

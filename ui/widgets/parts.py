@@ -2,6 +2,7 @@
 
 import math
 
+from PyQt6.QtCore import QModelIndex, QRect, QSize, Qt
 from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import (
     QAbstractItemView,
@@ -10,6 +11,8 @@ from PyQt6.QtWidgets import (
     QLabel,
     QLayout,
     QPushButton,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTreeWidget,
     QVBoxLayout,
     QWidget,
@@ -74,16 +77,36 @@ def set_primary(target: QPushButton, primary: bool) -> None:
             style.polish(target)
 
 
+class _WrappingDelegate(QStyledItemDelegate):
+    """Gives a line the height that its broken text needs, which a tree does not do by itself."""
+
+    PADDING = 22  # pixels beside the text
+    LINE_GAP = 12  # pixels between lines of the list
+
+    def __init__(self, tree: QTreeWidget) -> None:
+        super().__init__(tree)
+        self._tree = tree
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:  # noqa: N802 - Qt's name
+        """The text's size, broken at the column's width."""
+        width = max(40, self._tree.columnWidth(index.column()) - self.PADDING)
+        text = str(index.data() or " ")
+        box = option.fontMetrics.boundingRect(QRect(0, 0, width, 10_000), Qt.TextFlag.TextWordWrap, text)
+        return QSize(box.width() + self.PADDING, box.height() + self.LINE_GAP)
+
+
 def table(columns: tuple[str, ...], stretched: int, name: str, tip: str) -> QTreeWidget:
-    """A list with columns, of which one takes the room that is left."""
+    """A list with columns, of which one takes the room that is left and breaks its lines."""
     tree = QTreeWidget()
+    tree.setWordWrap(True)
+    tree.setItemDelegateForColumn(stretched, _WrappingDelegate(tree))
     tree.setHeaderLabels(columns)
     tree.setRootIsDecorated(False)
-    tree.setUniformRowHeights(True)
     tree.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     header = tree.header()
     if header is not None:
         header.setStretchLastSection(False)
+        header.sectionResized.connect(tree.scheduleDelayedItemsLayout)
         for column in range(len(columns)):
             mode = QHeaderView.ResizeMode.Stretch if column == stretched else QHeaderView.ResizeMode.ResizeToContents
             header.setSectionResizeMode(column, mode)

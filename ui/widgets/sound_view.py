@@ -108,6 +108,8 @@ class SoundView(QWidget):
             (self.spectrogram, "frequency (kHz)", ""),
         ):
             plot.getAxis("left").setWidth(AXIS_WIDTH)
+            for side in ("left", "bottom"):
+                plot.getAxis(side).enableAutoSIPrefix(False)
             plot.setLabel("left", left)
             if bottom:
                 plot.setLabel("bottom", bottom)
@@ -116,7 +118,7 @@ class SoundView(QWidget):
             plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         describe(self.waveform, "Waveform", "Amplitude over time.")
         describe(self.spectrogram, "Spectrogram", "Loudness of each frequency over time.")
-        self.spectrogram.getAxis("bottom").setStyle(showValues=False)
+        self.spectrogram.hideAxis("bottom")
         self.spectrogram.setXLink(self.waveform)
         self.spectrogram.setFixedHeight(120)
         self.waveform.setMinimumHeight(150)
@@ -199,6 +201,11 @@ class SoundView(QWidget):
             self._moving.popleft()
         if not self._redraw.isActive():
             self._redraw.start()
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the microphone is drawn."""
+        return self._is_moving
 
     def set_records(self, records: Sequence[CaptionRecord]) -> None:
         """Show captions along the time axis."""

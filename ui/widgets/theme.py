@@ -1,10 +1,13 @@
 """Colours and shapes: calm surfaces, one accent, no frames."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QColor, QGuiApplication, QPalette
 from PyQt6.QtWidgets import QApplication
+
+ASSETS = Path(__file__).parents[2] / "assets"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,11 @@ QPushButton[flat="true"]:focus, QToolButton[flat="true"]:focus {{ border-color: 
 QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox {{ background: {raised}; border: 2px solid {raised}; border-radius: 8px;
     padding: 5px 8px; selection-background-color: {accent}; selection-color: {on_accent}; }}
 QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus {{ border-color: {accent}; }}
-QComboBox::drop-down {{ border: none; width: 20px; }}
+QComboBox::drop-down, QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button,
+    QDoubleSpinBox::down-button {{ border: none; background: transparent; width: 22px; }}
+QComboBox::down-arrow, QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {{ image: url({assets}/arrow_down.svg);
+    width: 11px; height: 8px; }}
+QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {{ image: url({assets}/arrow_up.svg); width: 11px; height: 8px; }}
 QComboBox QAbstractItemView {{ background: {surface}; selection-background-color: {accent};
     selection-color: {on_accent}; }}
 QTreeWidget, QPlainTextEdit {{ background: {surface}; border: 2px solid {surface}; border-radius: 8px;
@@ -118,4 +125,4 @@ def apply_theme(application: QApplication, colours: Colours) -> None:
         palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(colours.muted))
     application.setStyle("Fusion")
     application.setPalette(palette)
-    application.setStyleSheet(_STYLE.format(**vars(colours)))
+    application.setStyleSheet(_STYLE.format(assets=ASSETS.as_posix(), **vars(colours)))

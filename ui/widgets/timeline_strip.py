@@ -7,7 +7,7 @@ from PyQt6.QtGui import QColor, QFontMetrics, QMouseEvent, QPainter, QPaintEvent
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from data.caption_formats import CaptionRecord
-from ui.store.exports import is_silence, shown_text
+from ui.store.exports import is_silence, short_text, shown_text
 from ui.widgets.parts import describe, minutes_seconds
 from ui.widgets.theme import LIGHT, Colours
 
@@ -90,7 +90,7 @@ class TimelineStrip(QWidget):
             if visible.width() > NARROWEST_TEXT:
                 painter.setPen(QColor(self._colours.muted if is_silence(record) else self._colours.text))
                 inner = visible.adjusted(7, 0, -5, 0)
-                text = metrics.elidedText(shown_text(record), Qt.TextElideMode.ElideRight, int(inner.width()))
+                text = metrics.elidedText(short_text(record), Qt.TextElideMode.ElideRight, int(inner.width()))
                 painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
