@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("configs", "data", "models", "captioning", "training", "benchmarks")
+PACKAGES = ("configs", "data", "models", "captioning", "training", "benchmarks", "ui")
 ENTRY_SCRIPTS = tuple(sorted(path.stem for path in ROOT.glob("*.py")))
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -54,3 +54,14 @@ def test_importing_does_no_work() -> None:
     command = [sys.executable, "-c", IMPORT_ALL, *MODULES, *ENTRY_SCRIPTS]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_widget_is_in_a_worker() -> None:
+    """import-linter knows PyQt6 only as a whole; workers may use its signals and threads, not its widgets."""
+    checked = 0
+    for part in ("workers", "engine", "sound", "store"):
+        for path in (ROOT / "ui" / part).glob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert "QtWidgets" not in text and "QtGui" not in text, path
+            checked += 1
+    assert checked > 15

@@ -296,14 +296,11 @@ class CaptionController(QObject):
         self._window.tabs.setCurrentWidget(self._window.captions)
 
     def _note(self, path: str, records: Sequence[CaptionRecord]) -> None:
-        try:
-            entry = self._history.find(path)
-            if entry is None:
-                self._history.add("file", path, records)
-            else:
-                self._history.set_records(entry.key, records)
-        except OSError as error:
-            self._window.tell(f"The history could not be saved ({error.strerror}).")
+        entry = self._history.find(path)
+        if entry is None:
+            self._history.add("file", path, records)
+        else:
+            self._history.set_records(entry.key, records)
         self._window.history.set_entries(self._history.entries)
 
     def _on_opened(self, path: str) -> None:

@@ -75,8 +75,9 @@ class Controller(QObject):
         window.controls.num_captions.setValue(self.settings.num_captions)
         window.controls.meter.set_threshold(self.settings.silence_db)
         window.history.set_entries(self._history.entries)
+        self._history.tell = window.tell
         window.restore_places({name: place for name in PLACES if (place := self._store.read_place(name)) is not None})
-        window.fold_log(self._store.read_place("log_shown") is None)
+        window.fold_log(not self.settings.log_shown)
         self._paint()
         window.show_state(self.state)
         if self._history.notice:
@@ -88,6 +89,7 @@ class Controller(QObject):
         window.export_chosen.connect(self.export)
         window.settings_asked.connect(self._ask_for_settings)
         window.closing.connect(self.close)
+        window.log_folded.connect(lambda folded: self.change(log_shown=not folded))
         window.captions.copy_clicked.connect(self.copy)
         window.queue.open_asked.connect(self.sound.open)
         window.controls.num_captions_changed.connect(lambda number: self.change(num_captions=number))
@@ -156,6 +158,7 @@ class Controller(QObject):
             self._store.write_place(name, place)
         self._store.write(self.settings)
         logging.getLogger().removeHandler(self._log)
+        self.sound.close()
         self.all_ended = self._workers.close()
 
     def apply_settings(self, settings: AppSettings) -> None:

@@ -114,6 +114,10 @@ class SoundController(QObject):
         self._workers.decoding.ask(path)
         self.opened.emit(path)
 
+    def close(self) -> None:
+        """Look for devices no more."""
+        self._devices_timer.stop()
+
     def record_or_stop(self) -> None:
         """The record button."""
         if self._state().recording is Recording.OFF:

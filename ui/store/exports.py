@@ -87,11 +87,12 @@ def export(records: Sequence[CaptionRecord], path: Path, sound_events: bool = Fa
         raise ValueError("There are no captions to export yet: run the model first.")
     files = list(dict.fromkeys(record.file for record in records))
     if form in ("srt", "vtt") and len(files) > 1:
-        parts = {path.with_name(f"{path.stem}_{Path(file).stem}{path.suffix}"): file for file in files}
-        texts = {
-            target: export_text([record for record in records if record.file == file], form, sound_events)
-            for target, file in parts.items()
-        }
+        texts = {}
+        for file in files:
+            target, number = path.with_stem(f"{path.stem}_{Path(file).stem}"), 2
+            while target in texts:  # recordings of one name from several folders
+                target, number = path.with_stem(f"{path.stem}_{Path(file).stem}_{number}"), number + 1
+            texts[target] = export_text([record for record in records if record.file == file], form, sound_events)
     else:
         texts = {path: export_text(records, form, sound_events)}
     for target, text in texts.items():

@@ -3,7 +3,7 @@
 import json
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -41,12 +41,18 @@ class History:
 
     Args:
         path: the JSON file; made when something is added. A damaged one is put aside under another name.
+
+    Attributes:
+        entries: newest first.
+        notice: what was wrong with the file, if anything.
+        tell: takes a sentence when the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.entries: list[HistoryEntry] = []
         self.notice: str | None = None
+        self.tell: Callable[[str], None] = logger.error
         if path.is_file():
             try:
                 self.entries = [_entry(row) for row in json.loads(path.read_text(encoding="utf-8"))]
@@ -90,8 +96,12 @@ class History:
         self._save()
 
     def _save(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._path, json.dumps([asdict(entry) for entry in self.entries], ensure_ascii=False, indent=1))
+        text = json.dumps([asdict(entry) for entry in self.entries], ensure_ascii=False, indent=1)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._path, text)
+        except OSError as error:  # recordings and captions go on without it
+            self.tell(f"The history could not be saved to {self._path} ({error.strerror}).")
 
 
 def _entry(row: dict[str, Any]) -> HistoryEntry:

@@ -48,6 +48,7 @@ class AppSettings:
         input_device: name of the microphone; empty for the system's default.
         recordings_folder: where recordings go.
         theme: colours.
+        log_shown: whether the log is unfolded.
     """
 
     checkpoint: str = str(DEFAULT_CHECKPOINT)
@@ -66,6 +67,7 @@ class AppSettings:
     input_device: str = ""
     recordings_folder: str = ""
     theme: Theme = "system"
+    log_shown: bool = False
 
     @property
     def decoding(self) -> dict[str, Any]:

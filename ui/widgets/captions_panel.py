@@ -8,7 +8,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QTreeWidget, QTreeWidgetItem, QWidget
 
 from data.caption_formats import CaptionRecord
 from ui.store.exports import is_silence, shown_text
-from ui.widgets.parts import button, card, heading, minutes_seconds, muted, probability_text, table
+from ui.widgets.parts import button, card, heading, minutes_seconds, muted, probability_text, table, yielding
 from ui.widgets.state import Listening, WindowState
 
 COLUMNS = ("Time", "Caption", "Probability")
@@ -40,10 +40,12 @@ class CaptionsPanel(QWidget):
         layout.setContentsMargins(0, 6, 0, 0)
         layout.setSpacing(10)
         layout.addWidget(
-            card(heading("Model Predictions:", self.model), self.model, self._foot(self.copy, self.export)), 1
+            card(
+                heading("Model Predictions:", self.model), self.model, self._foot(self.copy, self.export, end=QWidget())
+            ),
+            1,
         )
-        foot = self._foot(self.listen, self.listen_pause, self.large)
-        foot.addWidget(self.latency)
+        foot = self._foot(self.listen, self.listen_pause, self.large, end=yielding(self.latency))
         layout.addWidget(card(heading("Live Environment Sound Captions:", self.live), self.live, foot), 1)
         self.model.itemClicked.connect(self._on_click)
         self.model.itemActivated.connect(self._on_click)
@@ -57,11 +59,11 @@ class CaptionsPanel(QWidget):
             clicked.connect(lambda checked=False, signal=signal: signal.emit())
 
     @staticmethod
-    def _foot(*buttons: QWidget) -> QHBoxLayout:
+    def _foot(*buttons: QWidget, end: QWidget) -> QHBoxLayout:
         row = QHBoxLayout()
         for widget in buttons:
             row.addWidget(widget)
-        row.addStretch(1)
+        row.addWidget(end, 1)
         return row
 
     def show_state(self, state: WindowState) -> None:

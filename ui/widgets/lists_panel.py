@@ -9,7 +9,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QMessageBox, QTreeWidgetItem, QVBoxLayo
 from ui.store.caption_queue import QueueItem, Status
 from ui.store.exports import shown_text
 from ui.store.history import HistoryEntry
-from ui.widgets.parts import button, card, muted, set_primary, table
+from ui.widgets.parts import button, card, muted, set_primary, table, yielding
 from ui.widgets.state import WindowState
 
 _KEY = Qt.ItemDataRole.UserRole
@@ -36,8 +36,7 @@ class QueuePanel(QWidget):
         row = QHBoxLayout()
         for widget in (self.run, self.cancel, self.clear, self.export):
             row.addWidget(widget)
-        row.addStretch(1)
-        row.addWidget(self.summary)
+        row.addWidget(yielding(self.summary), 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
         layout.addWidget(card(self.files, row))

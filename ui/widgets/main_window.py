@@ -14,7 +14,7 @@ from ui.widgets.control_panel import ControlPanel
 from ui.widgets.large_type import LargeTypeWindow
 from ui.widgets.lists_panel import HistoryPanel, QueuePanel
 from ui.widgets.messages import Banner, LogPanel
-from ui.widgets.parts import button, card, describe, heading
+from ui.widgets.parts import button, card, describe, heading, yielding
 from ui.widgets.sound_view import SoundView
 from ui.widgets.state import WindowState
 from ui.widgets.theme import Colours
@@ -42,6 +42,8 @@ class MainWindow(QMainWindow):
         self.tabs = QTabWidget()
         for panel, name in ((self.captions, "Captions"), (self.queue, "Files"), (self.history, "History")):
             self.tabs.addTab(panel, name)
+        describe(self.tabs, "Captions, files and history")
+        self.tabs.setToolTip("")  # it would show over every list
         bar = self.tabs.tabBar()
         if bar is not None:
             describe(bar, "Captions, Files, History")
@@ -84,7 +86,7 @@ class MainWindow(QMainWindow):
             self.setTabOrder(before, after)
 
     def _build_status(self) -> None:
-        self.status = QLabel()
+        self.status = yielding(QLabel())
         describe(self.status, "Status")
         self.captioner = QLabel()
         self.captioner.setProperty("muted", True)

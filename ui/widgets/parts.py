@@ -11,6 +11,7 @@ from PyQt6.QtWidgets import (
     QLabel,
     QLayout,
     QPushButton,
+    QSizePolicy,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTreeWidget,
@@ -57,6 +58,12 @@ def heading(text: str, buddy: QWidget | None = None) -> QLabel:
     label.setProperty("heading", True)
     if buddy is not None:
         label.setBuddy(buddy)
+    return label
+
+
+def yielding(label: QLabel) -> QLabel:
+    """A label whose text, however long, never keeps the window wide."""
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label
 
 
