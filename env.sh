@@ -2,7 +2,7 @@
 # Make .venv beside this script and install what Audio Caption needs, at pinned versions.
 #
 #   bash env.sh          to caption and to train
-#   bash env.sh --dev    also to run the tests and the checks
+#   bash env.sh --dev    also to run the tests and the checks, those of the window included
 #   bash env.sh --ui     also for a window and a microphone
 #   bash env.sh --eval   also for scores that need Java or a sentence model
 #
@@ -23,12 +23,14 @@ for argument in "$@"; do
   esac
 done
 wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
+if wanted dev && ! wanted ui; then parts+=(ui); window=optional; else window=needed; fi
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
   say "$python is missing or older than 3.11: install Python 3.11 or later, or set PYTHON"; exit 2; }
 
 # System packages. Core and dev need none but Python's own venv: the wheels carry libsndfile and FFmpeg.
-missing=()
+missing=() # without these nothing is installed
+useful=()  # without these the tests of the window are skipped
 "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if wanted ui && [ "$(uname -s)" = Linux ]; then # on other systems the wheels carry these libraries
@@ -38,18 +40,27 @@ if wanted ui && [ "$(uname -s)" = Linux ]; then # on other systems the wheels ca
     libfontconfig.so.1=libfontconfig1 libglib-2.0.so.0=libglib2.0-0 libdbus-1.so.3=libdbus-1-3 \
     libxcb-cursor.so.0=libxcb-cursor0 libxcb-icccm.so.4=libxcb-icccm4 libxcb-keysyms.so.1=libxcb-keysyms1 \
     libxcb-shape.so.0=libxcb-shape0 libxkbcommon-x11.so.0=libxkbcommon-x11-0; do
-    [[ $libraries == *"${pair%=*} "* ]] || missing+=("${pair#*=}")
+    if [[ $libraries == *"${pair%=*} "* ]]; then continue; fi
+    if [ $window = needed ]; then missing+=("${pair#*=}"); else useful+=("${pair#*=}"); fi
   done
 fi
 if wanted eval && ! java -version >/dev/null 2>&1; then missing+=(default-jre-headless); fi
 
-if [ ${#missing[@]} -gt 0 ]; then
+if [ $((${#missing[@]} + ${#useful[@]})) -gt 0 ]; then
   root=(env)
   [ "$(id -u)" = 0 ] || root=(sudo -n env)
   if command -v apt-get >/dev/null && "${root[@]}" true 2>/dev/null; then
-    say "installing system packages: ${missing[*]}"
+    say "installing system packages: ${missing[*]} ${useful[*]}"
     "${root[@]}" apt-get update -qq || say "the package list could not be renewed; going on with the old one"
-    "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
+    if [ ${#useful[@]} -gt 0 ]; then
+      "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${useful[@]}" ||
+        say "not all could be installed; the tests of the window may be skipped"
+    fi
+    if [ ${#missing[@]} -gt 0 ]; then
+      "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
+    fi
+  elif [ ${#missing[@]} -eq 0 ]; then
+    say "the tests of the window will be skipped; for them, install what Debian calls ${useful[*]}"
   elif command -v apt-get >/dev/null; then
     say "system packages are missing; run this, then env.sh again: sudo apt-get install -y ${missing[*]}"; exit 2
   else
