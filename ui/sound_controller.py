@@ -59,6 +59,7 @@ class SoundController(QObject):
         self.region: tuple[float, float] | None = None
         self.last_recording = ""
         self._entry_key = ""
+        self._notice = ""
         self._connect_window()
         self._connect_workers()
         self._devices_timer = QTimer(self)
@@ -89,6 +90,8 @@ class SoundController(QObject):
         microphone.recorded_s.connect(self._window.controls.set_recorded)
         microphone.heard.connect(self._on_heard)
         microphone.notice.connect(self._window.tell)
+        microphone.notice.connect(self._keep_notice)
+        microphone.notice_over.connect(self._end_notice)
         microphone.trouble.connect(self._window.tell)
         self._refresh.connect(self._workers.devices.refresh)
         self._workers.devices.inputs.connect(self._on_devices)
@@ -193,6 +196,13 @@ class SoundController(QObject):
         self._window.controls.meter.set_level(peak_db, rms_db)
         if self._state().recording is not Recording.PAUSED:
             self._window.sound.add_moving(extremes)
+
+    def _keep_notice(self, sentence: str) -> None:
+        self._notice = sentence
+
+    def _end_notice(self) -> None:
+        if self._window.banner.text.text() == self._notice:
+            self._window.banner.hide()
 
     def _on_region(self, region: tuple[float, float] | None) -> None:
         self.region = region

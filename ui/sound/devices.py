@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
+LATENCY_S = 0.2  # on a busy machine PortAudio's own "high" latency, 35 ms by ALSA, loses sound
 COMMON_RATES_HZ = (48000, 44100, 32000, 16000)
 NO_INPUT = "No microphone was found: plug one in, then choose it under Input device."
 NO_OUTPUT = "No output device was found: plug in headphones or loudspeakers, then press Play Audio again."
@@ -121,9 +122,14 @@ class SoundSystem:
         Raises:
             SoundDeviceError: no such device, or it cannot be opened.
         """
+        lost = False
 
         def forward(indata: NDArray[np.float32], frames: int, time: Any, status: Any) -> None:
+            nonlocal lost
             callback(indata.copy())
+            if status.input_overflow and not lost:
+                lost = True
+                logger.warning("This machine is too busy: a moment of the microphone's sound was lost.")
 
         with self._lock, self._told("microphone"):
             library = self._portaudio()
@@ -135,7 +141,7 @@ class SoundSystem:
                 info, lambda rate: library.check_input_settings(name or None, channels, "float32", samplerate=rate)
             )
             stream = library.InputStream(
-                rate, device=name or None, channels=channels, dtype="float32", latency="high", callback=forward,
+                rate, device=name or None, channels=channels, dtype="float32", latency=LATENCY_S, callback=forward,
                 finished_callback=on_finished,
             )  # fmt: skip
             return self._counted(stream)
@@ -163,7 +169,7 @@ class SoundSystem:
             info = dict(library.query_devices(None, "output"), default_samplerate=rate)
             rate = self._rate(info, lambda rate: library.check_output_settings(None, 1, "float32", samplerate=rate))
             stream = library.OutputStream(
-                rate, channels=1, dtype="float32", callback=forward, finished_callback=on_finished
+                rate, channels=1, dtype="float32", latency=LATENCY_S, callback=forward, finished_callback=on_finished
             )
             return self._counted(stream)
 

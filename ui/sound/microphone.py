@@ -43,12 +43,14 @@ class MicrophoneEvents:
         on_started: the first samples are here; the rate in hertz.
         on_block: a block (S,), its peak and its root mean square in dBFS.
         on_notice: a sentence; the microphone goes on.
+        on_notice_over: what the last notice said holds no longer.
         on_lost: a sentence; the microphone has stopped.
     """
 
     on_started: Callable[[int], None]
     on_block: Callable[[Waveform, float, float], None]
     on_notice: Callable[[str], None]
+    on_notice_over: Callable[[], None]
     on_lost: Callable[[str], None]
 
 
@@ -140,6 +142,8 @@ class Microphone:
                 last_block = now
                 self._hand_on(block, rate)
                 if block.any():
+                    if told:
+                        self._events.on_notice_over()
                     last_sound, told = now, False
                 elif now - last_sound > ZEROS_S and not told:
                     told = True

@@ -55,6 +55,7 @@ class MicrophoneWorker(QObject):
     heard = pyqtSignal(object, float, float)  # (K, 2) extremes, peak and RMS in dBFS
     loud_event = pyqtSignal()
     notice = pyqtSignal(str)
+    notice_over = pyqtSignal()
     trouble = pyqtSignal(str)
     listening_started = pyqtSignal()
     listening_ended = pyqtSignal()
@@ -65,7 +66,9 @@ class MicrophoneWorker(QObject):
     def __init__(self, open_input: OpenInput, engine: Engine) -> None:
         super().__init__()
         self._engine = engine
-        events = MicrophoneEvents(self._on_started, self._on_block, self.notice.emit, self._lost.emit)
+        events = MicrophoneEvents(
+            self._on_started, self._on_block, self.notice.emit, self.notice_over.emit, self._lost.emit
+        )
         self._microphone = Microphone(open_input, events)
         self._recorder: Recorder | None = None
         self._live: LiveCaptioner | None = None
