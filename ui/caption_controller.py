@@ -186,6 +186,7 @@ class CaptionController(QObject):
     ) -> None:
         if self._job is not None or not path:
             return
+        self._window.banner.hide()
         settings = self._settings()
         self._num_jobs += 1
         self._job = Job(str(self._num_jobs), path, done, time.monotonic(), item)
@@ -391,7 +392,9 @@ class CaptionController(QObject):
         self._window.captions.add_live(record, self._live_stamp, replaces_newest=update.extends)
         self._window.large.show_caption(shown_text(record), update.extends)
         hop_s = self._settings().live_hop_s
-        text = f"{update.latency_s:.1f} s" if update.latency_s <= hop_s else f"behind by {update.latency_s:.0f} s"
+        text = (
+            f"latency {update.latency_s:.1f} s" if update.latency_s <= hop_s else f"behind by {update.latency_s:.0f} s"
+        )
         if update.num_dropped:
             text += f", {update.num_dropped} windows left out"
         self._window.captions.set_latency(text)

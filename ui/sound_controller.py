@@ -108,6 +108,7 @@ class SoundController(QObject):
 
     def open(self, path: str) -> None:
         """Open a recording in place of another."""
+        self._window.banner.hide()
         self._pause_playback()
         self._sound, self.region, self._duration_s = None, None, 0.0
         self._update(path=path, can_play=False, has_region=False)
@@ -124,6 +125,7 @@ class SoundController(QObject):
     def record_or_stop(self) -> None:
         """The record button."""
         if self._state().recording is Recording.OFF:
+            self._window.banner.hide()
             self._pause_playback()
             self._update(recording=Recording.OPENING)
             self._window.controls.set_recorded(0.0)

@@ -68,10 +68,9 @@ def test_the_event_loop_never_stalls_while_captioning_recording_and_listening(qt
     qtbot.wait(300)  # the first painting of a window is not work beside which it must stay awake
     try:
         loading = longest(qtbot, lambda: load(qtbot, app))
-        app.open_paths([long_file])
-        qtbot.waitUntil(lambda: app.state.can_play, timeout=30000)
+        opening = longest(qtbot, lambda: open_file(qtbot, app, long_file))
         working = longest(qtbot, lambda: work(qtbot, app))
-        assert loading < LONGEST_STALL_S and working < LONGEST_STALL_S
+        assert max(loading, opening, working) < LONGEST_STALL_S
     finally:
         begun = time.monotonic()
         app.window.close()
@@ -81,6 +80,12 @@ def test_the_event_loop_never_stalls_while_captioning_recording_and_listening(qt
 def load(qtbot: QtBot, app: Controller) -> None:
     app.captions.load()
     qtbot.waitUntil(lambda: app.state.model_ready, timeout=60000)
+
+
+def open_file(qtbot: QtBot, app: Controller, path: Path) -> None:
+    app.open_paths([path])
+    qtbot.waitUntil(lambda: app.state.can_play, timeout=30000)
+    qtbot.wait(300)
 
 
 def work(qtbot: QtBot, app: Controller) -> None:

@@ -19,7 +19,7 @@ PCM_RATE_HZ = 48_000  # what sound cards have
 PEAK_SAMPLES = 480  # one pair of extremes for 10 ms
 FFT_SAMPLES, FFT_HOP = 2048, 1024
 NUM_BANDS = 512  # 0 to 12 kHz
-MAX_SPECTRA = 8192  # spectra kept; neighbours are joined beyond
+MAX_SPECTRA = 2048  # spectra kept; neighbours are joined beyond
 DYNAMIC_RANGE_DB = 80.0
 _BLOCK_S = 5.12  # a whole number of FFT hops and of peaks
 

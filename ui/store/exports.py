@@ -31,6 +31,13 @@ def shown_text(record: CaptionRecord) -> str:
     return "(silence)" if is_silence(record) else record.caption
 
 
+def summary(records: Sequence[CaptionRecord], most: int = 2) -> str:
+    """The first different captions of a recording, and how many more there are."""
+    texts = list(dict.fromkeys(shown_text(record) for record in records))
+    more = f" … and {len(texts) - most} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + more
+
+
 def short_text(record: CaptionRecord) -> str:
     """A record's best caption without its first article, for narrow places."""
     return _ARTICLE.sub("", shown_text(record).strip().rstrip("."))

@@ -12,7 +12,7 @@ from ui.widgets.parts import button, card, heading, minutes_seconds, muted, prob
 from ui.widgets.state import Listening, WindowState
 
 COLUMNS = ("Time", "Caption", "Probability")
-MAX_ROWS = 2000
+MAX_ROWS = 1000  # more take longer to lay out than a window may stand still
 _START = Qt.ItemDataRole.UserRole
 
 
@@ -41,12 +41,14 @@ class CaptionsPanel(QWidget):
         layout.setSpacing(10)
         layout.addWidget(
             card(
-                heading("Model Predictions:", self.model), self.model, self._foot(self.copy, self.export, end=QWidget())
+                heading("Model Predictions:", self.model), self.model, self._row(self.copy, self.export, end=QWidget())
             ),
             1,
         )
-        foot = self._foot(self.listen, self.listen_pause, self.large, end=yielding(self.latency))
-        layout.addWidget(card(heading("Live Environment Sound Captions:", self.live), self.live, foot), 1)
+        self.latency.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        head = self._row(heading("Live Environment Sound Captions:", self.live), end=yielding(self.latency))
+        foot = self._row(self.listen, self.listen_pause, self.large, end=QWidget())
+        layout.addWidget(card(head, self.live, foot), 1)
         self.model.itemClicked.connect(self._on_click)
         self.model.itemActivated.connect(self._on_click)
         for clicked, signal in (
@@ -59,9 +61,9 @@ class CaptionsPanel(QWidget):
             clicked.connect(lambda checked=False, signal=signal: signal.emit())
 
     @staticmethod
-    def _foot(*buttons: QWidget, end: QWidget) -> QHBoxLayout:
+    def _row(*widgets: QWidget, end: QWidget) -> QHBoxLayout:
         row = QHBoxLayout()
-        for widget in buttons:
+        for widget in widgets:
             row.addWidget(widget)
         row.addWidget(end, 1)
         return row
@@ -94,6 +96,9 @@ class CaptionsPanel(QWidget):
                     item.addChild(_item(f"{number}.", text, score, record))
                 else:
                     _line(self.model, stamp, text, score, record)
+
+        if len(records) > MAX_ROWS:
+            self.model.addTopLevelItem(QTreeWidgetItem(["…", f"and {len(records) - MAX_ROWS} more, which Export has"]))
 
     def clear_model(self) -> None:
         """Show no captions of a recording."""

@@ -4,15 +4,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtGui import QShowEvent
 from PyQt6.QtWidgets import QHBoxLayout, QMessageBox, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from ui.store.caption_queue import QueueItem, Status
-from ui.store.exports import shown_text
+from ui.store.exports import summary
 from ui.store.history import HistoryEntry
 from ui.widgets.parts import button, card, muted, set_primary, table, yielding
 from ui.widgets.state import WindowState
 
 _KEY = Qt.ItemDataRole.UserRole
+MAX_SHOWN = 300
 KIND_NAMES = {"recording": "Recording", "file": "File", "live": "Listening"}
 
 
@@ -49,7 +51,7 @@ class QueuePanel(QWidget):
             clicked.connect(lambda checked=False, signal=signal: signal.emit())
         self.files.itemActivated.connect(lambda item: self.open_asked.emit(item.data(0, _KEY)))
 
-    def set_items(self, items: Sequence[QueueItem], summary: str) -> None:
+    def set_items(self, items: Sequence[QueueItem], progress: str) -> None:
         """Show the queue; lines that stay are changed in place, so that a long list does not flicker."""
         while self.files.topLevelItemCount() > len(items):
             self.files.takeTopLevelItem(self.files.topLevelItemCount() - 1)
@@ -60,14 +62,14 @@ class QueuePanel(QWidget):
             status = (
                 f"{item.status.value} {100 * item.share:.0f} %" if item.status is Status.WORKING else item.status.value
             )
-            text = item.message or "; ".join(dict.fromkeys(shown_text(record) for record in item.records))
+            text = item.message or summary(item.records)
             if line is not None and [line.text(column) for column in range(3)] != [item.path.name, status, text]:
                 for column, content in enumerate((item.path.name, status, text)):
                     line.setText(column, content)
                 line.setData(0, _KEY, str(item.path))
                 line.setToolTip(0, str(item.path))
                 line.setToolTip(2, text)
-        self.summary.setText(summary)
+        self.summary.setText(progress)
 
     def show_state(self, state: WindowState) -> None:
         """Enable what can be pressed."""
@@ -106,12 +108,21 @@ class HistoryPanel(QWidget):
         self._enable()
 
     def set_entries(self, entries: Sequence[HistoryEntry]) -> None:
-        """Show the history, newest first."""
-        key = self._key()
+        """Show the history, newest first, once somebody looks at it."""
         self._by_key = {entry.key: entry for entry in entries}
+        if self.isVisible():
+            self._fill()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Bring the list up to date."""
+        super().showEvent(event)
+        self._fill()
+
+    def _fill(self) -> None:
+        key, entries = self._key(), list(self._by_key.values())
         self.entries.clear()
-        for entry in entries:
-            captions = "; ".join(dict.fromkeys(shown_text(record) for record in entry.records))
+        for entry in entries[:MAX_SHOWN]:
+            captions = summary(entry.records)
             name = Path(entry.path).name if entry.path else "microphone"
             line = QTreeWidgetItem([entry.created.replace("T", " "), KIND_NAMES[entry.kind], name, captions])
             line.setData(0, _KEY, entry.key)

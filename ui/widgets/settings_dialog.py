@@ -159,12 +159,14 @@ def _number(value: float, lowest: float, highest: float, step: float, suffix: st
     box.setRange(lowest, highest)
     box.setSingleStep(step)
     box.setSuffix(suffix)
+    box.setDecimals(1 if suffix else 2)
     box.setValue(value)
     return box
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:
     row = QHBoxLayout()
+    row.setSpacing(8)
     for widget in widgets:
         row.addWidget(widget)
     return row

@@ -119,6 +119,7 @@ class SoundView(QWidget):
         describe(self.waveform, "Waveform", "Amplitude over time.")
         describe(self.spectrogram, "Spectrogram", "Loudness of each frequency over time.")
         self.spectrogram.hideAxis("bottom")
+        self.spectrogram.getAxis("left").setTicks([[(kilohertz, str(kilohertz)) for kilohertz in (2, 4, 6, 8, 10)]])
         self.spectrogram.setXLink(self.waveform)
         self.spectrogram.setFixedHeight(120)
         self.waveform.setMinimumHeight(150)
