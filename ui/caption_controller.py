@@ -1,16 +1,14 @@
-"""Joins the window with the captioner: single recordings, the queue, continuous captions, the history."""
+"""Joins the window with the captioner: single recordings, the queue, the history."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from PyQt6.QtCore import QObject, pyqtSignal
 
 from data.caption_formats import CaptionRecord
-from ui.engine.live import MAX_LINES, LiveUpdate
 from ui.engine.requests import CaptionerChoice, CaptionerInfo, CaptionRequest
 from ui.sound.levels import to_amplitude
 from ui.sound_controller import SoundController
@@ -20,7 +18,7 @@ from ui.store.history import History
 from ui.store.settings import AppSettings
 from ui.widgets.main_window import MainWindow
 from ui.widgets.parts import minutes_seconds
-from ui.widgets.state import Listening, Recording, WindowState
+from ui.widgets.state import Recording, WindowState
 from ui.workers.threads import Workers
 
 
@@ -58,9 +56,6 @@ class CaptionController(QObject):
 
     _load = pyqtSignal(object)
     _caption = pyqtSignal(str, object)
-    _listen = pyqtSignal(object, int)
-    _pause_listening = pyqtSignal(bool)
-    _stop_listening = pyqtSignal()
 
     def __init__(
         self,
@@ -82,8 +77,6 @@ class CaptionController(QObject):
         self._num_jobs = 0
         self._running_queue = False
         self._caption_next_recording = False
-        self._live_records: deque[CaptionRecord] = deque(maxlen=MAX_LINES)
-        self._live_stamp = ""
         self._connect_window()
         self._connect_workers()
 
@@ -95,8 +88,6 @@ class CaptionController(QObject):
             cancel.connect(self.cancel)
         window.queue.run_clicked.connect(self.run_queue)
         window.queue.clear_clicked.connect(self._clear_queue)
-        window.captions.listen_clicked.connect(self.listen_or_stop)
-        window.captions.listen_pause_clicked.connect(self._pause_or_resume)
         window.history.rerun_asked.connect(self._rerun)
         window.history.open_asked.connect(self._open_entry)
         window.history.delete_asked.connect(self._delete_entry)
@@ -104,7 +95,7 @@ class CaptionController(QObject):
         self._sound.recording_kept.connect(self._on_recording_kept)
 
     def _connect_workers(self) -> None:
-        captioning, microphone = self._workers.captioning, self._workers.microphone
+        captioning = self._workers.captioning
         self._load.connect(captioning.load)
         self._caption.connect(captioning.caption)
         captioning.loaded.connect(self._on_loaded)
@@ -113,13 +104,6 @@ class CaptionController(QObject):
         captioning.done.connect(self._on_done)
         captioning.failed.connect(self._on_failed)
         captioning.cancelled.connect(self._on_cancelled)
-        self._listen.connect(microphone.start_listening)
-        self._pause_listening.connect(microphone.pause_listening)
-        self._stop_listening.connect(microphone.stop_listening)
-        microphone.listening_started.connect(self._on_listening)
-        microphone.listening_ended.connect(self._on_listening_ended)
-        microphone.live_update.connect(self._on_live_update)
-        microphone.loud_event.connect(self._on_loud_event)
 
     def load(self) -> None:
         """Load the captioner that the settings name."""
@@ -162,16 +146,6 @@ class CaptionController(QObject):
             self.queue.cancel()
             self._running_queue = False
         self._workers.captioning.cancel()
-
-    def listen_or_stop(self) -> None:
-        """The listen button."""
-        if self._state().listening is not Listening.OFF:
-            self._stop_listening.emit()
-        elif self.info is not None:
-            self._update(listening=Listening.OPENING)
-            self._window.set_status("Opening the microphone…")
-            self._live_records.clear()
-            self._listen.emit(self._settings(), self.info.sample_rate)
 
     # one recording after another
 
@@ -357,48 +331,3 @@ class CaptionController(QObject):
         self._window.captioner.setText("no captioner")
         self._window.set_status("You can record and play, but not caption.")
         self._window.tell(sentence)
-
-    # continuous captions
-
-    def _pause_or_resume(self) -> None:
-        paused = self._state().listening is Listening.ON
-        self._pause_listening.emit(paused)
-        self._update(listening=Listening.PAUSED if paused else Listening.ON)
-        self._window.set_status("Listening is paused." if paused else "Listening.")
-
-    def _on_listening(self) -> None:
-        self._update(listening=Listening.ON)
-        self._window.set_status("Listening.")
-        self._window.tabs.setCurrentWidget(self._window.captions)
-        self._sound.show_microphone()
-
-    def _on_listening_ended(self) -> None:
-        self._update(listening=Listening.OFF)
-        self._window.set_status("Listening has ended.")
-        if self._live_records:
-            self._history.add("live", "", list(self._live_records))
-            self._window.history.set_entries(self._history.entries)
-            self._live_records.clear()
-        self._sound.show_open_sound()
-
-    def _on_live_update(self, update: LiveUpdate) -> None:
-        record = update.record
-        if update.extends and self._live_records:
-            self._live_records[-1] = record
-        else:
-            begun = datetime.now() - timedelta(seconds=update.latency_s + record.end_s - record.start_s)
-            self._live_stamp = f"{begun:%H:%M:%S}"
-            self._live_records.append(record)
-        self._window.captions.add_live(record, self._live_stamp, replaces_newest=update.extends)
-        self._window.large.show_caption(shown_text(record), update.extends)
-        hop_s = self._settings().live_hop_s
-        text = (
-            f"latency {update.latency_s:.1f} s" if update.latency_s <= hop_s else f"behind by {update.latency_s:.0f} s"
-        )
-        if update.num_dropped:
-            text += f", {update.num_dropped} windows left out"
-        self._window.captions.set_latency(text)
-
-    def _on_loud_event(self) -> None:
-        if self._window.large.isVisible() and self._state().listening is Listening.ON:
-            self._window.large.flash()

@@ -11,6 +11,7 @@ from PyQt6.QtWidgets import QApplication, QDialog
 
 from captioning.files import expand
 from ui.caption_controller import CaptionController
+from ui.live_controller import LiveController
 from ui.sound_controller import SoundController
 from ui.store.exports import export, export_text
 from ui.store.history import History
@@ -63,6 +64,16 @@ class Controller(QObject):
         self.sound = SoundController(self.window, workers, history, self._read, self._read_state, self._update)
         self.captions = CaptionController(
             self.window, workers, history, self.sound, self._read, self._read_state, self._update
+        )
+        self.live = LiveController(
+            self.window,
+            workers,
+            history,
+            self.sound,
+            lambda: self.captions.info,
+            self._read,
+            self._read_state,
+            self._update,
         )
         self._log = _LogHandler()
         self._log.bridge.message.connect(self.window.log.add)

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def desktop() -> Iterator[dict[str, str]]:
     """Environment of a display and a sound server whose microphone hears what is played to it."""
+    pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here", exc_type=ImportError)
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
         reason = f"{', '.join(missing)} not here: apt-get install xvfb pulseaudio pulseaudio-utils libasound2-plugins"

@@ -59,10 +59,20 @@ class SettingsDialog(QDialog):
         self.live_hop_s = _number(settings.live_hop_s, 0.5, 30.0, 0.5, " s")
         self.recordings_folder = QLineEdit(str(settings.recordings))
         self.theme = _choice(THEMES, settings.theme)
-        browse_checkpoint = button("Browse…", "Choose a checkpoint folder.")
-        browse_checkpoint.clicked.connect(lambda: self._browse(self.checkpoint, "Checkpoint folder"))
-        browse_folder = button("Browse…", "Choose where recordings go.")
-        browse_folder.clicked.connect(lambda: self._browse(self.recordings_folder, "Folder for recordings"))
+        kinds = QDialogButtonBox.StandardButton
+        self.buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(card(self._form(encoder)))
+        layout.addWidget(self.buttons)
+        self._describe()
+        self.method.currentIndexChanged.connect(self._enable)
+        self.live_window_s.valueChanged.connect(self.live_hop_s.setMaximum)
+        self.live_hop_s.setMaximum(settings.live_window_s)
+        self._enable()
+
+    def _describe(self) -> None:
         for box, name, tip in (
             (self.checkpoint, "Checkpoint", "A checkpoint folder, a step=N.pth file, or the id of a hub repository."),
             (self.device, "Device", "Where the captioner runs."),
@@ -79,6 +89,12 @@ class SettingsDialog(QDialog):
             (self.theme, "Theme", "Light or dark."),
         ):
             describe(box, name, tip)
+
+    def _form(self, encoder: str) -> QFormLayout:
+        browse_checkpoint = button("Browse…", "Choose a checkpoint folder.")
+        browse_checkpoint.clicked.connect(lambda: self._browse(self.checkpoint, "Checkpoint folder"))
+        browse_folder = button("Browse…", "Choose where recordings go.")
+        browse_folder.clicked.connect(lambda: self._browse(self.recordings_folder, "Folder for recordings"))
         form = QFormLayout()
         form.setVerticalSpacing(9)
         form.addRow("Checkpoint", _row(self.checkpoint, browse_checkpoint))
@@ -95,17 +111,7 @@ class SettingsDialog(QDialog):
         form.addRow("Listening hop", self.live_hop_s)
         form.addRow("Recordings", _row(self.recordings_folder, browse_folder))
         form.addRow("Theme", self.theme)
-        kinds = QDialogButtonBox.StandardButton
-        self.buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
-        self.buttons.accepted.connect(self.accept)
-        self.buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.addWidget(card(form))
-        layout.addWidget(self.buttons)
-        self.method.currentIndexChanged.connect(self._enable)
-        self.live_window_s.valueChanged.connect(self.live_hop_s.setMaximum)
-        self.live_hop_s.setMaximum(settings.live_window_s)
-        self._enable()
+        return form
 
     def settings(self) -> AppSettings:
         """The settings as they stand in the dialog."""
