@@ -2,7 +2,7 @@
 # Make .venv beside this script and install what Audio Caption needs, at pinned versions.
 #
 #   bash env.sh          to caption, to train, and to score by shared words (scores want a Java; captions do not)
-#   bash env.sh --dev    also to run the tests and the checks
+#   bash env.sh --dev    also to run the tests and the checks, those of the window included
 #   bash env.sh --ui     also for a window and a microphone
 #   bash env.sh --eval   also for scores by a sentence model (sbert_sim, FENSE, SPIDEr-FL)
 #
@@ -23,12 +23,16 @@ for argument in "$@"; do
   esac
 done
 wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
+window_is=needed
+if wanted dev && ! wanted ui; then parts+=(ui) window_is=wished; fi
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
   say "$python is missing or older than 3.11: install Python 3.11 or later, or set PYTHON"; exit 2; }
 
-# System packages. Core and dev need none but Python's own venv: the wheels carry libsndfile and FFmpeg. Java is wished for.
+# System packages. Core and dev need none but Python's own venv: the wheels carry libsndfile and FFmpeg. A Java (for scores)
+# and Qt's libraries (for the window's tests) are wished for: where they cannot be installed, everything else is set up.
 missing=()
+window=()
 "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if wanted ui && [ "$(uname -s)" = Linux ]; then # on other systems the wheels carry these libraries
@@ -38,7 +42,8 @@ if wanted ui && [ "$(uname -s)" = Linux ]; then # on other systems the wheels ca
     libfontconfig.so.1=libfontconfig1 libglib-2.0.so.0=libglib2.0-0 libdbus-1.so.3=libdbus-1-3 \
     libxcb-cursor.so.0=libxcb-cursor0 libxcb-icccm.so.4=libxcb-icccm4 libxcb-keysyms.so.1=libxcb-keysyms1 \
     libxcb-shape.so.0=libxcb-shape0 libxkbcommon-x11.so.0=libxkbcommon-x11-0; do
-    [[ $libraries == *"${pair%=*} "* ]] || missing+=("${pair#*=}")
+    if [[ $libraries == *"${pair%=*} "* ]]; then continue; fi
+    if [ $window_is = needed ]; then missing+=("${pair#*=}"); else window+=("${pair#*=}"); fi
   done
 fi
 root=(env)
@@ -56,16 +61,18 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
 fi
 
-# Only evaluate.py needs Java, so that captioning is set up without one where none can be installed.
-if ! java -version >/dev/null 2>&1; then
-  remedy="install a Java to use evaluate.py"
-  if command -v apt-get >/dev/null; then remedy="for evaluate.py run this: sudo apt-get install -y default-jre-headless"
-  elif [ "$(uname -s)" = Darwin ]; then remedy="for evaluate.py run this: brew install openjdk"; fi
+wish() { # what for, and packages that only it needs
+  local purpose=$1 remedy
+  shift
+  remedy="for $purpose run this: sudo apt-get install -y $*"
+  command -v apt-get >/dev/null || remedy="for $purpose install what Debian calls $*"
   if command -v apt-get >/dev/null && "${root[@]}" true 2>/dev/null; then
-    say "installing a Java for evaluate.py: default-jre-headless"
-    { apt_get update -qq && apt_get install -y -qq default-jre-headless; } || say "that failed; $remedy"
-  else say "no Java found; captioning and training go without, $remedy"; fi
-fi
+    say "installing for $purpose: $*"
+    { apt_get update -qq && apt_get install -y -qq "$@"; } || say "that failed; $remedy"
+  else say "going on without $*; $remedy"; fi
+}
+if ! java -version >/dev/null 2>&1; then wish evaluate.py default-jre-headless; fi
+if [ ${#window[@]} -gt 0 ]; then wish "the tests of the window" "${window[@]}"; fi
 
 if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then say "NVIDIA card found: torch's CUDA build will be used"
 else say "no NVIDIA card found: captioning and training run on the CPU"; fi

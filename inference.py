@@ -10,18 +10,16 @@ are named and left out; the exit status is then 1.
 """
 
 import argparse
-import glob
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
+from captioning.files import expand
 from captioning.options import add_captioner_options, add_decoding_options, choose_decoding, load_captioner
 from captioning.recordings import NamedFile, Reader, caption_clips
-from data.audio import find_audio_files
 from data.caption_formats import FORMATS, merge_neighbours, write_records, write_whole
 from data.clotho import load_split
 
@@ -42,24 +40,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset_root", help="the data set, for --split")
     add_decoding_options(parser)
     return parser
-
-
-def expand(inputs: Sequence[str]) -> list[str]:
-    """Files that arguments name: themselves, those in a folder, or those a pattern matches."""
-    files: list[str] = []
-    for argument in inputs:
-        if os.path.isdir(argument):
-            found = [str(path) for path in find_audio_files(argument)]
-            if not found:
-                raise ValueError(f"the folder {argument} holds no audio files.")
-        elif not os.path.lexists(argument) and glob.has_magic(argument):
-            found = sorted(glob.glob(argument, recursive=True))
-            if not found:
-                raise ValueError(f"no file matches {argument}.")
-        else:
-            found = [argument]
-        files += found
-    return files
 
 
 def list_files(options: argparse.Namespace) -> list[NamedFile]:

@@ -6,17 +6,15 @@ its help does without them.
 
 import argparse
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from captioning.files import DEFAULT_CHECKPOINT
 from configs.schema import DecodingConfig
 
 if TYPE_CHECKING:
     import torch
 
     from models.captioner import AudioCaptioner
-
-DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "sounds_small"
 
 
 def add_captioner_options(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.schema import DecodingConfig
-from data.audio import AudioError, Waveform, audio_duration_s, is_silent, load_audio, stream_audio
-from data.caption_formats import CaptionRecord
+from data.audio import SILENCE_PEAK, AudioError, Waveform, audio_duration_s, is_silent, load_audio, stream_audio
+from data.caption_formats import SILENCE, CaptionRecord
 
 if TYPE_CHECKING:
     from models.captioner import AudioCaptioner
 
 logger = logging.getLogger(__name__)
 
-SILENCE = (("silence", 0.0),)
 BUFFER_BATCHES = 8  # clips are sorted by length within this many batches
 
 NamedFile = tuple[str, Path, tuple[str, ...]]  # name to print, path, references
@@ -43,22 +42,39 @@ class Reader:
         max_duration_s: longest clip without a timeline.
         timeline_s: window length in seconds, or None for one clip a file.
         num_workers: files decoded at once; a timeline is streamed by one.
+        start_s: seconds to leave out at each file's beginning.
+        end_s: where to stop in each file, seconds; None: at its end.
     """
 
     def __init__(
-        self, sample_rate: int, max_duration_s: float, timeline_s: float | None = None, num_workers: int = 1
+        self,
+        sample_rate: int,
+        max_duration_s: float,
+        timeline_s: float | None = None,
+        num_workers: int = 1,
+        start_s: float = 0.0,
+        end_s: float | None = None,
     ) -> None:
         self.sample_rate, self.max_duration_s, self.timeline_s = sample_rate, max_duration_s, timeline_s
         self.num_workers = num_workers
-        self.num_bad = 0
+        self.start_s, self.end_s = start_s, end_s
+        self.errors: list[str] = []
         self._number = 0
+
+    @property
+    def num_bad(self) -> int:
+        """Files that could not be read, or not to their end."""
+        return len(self.errors)
 
     def clips(self, files: Iterable[NamedFile]) -> Iterator[Clip]:
         """Clips of (name to print, path, references) triples."""
         if self.timeline_s:
             for name, path, references in files:
                 try:
-                    for start_s, waveform in stream_audio(path, self.sample_rate, self.timeline_s):
+                    windows = stream_audio(
+                        path, self.sample_rate, self.timeline_s, start_s=self.start_s, end_s=self.end_s
+                    )
+                    for start_s, waveform in windows:
                         yield self._clip(name, start_s, waveform, references)
                 except AudioError as error:
                     self._count_bad(error)
@@ -69,7 +85,7 @@ class Reader:
             except AudioError as error:
                 self._count_bad(error)
                 continue
-            yield self._clip(name, 0.0, waveform, references)
+            yield self._clip(name, self.start_s, waveform, references)
 
     def _read_ahead(self, files: Iterable[NamedFile]) -> Iterator[tuple[NamedFile, "Future[Waveform]"]]:
         waiting: deque[tuple[NamedFile, Future[Waveform]]] = deque()
@@ -85,10 +101,12 @@ class Reader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, path: Path) -> Waveform:
-        waveform = load_audio(path, self.sample_rate, max_duration_s=self.max_duration_s)
+        longest = self.max_duration_s if self.end_s is None else min(self.max_duration_s, self.end_s - self.start_s)
+        waveform = load_audio(path, self.sample_rate, start_s=self.start_s, max_duration_s=longest)
         if (
-            len(waveform) >= self.max_duration_s * self.sample_rate
-            and audio_duration_s(path) > self.max_duration_s + 0.05
+            self.end_s is None
+            and len(waveform) >= self.max_duration_s * self.sample_rate
+            and audio_duration_s(path) - self.start_s > self.max_duration_s + 0.05
         ):
             logger.warning(
                 "%s is %.0f s long; its first %.0f s are captioned: --timeline 10 captions all of it in windows.",
@@ -101,28 +119,35 @@ class Reader:
         return Clip(self._number - 1, name, start_s, start_s + len(waveform) / self.sample_rate, waveform, references)
 
     def _count_bad(self, error: AudioError) -> None:
-        self.num_bad += 1
+        self.errors.append(str(error))
         logger.error("%s", error)
 
 
 def caption_clips(
-    captioner: "AudioCaptioner", clips: Iterable[Clip], decoding: DecodingConfig, batch_size: int
+    captioner: "AudioCaptioner",
+    clips: Iterable[Clip],
+    decoding: DecodingConfig,
+    batch_size: int,
+    silence_peak: float = SILENCE_PEAK,
 ) -> Iterator[CaptionRecord]:
-    """Captions of clips in their order; within a buffer, clips of like length share a batch. Silence is not guessed at."""
+    """Captions of clips in their order; within a buffer, clips of like length share a batch.
+
+    Nothing is guessed about a clip whose samples all stay under `silence_peak`, 0 to 1: it is called silence.
+    """
     buffer: list[Clip] = []
     for clip in clips:
         buffer.append(clip)
         if len(buffer) == batch_size * BUFFER_BATCHES:
-            yield from _caption_buffer(captioner, buffer, decoding, batch_size)
+            yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak)
             buffer = []
-    yield from _caption_buffer(captioner, buffer, decoding, batch_size)
+    yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak)
 
 
 def _caption_buffer(
-    captioner: "AudioCaptioner", buffer: Sequence[Clip], decoding: DecodingConfig, batch_size: int
+    captioner: "AudioCaptioner", buffer: Sequence[Clip], decoding: DecodingConfig, batch_size: int, silence_peak: float
 ) -> list[CaptionRecord]:
     found: dict[int, tuple[tuple[str, float], ...]] = {
-        clip.number: SILENCE for clip in buffer if is_silent(clip.waveform)
+        clip.number: SILENCE for clip in buffer if is_silent(clip.waveform, silence_peak)
     }
     heard = sorted((clip for clip in buffer if clip.number not in found), key=lambda clip: len(clip.waveform))
     for start in range(0, len(heard), batch_size):

@@ -80,23 +80,22 @@ def load_audio(
         AudioError: missing, no regular file, no audio, empty, NaN or infinite values, or beyond the bounds above.
     """
     start = round(start_s * sample_rate)
-    wanted = None if max_duration_s is None else round(max_duration_s * sample_rate)
-    stop = None if wanted is None else start + wanted
-    blocks, position = [], 0
-    for block in _resampled_blocks(Path(path), sample_rate):
-        first = max(0, start - position)
-        blocks.append(block[first : None if stop is None else max(0, stop - position)])
-        position += len(block)
-        if stop is not None and position >= stop:
-            break
+    stop = None if max_duration_s is None else start + round(max_duration_s * sample_rate)
+    blocks = list(_span(_resampled_blocks(Path(path), sample_rate), start, stop))
     waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if not len(waveform):
-        raise AudioError(f"{path} ends before {start_s:g} s." if position else f"{path} holds no audio samples.")
+        raise AudioError(f"{path} ends before {start_s:g} s." if start else f"{path} holds no audio samples.")
     return waveform
 
 
 def stream_audio(
-    path: str | Path, sample_rate: int, window_s: float, hop_s: float | None = None
+    path: str | Path,
+    sample_rate: int,
+    window_s: float,
+    hop_s: float | None = None,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
 ) -> Iterator[tuple[float, Waveform]]:
     """Windows of a recording of any length, decoded as they are asked for.
 
@@ -105,6 +104,8 @@ def stream_audio(
         sample_rate: wanted rate, hertz.
         window_s: length of a window, seconds.
         hop_s: from one window's start to the next one's, seconds, at most `window_s`; None: windows touch.
+        start_s: where the first window starts, seconds from the recording's beginning.
+        end_s: where the last window ends at the latest, seconds; None: the recording's end.
 
     Yields:
         Start in seconds and the window (S,) float32. The last one may be shorter; under 0.1 s it is left out.
@@ -116,8 +117,9 @@ def stream_audio(
     window, hop = round(window_s * sample_rate), round((hop_s or window_s) * sample_rate)
     if not 0 < hop <= window:
         raise ValueError(f"windows of {window_s} s every {hop_s} s: both must be positive and the hop not the longer.")
-    pending, start, produced = np.zeros(0, np.float32), 0, 0  # `pending` begins at sample `start`
-    for block in _resampled_blocks(Path(path), sample_rate):
+    first, stop = round(start_s * sample_rate), None if end_s is None else round(end_s * sample_rate)
+    pending, start, produced = np.zeros(0, np.float32), first, 0  # `pending` begins at sample `start`
+    for block in _span(_resampled_blocks(Path(path), sample_rate), first, stop):
         pending = np.concatenate([pending, block])
         while len(pending) >= window:
             yield start / sample_rate, pending[:window].copy()
@@ -127,7 +129,17 @@ def stream_audio(
     if unheard >= _SHORTEST_WINDOW_S * sample_rate or (not produced and len(pending)):
         yield start / sample_rate, pending
     elif not produced:
-        raise AudioError(f"{path} holds no audio samples.")
+        raise AudioError(f"{path} ends before {start_s:g} s." if first else f"{path} holds no audio samples.")
+
+
+def _span(blocks: Iterator[Waveform], first: int, stop: int | None) -> Iterator[Waveform]:
+    """The samples `first` to `stop` (None: to the end) of a stream of blocks (S,)."""
+    position = 0
+    for block in blocks:
+        yield block[max(0, first - position) : None if stop is None else max(0, stop - position)]
+        position += len(block)
+        if stop is not None and position >= stop:
+            return
 
 
 def audio_duration_s(path: str | Path) -> float:
@@ -140,9 +152,9 @@ def audio_duration_s(path: str | Path) -> float:
         return sum(len(block) for block in _resampled_blocks(path, 8000)) / 8000
 
 
-def is_silent(waveform: Waveform) -> bool:
-    """Whether nothing in a waveform (S,) is louder than -80 dB of full scale."""
-    return not len(waveform) or float(np.abs(waveform).max()) < SILENCE_PEAK
+def is_silent(waveform: Waveform, peak: float = SILENCE_PEAK) -> bool:
+    """Whether nothing in a waveform (S,) reaches `peak`, 0 to 1; without it, -80 dB of full scale."""
+    return not len(waveform) or float(np.abs(waveform).max()) < peak
 
 
 def find_audio_files(folder: str | Path) -> list[Path]:

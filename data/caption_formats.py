@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 FORMATS = ("text", "jsonl", "csv", "srt", "vtt")
+SILENCE = (("silence", 0.0),)  # the captions of a clip in which nothing is heard
 
 
 @dataclass(frozen=True)

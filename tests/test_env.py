@@ -43,12 +43,12 @@ class Checkout:
             (self.fakes / name).write_text(text)
             (self.fakes / name).chmod(0o755)
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, script: str = "env.sh", **environment: str) -> subprocess.CompletedProcess[str]:
         self.log.write_text("")
         kept = {name: value for name, value in os.environ.items() if name != "TORCH_INDEX_URL"}
         path = f"{self.fakes}{os.pathsep}{os.environ['PATH']}"
         return subprocess.run(
-            ["bash", str(self.root / "env.sh"), *arguments],
+            ["bash", str(self.root / script), *arguments],
             env={**kept, "PATH": path, "PYTHON": "fake-python", "LOG": str(self.log), **environment},
             cwd=self.root.parent,  # it must find its own folder
             capture_output=True,
@@ -140,6 +140,15 @@ def test_a_java_that_is_there_is_not_installed_again(checkout: Checkout) -> None
     assert "evaluate.py" not in done.stderr
 
 
+def test_developers_get_the_window_too_and_its_libraries_where_that_may_be(checkout: Checkout) -> None:
+    done = checkout.run("--dev")
+    assert done.returncode == 0 and "for the tests of the window run this: sudo apt-get install -y" in done.stderr
+    assert "libegl1" in done.stderr and not any("apt-get" in line for line in checkout.logged)
+    assert "-r requirements/ui.txt" in checkout.logged[-1]
+    assert checkout.run("--dev", USER_ID="0").returncode == 0
+    assert [line for line in checkout.logged if line.startswith("apt-get install") and "libegl1" in line]
+
+
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)
 def test_every_requirement_is_pinned_exactly_and_once(path: Path) -> None:
     lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -155,11 +164,12 @@ def test_ci_wants_the_readmes_second_command(checkout: Checkout, readme: str | N
     shutil.copy(ROOT / ".ci" / "run", checkout.root / ".ci")
     if readme:
         (checkout.root / "README.md").write_text(readme)
-    done = subprocess.run(["bash", str(checkout.root / ".ci" / "run")], capture_output=True, text=True, check=False)
+    done = checkout.run(script=".ci/run")
     assert done.returncode == 1 and "README.md" in done.stderr
 
 
-def test_ci_runs_the_readmes_second_command_last(checkout: Checkout) -> None:
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_ci_runs_the_readmes_second_command_last(checkout: Checkout, user: str) -> None:
     (checkout.root / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", checkout.root / ".ci")
     (checkout.root / "env.sh").write_text('echo "env.sh $*"\n')
@@ -167,7 +177,8 @@ def test_ci_runs_the_readmes_second_command_last(checkout: Checkout) -> None:
     (checkout.root / "README.md").write_text(
         "<!-- command 2 -->\n```bash\necho one && echo two\n```\n```bash\nexit 3\n```\n"
     )
-    done = subprocess.run(["bash", str(checkout.root / ".ci" / "run")], capture_output=True, text=True, check=False)
+    done = checkout.run(script=".ci/run", USER_ID=user)
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
     assert lines == ["env.sh --dev", "lint", "README command 2: echo one && echo two", "one", "two"]
+    assert ["xvfb" in line for line in checkout.logged] == ([True] if user == "0" else [])

@@ -12,7 +12,7 @@ import pytest
 
 import inference
 import train
-from captioning.options import DEFAULT_CHECKPOINT
+from captioning.files import DEFAULT_CHECKPOINT
 from data.audio import load_audio
 from data.captions import normalize_caption
 from data.sound_captions import named_categories

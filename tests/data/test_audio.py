@@ -197,3 +197,18 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(1, 16000), 16000)
     os.rename(tmp_path / "a.wav", path)
     assert len(load_audio(os.fsdecode(path), 16000)) == 16000
+
+
+def test_windows_of_a_part_of_a_recording(tmp_path: Path) -> None:
+    ramp = np.linspace(-0.5, 0.5, 16000 * 10, dtype=np.float32)
+    soundfile.write(tmp_path / "ramp.wav", ramp, 16000, subtype="FLOAT")
+    found = list(stream_audio(tmp_path / "ramp.wav", 16000, 2.0, start_s=3.0, end_s=7.5))
+    assert [(start, len(window)) for start, window in found] == [(3.0, 32000), (5.0, 32000), (7.0, 8000)]
+    np.testing.assert_array_equal(np.concatenate([window for _, window in found]), ramp[48000:120000])
+    with pytest.raises(AudioError, match="ends before 11 s"):
+        list(stream_audio(tmp_path / "ramp.wav", 16000, 2.0, start_s=11.0))
+
+
+def test_silence_may_have_another_threshold() -> None:
+    quiet = np.full(10, 0.01, np.float32)
+    assert is_silent(quiet, 0.02) and not is_silent(quiet, 0.005)

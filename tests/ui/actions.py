@@ -1,0 +1,50 @@
+"""What a person does with the window, for several test files."""
+
+from pathlib import Path
+
+from PyQt6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PyQt6.QtGui import QDragEnterEvent, QDropEvent
+from PyQt6.QtWidgets import QAbstractButton, QWidget
+from pytestqt.qtbot import QtBot
+
+from ui.controller import Controller
+from ui.widgets.state import Recording
+
+
+def click(qtbot: QtBot, button: QAbstractButton) -> None:
+    assert button.isEnabled(), button.text()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def drop(window: QWidget, *urls: QUrl) -> bool:
+    data = QMimeData()
+    data.setUrls(list(urls))
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(300, 300), Qt.DropAction.CopyAction, data, buttons, keys)
+    window.dragEnterEvent(enter)
+    window.dropEvent(QDropEvent(QPointF(300, 300), Qt.DropAction.CopyAction, data, buttons, keys))
+    return enter.isAccepted()
+
+
+def open_file(qtbot: QtBot, app: Controller, path: Path) -> None:
+    app.open_paths([path])
+    qtbot.waitUntil(lambda: app.state.path == str(path) and app.state.can_play)
+
+
+def model_rows(app: Controller) -> list[list[str]]:
+    tree = app.window.captions.model
+    return [[tree.topLevelItem(row).text(column) for column in range(3)] for row in range(tree.topLevelItemCount())]
+
+
+def live_rows(app: Controller) -> list[list[str]]:
+    tree = app.window.captions.live
+    return [[tree.topLevelItem(row).text(column) for column in range(3)] for row in range(tree.topLevelItemCount())]
+
+
+def record(qtbot: QtBot, app: Controller, seconds: float) -> Path:
+    click(qtbot, app.window.controls.record)
+    qtbot.waitUntil(lambda: app.state.recording is Recording.ON)
+    qtbot.waitUntil(lambda: app.window.sound._moving_count > 50 * seconds)
+    click(qtbot, app.window.controls.record)
+    qtbot.waitUntil(lambda: app.state.recording is Recording.OFF and app.state.can_play)
+    return Path(app.sound.last_recording)

@@ -1,0 +1,108 @@
+"""The event loop of the whole app never stands still while the real captioner works and a recording runs."""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.ui.simulated import SimulatedSystem, chirp
+
+pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
+from PyQt6.QtCore import QSettings, Qt, QTimer
+from pytestqt.qtbot import QtBot
+
+from ui.app import build
+from ui.controller import Controller
+from ui.engine.process import EngineProcess
+from ui.widgets.state import Listening, Recording
+
+LONGEST_STALL_S = 0.1
+
+
+class Gaps:
+    """Measures how long the event loop takes between two ticks of a timer of 5 ms."""
+
+    def __init__(self) -> None:
+        self.gaps: list[float] = []
+        self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(5)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.gaps.append(now - self._last)
+        self._last = now
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+
+def longest(qtbot: QtBot, action: Callable[[], None]) -> float:
+    """The longest gap while something is done, in seconds."""
+    qtbot.wait(50)
+    gaps = Gaps()
+    action()
+    gaps.stop()
+    print(f"{len(gaps.gaps)} ticks, median {1000 * statistics.median(gaps.gaps):.1f} ms, longest", end=" ")
+    print([f"{1000 * gap:.0f} ms" for gap in sorted(gaps.gaps)[-4:]])
+    return max(gaps.gaps)
+
+
+@pytest.mark.slow
+def test_the_event_loop_never_stalls_while_captioning_recording_and_listening(qtbot: QtBot, tmp_path: Path) -> None:
+    long_file = tmp_path / "long.wav"
+    noise = 0.1 * np.random.default_rng(0).normal(size=16000 * 300)
+    soundfile.write(long_file, noise, 16000)
+    system = SimulatedSystem(np.concatenate([chirp(3.0, 48000)] * 20))
+    settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
+    app = build(EngineProcess(), system, settings, tmp_path / "history.json")  # type: ignore[arg-type]
+    app.change(recordings_folder=str(tmp_path / "recordings"), window_s=5.0, live_window_s=2.0, live_hop_s=1.0)
+    app.window.show()
+    qtbot.wait(300)  # the first painting of a window is not work beside which it must stay awake
+    try:
+        loading = longest(qtbot, lambda: load(qtbot, app))
+        opening = longest(qtbot, lambda: open_file(qtbot, app, long_file))
+        working = longest(qtbot, lambda: work(qtbot, app))
+        assert max(loading, opening, working) < LONGEST_STALL_S
+    finally:
+        begun = time.monotonic()
+        app.window.close()
+        assert app.all_ended and time.monotonic() - begun < 2.0
+
+
+def load(qtbot: QtBot, app: Controller) -> None:
+    app.captions.load()
+    qtbot.waitUntil(lambda: app.state.model_ready, timeout=60000)
+
+
+def open_file(qtbot: QtBot, app: Controller, path: Path) -> None:
+    app.open_paths([path])
+    qtbot.waitUntil(lambda: app.state.can_play, timeout=30000)
+    qtbot.wait(300)
+
+
+def work(qtbot: QtBot, app: Controller) -> None:
+    """Caption five minutes, record and listen at the same time for four seconds."""
+    app.window.controls.run_model.click()
+    qtbot.waitUntil(lambda: app.window.controls.share.value() > 0, timeout=20000)
+    app.window.captions.listen.click()
+    qtbot.waitUntil(lambda: app.state.listening is Listening.ON)
+    app.window.controls.record.click()
+    qtbot.waitUntil(lambda: app.state.recording is Recording.ON)
+    assert app.state.captioning
+    qtbot.wait(4000)
+    assert app.window.captions.live.topLevelItemCount() > 0
+    begun = time.monotonic()
+    if app.state.captioning:
+        app.window.controls.cancel.click()
+        qtbot.waitUntil(lambda: not app.state.captioning, timeout=1000)
+        assert time.monotonic() - begun < 1.0
+    app.window.controls.record.click()
+    qtbot.waitUntil(lambda: app.state.recording is Recording.OFF)

@@ -1,0 +1,113 @@
+"""History, queue and exports, without a window."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from data.caption_formats import SILENCE, CaptionRecord
+from ui.store.caption_queue import CaptionQueue, Status
+from ui.store.exports import EXPORT_FORMATS, as_sound_event, export, export_text, shown_text
+from ui.store.history import History
+
+RECORDS = [
+    CaptionRecord("walk.wav", 0.0, 5.0, (("a dog barks.", -1.5), ("an animal is heard", -2.5))),
+    CaptionRecord("walk.wav", 5.0, 10.0, SILENCE),
+    CaptionRecord("walk.wav", 10.0, 15.5, (("rain falls & <drips>", -2.0),)),
+]
+
+
+def test_a_history_survives_a_restart(tmp_path: Path) -> None:
+    history = History(tmp_path / "new" / "history.json")
+    first = history.add("recording", "/sounds/one.wav")
+    second = history.add("file", "/sounds/two.wav", RECORDS)
+    history.set_records(first.key, RECORDS[:1])
+    again = History(tmp_path / "new" / "history.json")
+    assert [entry.key for entry in again.entries] == [second.key, first.key]
+    assert again.entries[1].records == tuple(RECORDS[:1]) and again.entries[0].records == tuple(RECORDS)
+    assert again.find("/sounds/one.wav") == again.entries[1] and again.find("nothing") is None
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["history.json"]
+
+
+def test_deleting_never_touches_files_of_others(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.json")
+    for kind in ("recording", "file", "recording"):
+        (tmp_path / f"{len(history.entries)}.wav").write_text("sound")
+        history.add(kind, str(tmp_path / f"{len(history.entries)}.wav"))
+    kept, foreign, own = history.entries[::-1]
+    history.delete(own.key, with_recording=True)
+    history.delete(foreign.key, with_recording=True)
+    history.delete(kept.key)
+    assert history.entries == [] and History(tmp_path / "history.json").entries == []
+    assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["0.wav", "1.wav"]
+
+
+def test_a_damaged_history_is_put_aside_and_told(tmp_path: Path) -> None:
+    (tmp_path / "history.json").write_text('[{"key": ')
+    history = History(tmp_path / "history.json")
+    assert history.entries == [] and "put aside" in str(history.notice)
+    assert (tmp_path / "history.damaged.json").read_text() == '[{"key": '
+
+
+def test_a_queue_knows_status_share_and_time_left() -> None:
+    now = 0.0
+    queue = CaptionQueue(lambda: now)
+    queue.add([Path(f"{number}.wav") for number in (1, 2, 3, 4, 2)])
+    assert len(queue.items) == 4 and queue.time_left_s is None
+    first = queue.next()
+    assert first is not None and first.status is Status.WORKING and queue.next() is None
+    now, first.share = 10.0, 0.5
+    assert queue.share == 0.125 and queue.time_left_s == pytest.approx(70.0)
+    first.status = Status.FAILED
+    second = queue.next()
+    assert second is queue.items[1] and queue.share == 0.25
+    queue.cancel()
+    assert [item.status for item in queue.items] == [Status.FAILED, *[Status.CANCELLED] * 3]
+    queue.add([Path("5.wav")])
+    assert queue.share == 0.0 and queue.next() is queue.items[4]  # a new run counts anew
+    queue.clear()
+    assert [item.path.name for item in queue.items] == ["5.wav"]
+
+
+def test_exports_have_every_form() -> None:
+    assert export_text(RECORDS, "txt").startswith("walk.wav: [00:00:00.000 - 00:00:05.000] a dog barks.")
+    rows = list(csv.DictReader(io.StringIO(export_text(RECORDS, "csv"))))
+    assert [row["caption_predicted"] for row in rows] == ["a dog barks.", "silence", "rain falls & <drips>"]
+    found = json.loads(export_text(RECORDS, "json"))
+    assert found[0]["captions"][1] == {"text": "an animal is heard", "log_probability": -2.5}
+    assert export_text(RECORDS, "srt").startswith("1\n00:00:00,000 --> 00:00:05,000\na dog barks.\n")
+    assert "rain falls &amp; &lt;drips&gt;" in export_text(RECORDS, "vtt")
+
+
+def test_sound_event_subtitles_are_bracketed_and_leave_silence_out() -> None:
+    text = export_text(RECORDS, "srt", sound_events=True)
+    assert "[dog barks]" in text and "silence" not in text and text.count("-->") == 2
+    assert as_sound_event("A dog barks twice.") == "[dog barks twice]"
+    assert as_sound_event("the sea, and another bell") == "[sea, and another bell]"
+    assert as_sound_event("theatre applause") == "[theatre applause]"
+
+
+def test_files_are_written_whole_and_subtitles_one_for_each_recording(tmp_path: Path) -> None:
+    other = CaptionRecord("bell.wav", 0.0, 3.0, (("a bell rings", -1.0),))
+    for form in EXPORT_FORMATS:
+        written = export([*RECORDS, other], tmp_path / f"all.{form}")
+        names = [path.name for path in written]
+        assert names == ([f"all_walk.{form}", f"all_bell.{form}"] if form in ("srt", "vtt") else [f"all.{form}"])
+        assert all("bell rings" in path.read_text() for path in written[-1:])
+    assert not list(tmp_path.glob(".*"))
+    with pytest.raises(ValueError, match="no known ending"):
+        export(RECORDS, tmp_path / "captions.doc")
+    with pytest.raises(ValueError, match="no captions"):
+        export([], tmp_path / "captions.txt")
+
+
+def test_two_recordings_of_one_name_get_two_subtitle_files(tmp_path: Path) -> None:
+    records = [CaptionRecord(f"{folder}/a.wav", 0.0, 1.0, ((f"sound of {folder}", -1.0),)) for folder in ("x", "y")]
+    written = export(records, tmp_path / "all.srt")
+    assert len(set(written)) == 2 and "sound of y" in written[1].read_text()
+
+
+def test_silence_is_shown_in_brackets() -> None:
+    assert [shown_text(record) for record in RECORDS] == ["a dog barks.", "(silence)", "rain falls & <drips>"]

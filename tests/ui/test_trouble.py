@@ -1,0 +1,248 @@
+"""Whatever goes wrong is told in a sentence of its own, nothing recorded is lost, and the window closes at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.ui.simulated import SimulatedEngine, SimulatedSystem, chirp
+
+pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
+from pytestqt.qtbot import QtBot
+
+from ui.controller import Controller
+from ui.sound.levels import to_amplitude
+from ui.widgets.state import Listening, Recording
+
+ROOT = Path(__file__).parents[2]
+
+
+def told(qtbot: QtBot, app: Controller, *words: str) -> None:
+    """A banner with these words comes within two seconds, and the sentence is in the log too."""
+    qtbot.waitUntil(
+        lambda: app.window.banner.isVisible() and all(word in app.window.banner.text.text() for word in words),
+        timeout=2000,
+    )
+    assert app.window.banner.text.text() in app.window.log.toPlainText()
+
+
+def start_recording(qtbot: QtBot, app: Controller) -> None:
+    app.window.controls.record.click()
+    qtbot.waitUntil(lambda: app.state.recording is Recording.ON)
+    qtbot.wait(300)
+
+
+def test_no_microphone(app: Controller, qtbot: QtBot, system: SimulatedSystem, tmp_path: Path) -> None:
+    system.devices = []
+    app.window.controls.record.click()
+    told(qtbot, app, "No microphone was found")
+    qtbot.waitUntil(lambda: app.state.recording is Recording.OFF)
+    assert list((tmp_path / "recordings").iterdir()) == [] and app._history.entries == []
+    app.window.captions.listen.click()
+    qtbot.waitUntil(lambda: app.state.listening is Listening.OFF)
+
+
+def test_no_output_device(app: Controller, qtbot: QtBot, system: SimulatedSystem, sound_file: Path) -> None:
+    system.has_output = False
+    app.open_paths([sound_file])
+    qtbot.waitUntil(lambda: app.state.can_play)
+    app.window.controls.play.click()
+    told(qtbot, app, "No output device was found")
+    assert not app.state.playing
+
+
+@pytest.mark.parametrize(("fault", "words"), [("lose", "was lost"), ("sends_zeros", "digital silence")])
+def test_unplugged_while_recording(
+    app: Controller, qtbot: QtBot, system: SimulatedSystem, fault: str, words: str
+) -> None:
+    start_recording(qtbot, app)
+    if fault == "lose":
+        system.inputs_made[0].lose()
+    else:
+        system.inputs_made[0].sends_zeros = True
+    told(qtbot, app, words)
+    if fault == "lose":
+        assert "is kept in" in app.window.banner.text.text()
+    else:
+        app.window.controls.record.click()
+    qtbot.waitUntil(lambda: app.state.recording is Recording.OFF and app.state.can_play)
+    assert soundfile.info(app.sound.last_recording).duration > 0.25
+
+
+def test_unplugged_while_listening(app: Controller, qtbot: QtBot, system: SimulatedSystem) -> None:
+    app.window.captions.listen.click()
+    qtbot.waitUntil(lambda: app.state.listening is Listening.ON)
+    system.inputs_made[0].lose()
+    told(qtbot, app, "was lost")
+    qtbot.waitUntil(lambda: app.state.listening is Listening.OFF)
+
+
+def test_recordings_folder_without_permission(app: Controller, qtbot: QtBot, tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    app.change(recordings_folder=str(tmp_path / "a file"))
+    app.window.controls.record.click()
+    told(qtbot, app, "choose another folder")
+    qtbot.waitUntil(lambda: app.state.recording is Recording.OFF)
+
+
+def test_a_clip_that_is_too_short_and_one_that_vanished(
+    app: Controller, qtbot: QtBot, engine: SimulatedEngine, sound_file: Path
+) -> None:
+    app.open_paths([sound_file])
+    qtbot.waitUntil(lambda: app.state.can_play)
+    for sentence in ("chirp.wav is too short to caption", "chirp.wav cannot be opened", "There is not enough memory"):
+        engine.file_error = f"{sentence}."
+        app.window.controls.run_model.click()
+        told(qtbot, app, sentence)
+        qtbot.waitUntil(lambda: not app.state.captioning)
+
+
+def test_no_checkpoint_leaves_recording_and_playing(
+    make_app: Callable[[], Controller], qtbot: QtBot, engine: SimulatedEngine
+) -> None:
+    engine.load_error = "no checkpoint folder is at nowhere: check the path."
+    app = make_app()
+    told(qtbot, app, "no checkpoint folder")
+    start_recording(qtbot, app)
+    app.window.controls.record.click()
+    qtbot.waitUntil(lambda: app.state.can_play)
+    assert Path(app.sound.last_recording).is_file()
+    assert app.window.controls.play.isEnabled() and not app.window.controls.run_model.isEnabled()
+    engine.load_error = ""
+    app.captions.load()
+    qtbot.waitUntil(app.window.controls.run_model.isEnabled)
+
+
+def test_a_history_that_cannot_be_written_does_not_lose_captions(
+    app: Controller, qtbot: QtBot, sound_file: Path, tmp_path: Path
+) -> None:
+    app._history._path = tmp_path / "chirp.wav" / "history.json"  # below a file
+    app.open_paths([sound_file])
+    qtbot.waitUntil(lambda: app.state.can_play)
+    app.window.controls.run_model.click()
+    told(qtbot, app, "history")
+    assert app.window.captions.model.topLevelItemCount() == 3
+    start_recording(qtbot, app)
+    app.window.controls.record.click()
+    qtbot.waitUntil(lambda: app.state.recording is Recording.OFF and app.state.can_play)
+    assert Path(app.sound.last_recording).is_file()
+
+
+@pytest.mark.parametrize("work", ["loading", "captioning", "recording", "listening", "playing", "decoding"])
+def test_the_window_closes_at_once_during_any_work(
+    make_app: Callable[[], Controller], qtbot: QtBot, engine: SimulatedEngine, tmp_path: Path, work: str
+) -> None:
+    path = tmp_path / "long.wav"
+    soundfile.write(path, chirp(60.0, 16000), 16000)
+    app = make_app()
+    if work != "loading":
+        qtbot.waitUntil(lambda: app.state.model_ready)
+    if work in ("captioning", "playing"):
+        app.open_paths([path])
+        qtbot.waitUntil(lambda: app.state.can_play)
+    if work == "captioning":
+        engine.step_s, engine.num_steps = 1.0, 100
+        app.window.controls.run_model.click()
+        qtbot.waitUntil(lambda: app.state.captioning)
+    elif work == "recording":
+        start_recording(qtbot, app)
+    elif work == "listening":
+        app.window.captions.listen.click()
+        qtbot.waitUntil(lambda: app.state.listening is Listening.ON)
+    elif work == "playing":
+        app.window.controls.play.click()
+        qtbot.waitUntil(lambda: app.state.playing)
+    elif work == "decoding":
+        app.open_paths([path])
+    begun = time.monotonic()
+    app.window.close()
+    assert time.monotonic() - begun < 1.5 and app.all_ended and not app.window.isVisible()
+    if work == "recording":
+        [recording] = (tmp_path / "recordings").iterdir()
+        assert soundfile.info(recording).duration > 0.25
+        assert app._history.find(str(recording)) is not None
+
+
+def test_an_unforeseen_error_is_told_and_the_window_stays(app: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ui.app import _tell_unforeseen
+
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    _tell_unforeseen(app)
+    sys.excepthook(KeyError, KeyError("x"), None)
+    assert "Something went wrong (KeyError" in app.window.banner.text.text()
+
+
+def run_app(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    homes = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "UI_Code.py"), *arguments],
+        env={**kept, **homes, **environment}, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_without_a_display_one_sentence_and_status_2(tmp_path: Path) -> None:
+    process = run_app(tmp_path, QT_QPA_PLATFORM="")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and errors.count("\n") == 1 and "no display was found" in errors
+
+
+@pytest.mark.slow
+def test_the_process_ends_with_status_0_within_three_seconds(tmp_path: Path) -> None:
+    """The whole app while its captioner is being loaded, which is when it works hardest."""
+    closer = (
+        "import sys, time; sys.path.insert(0, sys.argv.pop(1))\n"
+        "from PyQt6.QtCore import QTimer\n"
+        "from PyQt6.QtWidgets import QApplication\n"
+        "import ui.app\n"
+        "def close():\n"
+        "    print(time.time(), flush=True); QApplication.activeWindow(); QApplication.closeAllWindows()\n"
+        "QApplication.exec = (lambda run: lambda *a: (QTimer.singleShot(1500, close), run())[1])(QApplication.exec)\n"
+        "if __name__ == '__main__': sys.exit(ui.app.main([]))\n"
+    )
+    script = tmp_path / "closer.py"
+    script.write_text(closer)
+    homes = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(script), str(ROOT)],
+        env={**os.environ, **homes, "QT_QPA_PLATFORM": "offscreen"}, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    ended = time.time()
+    assert done.returncode == 0, done.stderr
+    assert ended - float(done.stdout.strip()) < 3.0
+
+
+def test_threshold_and_amplitude_agree() -> None:
+    quiet = np.full(100, to_amplitude(-51.0), np.float32)
+    assert np.abs(quiet).max() < to_amplitude(-50.0) < 2 * np.abs(quiet).max()
+
+
+def test_signals_are_not_needed_to_keep_a_recording(tmp_path: Path) -> None:
+    """A kill without warning in the middle of a recording leaves a whole file."""
+    script = tmp_path / "record.py"
+    script.write_text(
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import time\nfrom pathlib import Path\nimport numpy as np\nfrom ui.sound.recorder import Recorder\n"
+        "recorder = Recorder(Path(sys.argv[2]))\n"
+        "while True:\n"
+        "    recorder.feed(np.full(4800, 0.25, np.float32), 48000); print(flush=True); time.sleep(0.01)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(ROOT), str(tmp_path / "out")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for _ in range(20):
+        process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    [path] = (tmp_path / "out").iterdir()
+    samples, _ = soundfile.read(path)
+    assert len(samples) >= 20 * 4800 and np.allclose(samples, 0.25, atol=1e-4)

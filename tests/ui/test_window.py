@@ -1,0 +1,233 @@
+"""The window's parts, files, playback, recording and access, with simulated devices and captioner."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.ui.simulated import SimulatedSystem, chirp
+
+pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
+from PyQt6.QtCore import QEvent, Qt, QUrl
+from PyQt6.QtGui import QKeyEvent
+from PyQt6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLabel, QLineEdit, QSplitter, QTabBar, QWidget
+from pytestqt.qtbot import QtBot
+
+from tests.ui.actions import click, drop, model_rows, open_file, record
+from ui.controller import Controller
+from ui.widgets.state import Recording
+
+
+def test_the_window_has_the_seeds_parts_under_their_labels(app: Controller) -> None:
+    window, controls = app.window, app.window.controls
+    assert window.windowTitle() == "Audio Caption Interface"
+    assert isinstance(window.splitter, QSplitter) and window.splitter.orientation() is Qt.Orientation.Horizontal
+    labels = {label.text() for label in window.findChildren(QLabel)}
+    assert labels >= {
+        "Audio Path:", "Image:", "Number of Predictions:", "Model Predictions:", "Live Environment Sound Captions:",
+        "Audio Waveform",
+    }  # fmt: skip
+    buttons = {button.text() for button in window.findChildren(QAbstractButton)}
+    assert buttons >= {"Record Audio", "Play Audio", "Run Model Prediction", "Run Live Prediction"}
+    assert controls.path.isReadOnly() and controls.num_captions.value() == 3
+    assert controls.picture.renderer().isValid() and not controls.picture.renderer().viewBoxF().isEmpty()
+
+
+def test_the_window_is_resizable(app: Controller, qtbot: QtBot) -> None:
+    for width, height in ((900, 640), (1600, 1000)):
+        app.window.resize(width, height)
+        qtbot.wait(20)
+        assert abs(app.window.width() - width) < 80 and app.window.sound.waveform.width() > 300
+    app.window.splitter.setSizes([500, 400])
+    assert app.window.controls.width() == pytest.approx(500, abs=200)
+
+
+def test_a_file_chosen_in_the_dialog_fills_path_waveform_and_spectrogram(
+    app: Controller, qtbot: QtBot, sound_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def dialog(*arguments: object, filter: str) -> tuple[list[str], str]:  # noqa: A002 - Qt's name
+        asked.append(filter)
+        return [str(sound_file)], ""
+
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", dialog)
+    click(qtbot, app.window.controls.open)
+    qtbot.waitUntil(lambda: app.state.can_play)
+    assert all(f"*.{form}" in asked[0] for form in ("wav", "mp3", "flac", "ogg", "m4a"))
+    assert app.window.controls.path.text() == str(sound_file)
+    sound = app.window.sound
+    qtbot.waitUntil(lambda: sound.curve.getData()[0] is not None and len(sound.curve.getData()[0]) > 100)
+    times, amplitudes = sound.curve.getData()
+    assert times[-1] == pytest.approx(2.0, abs=0.05) and np.abs(amplitudes).max() == pytest.approx(0.5, abs=0.02)
+    assert sound.image.image.shape[1] == 512
+    assert sound.waveform.getAxis("bottom").labelText == "time (seconds)"
+    assert sound.waveform.getAxis("left").labelText == "amplitude"
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3", "flac", "ogg", "m4a"])
+def test_a_dropped_file_is_opened(app: Controller, qtbot: QtBot, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"dropped sound.{suffix}"
+    if suffix == "m4a":
+        import av
+
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("aac", rate=16000, layout="mono")
+            frame = av.AudioFrame.from_ndarray(chirp(1.0, 16000)[None], format="fltp", layout="mono")
+            frame.sample_rate = 16000
+            for packet in [*stream.encode(frame), *stream.encode(None)]:
+                container.mux(packet)
+    else:
+        soundfile.write(path, chirp(1.0, 16000), 16000)
+    assert drop(app.window, QUrl.fromLocalFile(str(path)))
+    qtbot.waitUntil(lambda: app.state.can_play)
+    assert app.window.controls.path.text() == str(path) and not app.window.banner.isVisible()
+
+
+def test_what_cannot_be_opened_is_told_plainly(app: Controller, qtbot: QtBot, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no sound")
+    (tmp_path / "empty").mkdir()
+    drop(app.window, QUrl.fromLocalFile(str(tmp_path / "text.wav")))
+    qtbot.waitUntil(app.window.banner.isVisible)
+    assert "text.wav" in app.window.banner.text.text()
+    assert app.state.path == "" and app.window.controls.path.text() == ""
+    drop(app.window, QUrl("https://example.org/sound.wav"))
+    assert "Only files on this machine" in app.window.banner.text.text()
+    drop(app.window, QUrl.fromLocalFile(str(tmp_path / "empty")))
+    assert "holds no audio files" in app.window.banner.text.text()
+    click(qtbot, app.window.banner.close_button)
+    assert not app.window.banner.isVisible()
+
+
+def test_play_pause_progress_seek_and_end(
+    app: Controller, qtbot: QtBot, sound_file: Path, system: SimulatedSystem
+) -> None:
+    open_file(qtbot, app, sound_file)
+    controls = app.window.controls
+    click(qtbot, controls.play)
+    qtbot.waitUntil(lambda: 10 < controls.progress.value() < 60)
+    assert controls.play.text() == "Pause Audio" and controls.progress.text() == f"{controls.progress.value()} %"
+    assert app.window.sound.heads[0].value() > 0.2
+    click(qtbot, controls.play)
+    qtbot.waitUntil(lambda: not app.state.playing)
+    stopped_at = controls.progress.value()
+    qtbot.wait(200)
+    assert controls.progress.value() == stopped_at and controls.play.text() == "Play Audio"
+    app.window.sound._on_click(1.7)  # as the plot tells a click at 1.7 s
+    qtbot.waitUntil(lambda: controls.progress.value() == 85)
+    click(qtbot, controls.play)
+    qtbot.waitUntil(lambda: app.state.playing)
+    qtbot.waitUntil(lambda: not app.state.playing)
+    assert controls.progress.value() == 100 and controls.play_time.text() == "00:02 / 00:02"
+    assert len(np.concatenate(system.outputs_made[-1].played)) == pytest.approx(0.3 * 48000, abs=2000)
+
+
+def test_recording_is_timed_drawn_saved_and_opened(app: Controller, qtbot: QtBot, system: SimulatedSystem) -> None:
+    controls = app.window.controls
+    assert controls.record.property("primary")  # what to press first
+    click(qtbot, controls.record)
+    assert controls.record.text() == "Stop Recording" and not controls.record.isEnabled()  # until the device answers
+    qtbot.waitUntil(lambda: app.state.recording is Recording.ON)
+    qtbot.waitUntil(lambda: controls.timer.text() == "00:01")
+    drawn = len(app.window.sound.curve.getData()[0])
+    qtbot.waitUntil(lambda: len(app.window.sound.curve.getData()[0]) > drawn)  # it moves
+    assert app.window.controls.meter._peak_db > -10
+    click(qtbot, controls.record)
+    qtbot.waitUntil(lambda: app.state.can_play)
+    path = Path(app.sound.last_recording)
+    assert controls.path.text() == str(path) and str(path) in controls.saved.text()
+    samples, rate = soundfile.read(path)
+    assert rate == 48000  # the device's own
+    np.testing.assert_allclose(samples[:48000], chirp(3.0, 48000)[:48000], atol=2e-4)
+    assert controls.record.text() == "Record Audio"
+
+
+def test_pause_and_resume_a_recording(app: Controller, qtbot: QtBot) -> None:
+    controls = app.window.controls
+    click(qtbot, controls.record)
+    qtbot.waitUntil(lambda: app.state.recording is Recording.ON)
+    click(qtbot, controls.pause)
+    assert controls.pause.text() == "Resume"
+    qtbot.wait(150)
+    paused_at = len(app.window.sound._moving)
+    qtbot.wait(300)
+    assert len(app.window.sound._moving) == paused_at
+    click(qtbot, controls.pause)
+    qtbot.waitUntil(lambda: len(app.window.sound._moving) > paused_at)
+    click(qtbot, controls.record)
+    qtbot.waitUntil(lambda: app.state.can_play)
+    assert controls.pause.text() == "Pause" and not controls.pause.isEnabled()
+
+
+def test_devices_are_listed_chosen_and_renewed(app: Controller, qtbot: QtBot, system: SimulatedSystem) -> None:
+    box: QComboBox = app.window.controls.devices
+    qtbot.waitUntil(lambda: box.count() == 3)
+    box.setCurrentIndex(2)
+    box.activated.emit(2)
+    assert app.settings.input_device == "USB"
+    system.devices = system.devices[:2]  # it was pulled out
+    box.opening.emit()
+    qtbot.waitUntil(lambda: box.itemText(box.count() - 1) == "USB (not connected)")
+    system.devices.append(type(system.devices[0])("Headset", "Headset"))
+    box.opening.emit()
+    qtbot.waitUntil(lambda: box.findText("Headset") >= 0)
+    record(qtbot, app, 0.2)
+    assert system.opened == ["USB"]
+
+
+def test_the_log_folds_away(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+    assert not app.window.log.isVisible()
+    click(qtbot, app.window.log_button)
+    assert app.window.log.isVisible() and "Loaded" in app.window.log.toPlainText()
+    open_file(qtbot, app, sound_file)
+    click(qtbot, app.window.controls.run_model)
+    qtbot.waitUntil(lambda: "chirp.wav: chirp 0 caption 1" in app.window.log.toPlainText())
+    click(qtbot, app.window.log_button)
+    assert not app.window.log.isVisible()
+
+
+def ancestors(widget: QWidget) -> Iterator[QWidget]:
+    owner = widget.parentWidget()
+    while owner is not None:
+        yield owner
+        owner = owner.parentWidget()
+
+
+def test_every_control_has_a_name_a_tooltip_and_a_place_in_the_tab_order(app: Controller, qtbot: QtBot) -> None:
+    kinds = (QAbstractButton, QComboBox, QLineEdit)
+    for part in app.window.findChildren(QWidget):
+        inside_another = any(isinstance(owner, QComboBox | QTabBar) for owner in ancestors(part))
+        internal = part.objectName().startswith("qt_") or inside_another
+        if not internal and (isinstance(part, kinds) or part.focusPolicy() & Qt.FocusPolicy.TabFocus):
+            owner = part.parent()
+            named = part.accessibleName() or (isinstance(owner, QWidget) and owner.accessibleName())
+            assert named, part
+            if isinstance(part, kinds) and part.accessibleName():
+                assert part.toolTip(), part
+    order, widget = [], app.window.controls.path
+    controls = app.window.controls
+    for _ in range(200):
+        order.append(widget)
+        widget = widget.nextInFocusChain()
+    wanted = [controls.path, controls.open, controls.devices, controls.meter, controls.record, controls.run_model]
+    assert [order.index(part) for part in wanted] == sorted(order.index(part) for part in wanted)
+
+
+def test_shortcuts_do_what_the_buttons_do(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+    keys = [shortcut for _, shortcut in app.window.shortcuts]
+    assert len(keys) == len(set(keys)) >= 15
+    open_file(qtbot, app, sound_file)
+    qtbot.keyClick(app.window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: len(model_rows(app)) == 3)
+    qtbot.keyClick(app.window, Qt.Key.Key_Space, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: app.state.playing)
+    qtbot.keyClick(app.window, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: app.state.recording is Recording.ON and not app.state.playing)
+    qtbot.keyClick(app.window, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: app.state.recording is Recording.OFF and app.state.can_play)
+    event = QKeyEvent(QEvent.Type.KeyPress, Qt.Key.Key_Right, Qt.KeyboardModifier.NoModifier)
+    before = app.window.sound.heads[0].value()
+    app.window.sound.keyPressEvent(event)
+    qtbot.waitUntil(lambda: app.window.sound.heads[0].value() > before)

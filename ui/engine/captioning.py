@@ -1,0 +1,109 @@
+"""The captioner at work, step by step, in the process that has PyTorch."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+
+from captioning.options import choose_device
+from captioning.recordings import Reader, caption_clips
+from configs.schema import DecodingConfig
+from data.audio import Waveform, audio_duration_s, is_silent
+from data.caption_formats import SILENCE, CaptionRecord, merge_neighbours
+from models.captioner import AudioCaptioner
+from ui.engine.requests import CaptionerChoice, CaptionerInfo, CaptionRequest, Captions, EngineError
+
+WINDOWS_AT_ONCE = 4  # a person who cancels waits for so many
+SHORTEST_CLIP_S = 0.1
+_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a recording is captioned: the share done, 0 to 1, and all its captions once that is 1."""
+
+    share: float
+    records: list[CaptionRecord] | None = None
+
+
+class CaptioningEngine:
+    """Holds one captioner and captions with it."""
+
+    def __init__(self) -> None:
+        self._choice: CaptionerChoice | None = None
+        self._captioner: AudioCaptioner | None = None
+
+    def load(self, choice: CaptionerChoice) -> CaptionerInfo:
+        """Load a captioner, unless it is the one that is loaded."""
+        if self._captioner is None or choice != self._choice:
+            self._captioner = None  # two would not always fit
+            self._captioner = AudioCaptioner.from_pretrained(choice.checkpoint, choose_device(choice.device))
+            self._choice = choice
+        captioner = self._captioner
+        encoder = captioner.config.captioner.encoder.name
+        return CaptionerInfo(
+            choice.checkpoint, encoder, str(captioner.device), captioner.sample_rate, captioner.max_duration_s
+        )
+
+    def steps(self, request: CaptionRequest) -> Iterator[Step]:
+        """Caption a recording: windows of one that is long, neighbours that say the same joined.
+
+        Raises:
+            EngineError: it cannot be read, or is too short.
+        """
+        captioner = self._loaded()
+        duration_s = audio_duration_s(request.path)
+        end_s = duration_s if request.end_s is None else min(duration_s, request.end_s)
+        length_s = end_s - request.start_s
+        if length_s < SHORTEST_CLIP_S:
+            raise EngineError(
+                f"{request.path.name} is too short to caption: {max(0.0, length_s):.2f} s were chosen, "
+                f"{SHORTEST_CLIP_S:g} s are needed."
+            )
+        in_windows = request.always_windows or length_s > captioner.max_duration_s + 0.05
+        window_s = min(request.window_s, captioner.max_duration_s)
+        reader = Reader(
+            captioner.sample_rate,
+            captioner.max_duration_s,
+            window_s if in_windows else None,
+            start_s=request.start_s,
+            end_s=request.end_s,
+        )
+        clips = reader.clips([(str(request.path), request.path, ())])
+        decoding = self._decoding(request.decoding)
+        records: list[CaptionRecord] = []
+        while part := list(islice(clips, WINDOWS_AT_ONCE)):
+            records += caption_clips(captioner, part, decoding, WINDOWS_AT_ONCE, request.silence_peak)
+            yield Step(min(0.99, (part[-1].end_s - request.start_s) / length_s))
+        if reader.errors and not records:
+            raise EngineError(reader.errors[0])
+        yield Step(1.0, merge_neighbours(records) if in_windows else records)
+
+    def caption_waveform(self, waveform: Waveform, decoding: dict[str, Any]) -> Captions:
+        """Caption samples (S,) at the captioner's rate."""
+        if is_silent(waveform):
+            return SILENCE
+        [found] = self._loaded().caption([waveform], self._decoding(decoding))
+        return tuple((caption.text, caption.log_probability) for caption in found)
+
+    def _loaded(self) -> AudioCaptioner:
+        if self._captioner is None:
+            raise EngineError("No captioner is loaded: choose a checkpoint in the settings.")
+        return self._captioner
+
+    def _decoding(self, changes: dict[str, Any]) -> DecodingConfig:
+        return dataclasses.replace(self._loaded().config.decoding, **changes)
+
+
+def sentence(error: BaseException) -> str:
+    """What to tell a person about an error of the captioner."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in str(error).lower() for words in _MEMORY_WORDS
+    ):
+        return "There is not enough memory to caption this: close other programs, or choose shorter windows."
+    if isinstance(error, EngineError | ValueError | OSError):  # their messages are sentences already
+        return str(error)
+    return f"The captioner failed ({type(error).__name__}: {error})."

@@ -1,0 +1,117 @@
+"""Joins the window with continuous captions of the microphone."""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from PyQt6.QtCore import QObject, pyqtSignal
+
+from data.caption_formats import CaptionRecord
+from ui.engine.live import MAX_LINES, LiveUpdate
+from ui.engine.requests import CaptionerInfo
+from ui.sound_controller import SoundController
+from ui.store.exports import shown_text
+from ui.store.history import History
+from ui.store.settings import AppSettings
+from ui.widgets.main_window import MainWindow
+from ui.widgets.state import Listening, WindowState
+from ui.workers.threads import Workers
+
+
+class LiveController(QObject):
+    """Listening: its start, pause and end, its lines and its lateness.
+
+    Args:
+        window: the window.
+        workers: the workers.
+        history: where a session's lines are noted.
+        sound: draws the microphone.
+        info: gives the captioner that is loaded, if one is.
+        settings: gives the settings as they are.
+        state: gives the window's state as it is.
+        update: changes fields of the window's state.
+    """
+
+    _listen = pyqtSignal(object, int)
+    _pause_listening = pyqtSignal(bool)
+    _stop_listening = pyqtSignal()
+
+    def __init__(
+        self,
+        window: MainWindow,
+        workers: Workers,
+        history: History,
+        sound: SoundController,
+        info: Callable[[], CaptionerInfo | None],
+        settings: Callable[[], AppSettings],
+        state: Callable[[], WindowState],
+        update: Callable[..., None],
+    ) -> None:
+        super().__init__()
+        self._window, self._history, self._sound, self._info = window, history, sound, info
+        self._settings, self._state, self._update = settings, state, update
+        self.records: deque[CaptionRecord] = deque(maxlen=MAX_LINES)
+        self._stamp = ""
+        window.captions.listen_clicked.connect(self.listen_or_stop)
+        window.captions.listen_pause_clicked.connect(self._pause_or_resume)
+        microphone = workers.microphone
+        self._listen.connect(microphone.start_listening)
+        self._pause_listening.connect(microphone.pause_listening)
+        self._stop_listening.connect(microphone.stop_listening)
+        microphone.listening_started.connect(self._on_listening)
+        microphone.listening_ended.connect(self._on_listening_ended)
+        microphone.live_update.connect(self._on_live_update)
+        microphone.loud_event.connect(self._on_loud_event)
+
+    def listen_or_stop(self) -> None:
+        """The listen button."""
+        if self._state().listening is not Listening.OFF:
+            self._stop_listening.emit()
+        elif (info := self._info()) is not None:
+            self._update(listening=Listening.OPENING)
+            self._window.set_status("Opening the microphone…")
+            self.records.clear()
+            self._listen.emit(self._settings(), info.sample_rate)
+
+    def _pause_or_resume(self) -> None:
+        paused = self._state().listening is Listening.ON
+        self._pause_listening.emit(paused)
+        self._update(listening=Listening.PAUSED if paused else Listening.ON)
+        self._window.set_status("Listening is paused." if paused else "Listening.")
+
+    def _on_listening(self) -> None:
+        self._update(listening=Listening.ON)
+        self._window.set_status("Listening.")
+        self._window.tabs.setCurrentWidget(self._window.captions)
+        self._sound.show_microphone()
+
+    def _on_listening_ended(self) -> None:
+        self._update(listening=Listening.OFF)
+        self._window.set_status("Listening has ended.")
+        if self.records:
+            self._history.add("live", "", list(self.records))
+            self._window.history.set_entries(self._history.entries)
+            self.records.clear()
+        self._sound.show_open_sound()
+
+    def _on_live_update(self, update: LiveUpdate) -> None:
+        record = update.record
+        if update.extends and self.records:
+            self.records[-1] = record
+        else:
+            begun = datetime.now() - timedelta(seconds=update.latency_s + record.end_s - record.start_s)
+            self._stamp = f"{begun:%H:%M:%S}"
+            self.records.append(record)
+        self._window.captions.add_live(record, self._stamp, replaces_newest=update.extends)
+        self._window.large.show_caption(shown_text(record), update.extends)
+        hop_s = self._settings().live_hop_s
+        text = (
+            f"latency {update.latency_s:.1f} s" if update.latency_s <= hop_s else f"behind by {update.latency_s:.0f} s"
+        )
+        if update.num_dropped:
+            text += f", {update.num_dropped} windows left out"
+        self._window.captions.set_latency(text)
+
+    def _on_loud_event(self) -> None:
+        if self._window.large.isVisible() and self._state().listening is Listening.ON:
+            self._window.large.flash()

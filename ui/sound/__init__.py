@@ -1,0 +1,1 @@
+"""Sound without a window: devices, microphone, recorder, player, decoded recordings."""

@@ -1,0 +1,158 @@
+"""A recording decoded once for the eye and the ear.
+
+Its samples lie in a file that is mapped into memory, so that a recording of hours can be drawn, played and sought in
+without lying in memory; what is drawn of it is bounded too.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.audio import AudioError, audio_duration_s, stream_audio
+
+logger = logging.getLogger(__name__)
+PCM_RATE_HZ = 48_000  # what sound cards have
+PEAK_SAMPLES = 480  # one pair of extremes for 10 ms
+FFT_SAMPLES, FFT_HOP = 2048, 1024
+NUM_BANDS = 512  # 0 to 12 kHz
+MAX_SPECTRA = 2048  # spectra kept; neighbours are joined beyond
+DYNAMIC_RANGE_DB = 80.0
+_BLOCK_S = 5.12  # a whole number of FFT hops and of peaks
+
+
+@dataclass(frozen=True)
+class DecodedSound:
+    """What is drawn and played of a recording.
+
+    Attributes:
+        path: the recording.
+        duration_s: seconds.
+        pcm: (S,) int16 at PCM_RATE_HZ, mapped from a file.
+        extremes: (K, 2) int16, smallest and largest sample of each 10 ms.
+        spectrogram: (T, F) uint8, 0 to 255 for the loudest 80 dB, bands from 0 to `highest_hz`.
+        highest_hz: upper end of the spectrogram.
+    """
+
+    path: Path
+    duration_s: float
+    pcm: NDArray[np.int16]
+    extremes: NDArray[np.int16]
+    spectrogram: NDArray[np.uint8]
+    highest_hz: float
+
+    def outline(
+        self, start_s: float, end_s: float, num_columns: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Times and amplitudes of a line through the extremes of a span.
+
+        Args:
+            start_s: left end, seconds.
+            end_s: right end, seconds.
+            num_columns: columns of the drawing.
+
+        Returns:
+            Times (2 N,) in seconds and amplitudes (2 N,), -1 to 1, N about `num_columns`.
+        """
+        start, stop = max(0, int(start_s * PCM_RATE_HZ)), min(len(self.pcm), int(end_s * PCM_RATE_HZ) + 1)
+        if stop <= start:
+            return np.zeros(0), np.zeros(0, np.float32)
+        step = max(1, (stop - start) // num_columns)
+        if step >= 2 * PEAK_SAMPLES:
+            every = step // PEAK_SAMPLES
+            pairs = self.extremes[start // PEAK_SAMPLES : -(-stop // PEAK_SAMPLES)]
+            low, high = _join(pairs[:, 0], every, np.minimum), _join(pairs[:, 1], every, np.maximum)
+            width = every * PEAK_SAMPLES
+            start = start // PEAK_SAMPLES * PEAK_SAMPLES
+        else:
+            samples = self.pcm[start:stop]
+            low, high, width = _join(samples, step, np.minimum), _join(samples, step, np.maximum), step
+        times = (start + width * (np.arange(len(low)) + 0.5)) / PCM_RATE_HZ
+        line = np.stack([low, high], axis=1).reshape(-1)  # (2 N,)
+        return np.repeat(times, 2), line.astype(np.float32) / np.float32(32768)
+
+
+def _join(values: NDArray[np.int16], every: int, smaller_or_larger: np.ufunc) -> NDArray[np.int16]:
+    return smaller_or_larger.reduceat(values, np.arange(0, len(values), every))
+
+
+def decode(
+    path: Path, pcm_path: Path, on_progress: Callable[[float], None], is_stopped: Callable[[], bool]
+) -> DecodedSound | None:
+    """Decode a recording.
+
+    Args:
+        path: any recording that `data.audio` reads.
+        pcm_path: file to write its samples to.
+        on_progress: takes the share done, 0 to 1.
+        is_stopped: asked between blocks.
+
+    Returns:
+        The sound, or None when stopped.
+
+    Raises:
+        AudioError: as `data.audio.load_audio`.
+        OSError: `pcm_path` cannot be written.
+    """
+    duration_s = max(0.01, audio_duration_s(path))
+    extremes: list[NDArray[np.int16]] = []
+    spectra = _Spectra()
+    num_samples = 0
+    with pcm_path.open("wb") as file:
+        try:
+            for start_s, block in stream_audio(path, PCM_RATE_HZ, _BLOCK_S):
+                if is_stopped():
+                    return None
+                samples = np.clip(np.round(block * 32767), -32768, 32767).astype(np.int16)
+                file.write(samples.tobytes())
+                extremes.append(
+                    np.stack(
+                        [_join(samples, PEAK_SAMPLES, np.minimum), _join(samples, PEAK_SAMPLES, np.maximum)], axis=1
+                    )
+                )
+                spectra.add(block)
+                num_samples += len(block)
+                on_progress(min(1.0, start_s / duration_s))
+        except AudioError:
+            if not num_samples:
+                raise
+            logger.warning("%s is damaged after %.1f s", path, num_samples / PCM_RATE_HZ)
+    pcm = np.memmap(pcm_path, np.int16, mode="r", shape=(num_samples,))
+    return DecodedSound(
+        path,
+        num_samples / PCM_RATE_HZ,
+        pcm,
+        np.concatenate(extremes),
+        spectra.image(),
+        PCM_RATE_HZ / 2 * NUM_BANDS / (FFT_SAMPLES // 2),
+    )
+
+
+class _Spectra:
+    """Power spectra of blocks, at most MAX_SPECTRA of them: neighbours are joined by their larger value."""
+
+    def __init__(self) -> None:
+        self._window = np.hanning(FFT_SAMPLES).astype(np.float32)
+        self._columns: list[NDArray[np.float32]] = []
+        self._every = 1
+
+    def add(self, block: NDArray[np.float32]) -> None:
+        padded = np.pad(block, (0, max(0, FFT_SAMPLES - len(block))))
+        frames = np.lib.stride_tricks.sliding_window_view(padded, FFT_SAMPLES)[::FFT_HOP]
+        power = np.abs(np.fft.rfft(frames * self._window, axis=1)[:, :NUM_BANDS]) ** 2
+        self._columns += list(_halve(10 * np.log10(power.astype(np.float32) + 1e-10), self._every))
+        while len(self._columns) > MAX_SPECTRA:
+            self._every *= 2
+            self._columns = list(_halve(np.stack(self._columns), 2))
+
+    def image(self) -> NDArray[np.uint8]:
+        levels = np.stack(self._columns)
+        scaled = (levels - levels.max()) / DYNAMIC_RANGE_DB + 1
+        return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+
+
+def _halve(columns: NDArray[np.float32], every: int) -> NDArray[np.float32]:
+    return np.maximum.reduceat(columns, np.arange(0, len(columns), every), axis=0)

@@ -1,0 +1,219 @@
+"""Microphones and loudspeakers by PortAudio (sounddevice).
+
+PortAudio keeps the list of devices that it found when it was initialised; it is initialised again to find new ones, which
+would end every open stream, so that is done only while none is open. sounddevice is imported on first use: without
+PortAudio the rest of the app works.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+LATENCY_S = 0.2  # on a busy machine PortAudio's own "high" latency, 35 ms by ALSA, loses sound
+COMMON_RATES_HZ = (48000, 44100, 32000, 16000)
+NO_INPUT = "No microphone was found: plug one in, then choose it under Input device."
+NO_OUTPUT = "No output device was found: plug in headphones or loudspeakers, then press Play Audio again."
+
+
+class SoundDeviceError(RuntimeError):
+    """A sound device that is missing or refuses; the message is one sentence for a person."""
+
+
+class SoundStream(Protocol):
+    """What the app needs of sounddevice's streams."""
+
+    samplerate: float
+    latency: float
+
+    def start(self) -> None:
+        """Let sound flow."""
+
+    def stop(self) -> None:
+        """End the flow now."""
+
+    def close(self) -> None:
+        """Give the device back."""
+
+
+InputCallback = Callable[[NDArray[np.float32]], None]  # a block (S, channels)
+OutputCallback = Callable[[NDArray[np.float32]], bool]  # fills a block (S, 1); False: nothing comes after it
+
+
+@dataclass(frozen=True)
+class InputDevice:
+    """A microphone.
+
+    Attributes:
+        name: as PortAudio calls it; the system's default device has the empty name.
+        label: for a person.
+    """
+
+    name: str
+    label: str
+
+
+class _CountedStream:
+    """A stream that tells when it is closed."""
+
+    def __init__(self, stream: Any, on_close: Callable[[], None]) -> None:
+        self._stream, self._on_close = stream, on_close
+        self.samplerate: float = stream.samplerate
+        latency = stream.latency
+        self.latency: float = max(latency) if isinstance(latency, tuple) else latency
+
+    def start(self) -> None:
+        self._stream.start()
+
+    def stop(self) -> None:
+        self._stream.abort()  # a lost sound server would let stop() wait for samples that no one plays
+
+    def close(self) -> None:
+        try:
+            self._stream.close(ignore_errors=True)
+        finally:
+            self._on_close()
+
+
+class SoundSystem:
+    """The machine's sound devices."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._open = 0
+        self._library: Any = None
+
+    def inputs(self, refresh: bool = False) -> list[InputDevice]:
+        """Microphones, the system's default first.
+
+        Args:
+            refresh: look for devices that came or went; left undone while a stream is open.
+
+        Raises:
+            SoundDeviceError: PortAudio is missing.
+        """
+        with self._lock:
+            library = self._portaudio()
+            if refresh and not self._open:
+                library._terminate()
+                library._initialize()
+            found = [dict(device) for device in library.query_devices() if device["max_input_channels"] > 0]
+            default = library.default.device[0]
+        devices = [InputDevice(str(device["name"]), str(device["name"])) for device in found]
+        if devices and default >= 0:
+            name = next((str(device["name"]) for device in found if device["index"] == default), "")
+            devices.insert(0, InputDevice("", f"System default ({name})" if name else "System default"))
+        return devices
+
+    def open_input(self, name: str, callback: InputCallback, on_finished: Callable[[], None]) -> SoundStream:
+        """A stream, not started yet, from the microphone `name` ("": the default) at the device's own rate.
+
+        Args:
+            name: as in `inputs`.
+            callback: takes each block (S, channels), on PortAudio's thread.
+            on_finished: called when the stream has ended for whatever reason.
+
+        Raises:
+            SoundDeviceError: no such device, or it cannot be opened.
+        """
+        lost = False
+
+        def forward(indata: NDArray[np.float32], frames: int, time: Any, status: Any) -> None:
+            nonlocal lost
+            callback(indata.copy())
+            if status.input_overflow and not lost:
+                lost = True
+                logger.warning("This machine is too busy: a moment of the microphone's sound was lost.")
+
+        with self._lock, self._told("microphone"):
+            library = self._portaudio()
+            if not any(device["max_input_channels"] > 0 for device in library.query_devices()):
+                raise SoundDeviceError(NO_INPUT)
+            info = library.query_devices(name or None, "input")
+            channels = min(2, int(info["max_input_channels"]))  # some devices refuse one channel
+            rate = self._rate(
+                info, lambda rate: library.check_input_settings(name or None, channels, "float32", samplerate=rate)
+            )
+            stream = library.InputStream(
+                rate, device=name or None, channels=channels, dtype="float32", latency=LATENCY_S, callback=forward,
+                finished_callback=on_finished,
+            )  # fmt: skip
+            return self._counted(stream)
+
+    def open_output(self, rate: int, callback: OutputCallback, on_finished: Callable[[], None]) -> SoundStream:
+        """A stream, not started yet, to the default loudspeaker, at `rate` where the device knows it.
+
+        Args:
+            rate: wished rate, hertz; the stream's `samplerate` tells the one that it got.
+            callback: fills each block (S, 1), on PortAudio's thread, and returns whether more will come.
+            on_finished: called when the stream has ended for whatever reason.
+
+        Raises:
+            SoundDeviceError: no device, or it cannot be opened.
+        """
+
+        def forward(outdata: NDArray[np.float32], frames: int, time: Any, status: Any) -> None:
+            if not callback(outdata):
+                raise self._library.CallbackStop
+
+        with self._lock, self._told("output device"):
+            library = self._portaudio()
+            if not any(device["max_output_channels"] > 0 for device in library.query_devices()):
+                raise SoundDeviceError(NO_OUTPUT)
+            info = dict(library.query_devices(None, "output"), default_samplerate=rate)
+            rate = self._rate(info, lambda rate: library.check_output_settings(None, 1, "float32", samplerate=rate))
+            stream = library.OutputStream(
+                rate, channels=1, dtype="float32", latency=LATENCY_S, callback=forward, finished_callback=on_finished
+            )
+            return self._counted(stream)
+
+    def _rate(self, info: Any, check: Callable[[int], None]) -> int:
+        rates = [int(info["default_samplerate"]), *COMMON_RATES_HZ]
+        for rate in rates:
+            try:
+                check(rate)
+                return rate
+            except (self._library.PortAudioError, ValueError):
+                logger.info("%s refuses %d Hz", info["name"], rate)
+        return rates[0]  # opening says what is wrong
+
+    def _counted(self, stream: Any) -> SoundStream:
+        self._open += 1
+
+        def closed() -> None:
+            with self._lock:
+                self._open -= 1
+
+        return _CountedStream(stream, closed)
+
+    def _portaudio(self) -> Any:
+        if self._library is None:
+            try:
+                import sounddevice
+            except OSError as error:
+                raise SoundDeviceError("PortAudio is missing: on Debian, apt-get install libportaudio2.") from error
+            self._library = sounddevice
+        return self._library
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except SoundDeviceError:
+            raise
+        except ValueError as error:
+            raise SoundDeviceError(f"The {what} is not there any more: choose another under Input device.") from error
+        except OSError as error:
+            raise SoundDeviceError(f"The {what} cannot be used: {error}.") from error
+        except self._library.PortAudioError as error:
+            reason = str(error.args[0]) if error.args else str(error)
+            raise SoundDeviceError(
+                f"The {what} cannot be opened ({reason}): check that it is plugged in, that no other program holds it "
+                "and that this program may use it."
+            ) from error

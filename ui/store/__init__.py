@@ -1,0 +1,1 @@
+"""What the app keeps: settings, history, the queue of files, exports."""

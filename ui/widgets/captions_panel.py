@@ -1,0 +1,142 @@
+"""Captions of a recording, and captions of the microphone."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtWidgets import QHBoxLayout, QTreeWidget, QTreeWidgetItem, QWidget
+
+from data.caption_formats import CaptionRecord
+from ui.store.exports import is_silence, shown_text
+from ui.widgets.parts import button, card, heading, minutes_seconds, muted, probability_text, table, yielding
+from ui.widgets.state import Listening, WindowState
+
+COLUMNS = ("Time", "Caption", "Probability")
+MAX_ROWS = 1000  # more take longer to lay out than a window may stand still
+_START = Qt.ItemDataRole.UserRole
+
+
+class CaptionsPanel(QWidget):
+    """Two lists side by side; a click on a line with a time goes there."""
+
+    seek_asked = pyqtSignal(float)
+    copy_clicked = pyqtSignal()
+    export_clicked = pyqtSignal()
+    listen_clicked = pyqtSignal()
+    listen_pause_clicked = pyqtSignal()
+    large_clicked = pyqtSignal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = table(COLUMNS, 1, "Model Predictions", "Captions of the recording; click a line to go there.")
+        self.live = table(COLUMNS, 1, "Live Environment Sound Captions", "Captions of your microphone, newest first.")
+        self.copy = button("Copy", "Copy the captions.", "Ctrl+Shift+C")
+        self.export = button("Export…", "Save the captions as TXT, CSV, JSON, SRT or WebVTT.", "Ctrl+E")
+        self.listen = button("Listen", "Caption the microphone continuously.", "Ctrl+L")
+        self.listen_pause = button("Pause", "Hear nothing until you resume.", "Ctrl+Shift+L")
+        self.large = button("Large Type", "Show live captions in a window of large letters.", "F11")
+        self.latency = muted()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 6, 0, 0)
+        layout.setSpacing(10)
+        layout.addWidget(
+            card(
+                heading("Model Predictions:", self.model), self.model, self._row(self.copy, self.export, end=QWidget())
+            ),
+            1,
+        )
+        self.latency.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        head = self._row(heading("Live Environment Sound Captions:", self.live), end=yielding(self.latency))
+        foot = self._row(self.listen, self.listen_pause, self.large, end=QWidget())
+        layout.addWidget(card(head, self.live, foot), 1)
+        self.model.itemClicked.connect(self._on_click)
+        self.model.itemActivated.connect(self._on_click)
+        for clicked, signal in (
+            (self.copy.clicked, self.copy_clicked),
+            (self.export.clicked, self.export_clicked),
+            (self.listen.clicked, self.listen_clicked),
+            (self.listen_pause.clicked, self.listen_pause_clicked),
+            (self.large.clicked, self.large_clicked),
+        ):
+            clicked.connect(lambda checked=False, signal=signal: signal.emit())
+
+    @staticmethod
+    def _row(*widgets: QWidget, end: QWidget) -> QHBoxLayout:
+        row = QHBoxLayout()
+        for widget in widgets:
+            row.addWidget(widget)
+        row.addWidget(end, 1)
+        return row
+
+    def show_state(self, state: WindowState) -> None:
+        """Enable what can be pressed."""
+        self.copy.setEnabled(state.has_captions)
+        self.export.setEnabled(state.has_captions)
+        listening = state.listening is not Listening.OFF
+        self.listen.setText("Stop Listening" if listening else "Listen")
+        self.listen.setAccessibleName(self.listen.text())
+        self.listen.setEnabled(state.model_ready and state.listening is not Listening.OPENING)
+        self.listen_pause.setText("Resume" if state.listening is Listening.PAUSED else "Pause")
+        self.listen_pause.setAccessibleName(f"{self.listen_pause.text()} listening")
+        self.listen_pause.setEnabled(state.listening in (Listening.ON, Listening.PAUSED))
+        if not listening:
+            self.latency.clear()
+
+    def set_model_records(self, records: Sequence[CaptionRecord], when: datetime) -> None:
+        """Show captions: all of one clip's, or the best of each window with the others below it."""
+        self.model.clear()
+        timeline = len(records) > 1
+        self.model.setRootIsDecorated(timeline and any(len(record.captions) > 1 for record in records))
+        for record in records[:MAX_ROWS]:
+            stamp = _span(record) if timeline else f"{when:%H:%M:%S}"
+            captions = record.captions if not is_silence(record) else ((shown_text(record), 0.0),)
+            item = _line(self.model, stamp, *captions[0], record)
+            for number, (text, score) in enumerate(captions[1:], 2):
+                if timeline:
+                    item.addChild(_item(f"{number}.", text, score, record))
+                else:
+                    _line(self.model, stamp, text, score, record)
+
+        if len(records) > MAX_ROWS:
+            self.model.addTopLevelItem(QTreeWidgetItem(["…", f"and {len(records) - MAX_ROWS} more, which Export has"]))
+
+    def clear_model(self) -> None:
+        """Show no captions of a recording."""
+        self.model.clear()
+
+    def add_live(self, record: CaptionRecord, stamp: str, replaces_newest: bool = False) -> None:
+        """Put a line on top of the live list, or in place of the top one; the list is bounded."""
+        if replaces_newest:
+            self.live.takeTopLevelItem(0)
+        score = record.captions[0][1]
+        self.live.insertTopLevelItem(0, _item(stamp, shown_text(record), score, record))
+        while self.live.topLevelItemCount() > MAX_ROWS:
+            self.live.takeTopLevelItem(self.live.topLevelItemCount() - 1)
+
+    def set_latency(self, text: str) -> None:
+        """Show how far live captions are behind."""
+        self.latency.setText(text)
+
+    def _on_click(self, item: QTreeWidgetItem) -> None:
+        start_s = item.data(0, _START)
+        if start_s is not None:
+            self.seek_asked.emit(float(start_s))
+
+
+def _span(record: CaptionRecord) -> str:
+    return f"{minutes_seconds(record.start_s)} – {minutes_seconds(record.end_s)}"
+
+
+def _item(stamp: str, text: str, score: float, record: CaptionRecord) -> QTreeWidgetItem:
+    silent = is_silence(record)
+    item = QTreeWidgetItem([stamp, text, "" if silent else probability_text(score)])
+    item.setToolTip(1, text)
+    item.setToolTip(2, "" if silent else f"Probability of exactly this sentence; log-probability {score:.2f}")
+    item.setData(0, _START, record.start_s)
+    return item
+
+
+def _line(tree: QTreeWidget, stamp: str, text: str, score: float, record: CaptionRecord) -> QTreeWidgetItem:
+    item = _item(stamp, text, score, record)
+    tree.addTopLevelItem(item)
+    return item

@@ -1,0 +1,226 @@
+"""The left side: what to hear, and what to do with it."""
+
+from collections.abc import Sequence
+
+from PyQt6.QtCore import QSize, Qt, pyqtSignal
+from PyQt6.QtSvgWidgets import QSvgWidget
+from PyQt6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QScrollArea,
+    QSizePolicy,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ui.widgets.meter import LevelMeter
+from ui.widgets.parts import button, card, describe, heading, minutes_seconds, muted, set_primary
+from ui.widgets.state import Recording, WindowState
+from ui.widgets.theme import ASSETS
+
+MAX_CAPTIONS = 20
+
+
+class DeviceBox(QComboBox):
+    """Input devices; asks for the newest list whenever it opens."""
+
+    opening = pyqtSignal()
+    device_chosen = pyqtSignal(str)  # the device's name
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumContentsLength(12)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.activated.connect(lambda index: self.device_chosen.emit(self.itemData(index)))
+        self.set_devices([], "")
+
+    def set_devices(self, devices: Sequence[tuple[str, str]], chosen: str) -> None:
+        """Show (name, label) pairs; a chosen device that is gone stays in the list and is marked."""
+        shown = list(devices)
+        if chosen and chosen not in [name for name, _ in devices]:
+            shown.append((chosen, f"{chosen} (not connected)"))
+        shown = shown or [("", "No microphone found")]
+        if shown == [(self.itemData(index), self.itemText(index)) for index in range(self.count())]:
+            return
+        self.blockSignals(True)
+        self.clear()
+        for name, label in shown:
+            self.addItem(label, name)
+        self.setCurrentIndex(max(0, self.findData(chosen)))
+        self.blockSignals(False)
+
+    def showPopup(self) -> None:  # noqa: N802 - Qt's name
+        """Open the list."""
+        self.opening.emit()
+        super().showPopup()
+
+
+class ControlPanel(QScrollArea):
+    """Buttons and what they say; tells what a person wants."""
+
+    open_clicked = pyqtSignal()
+    record_clicked = pyqtSignal()
+    pause_clicked = pyqtSignal()
+    play_clicked = pyqtSignal()
+    model_clicked = pyqtSignal()
+    live_clicked = pyqtSignal()
+    cancel_clicked = pyqtSignal()
+    num_captions_changed = pyqtSignal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(330)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._make()
+        page = QWidget()
+        page.setObjectName("page")
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(4, 4, 8, 4)
+        layout.setSpacing(10)
+        for part in (self._sound_card(), self._microphone_card(), self._playback_card(), self._model_card()):
+            layout.addWidget(part)
+        layout.addStretch(1)
+        self.setWidget(page)
+        for clicked, signal in (
+            (self.open.clicked, self.open_clicked),
+            (self.record.clicked, self.record_clicked),
+            (self.pause.clicked, self.pause_clicked),
+            (self.play.clicked, self.play_clicked),
+            (self.run_model.clicked, self.model_clicked),
+            (self.run_live.clicked, self.live_clicked),
+            (self.cancel.clicked, self.cancel_clicked),
+        ):
+            clicked.connect(lambda checked=False, signal=signal: signal.emit())
+        self.num_captions.valueChanged.connect(self.num_captions_changed)
+
+    def _make(self) -> None:
+        self.path = QLineEdit()
+        self.path.setReadOnly(True)
+        self.path.setPlaceholderText("nothing chosen yet")
+        describe(self.path, "Audio Path", "The recording that is open.")
+        self.open = button("Open…", "Choose recordings: wav, mp3, flac, ogg, m4a and more.", "Ctrl+O")
+        self.picture = QSvgWidget(str(ASSETS / "flow.svg"))
+        self.picture.setFixedSize(QSize(277, 65))
+        describe(self.picture, "Picture: from a microphone through the model to a sentence")
+        self.devices = DeviceBox()
+        describe(self.devices, "Input device", "The microphone to record from; the list is renewed when it opens.")
+        self.meter = LevelMeter()
+        self.record = button("Record Audio", "Record the microphone; the recording is saved as it grows.", "Ctrl+R")
+        self.pause = button("Pause", "Leave out what comes until you resume.", "Ctrl+Shift+R")
+        self.timer = QLabel("00:00")
+        self.timer.setProperty("heading", True)
+        describe(self.timer, "Recorded time")
+        self.saved = muted()
+        self.saved.setWordWrap(True)
+        self.saved.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        describe(self.saved, "Where the recording was saved")
+        self.saved.hide()
+        self.play = button("Play Audio", "Play or pause the recording that is open.", "Ctrl+Space")
+        self.play_time = muted("00:00 / 00:00")
+        describe(self.play_time, "Playback time")
+        self.progress = QProgressBar()
+        self.progress.setFormat("%p %")
+        describe(self.progress, "Playback progress", "How much of the recording has been played.")
+        self.num_captions = QSpinBox()
+        self.num_captions.setRange(1, MAX_CAPTIONS)
+        describe(self.num_captions, "Number of Predictions", "How many captions to give for each sound.")
+        self.run_model = button("Run Model Prediction", "Caption the recording that is open.", "Ctrl+Return")
+        self.run_live = button("Run Live Prediction", "Caption your last recording.", "Ctrl+Shift+Return")
+        self.cancel = button("Cancel", "Stop captioning.", "Esc")
+        self.share = QProgressBar()
+        self.share.setFormat("%p %")
+        describe(self.share, "Captioning progress")
+        self.left = muted()
+        describe(self.left, "Time left")
+
+    def _sound_card(self) -> QWidget:
+        row = QHBoxLayout()
+        row.addWidget(self.path, 1)
+        row.addWidget(self.open)
+        picture = QHBoxLayout()
+        picture.addStretch(1)
+        picture.addWidget(self.picture)
+        picture.addStretch(1)
+        return card(heading("Audio Path:", self.path), row, heading("Image:"), picture)
+
+    def _microphone_card(self) -> QWidget:
+        row = QHBoxLayout()
+        row.addWidget(self.record, 1)
+        row.addWidget(self.pause)
+        row.addWidget(self.timer)
+        return card(heading("Input device:", self.devices), self.devices, self.meter, row, self.saved)
+
+    def _playback_card(self) -> QWidget:
+        row = QHBoxLayout()
+        row.addWidget(self.play)
+        row.addStretch(1)
+        row.addWidget(self.play_time)
+        return card(row, self.progress)
+
+    def _model_card(self) -> QWidget:
+        count = QHBoxLayout()
+        count.addWidget(heading("Number of Predictions:", self.num_captions))
+        count.addStretch(1)
+        count.addWidget(self.num_captions)
+        work = QHBoxLayout()
+        work.addWidget(self.share, 1)
+        work.addWidget(self.left)
+        work.addWidget(self.cancel)
+        self._work = QWidget()
+        self._work.setLayout(work)
+        work.setContentsMargins(0, 0, 0, 0)
+        self._work.hide()
+        return card(count, self.run_model, self.run_live, self._work)
+
+    def show_state(self, state: WindowState) -> None:
+        """Enable what can be pressed, and paint in the accent what to press next."""
+        recording = state.recording is not Recording.OFF
+        self.path.setText(state.path)
+        self.path.setToolTip(state.path or "The recording that is open.")
+        self.record.setText("Stop Recording" if recording else "Record Audio")
+        self.record.setAccessibleName(self.record.text())
+        self.record.setEnabled(state.recording is not Recording.OPENING)
+        self.pause.setText("Resume" if state.recording is Recording.PAUSED else "Pause")
+        self.pause.setAccessibleName(f"{self.pause.text()} recording")
+        self.pause.setEnabled(state.recording in (Recording.ON, Recording.PAUSED))
+        self.devices.setEnabled(not recording)
+        self.open.setEnabled(not recording)
+        self.play.setText("Pause Audio" if state.playing else "Play Audio")
+        self.play.setAccessibleName(self.play.text())
+        self.play.setEnabled(state.can_play and not recording)
+        free = state.model_ready and not state.captioning
+        self.run_model.setText("Run Model Prediction on Selection" if state.has_region else "Run Model Prediction")
+        self.run_model.setEnabled(free and bool(state.path) and not recording)
+        self.run_live.setEnabled(free and (state.has_recording or recording))
+        self._work.setVisible(state.captioning)
+        first = self.record if recording or not state.path else self.run_model
+        for candidate in (self.record, self.run_model):
+            set_primary(candidate, candidate is first)
+
+    def set_recorded(self, seconds: float) -> None:
+        """Show how long the recording is."""
+        self.timer.setText(minutes_seconds(seconds))
+
+    def set_saved(self, path: str, seconds: float) -> None:
+        """Show where a recording went."""
+        self.timer.setText(minutes_seconds(seconds))
+        self.saved.setText(f"Saved {seconds:.1f} s to {path}")
+        self.saved.show()
+
+    def set_position(self, position_s: float, duration_s: float) -> None:
+        """Show what is played now."""
+        self.progress.setValue(round(100 * position_s / duration_s) if duration_s else 0)
+        self.play_time.setText(f"{minutes_seconds(position_s)} / {minutes_seconds(duration_s)}")
+
+    def set_share(self, share: float, time_left_s: float | None) -> None:
+        """Show how much is captioned, and how long the rest takes."""
+        self.share.setValue(round(100 * share))
+        self.left.setText("" if time_left_s is None else f"{minutes_seconds(time_left_s + 0.999)} left")

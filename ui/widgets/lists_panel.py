@@ -1,0 +1,169 @@
+"""The queue of files, and the history."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtGui import QShowEvent
+from PyQt6.QtWidgets import QHBoxLayout, QMessageBox, QTreeWidgetItem, QVBoxLayout, QWidget
+
+from ui.store.caption_queue import QueueItem, Status
+from ui.store.exports import summary
+from ui.store.history import HistoryEntry
+from ui.widgets.parts import button, card, muted, set_primary, table, yielding
+from ui.widgets.state import WindowState
+
+_KEY = Qt.ItemDataRole.UserRole
+MAX_SHOWN = 300
+KIND_NAMES = {"recording": "Recording", "file": "File", "live": "Listening"}
+
+
+class QueuePanel(QWidget):
+    """Several files, with the status of each."""
+
+    run_clicked = pyqtSignal()
+    cancel_clicked = pyqtSignal()
+    clear_clicked = pyqtSignal()
+    export_clicked = pyqtSignal()
+    open_asked = pyqtSignal(str)  # a path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files = table(("File", "Status", "Caption"), 2, "Files", "Files and folders that you opened together.")
+        self.run = button("Caption All", "Caption every file that waits.")
+        self.cancel = button("Cancel", "Stop captioning.")
+        self.clear = button("Clear", "Forget the files that are done.")
+        self.export = button("Export All…", "Save the captions of all files.")
+        self.summary = muted("Open or drop several files, or a folder, to caption them one after another.")
+        row = QHBoxLayout()
+        for widget in (self.run, self.cancel, self.clear, self.export):
+            row.addWidget(widget)
+        row.addWidget(yielding(self.summary), 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 6, 0, 0)
+        layout.addWidget(card(self.files, row))
+        for clicked, signal in (
+            (self.run.clicked, self.run_clicked),
+            (self.cancel.clicked, self.cancel_clicked),
+            (self.clear.clicked, self.clear_clicked),
+            (self.export.clicked, self.export_clicked),
+        ):
+            clicked.connect(lambda checked=False, signal=signal: signal.emit())
+        self.files.itemActivated.connect(lambda item: self.open_asked.emit(item.data(0, _KEY)))
+
+    def set_items(self, items: Sequence[QueueItem], progress: str) -> None:
+        """Show the queue; lines that stay are changed in place, so that a long list does not flicker."""
+        while self.files.topLevelItemCount() > len(items):
+            self.files.takeTopLevelItem(self.files.topLevelItemCount() - 1)
+        while self.files.topLevelItemCount() < len(items):
+            self.files.addTopLevelItem(QTreeWidgetItem())
+        for number, item in enumerate(items):
+            line = self.files.topLevelItem(number)
+            status = (
+                f"{item.status.value} {100 * item.share:.0f} %" if item.status is Status.WORKING else item.status.value
+            )
+            text = item.message or summary(item.records)
+            if line is not None and [line.text(column) for column in range(3)] != [item.path.name, status, text]:
+                for column, content in enumerate((item.path.name, status, text)):
+                    line.setText(column, content)
+                line.setData(0, _KEY, str(item.path))
+                line.setToolTip(0, str(item.path))
+                line.setToolTip(2, text)
+        self.summary.setText(progress)
+
+    def show_state(self, state: WindowState) -> None:
+        """Enable what can be pressed."""
+        self.run.setEnabled(state.model_ready and not state.captioning and state.num_waiting > 0)
+        set_primary(self.run, state.num_waiting > 0)
+        self.cancel.setEnabled(state.captioning)
+
+
+class HistoryPanel(QWidget):
+    """Past recordings and captions."""
+
+    open_asked = pyqtSignal(str)  # an entry's key
+    rerun_asked = pyqtSignal(str)
+    delete_asked = pyqtSignal(str, bool)  # an entry's key; its recording too
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries = table(("When", "What", "Name", "Captions"), 3, "History", "Past recordings and captions.")
+        self.open = button("Open", "Show this recording and its captions.")
+        self.rerun = button("Caption Again", "Caption this recording with the present settings.")
+        self.delete = button("Delete…", "Forget this entry, and delete its recording if you want.")
+        row = QHBoxLayout()
+        for widget in (self.open, self.rerun, self.delete):
+            row.addWidget(widget)
+        row.addStretch(1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 6, 0, 0)
+        layout.addWidget(card(self.entries, row))
+        self._by_key: dict[str, HistoryEntry] = {}
+        self._ready = False
+        self.entries.itemSelectionChanged.connect(self._enable)
+        self.entries.itemActivated.connect(lambda item: self.open_asked.emit(item.data(0, _KEY)))
+        self.open.clicked.connect(lambda: self._with_key(self.open_asked.emit))
+        self.rerun.clicked.connect(lambda: self._with_key(self.rerun_asked.emit))
+        self.delete.clicked.connect(lambda: self._with_key(self._ask_to_delete))
+        self._enable()
+
+    def set_entries(self, entries: Sequence[HistoryEntry]) -> None:
+        """Show the history, newest first, once somebody looks at it."""
+        self._by_key = {entry.key: entry for entry in entries}
+        if self.isVisible():
+            self._fill()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Bring the list up to date."""
+        super().showEvent(event)
+        self._fill()
+
+    def _fill(self) -> None:
+        key, entries = self._key(), list(self._by_key.values())
+        self.entries.clear()
+        for entry in entries[:MAX_SHOWN]:
+            captions = summary(entry.records)
+            name = Path(entry.path).name if entry.path else "microphone"
+            line = QTreeWidgetItem([entry.created.replace("T", " "), KIND_NAMES[entry.kind], name, captions])
+            line.setData(0, _KEY, entry.key)
+            line.setToolTip(2, entry.path)
+            line.setToolTip(3, captions)
+            self.entries.addTopLevelItem(line)
+            if entry.key == key:
+                self.entries.setCurrentItem(line)
+        self._enable()
+
+    def show_state(self, state: WindowState) -> None:
+        """Enable what can be pressed."""
+        self._ready = state.model_ready and not state.captioning
+        self._enable()
+
+    def _key(self) -> str | None:
+        items = self.entries.selectedItems()
+        return items[0].data(0, _KEY) if items else None
+
+    def _with_key(self, action: Callable[[str], None]) -> None:
+        key = self._key()
+        if key is not None:
+            action(key)
+
+    def _enable(self) -> None:
+        entry = self._by_key.get(self._key() or "")
+        self.open.setEnabled(entry is not None)
+        self.delete.setEnabled(entry is not None)
+        self.rerun.setEnabled(self._ready and entry is not None and bool(entry.path))
+
+    def _ask_to_delete(self, key: str) -> None:
+        entry = self._by_key[key]
+        box = QMessageBox(self)
+        box.setWindowTitle("Delete from history")
+        box.setText(f"Forget {Path(entry.path).name or 'this listening'}?")
+        box.addButton("Forget", QMessageBox.ButtonRole.AcceptRole)
+        with_file = None
+        if entry.kind == "recording":
+            with_file = box.addButton("Forget and Delete the Recording", QMessageBox.ButtonRole.DestructiveRole)
+        keep = box.addButton(QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(keep)
+        box.exec()
+        if box.clickedButton() is not keep:
+            self.delete_asked.emit(key, with_file is not None and box.clickedButton() is with_file)

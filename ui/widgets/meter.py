@@ -1,0 +1,116 @@
+"""The level meter, with the silence threshold drawn on it."""
+
+from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
+from PyQt6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PyQt6.QtWidgets import QSizePolicy, QWidget
+
+from ui.widgets.parts import describe
+from ui.widgets.theme import LIGHT, Colours
+
+LOWEST_DB, LOWEST_THRESHOLD_DB, HIGHEST_THRESHOLD_DB = -90.0, -80.0, -10.0
+
+
+class LevelMeter(QWidget):
+    """Peak and loudness of the microphone, and a threshold that a person drags or moves with the arrow keys."""
+
+    threshold_changed = pyqtSignal(float)  # dBFS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._peak_db = self._rms_db = LOWEST_DB
+        self._threshold_db = -50.0
+        self._colours = LIGHT
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setCursor(Qt.CursorShape.SizeHorCursor)
+        self._describe()
+
+    @property
+    def threshold_db(self) -> float:
+        """Below this level a recording counts as silence, dBFS."""
+        return self._threshold_db
+
+    def set_threshold(self, threshold_db: float) -> None:
+        """Move the threshold without telling anybody."""
+        self._threshold_db = min(HIGHEST_THRESHOLD_DB, max(LOWEST_THRESHOLD_DB, threshold_db))
+        self._describe()
+        self.update()
+
+    def set_level(self, peak_db: float, rms_db: float) -> None:
+        """Show a level in dBFS; a peak sinks slowly."""
+        self._peak_db = max(peak_db, self._peak_db - 1.5)
+        self._rms_db = max(rms_db, self._rms_db - 3.0)
+        self.update()
+
+    def clear(self) -> None:
+        """Show that nothing is heard."""
+        self._peak_db = self._rms_db = LOWEST_DB
+        self.update()
+
+    def set_colours(self, colours: Colours) -> None:
+        """Take a theme."""
+        self._colours = colours
+        self.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Wide and low."""
+        return QSize(220, 30)
+
+    def _describe(self) -> None:
+        text = f"Below {self._threshold_db:.0f} dB a microphone caption is (silence). Drag, or use the arrow keys."
+        describe(self, "Input level and silence threshold", text)
+
+    def _bar(self) -> QRectF:
+        return QRectF(6, self.height() / 2 - 5, self.width() - 12, 10)
+
+    def _x(self, level_db: float) -> float:
+        bar = self._bar()
+        return bar.left() + bar.width() * (min(0.0, max(LOWEST_DB, level_db)) - LOWEST_DB) / -LOWEST_DB
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Bar, level, peak, threshold."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        bar = self._bar()
+        painter.setBrush(QColor(self._colours.raised))
+        painter.drawRoundedRect(bar, 5, 5)
+        accent = QColor(self._colours.accent)
+        heard = self._peak_db >= self._threshold_db
+        accent.setAlphaF(0.35 if heard else 0.18)
+        painter.setBrush(accent)
+        painter.drawRoundedRect(QRectF(bar.left(), bar.top(), self._x(self._peak_db) - bar.left(), bar.height()), 5, 5)
+        accent.setAlphaF(1.0 if heard else 0.45)
+        painter.setBrush(accent)
+        painter.drawRoundedRect(QRectF(bar.left(), bar.top(), self._x(self._rms_db) - bar.left(), bar.height()), 5, 5)
+        x = self._x(self._threshold_db)
+        painter.setPen(QPen(QColor(self._colours.accent if self.hasFocus() else self._colours.text), 2))
+        painter.drawLine(QPointF(x, bar.top() - 5), QPointF(x, bar.bottom() + 5))
+        painter.setBrush(QColor(self._colours.text))
+        painter.drawEllipse(QPointF(x, bar.top() - 6), 3, 3)
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Take the threshold."""
+        if event is not None:
+            self._move_to(event.position().x())
+
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Drag the threshold."""
+        if event is not None and event.buttons() & Qt.MouseButton.LeftButton:
+            self._move_to(event.position().x())
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Arrow keys move the threshold by a decibel."""
+        step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Down: -1, Qt.Key.Key_Up: 1}
+        if event is not None and event.key() in step:
+            self._change(self._threshold_db + step[Qt.Key(event.key())])
+        else:
+            super().keyPressEvent(event)
+
+    def _move_to(self, x: float) -> None:
+        bar = self._bar()
+        self._change(round(LOWEST_DB - LOWEST_DB * (x - bar.left()) / max(1.0, bar.width())))
+
+    def _change(self, threshold_db: float) -> None:
+        self.set_threshold(threshold_db)
+        self.threshold_changed.emit(self._threshold_db)

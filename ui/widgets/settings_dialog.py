@@ -1,0 +1,178 @@
+"""Settings in a window of their own."""
+
+from dataclasses import replace
+
+from PyQt6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ui.store.settings import AppSettings, default_recordings_folder
+from ui.widgets.parts import button, card, describe, muted
+
+METHODS = {
+    "own": "as the checkpoint has it",
+    "beam": "beam search",
+    "greedy": "greedy (one caption)",
+    "sample": "sampling",
+}
+THEMES = {"system": "like the desktop", "light": "light", "dark": "dark"}
+DEVICES = {"auto": "automatic", "cpu": "processor", "cuda": "NVIDIA card", "mps": "Apple chip"}
+
+
+class SettingsDialog(QDialog):
+    """Shows settings and gives back changed ones.
+
+    Args:
+        settings: what is shown at first.
+        encoder: the loaded captioner's encoder, to be shown; empty while none is loaded.
+        parent: the window that it belongs to.
+    """
+
+    def __init__(self, settings: AppSettings, encoder: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Settings")
+        self.setMinimumWidth(540)
+        self._settings = settings
+        self.checkpoint = QLineEdit(settings.checkpoint)
+        self.device = _choice(DEVICES, settings.device)
+        self.method = _choice(METHODS, settings.method)
+        self.num_beams = _whole(settings.num_beams, 1, 20)
+        self.temperature = _number(settings.temperature, 0.05, 5.0, 0.05)
+        self.top_k = _whole(settings.top_k, 0, 10_000)
+        self.top_k.setSpecialValueText("all")
+        self.seed = _whole(settings.seed, 0, 2**31 - 1)
+        self.window_s = _number(settings.window_s, 1.0, 30.0, 1.0, " s")
+        self.always_windows = QCheckBox("Caption short recordings in windows too")
+        self.always_windows.setChecked(settings.always_windows)
+        self.live_window_s = _number(settings.live_window_s, 1.0, 30.0, 0.5, " s")
+        self.live_hop_s = _number(settings.live_hop_s, 0.5, 30.0, 0.5, " s")
+        self.recordings_folder = QLineEdit(str(settings.recordings))
+        self.theme = _choice(THEMES, settings.theme)
+        kinds = QDialogButtonBox.StandardButton
+        self.buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(card(self._form(encoder)))
+        layout.addWidget(self.buttons)
+        self._describe()
+        self.method.currentIndexChanged.connect(self._enable)
+        self.live_window_s.valueChanged.connect(self.live_hop_s.setMaximum)
+        self.live_hop_s.setMaximum(settings.live_window_s)
+        self._enable()
+
+    def _describe(self) -> None:
+        for box, name, tip in (
+            (self.checkpoint, "Checkpoint", "A checkpoint folder, a step=N.pth file, or the id of a hub repository."),
+            (self.device, "Device", "Where the captioner runs."),
+            (self.method, "Search", "How captions are searched for."),
+            (self.num_beams, "Beams", "Beams of the beam search."),
+            (self.temperature, "Temperature", "Of sampling: higher is more varied."),
+            (self.top_k, "Top-k", "Sampling keeps so many most probable pieces of words."),
+            (self.seed, "Seed", "Sampling from one seed gives the same words again."),
+            (self.window_s, "Window", "Long recordings are captioned in windows of this length."),
+            (self.always_windows, "Always in windows", "Gives short recordings a timeline too."),
+            (self.live_window_s, "Listening window", "Seconds that Listen captions at once."),
+            (self.live_hop_s, "Listening hop", "Seconds between two captions of Listen."),
+            (self.recordings_folder, "Recordings folder", "Where recordings go."),
+            (self.theme, "Theme", "Light or dark."),
+        ):
+            describe(box, name, tip)
+
+    def _form(self, encoder: str) -> QFormLayout:
+        browse_checkpoint = button("Browse…", "Choose a checkpoint folder.")
+        browse_checkpoint.clicked.connect(lambda: self._browse(self.checkpoint, "Checkpoint folder"))
+        browse_folder = button("Browse…", "Choose where recordings go.")
+        browse_folder.clicked.connect(lambda: self._browse(self.recordings_folder, "Folder for recordings"))
+        form = QFormLayout()
+        form.setVerticalSpacing(9)
+        form.addRow("Checkpoint", _row(self.checkpoint, browse_checkpoint))
+        form.addRow("Encoder", muted(encoder or "none loaded"))
+        form.addRow("Device", self.device)
+        form.addRow("Search", self.method)
+        form.addRow("Beams", self.num_beams)
+        form.addRow("Temperature", self.temperature)
+        form.addRow("Top-k", self.top_k)
+        form.addRow("Seed", self.seed)
+        form.addRow("Window", self.window_s)
+        form.addRow("", self.always_windows)
+        form.addRow("Listening window", self.live_window_s)
+        form.addRow("Listening hop", self.live_hop_s)
+        form.addRow("Recordings", _row(self.recordings_folder, browse_folder))
+        form.addRow("Theme", self.theme)
+        return form
+
+    def settings(self) -> AppSettings:
+        """The settings as they stand in the dialog."""
+        folder = self.recordings_folder.text().strip()
+        return replace(
+            self._settings,
+            checkpoint=self.checkpoint.text().strip() or AppSettings().checkpoint,
+            device=self.device.currentData(),
+            method=self.method.currentData(),
+            num_beams=self.num_beams.value(),
+            temperature=round(self.temperature.value(), 2),
+            top_k=self.top_k.value(),
+            seed=self.seed.value(),
+            window_s=self.window_s.value(),
+            always_windows=self.always_windows.isChecked(),
+            live_window_s=self.live_window_s.value(),
+            live_hop_s=self.live_hop_s.value(),
+            recordings_folder="" if folder == str(default_recordings_folder()) else folder,
+            theme=self.theme.currentData(),
+        )
+
+    def _enable(self) -> None:
+        method = self.method.currentData()
+        self.num_beams.setEnabled(method == "beam")
+        for box in (self.temperature, self.top_k, self.seed):
+            box.setEnabled(method == "sample")
+
+    def _browse(self, line: QLineEdit, title: str) -> None:
+        folder = QFileDialog.getExistingDirectory(self, title, line.text())
+        if folder:
+            line.setText(folder)
+
+
+def _choice(names: dict[str, str], chosen: str) -> QComboBox:
+    box = QComboBox()
+    for value, name in names.items():
+        box.addItem(name, value)
+    box.setCurrentIndex(max(0, box.findData(chosen)))
+    return box
+
+
+def _whole(value: int, lowest: int, highest: int) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(lowest, highest)
+    box.setValue(value)
+    return box
+
+
+def _number(value: float, lowest: float, highest: float, step: float, suffix: str = "") -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(lowest, highest)
+    box.setSingleStep(step)
+    box.setSuffix(suffix)
+    box.setDecimals(1 if suffix else 2)
+    box.setValue(value)
+    return box
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(8)
+    for widget in widgets:
+        row.addWidget(widget)
+    return row

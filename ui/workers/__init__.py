@@ -1,0 +1,1 @@
+"""QObjects that live on threads of their own and talk by signals."""

@@ -1,0 +1,53 @@
+"""The captioner behind signals."""
+
+from collections.abc import Callable
+
+from PyQt6.QtCore import QObject, pyqtSignal, pyqtSlot
+
+from ui.engine.requests import Cancelled, CaptionerChoice, CaptionRequest, Engine, EngineError
+
+
+class CaptioningWorker(QObject):
+    """Loads and captions on its thread, one thing after another.
+
+    Args:
+        engine: the captioner.
+    """
+
+    loaded = pyqtSignal(object)  # CaptionerInfo
+    load_failed = pyqtSignal(str)
+    progress = pyqtSignal(str, float)  # the job's key; 0 to 1
+    done = pyqtSignal(str, list)  # the job's key; its records
+    failed = pyqtSignal(str, str)  # the job's key; a sentence
+    cancelled = pyqtSignal(str)
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+
+    @pyqtSlot(object)
+    def load(self, choice: CaptionerChoice) -> None:
+        """Load a captioner, unless it is the one that is loaded."""
+        try:
+            self.loaded.emit(self._engine.load(choice))
+        except EngineError as error:
+            self.load_failed.emit(str(error))
+
+    @pyqtSlot(str, object)
+    def caption(self, key: str, request: CaptionRequest) -> None:
+        """Caption a recording; exactly one of `done`, `failed` and `cancelled` follows."""
+        report: Callable[[float], None] = lambda share: self.progress.emit(key, share)  # noqa: E731 - one use
+        try:
+            self.done.emit(key, self._engine.caption_file(request, report))
+        except Cancelled:
+            self.cancelled.emit(key)
+        except EngineError as error:
+            self.failed.emit(key, str(error))
+
+    def cancel(self) -> None:
+        """Give up the recording that is being captioned; called from any thread, since this one is waiting."""
+        self._engine.cancel()
+
+    def close(self) -> None:
+        """End everything; called from any thread."""
+        self._engine.close()

@@ -1,0 +1,129 @@
+"""Decoding for the eye and the ear, and playback, behind signals."""
+
+import tempfile
+from pathlib import Path
+
+from PyQt6.QtCore import QObject, QTimer, pyqtSignal, pyqtSlot
+
+from data.audio import AudioError
+from ui.sound.decoded import PCM_RATE_HZ, DecodedSound, decode
+from ui.sound.devices import SoundDeviceError
+from ui.sound.player import OpenOutput, Player
+
+POSITION_MS = 40
+
+
+class DecodingWorker(QObject):
+    """Decodes the recording that was asked for last."""
+
+    progress = pyqtSignal(float)  # 0 to 1
+    decoded = pyqtSignal(object)  # DecodedSound
+    failed = pyqtSignal(str, str)  # the path; a sentence
+    _asked = pyqtSignal(int, str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory(prefix="audio-caption-", ignore_cleanup_errors=True)
+        self._newest = 0
+        self._asked.connect(self._decode)
+
+    def ask(self, path: str) -> None:
+        """Decode a recording in place of any other; called from any thread."""
+        self._newest += 1
+        self._asked.emit(self._newest, path)
+
+    def close(self) -> None:
+        """Stop decoding; called from any thread."""
+        self._newest += 1
+
+    def remove_files(self) -> None:
+        """Delete the decoded samples, once no thread needs them."""
+        self._folder.cleanup()
+
+    @pyqtSlot(int, str)
+    def _decode(self, number: int, path: str) -> None:
+        if number != self._newest:
+            return
+        pcm_path = Path(self._folder.name) / f"{number}.pcm"
+        try:
+            sound = decode(Path(path), pcm_path, self.progress.emit, lambda: number != self._newest)
+        except AudioError as error:
+            self.failed.emit(path, str(error))
+        except OSError as error:
+            self.failed.emit(path, f"{Path(path).name} could not be decoded to {pcm_path.parent} ({error.strerror}).")
+        else:
+            if sound is not None:
+                self.decoded.emit(sound)
+        for other in Path(self._folder.name).glob("*.pcm"):
+            if other != pcm_path:
+                other.unlink(missing_ok=True)  # what is mapped still stays readable where it is in use
+
+
+class PlaybackWorker(QObject):
+    """Plays a decoded recording.
+
+    Args:
+        open_output: opens an output stream.
+    """
+
+    playing = pyqtSignal(bool)
+    position = pyqtSignal(float)  # seconds
+    trouble = pyqtSignal(str)
+    _finished = pyqtSignal(object)
+
+    def __init__(self, open_output: OpenOutput) -> None:
+        super().__init__()
+        self._player = Player(open_output, self._finished.emit)
+        self._finished.connect(self._finish)  # from PortAudio's thread to this one
+        self._timer = QTimer(self)
+        self._timer.setInterval(POSITION_MS)
+        self._timer.timeout.connect(self._tell)
+
+    @pyqtSlot(object)
+    def load(self, sound: DecodedSound) -> None:
+        """Take a recording in place of another; playback stops."""
+        self._stop()
+        self._player.load(sound.pcm, PCM_RATE_HZ)
+        self._tell()
+
+    @pyqtSlot()
+    def play_or_pause(self) -> None:
+        """Play, or stay where it is."""
+        if self._player.is_playing:
+            self._stop()
+            return
+        try:
+            self._player.play()
+        except SoundDeviceError as error:
+            self._player.pause()
+            self.trouble.emit(str(error))
+        self.playing.emit(self._player.is_playing)
+        if self._player.is_playing:
+            self._timer.start()
+
+    @pyqtSlot(float)
+    def seek(self, seconds: float) -> None:
+        """Go to a place, playing or not."""
+        self._player.seek(seconds)
+        self._tell()
+
+    @pyqtSlot()
+    def close(self) -> None:
+        """Give the output device back."""
+        self._stop()
+
+    def _stop(self) -> None:
+        self._timer.stop()
+        if self._player.is_playing:
+            self._player.pause()
+            self.playing.emit(False)
+            self._tell()
+
+    @pyqtSlot(object)
+    def _finish(self, message: str | None) -> None:
+        self._stop()
+        if message is not None:
+            self.trouble.emit(message)
+
+    def _tell(self) -> None:
+        self.position.emit(self._player.position_s)
