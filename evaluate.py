@@ -93,9 +93,9 @@ def caption_split(options: argparse.Namespace, clips: Sequence[FileClip]) -> tup
     decoding = choose_decoding(captioner.config.decoding, options)
     reader = Reader(captioner.sample_rate, captioner.max_duration_s, num_workers=options.workers)
     files = [(clip.name, clip.path, clip.captions) for clip in clips]
-    found = caption_clips(captioner, reader.clips(files), decoding, options.batch_size)
-    progress = tqdm(found, total=len(files), desc="captioning", unit="clip", delay=2, file=sys.stderr)
-    return {record.file: record.caption for record in progress}, reader.num_bad
+    with tqdm(total=len(files), desc="captioning", unit="clip", delay=2, file=sys.stderr) as bar:
+        found = caption_clips(captioner, reader.clips(files), decoding, options.batch_size, bar.update)
+        return {record.file: record.caption for record in found}, reader.num_bad
 
 
 def gather(options: argparse.Namespace) -> tuple[list[Corpus], dict[str, Path], int]:

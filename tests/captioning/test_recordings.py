@@ -14,8 +14,9 @@ from captioning.options import (
     choose_device,
     load_captioner,
 )
-from captioning.recordings import Reader
+from captioning.recordings import Reader, caption_clips
 from configs.schema import DecodingConfig
+from models.captioner import AudioCaptioner
 
 
 @pytest.fixture
@@ -76,3 +77,18 @@ def test_options(tiny_checkpoint: Path) -> None:
     with pytest.raises(ValueError, match="temperature above 0"):
         choose_decoding(DecodingConfig(), parser.parse_args(["--temperature", "-1"]))
     assert choose_device("cpu").type == "cpu"
+
+
+def test_progress_counts_every_clip_once(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    captioner = AudioCaptioner.from_pretrained(tiny_checkpoint)
+    named = []
+    for number in range(7):
+        path = tmp_path / f"{number}.wav"
+        level = 0.0 if number == 3 else 0.1  # one is silent
+        soundfile.write(path, level * np.random.default_rng(number).normal(size=16000), 16000)
+        named.append((path.name, path, ()))
+    counts: list[int] = []
+    clips = Reader(captioner.sample_rate, 4.0).clips(named)
+    records = list(caption_clips(captioner, clips, captioner.config.decoding, 2, counts.append))
+    assert [record.file for record in records] == [name for name, _, _ in named] and records[3].caption == "silence"
+    assert sum(counts) == 7 and max(counts) == 2
