@@ -20,7 +20,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from captioning.options import add_captioner_options, add_decoding_options, choose_decoding, load_captioner
+from captioning.options import (
+    DEFAULT_CHECKPOINT,
+    add_captioner_options,
+    add_decoding_options,
+    choose_decoding,
+    load_captioner,
+)
 from data.clotho import SPLITS, FileClip, load_split
 from evaluation.inputs import Corpus, pair, read_predictions, read_references
 from evaluation.measures import MEASURES, chosen
@@ -58,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     output = parser.add_argument_group("what is written")
     output.add_argument("--output", type=Path, help="folder for scores, captions and the report")
     output.add_argument("--audio_dir", type=Path, help="folder of the recordings, for the report on --predictions")
-    output.add_argument("--report_clips", type=int, default=5, help="best and worst clips in the report")
+    output.add_argument("--report_clips", type=int, default=6, help="best and worst clips in the report")
     output.add_argument("--download", action="store_true", help="fetch what is missing for SPICE, SPIDEr-FL and FENSE")
     add_captioner_options(parser.add_argument_group("the captioner"))
     add_decoding_options(parser)
@@ -67,10 +73,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def check_options(options: argparse.Namespace) -> None:
     """Refuse what cannot work before anything long begins; make the output folder."""
-    if options.predictions is None and options.dataset_root is None:
-        raise ValueError("nothing to score: give --dataset_root and --split, or --predictions and --references.")
     if options.references is not None and options.predictions is None:
         raise ValueError("--references goes with --predictions; a data set's split has its own.")
+    if options.predictions is None and options.dataset_root is None:
+        raise ValueError("nothing to score: give --dataset_root and --split, or --predictions and --references.")
     if options.references is None and options.dataset_root is None:
         raise ValueError("--predictions needs --references, or --dataset_root and --split to take them from.")
     if options.resamples < 0 or options.report_clips < 0:
@@ -87,9 +93,9 @@ def caption_split(options: argparse.Namespace, clips: Sequence[FileClip]) -> tup
     decoding = choose_decoding(captioner.config.decoding, options)
     reader = Reader(captioner.sample_rate, captioner.max_duration_s, num_workers=options.workers)
     files = [(clip.name, clip.path, clip.captions) for clip in clips]
-    found = caption_clips(captioner, reader.clips(files), decoding, options.batch_size)
-    progress = tqdm(found, total=len(files), desc="captioning", unit="clip", delay=2, file=sys.stderr)
-    return {record.file: record.caption for record in progress}, reader.num_bad
+    with tqdm(total=len(files), desc="captioning", unit="clip", delay=2, file=sys.stderr) as bar:
+        found = caption_clips(captioner, reader.clips(files), decoding, options.batch_size, bar.update)
+        return {record.file: record.caption for record in found}, reader.num_bad
 
 
 def gather(options: argparse.Namespace) -> tuple[list[Corpus], dict[str, Path], int]:
@@ -158,7 +164,9 @@ def run(options: argparse.Namespace) -> int:
 
 def subject(options: argparse.Namespace) -> str:
     """What the report is about, in one line."""
-    captions = str(options.predictions or f"captioner {options.ckpt_path}")
+    ships = options.ckpt_path == str(DEFAULT_CHECKPOINT)
+    captioner = f"the captioner that ships ({DEFAULT_CHECKPOINT.name})" if ships else f"captioner {options.ckpt_path}"
+    captions = str(options.predictions or captioner)
     truth = str(options.references or f"{options.split or 'evaluation'} split of {options.dataset_root}")
     return f"{captions}, against {truth}"
 

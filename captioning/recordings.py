@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,29 +129,45 @@ def caption_clips(
     decoding: DecodingConfig,
     batch_size: int,
     silence_peak: float = SILENCE_PEAK,
+    advance: Callable[[int], object] = lambda count: None,
 ) -> Iterator[CaptionRecord]:
-    """Captions of clips in their order; within a buffer, clips of like length share a batch.
+    """Captions of clips in their order.
 
-    Nothing is guessed about a clip whose samples all stay under `silence_peak`, 0 to 1: it is called silence.
+    Within a buffer of some batches, clips of like length share a batch. Nothing is guessed about silence.
+
+    Args:
+        captioner: the model.
+        clips: what to caption.
+        decoding: how to search.
+        batch_size: clips at once.
+        silence_peak: a clip whose samples all stay under this, 0 to 1, is called silence.
+        advance: called with the number of clips after each batch, which is earlier than their captions come in order.
     """
     buffer: list[Clip] = []
     for clip in clips:
         buffer.append(clip)
         if len(buffer) == batch_size * BUFFER_BATCHES:
-            yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak)
+            yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak, advance)
             buffer = []
-    yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak)
+    yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak, advance)
 
 
 def _caption_buffer(
-    captioner: "AudioCaptioner", buffer: Sequence[Clip], decoding: DecodingConfig, batch_size: int, silence_peak: float
+    captioner: "AudioCaptioner",
+    buffer: Sequence[Clip],
+    decoding: DecodingConfig,
+    batch_size: int,
+    silence_peak: float,
+    advance: Callable[[int], object],
 ) -> list[CaptionRecord]:
     found: dict[int, tuple[tuple[str, float], ...]] = {
         clip.number: SILENCE for clip in buffer if is_silent(clip.waveform, silence_peak)
     }
+    advance(len(found))
     heard = sorted((clip for clip in buffer if clip.number not in found), key=lambda clip: len(clip.waveform))
     for start in range(0, len(heard), batch_size):
         part = heard[start : start + batch_size]
         for clip, captions in zip(part, captioner.caption([clip.waveform for clip in part], decoding), strict=True):
             found[clip.number] = tuple((caption.text, caption.log_probability) for caption in captions)
+        advance(len(part))
     return [CaptionRecord(clip.file, clip.start_s, clip.end_s, found[clip.number], clip.references) for clip in buffer]

@@ -60,10 +60,9 @@ def load_detector(checkpoint: Path, resources: Resources) -> tuple["BERTFlatClas
     """The fluency detector of FENSE in a file, and its tokenizer.
 
     Raises:
-        UnavailableError: aac-metrics is not installed, or the encoder that the file names is not here.
+        UnavailableError: the encoder that the file names is not here.
         MetricError: damaged, or of another format.
     """
-    need_aac_metrics()
     from aac_metrics.functional.fer import BERTFlatClassifier
     from transformers import AutoTokenizer
 
@@ -88,8 +87,9 @@ def fluency_errors(candidates: Sequence[str], resources: Resources, device: str 
     """Whether the fluency detector finds an error in each caption (probability above 0.9): (N,) of 0 and 1.
 
     Raises:
-        UnavailableError: the detector is not here.
+        UnavailableError: aac-metrics or the detector is not here.
     """
+    need_aac_metrics()
     detector, tokenizer = load_detector(resources.fluency_detector(), resources)
     from aac_metrics.functional.fer import fer
 

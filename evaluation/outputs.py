@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from data.caption_formats import write_whole
@@ -111,11 +111,11 @@ def predictions_csv(corpus: Corpus) -> str:
     return _csv(["file_name", "caption_predicted", *(f"caption_{number}" for number in range(1, most + 1))], rows)
 
 
-def _csv(header: Sequence[str], rows: object) -> str:
+def _csv(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(header)
-    writer.writerows(rows)  # type: ignore[arg-type]
+    writer.writerows(rows)
     return buffer.getvalue()
 
 

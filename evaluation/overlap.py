@@ -177,9 +177,15 @@ class MeteorProgram(Meteor):
     It works in two steps: what it counts in each clip, and the score of any sum of such counts.
     """
 
-    def __init__(self) -> None:
+    @classmethod
+    def start(cls) -> "MeteorProgram":
+        """Start it.
+
+        Raises:
+            MetricError: no Java.
+        """
         find_java()
-        super().__init__()
+        return cls()
 
     def measure(
         self, systems: Sequence[Sequence[str]], references: Sequence[Sequence[str]], counts: Floats

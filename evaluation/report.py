@@ -19,7 +19,7 @@ from evaluation.outputs import shown, title_of
 from evaluation.overlap import Floats
 from evaluation.scores import Comparison, Score
 from evaluation.sounds import PageSound, page_sound
-from evaluation.words import FUNCTION_WORDS, WordShare, frequent_words
+from evaluation.words import frequent_words
 
 TEMPLATE = "report.html.jinja"
 HEADLINES = ("spider_fl", "spider", "fense", "cider_d", "spice", "meteor", "sbert_sim", "rouge_l", "bleu_4", "bleu_1")
@@ -52,7 +52,7 @@ class Report:
     scores: Mapping[str, Score]
     recordings: Mapping[str, Path] = field(default_factory=dict)
     num_resamples: int = 1000
-    num_shown: int = 5
+    num_shown: int = 6
     other: Corpus | None = None
     other_name: str = ""
     other_scores: Mapping[str, Score] = field(default_factory=dict)
@@ -147,7 +147,6 @@ def render(report: Report) -> str:
         worst=[shown_clips[number] for number in worst],
         words=words,
         widest=max((max(word.predicted, word.referenced) for word in words), default=1.0) or 1.0,
-        hidden_words=", ".join(sorted(FUNCTION_WORDS)),
         versions=f"pycocoevalcap {version('pycocoevalcap')}, Python {sys.version.split()[0]}",
     )
 
@@ -266,6 +265,3 @@ def _shown_clip(report: Report, number: int) -> ShownClip:
         scores=chips,
         sound=page_sound(report.recordings[name]) if name in report.recordings else None,
     )
-
-
-__all__ = ["Report", "WordShare", "render", "write_report"]

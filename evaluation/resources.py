@@ -130,7 +130,7 @@ class Resources:
         try:
             return Path(snapshot_download(name, allow_patterns=list(HUB_FILES), local_files_only=True))
         except (LocalEntryNotFoundError, OSError, ValueError) as error:
-            raise UnavailableError(f"the model {name} not found: {DOWNLOAD_REMEDY}") from error
+            raise UnavailableError(f"{name} not found: {DOWNLOAD_REMEDY}") from error
 
     def sentence_model(self) -> tuple[str, Path]:
         """Name and folder of the sentence model: FENSE's where it is here, else the one that a package carries.

@@ -24,7 +24,7 @@ from evaluation.inputs import Corpus
 from evaluation.language_models import PENALTY, fluency_errors, sentence_likeness
 from evaluation.measures import MEASURES, needed
 from evaluation.overlap import Floats, MeasureResult, mean_result
-from evaluation.resources import FENSE_SENTENCE_MODEL, Resources, user_cache
+from evaluation.resources import DOWNLOAD_REMEDY, FENSE_SENTENCE_MODEL, Resources, user_cache
 from evaluation.spice import SpiceSettings, spice
 from evaluation.words import vocabulary, words_of
 
@@ -161,7 +161,7 @@ class _Scorer:
         self.tokens = [flat[start : start + self.num_clips] for start in range(0, len(flat), self.num_clips)]
 
     def _overlap(self) -> None:
-        meteor = overlap.MeteorProgram() if "meteor" in self.wanted else None
+        meteor = overlap.MeteorProgram.start() if "meteor" in self.wanted else None
         self._tokenize()
         with ThreadPoolExecutor(1) as pool:  # METEOR's program runs beside the others
             waiting = pool.submit(meteor.measure, self.tokens, self.reference_tokens, self.counts) if meteor else None
@@ -204,9 +204,7 @@ class _Scorer:
         if "fense" in self.wanted:
             sentence = self.found[0]["sbert_sim"]
             if sentence.value is not None and sentence.model != FENSE_SENTENCE_MODEL:
-                reason = (
-                    f"the sentence model {FENSE_SENTENCE_MODEL} not found: python evaluate.py --download fetches it"
-                )
+                reason = f"{FENSE_SENTENCE_MODEL} not found: {DOWNLOAD_REMEDY}"
                 self._missing("fense", reason)
             else:
                 self._combine("fense", ("sbert_sim", "fer"), _penalise)
@@ -227,7 +225,7 @@ class _Scorer:
                 found[key] = as_score(mean_result(formula(first.per_clip, second.per_clip), self.counts))
                 continue
             reasons = [
-                f"{MEASURES[part].title} is missing ({score.reason})"
+                f"no {MEASURES[part].title}: {score.reason}"
                 for part, score in zip(parts, (first, second), strict=True)
                 if score.per_clip is None and score.reason is not None
             ]

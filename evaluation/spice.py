@@ -16,6 +16,7 @@ import platform
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -216,12 +218,14 @@ class _Run:
             )
         told = [line.strip() for line in self.lines if re.search(r"Exception|Error|SIG[A-Z]+", line)]
         reason = told[0][:300] if told else (self.lines[-1].strip()[:300] if self.lines else "it said nothing")
+        if status == -signal.SIGKILL and not told:
+            reason = "something killed it, perhaps for want of memory"
         kind = MetricError if cache is None else _CacheTroubleError
         raise kind(f"SPICE ended with status {status}: {reason}")
 
 
-def _forward(stream: "object", said: "queue.Queue[str | None]") -> None:
-    for line in stream:  # type: ignore[attr-defined]
+def _forward(stream: IO[str], said: "queue.Queue[str | None]") -> None:
+    for line in stream:
         said.put(line)
     said.put(None)
 

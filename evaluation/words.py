@@ -10,9 +10,27 @@ from data.captions import normalize_caption
 # (near, behind, outside) stay, since captions differ in them.
 FUNCTION_WORDS = frozenset(
     {
-        *("a", "an", "the", "this", "that", "their", "them", "they", "it", "its", "there"),
+        *("a", "an", "the", "this", "that", "some", "their", "them", "they", "it", "its", "there"),
         *("is", "are", "was", "were", "be", "been", "being", "has", "have"),
-        *("and", "as", "at", "by", "for", "from", "in", "into", "of", "on", "or", "then", "to", "which", "while"),
+        *(
+            "after",
+            "and",
+            "as",
+            "at",
+            "by",
+            "for",
+            "from",
+            "in",
+            "into",
+            "of",
+            "on",
+            "or",
+            "out",
+            "then",
+            "to",
+            "which",
+            "while",
+        ),
         *("who", "with"),
     }
 )

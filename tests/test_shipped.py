@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import evaluate
 import inference
 import train
 from captioning.files import DEFAULT_CHECKPOINT
@@ -77,7 +78,8 @@ def readme_commands() -> list[str]:
     text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = re.findall(r"```bash\n(.*?)```", text, re.S)
     lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if "inference.py" in line or "train.py" in line or "-m " in line]
+    programs = ("inference.py", "train.py", "evaluate.py", "-m ")
+    return [line for line in lines if any(program in line for program in programs)]
 
 
 def test_the_readmes_options_exist() -> None:
@@ -85,6 +87,7 @@ def test_the_readmes_options_exist() -> None:
     help_of = {
         "inference.py": inference.build_parser().format_help(),
         "train.py": train.build_parser("").format_help() + "--resume",
+        "evaluate.py": evaluate.build_parser().format_help(),
     }
     checked = 0
     for line in readme_commands():

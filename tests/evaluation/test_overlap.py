@@ -20,7 +20,7 @@ def all_five(corpus: Corpus, counts: np.ndarray) -> dict[str, MeasureResult]:
     results = {f"bleu_{order}": result for order, result in enumerate(bleu(candidates, references, counts), start=1)}
     results["rouge_l"] = rouge_l(candidates, references, counts)
     results["cider_d"] = cider_d(candidates, references, counts)
-    [results["meteor"]] = MeteorProgram().measure([candidates], references, counts)
+    [results["meteor"]] = MeteorProgram.start().measure([candidates], references, counts)
     return results
 
 
@@ -72,7 +72,7 @@ def test_meteor_by_hand() -> None:
     candidates = ["rain falls on the roof", "rain", "", "a dog barks"]
     references = [["rain falls on the roof"], ["a clock ticks"], ["wind"], ["||| the dog barked", "birds"]]
     counts = np.array([[1.0, 1, 1, 1], [4, 0, 0, 0]])
-    [result] = MeteorProgram().measure([candidates], references, counts)
+    [result] = MeteorProgram.start().measure([candidates], references, counts)
     assert result.per_clip[:3].tolist() == [1.0, 0.0, 0.0]
     assert 0.3 < result.per_clip[3] < 1.0  # one word the same, one by its stem
     assert result.resampled.tolist() == pytest.approx([result.value, 1.0])
@@ -117,7 +117,7 @@ def test_a_java_that_breaks_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     with pytest.raises(MetricError, match="tokenizer failed .torn"):
         tokenize([["a dog"]])
     with pytest.raises(MetricError, match="METEOR's program failed"):
-        MeteorProgram().measure([["a dog"]], [["a dog"]], NO_RESAMPLES)
+        MeteorProgram.start().measure([["a dog"]], [["a dog"]], NO_RESAMPLES)
     java.write_text("#!/bin/sh\necho 'openjdk version \"1.7.0_80\"' >&2\n")
     with pytest.raises(MetricError, match="is Java 7, expected 8 or later"):
         tokenize([["a dog"]])

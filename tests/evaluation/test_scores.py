@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evaluation import language_models
 from evaluation import scores as module
 from evaluation.errors import MetricError, UnavailableError
 from evaluation.inputs import Corpus
@@ -97,7 +98,17 @@ def test_what_is_not_here_is_named_with_its_remedy(nothing_here: Resources, monk
         assert score.value is None and score.per_clip is None and score.reason and not score.failed
         assert "--download" in score.reason
     assert "paraphrase-TinyBERT-L6-v2" in str(found["fense"].reason)  # another model's value is not called FENSE
-    assert "SPICE is missing" in str(found["spider"].reason)
+    assert "no SPICE: " in str(found["spider"].reason)
+
+
+def test_without_the_extra_packages_their_scores_are_not_there(
+    nothing_here: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(language_models, "find_spec", lambda name: None)
+    [found] = score_systems([GOOD], ScoreSettings(measures=("fer", "sbert_sim", "words"), resources=nothing_here))
+    for key in ("fer", "sbert_sim"):
+        assert found[key].reason == "aac-metrics is not installed: bash env.sh --eval"
+    assert found["words"].value is not None
 
 
 def test_one_clip_has_no_cider_and_no_intervals(nothing_here: Resources) -> None:
@@ -105,7 +116,7 @@ def test_one_clip_has_no_cider_and_no_intervals(nothing_here: Resources) -> None
     [found] = score_systems([one], ScoreSettings(measures=("bleu_1", "cider_d", "spider"), resources=nothing_here))
     assert found["bleu_1"].value is not None and found["bleu_1"].low is None
     assert "undefined for one clip" in str(found["cider_d"].reason)
-    assert "CIDEr-D is missing (undefined for one clip" in str(found["spider"].reason)
+    assert "no CIDEr-D: undefined for one clip" in str(found["spider"].reason)
 
 
 def test_a_program_that_breaks_takes_no_other_score_along(

@@ -172,7 +172,7 @@ def test_jars_that_are_none_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_odd_captions(parser_jars: list[Path], tmp_path: Path) -> None:
-    long = " ".join(["a dog barks at a big cat"] * 30)  # longer than a key of the cache
+    long = f"a dog barks at a {'o' * 600}"  # longer than a key of the cache can be
     found = spice(
         ["", "bär läuft", long], [["rain"], ["bär läuft"], [long]], SpiceSettings(parser_jars, tmp_path / "p")
     )
