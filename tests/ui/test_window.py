@@ -231,3 +231,15 @@ def test_shortcuts_do_what_the_buttons_do(app: Controller, qtbot: QtBot, sound_f
     before = app.window.sound.heads[0].value()
     app.window.sound.keyPressEvent(event)
     qtbot.waitUntil(lambda: app.window.sound.heads[0].value() > before)
+
+
+def test_a_file_dropped_during_a_recording_does_not_disturb_it(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+    click(qtbot, app.window.controls.record)
+    qtbot.waitUntil(lambda: app.state.recording is Recording.ON)
+    drop(app.window, QUrl.fromLocalFile(str(sound_file)))
+    qtbot.waitUntil(lambda: app.state.can_play)
+    drawn = len(app.window.sound._moving)
+    qtbot.waitUntil(lambda: len(app.window.sound._moving) > drawn)
+    click(qtbot, app.window.controls.record)
+    qtbot.waitUntil(lambda: app.state.path == app.sound.last_recording != "")
+    assert soundfile.info(app.sound.last_recording).duration > 0.1

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from PyQt6.QtCore import QByteArray, Qt, pyqtSignal
+from PyQt6.QtCore import QByteArray, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
 from PyQt6.QtWidgets import QFileDialog, QLabel, QMainWindow, QMessageBox, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
@@ -34,7 +34,9 @@ class MainWindow(QMainWindow):
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle(TITLE)
-        self.resize(1280, 800)
+        screen = self.screen()
+        room = screen.availableSize() if screen is not None else QSize(1280, 800)
+        self.resize(min(1280, room.width()), min(800, room.height() - 40))
         self.setAcceptDrops(True)
         self.controls, self.sound, self.captions = ControlPanel(), SoundView(), CaptionsPanel()
         self.queue, self.history = QueuePanel(), HistoryPanel()
