@@ -84,7 +84,7 @@ def hear(app: Controller, clip: str) -> dict[str, object]:
     player = play_into_microphone(clip)
     wait(lambda: player.poll() is not None)
     wait(lambda: bool(texts(captions.live)))
-    found["heard"] = texts(captions.live)
+    found["heard"], found["latency"] = texts(captions.live), captions.latency.text()
     click(captions.listen)
     wait(lambda: app.state.listening is Listening.OFF)
     return found

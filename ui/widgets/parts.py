@@ -88,7 +88,7 @@ class _WrappingDelegate(QStyledItemDelegate):
     """Gives a line the height that its broken text needs, which a tree does not do by itself."""
 
     PADDING = 22  # pixels beside the text
-    LINE_GAP = 8  # pixels between lines of the list
+    LINE_GAP = 12  # pixels between lines of the list
 
     def __init__(self, tree: QTreeWidget) -> None:
         super().__init__(tree)

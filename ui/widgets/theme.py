@@ -68,7 +68,7 @@ QComboBox QAbstractItemView {{ background: {surface}; selection-background-color
 QTreeWidget, QPlainTextEdit {{ background: {surface}; border: 2px solid {surface}; border-radius: 8px;
     alternate-background-color: {surface}; selection-background-color: {accent}; selection-color: {on_accent}; }}
 QTreeWidget:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
-QTreeWidget::item {{ padding: 5px 2px; }}
+QTreeWidget::item {{ padding: 0 2px; }}
 QHeaderView::section {{ background: {surface}; color: {muted}; border: none; padding: 4px 6px; }}
 QProgressBar {{ background: {raised}; border: none; border-radius: 8px; text-align: center; min-height: 16px;
     max-height: 16px; }}
