@@ -10,9 +10,19 @@ import soundfile
 from tests.ui.simulated import SimulatedSystem, chirp
 
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
-from PyQt6.QtCore import QEvent, Qt, QUrl
-from PyQt6.QtGui import QKeyEvent
-from PyQt6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLabel, QLineEdit, QSplitter, QTabBar, QWidget
+from PyQt6.QtCore import QEvent, QPoint, QPointF, Qt, QUrl
+from PyQt6.QtGui import QKeyEvent, QMouseEvent
+from PyQt6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QSplitter,
+    QTabBar,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import click, drop, model_rows, open_file, record
@@ -243,3 +253,33 @@ def test_a_file_dropped_during_a_recording_does_not_disturb_it(app: Controller, 
     click(qtbot, app.window.controls.record)
     qtbot.waitUntil(lambda: app.state.path == app.sound.last_recording != "")
     assert soundfile.info(app.sound.last_recording).duration > 0.1
+
+
+def test_the_mouse_seeks_selects_zooms_and_lets_go(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+    open_file(qtbot, app, sound_file)
+    sound = app.window.sound
+    qtbot.wait(100)
+    viewport = sound.waveform.viewport()
+
+    def place(seconds: float) -> QPoint:
+        return sound.waveform.mapFromScene(sound._box.mapViewToScene(QPointF(seconds, 0.0)))
+
+    qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=place(1.0))
+    qtbot.waitUntil(lambda: app.window.controls.progress.value() == 50)
+    qtbot.mousePress(viewport, Qt.MouseButton.LeftButton, pos=place(0.4))
+    for step in range(1, 11):
+        event = QMouseEvent(
+            QEvent.Type.MouseMove, QPointF(place(0.4 + 0.08 * step)), QPointF(place(0.4 + 0.08 * step)),
+            Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier,
+        )  # fmt: skip
+        QApplication.sendEvent(viewport, event)
+        qtbot.wait(15)
+    qtbot.mouseRelease(viewport, Qt.MouseButton.LeftButton, pos=place(1.2))
+    qtbot.waitUntil(lambda: app.state.has_region)
+    assert app.sound.region == pytest.approx((0.4, 1.2), abs=0.1)
+    sound._box.setXRange(0.5, 0.7, padding=0)  # as the wheel does
+    qtbot.waitUntil(lambda: sound.curve.getData()[0].max() < 0.8)  # drawn anew, finer
+    assert np.diff(np.unique(sound.curve.getData()[0])).min() < 0.001
+    qtbot.mouseDClick(viewport, Qt.MouseButton.LeftButton, pos=place(0.6))
+    qtbot.waitUntil(lambda: not app.state.has_region)
+    assert sound._box.viewRange()[0][1] == pytest.approx(2.0, abs=0.1)
