@@ -31,7 +31,7 @@ def build(engine: Engine, system: SoundSystem, settings: QSettings, history: Pat
         engine: the captioner.
         system: the sound devices.
         settings: where settings are kept.
-        history: file of past recordings and captions.
+        history: folder of past recordings and captions.
     """
     return Controller(start_workers(engine, system), SettingsStore(settings), History(history))
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     application.setApplicationName(NAME)
     application.setOrganizationName(NAME)
     data_folder = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.AppDataLocation)
-    controller = build(EngineProcess(), SoundSystem(), QSettings(), Path(data_folder) / "history.json")
+    controller = build(EngineProcess(), SoundSystem(), QSettings(), Path(data_folder) / "history")
     _tell_unforeseen(controller)
     waker = _close_on_signals(controller)
     if options.ckpt_path:

@@ -44,7 +44,7 @@ def make_app(
 
     def make() -> "Controller":
         settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
-        controller = build(engine, system, settings, tmp_path / "history.json")  # type: ignore[arg-type]
+        controller = build(engine, system, settings, tmp_path / "history")  # type: ignore[arg-type]
         controller.change(recordings_folder=str(tmp_path / "recordings"))
         controller.start()
         made.append(controller)

@@ -113,7 +113,7 @@ def main(folder: Path) -> int:
             soundfile.write(work / "A walk through town.wav", walk(0.6), RATE_HZ)
             system = SimulatedSystem(walk(), RATE_HZ)
             settings = QSettings(str(work / "settings.ini"), QSettings.Format.IniFormat)
-            app = build(EngineProcess(), system, settings, work / "history.json")  # type: ignore[arg-type]
+            app = build(EngineProcess(), system, settings, work / "history")  # type: ignore[arg-type]
             take(app, system, theme, folder, work)
             app.window.close()
     return 0

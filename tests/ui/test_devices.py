@@ -62,7 +62,7 @@ class Library:
 
     check_output_settings = check_input_settings
 
-    def InputStream(self, samplerate: int, **options: Any) -> Stream:  # noqa: N802 - sounddevice's name
+    def InputStream(self, samplerate: int, **options: Any) -> Stream:
         if self.fails:
             raise self.fails
         self.streams.append(Stream(samplerate, **options))

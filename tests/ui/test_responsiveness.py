@@ -62,7 +62,7 @@ def test_the_event_loop_never_stalls_while_captioning_recording_and_listening(qt
     soundfile.write(long_file, noise, 16000)
     system = SimulatedSystem(np.concatenate([chirp(3.0, 48000)] * 20))
     settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
-    app = build(EngineProcess(), system, settings, tmp_path / "history.json")  # type: ignore[arg-type]
+    app = build(EngineProcess(), system, settings, tmp_path / "history")  # type: ignore[arg-type]
     app.change(recordings_folder=str(tmp_path / "recordings"), window_s=5.0, live_window_s=2.0, live_hop_s=1.0)
     app.window.show()
     qtbot.wait(300)  # the first painting of a window is not work beside which it must stay awake

@@ -123,7 +123,7 @@ def test_no_checkpoint_leaves_recording_and_playing(
 def test_a_history_that_cannot_be_written_does_not_lose_captions(
     app: Controller, qtbot: QtBot, sound_file: Path, tmp_path: Path
 ) -> None:
-    app._history._path = tmp_path / "chirp.wav" / "history.json"  # below a file
+    app._history._folder = tmp_path / "chirp.wav" / "history"  # below a file
     app.open_paths([sound_file])
     qtbot.waitUntil(lambda: app.state.can_play)
     app.window.controls.run_model.click()

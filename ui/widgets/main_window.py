@@ -225,13 +225,13 @@ class MainWindow(QMainWindow):
         )
         QMessageBox.information(self, "Keyboard shortcuts", f"<table>{lines}</table>")
 
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802 - Qt's name
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Take files."""
         data = event.mimeData() if event is not None else None
         if event is not None and data is not None and data.hasUrls():
             event.acceptProposedAction()
 
-    def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802 - Qt's name
+    def dropEvent(self, event: QDropEvent | None) -> None:
         """Open what was dropped."""
         data = event.mimeData() if event is not None else None
         if event is None or data is None:
@@ -244,7 +244,7 @@ class MainWindow(QMainWindow):
         elif urls:
             self.tell("Only files on this machine can be opened: save the recording first, then drop it here.")
 
-    def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 - Qt's name
+    def closeEvent(self, event: QCloseEvent | None) -> None:
         """Tell that the window closes; it never asks, since recordings are on disk already."""
         self.closing.emit()
         self.large.close()

@@ -94,7 +94,7 @@ class _WrappingDelegate(QStyledItemDelegate):
         super().__init__(tree)
         self._tree = tree
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:  # noqa: N802 - Qt's name
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """The text's size, broken at the column's width."""
         width = max(40, self._tree.columnWidth(index.column()) - self.PADDING)
         text = str(index.data() or " ")
