@@ -1,5 +1,6 @@
 """A window on no screen, with simulated devices and captioner."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 # A screen as people have; the plugin's own is 800 pixels wide.
 os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={Path(__file__).with_name('screen.json')}"
+
+
+def pytest_runtest_logfinish() -> None:
+    """Let go of a test's widgets now and here: collected later, by whatever thread, they would take the process with them."""
+    gc.collect()
 
 
 @pytest.fixture

@@ -167,3 +167,4 @@ class HistoryPanel(QWidget):
         box.exec()
         if box.clickedButton() is not keep:
             self.delete_asked.emit(key, with_file is not None and box.clickedButton() is with_file)
+        box.deleteLater()
