@@ -98,3 +98,4 @@ if [ -n "${TORCH_INDEX_URL:-}" ]; then install torch --index-url "$TORCH_INDEX_U
 for part in "${parts[@]}"; do install "$part" -c requirements/torch.txt -c requirements/core.txt; done
 if $changed; then pip check; fi
 say "ready: .venv/bin/python inference.py assets/waves_then_bell.flac"
+if wanted ui; then say "the window: .venv/bin/python UI_Code.py"; fi

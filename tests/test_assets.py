@@ -2,10 +2,12 @@
 
 import importlib.util
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from data.audio import is_silent, load_audio
 
@@ -37,3 +39,18 @@ def test_the_script_makes_the_sounds_that_ship() -> None:
     for path in SOUNDS:
         shipped, _ = soundfile.read(path)
         np.testing.assert_allclose(made[path.stem], shipped, atol=1e-3)
+
+
+def test_pictures_are_small_and_whole() -> None:
+    pictures = sorted(ASSETS.glob("*.png"))
+    assert [path.stem for path in pictures] == ["app_file_light", "app_large_dark", "app_live_dark"]
+    for path in pictures:
+        assert path.stat().st_size < 250_000
+        with Image.open(path) as picture:
+            picture.load()
+            assert picture.width >= 1000 and len(set(picture.convert("L").tobytes())) > 5
+
+
+@pytest.mark.parametrize("name", ["flow", "arrow_up", "arrow_down"])
+def test_drawings_are_well_formed(name: str) -> None:
+    assert ElementTree.parse(ASSETS / f"{name}.svg").getroot().tag.endswith("svg")

@@ -3,12 +3,13 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from PyQt6.QtCore import QSettings, QStandardPaths
+from PyQt6.QtCore import QSettings, QStandardPaths, QTimer
 from PyQt6.QtWidgets import QApplication
 
 from ui.controller import Controller
@@ -30,7 +31,7 @@ def build(engine: Engine, system: SoundSystem, settings: QSettings, history: Pat
         engine: the captioner.
         system: the sound devices.
         settings: where settings are kept.
-        history: file of past recordings and captions.
+        history: folder of past recordings and captions.
     """
     return Controller(start_workers(engine, system), SettingsStore(settings), History(history))
 
@@ -51,19 +52,31 @@ def main(arguments: Sequence[str]) -> int:
     application.setApplicationName(NAME)
     application.setOrganizationName(NAME)
     data_folder = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.AppDataLocation)
-    controller = build(EngineProcess(), SoundSystem(), QSettings(), Path(data_folder) / "history.json")
+    controller = build(EngineProcess(), SoundSystem(), QSettings(), Path(data_folder) / "history")
     _tell_unforeseen(controller)
+    waker = _close_on_signals(controller)
     if options.ckpt_path:
         controller.change(checkpoint=options.ckpt_path)
     controller.start()
     if options.recordings:
         controller.open_paths(options.recordings)
     status = application.exec()
+    waker.stop()
     controller.close()
     if not controller.all_ended:  # a sound server that does not answer must not keep a closed window alive
         sys.stderr.flush()
         os._exit(status)
     return status
+
+
+def _close_on_signals(controller: Controller) -> QTimer:
+    """Ctrl+C and SIGTERM close the window as its own button does; Python needs the timer to notice them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: controller.window.close())
+    timer = QTimer()
+    timer.timeout.connect(lambda: None)
+    timer.start(200)
+    return timer
 
 
 def _tell_unforeseen(controller: Controller) -> None:

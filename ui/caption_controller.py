@@ -266,8 +266,8 @@ class CaptionController(QObject):
 
     def _show_recording(self, records: list[CaptionRecord]) -> None:
         for record in records:
-            stamp = f"{datetime.now():%H:%M:%S}"
-            self._window.captions.add_live(record, stamp)
+            span = f"{minutes_seconds(record.start_s)} – {minutes_seconds(record.end_s)}"
+            self._window.captions.add_live(record, span if len(records) > 1 else f"{datetime.now():%H:%M:%S}")
         self._window.tabs.setCurrentWidget(self._window.captions)
 
     def _note(self, path: str, records: Sequence[CaptionRecord]) -> None:

@@ -186,6 +186,7 @@ class Controller(QObject):
         dialog = SettingsDialog(self.settings, f"{info.encoder} on {info.device}" if info else "", self.window)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             self.apply_settings(dialog.settings())
+        dialog.deleteLater()
 
     def _on_threshold(self, silence_db: float) -> None:
         self.change(silence_db=silence_db)

@@ -41,6 +41,7 @@ class SoundController(QObject):
     _seek = pyqtSignal(float)
     _load = pyqtSignal(object)
     _refresh = pyqtSignal()
+    _refresh_if_changed = pyqtSignal()
 
     def __init__(
         self,
@@ -94,6 +95,7 @@ class SoundController(QObject):
         microphone.notice_over.connect(self._end_notice)
         microphone.trouble.connect(self._window.tell)
         self._refresh.connect(self._workers.devices.refresh)
+        self._refresh_if_changed.connect(self._workers.devices.refresh_if_changed)
         self._workers.devices.inputs.connect(self._on_devices)
         self._workers.devices.trouble.connect(self._window.log.add)
         self._play.connect(playback.play_or_pause)
@@ -112,7 +114,8 @@ class SoundController(QObject):
         self._pause_playback()
         self._sound, self.region, self._duration_s = None, None, 0.0
         self._update(path=path, can_play=False, has_region=False)
-        self._window.sound.set_sound(None)
+        if not self._window.sound.is_moving:
+            self._window.sound.set_sound(None)
         self._window.controls.set_position(0.0, 0.0)
         self._window.set_status(f"Reading {Path(path).name}…")
         self._workers.decoding.ask(path)
@@ -236,7 +239,7 @@ class SoundController(QObject):
     def _refresh_if_seen(self) -> None:
         idle = self._state().recording is Recording.OFF and self._state().listening is Listening.OFF
         if self._window.isActiveWindow() and idle and not self._state().playing:
-            self._refresh.emit()
+            self._refresh_if_changed.emit()
 
     def _on_devices(self, devices: list[InputDevice]) -> None:
         self._window.controls.devices.set_devices(

@@ -1,5 +1,6 @@
 """A window on no screen, with simulated devices and captioner."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 # A screen as people have; the plugin's own is 800 pixels wide.
 os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={Path(__file__).with_name('screen.json')}"
+
+
+def pytest_runtest_logfinish() -> None:
+    """Let go of a test's widgets now and here: collected later, by whatever thread, they would take the process with them."""
+    gc.collect()
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def make_app(
 
     def make() -> "Controller":
         settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
-        controller = build(engine, system, settings, tmp_path / "history.json")  # type: ignore[arg-type]
+        controller = build(engine, system, settings, tmp_path / "history")  # type: ignore[arg-type]
         controller.change(recordings_folder=str(tmp_path / "recordings"))
         controller.start()
         made.append(controller)

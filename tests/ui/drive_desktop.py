@@ -84,7 +84,7 @@ def hear(app: Controller, clip: str) -> dict[str, object]:
     player = play_into_microphone(clip)
     wait(lambda: player.poll() is not None)
     wait(lambda: bool(texts(captions.live)))
-    found["heard"] = texts(captions.live)
+    found["heard"], found["latency"] = texts(captions.live), captions.latency.text()
     click(captions.listen)
     wait(lambda: app.state.listening is Listening.OFF)
     return found
@@ -114,7 +114,7 @@ def suffer(app: Controller, clip: str, fault: str) -> dict[str, object]:
 def main(folder: Path, clip: str, fault: str) -> int:
     application = QApplication([])
     settings = QSettings(str(folder / "settings.ini"), QSettings.Format.IniFormat)
-    app = build(EngineProcess(), SoundSystem(), settings, folder / "history.json")
+    app = build(EngineProcess(), SoundSystem(), settings, folder / "history")
     app.change(recordings_folder=str(folder / "recordings"), live_window_s=4.0, live_hop_s=2.0)
     app.start()
     wait(lambda: app.state.model_ready, 120.0)

@@ -122,6 +122,9 @@ class SimulatedSystem:
     def inputs(self, refresh: bool = False) -> list[InputDevice]:
         return list(self.devices)
 
+    def devices_changed(self) -> bool:
+        return True
+
     def open_input(self, name: str, callback: InputCallback, on_finished: Callable[[], None]) -> SimulatedInput:
         if not self.devices:
             raise SoundDeviceError(NO_INPUT)

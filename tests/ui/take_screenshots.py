@@ -86,8 +86,8 @@ def take(app: Controller, system: SimulatedSystem, theme: str, folder: Path, wor
     wait(lambda: app.state.recording is Recording.OFF and app.state.can_play)
     QTest.qWait(300)
     save(window, folder / f"error_{theme}.png")
-    window.banner.hide()
-    window.captions.live.clear()
+    window.controls.run_model.click()
+    wait(lambda: app.state.has_captions)
     window.captions.listen.click()
     wait(lambda: app.state.listening is Listening.ON)
     window.large.show()
@@ -108,11 +108,12 @@ def main(folder: Path) -> int:
     application.setFont(QFont("Inter", 10))
     for theme in ("light", "dark"):
         with tempfile.TemporaryDirectory() as name:
-            work = Path(name)
+            work = Path(name) / "Music"
+            work.mkdir()
             soundfile.write(work / "A walk through town.wav", walk(0.6), RATE_HZ)
             system = SimulatedSystem(walk(), RATE_HZ)
             settings = QSettings(str(work / "settings.ini"), QSettings.Format.IniFormat)
-            app = build(EngineProcess(), system, settings, work / "history.json")  # type: ignore[arg-type]
+            app = build(EngineProcess(), system, settings, work / "history")  # type: ignore[arg-type]
             take(app, system, theme, folder, work)
             app.window.close()
     return 0

@@ -214,5 +214,5 @@ def test_copy_and_export(app: Controller, qtbot: QtBot, sound_file: Path, tmp_pa
         finally:
             QFileDialog.getSaveFileName = kept
         assert any(content in path.read_text() for path in tmp_path.glob(f"{Path(name).stem}.*")), chosen
-    app.export(tmp_path / "missing" / "captions.txt", False, False)
+    app.export(sound_file / "captions.txt", False, False)  # below a file
     assert "could not be written" in app.window.banner.text.text()

@@ -88,6 +88,7 @@ def test_a_sound_is_recorded_named_played_and_heard(
     assert category in named_categories(found["live"][0])
     assert len(found["model"]) == 3 and found["model"][0] == found["live"][0]
     assert any(category in named_categories(line) for line in found["heard"])
+    assert found["latency"].startswith(("latency", "behind by"))  # which, depends on what else the machine does
     duration_s = soundfile.info(found["recording"]).duration
     assert duration_s > 5 and found["per_cent"] == 100
     assert duration_s - 1 < found["played_s"] < duration_s + 4

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.caption_formats import SILENCE, CaptionRecord
+from ui.store import history as history_module
 from ui.store.caption_queue import CaptionQueue, Status
 from ui.store.exports import EXPORT_FORMATS, as_sound_event, export, export_text, shown_text
 from ui.store.history import History
@@ -20,19 +21,22 @@ RECORDS = [
 
 
 def test_a_history_survives_a_restart(tmp_path: Path) -> None:
-    history = History(tmp_path / "new" / "history.json")
+    history = History(tmp_path / "new" / "history")
     first = history.add("recording", "/sounds/one.wav")
     second = history.add("file", "/sounds/two.wav", RECORDS)
     history.set_records(first.key, RECORDS[:1])
-    again = History(tmp_path / "new" / "history.json")
+    history.set_records("deleted meanwhile", RECORDS)
+    again = History(tmp_path / "new" / "history")
     assert [entry.key for entry in again.entries] == [second.key, first.key]
+    assert again.entries == history.entries
     assert again.entries[1].records == tuple(RECORDS[:1]) and again.entries[0].records == tuple(RECORDS)
     assert again.find("/sounds/one.wav") == again.entries[1] and again.find("nothing") is None
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["history.json"]
+    names = sorted(path.name for path in (tmp_path / "new" / "history").iterdir())
+    assert names == sorted(f"{key}.json" for key in (first.key, second.key))
 
 
 def test_deleting_never_touches_files_of_others(tmp_path: Path) -> None:
-    history = History(tmp_path / "history.json")
+    history = History(tmp_path / "history")
     for kind in ("recording", "file", "recording"):
         (tmp_path / f"{len(history.entries)}.wav").write_text("sound")
         history.add(kind, str(tmp_path / f"{len(history.entries)}.wav"))
@@ -40,15 +44,25 @@ def test_deleting_never_touches_files_of_others(tmp_path: Path) -> None:
     history.delete(own.key, with_recording=True)
     history.delete(foreign.key, with_recording=True)
     history.delete(kept.key)
-    assert history.entries == [] and History(tmp_path / "history.json").entries == []
+    assert history.entries == [] and list((tmp_path / "history").iterdir()) == []
     assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["0.wav", "1.wav"]
 
 
-def test_a_damaged_history_is_put_aside_and_told(tmp_path: Path) -> None:
-    (tmp_path / "history.json").write_text('[{"key": ')
-    history = History(tmp_path / "history.json")
-    assert history.entries == [] and "put aside" in str(history.notice)
-    assert (tmp_path / "history.damaged.json").read_text() == '[{"key": '
+def test_a_damaged_entry_is_put_aside_and_told_and_the_others_stay(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    damaged, whole = history.add("file", "a.wav"), history.add("file", "b.wav")
+    (tmp_path / f"{damaged.key}.json").write_text('{"key": ')
+    again = History(tmp_path)
+    assert [entry.key for entry in again.entries] == [whole.key] and "put aside" in str(again.notice)
+    assert (tmp_path / f"{damaged.key}.damaged").read_text() == '{"key": '
+
+
+def test_the_oldest_entries_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "MAX_ENTRIES", 3)
+    history = History(tmp_path)
+    for number in range(5):
+        history.add("file", f"{number}.wav")
+    assert [entry.path for entry in History(tmp_path).entries] == ["4.wav", "3.wav", "2.wav"]
 
 
 def test_a_queue_knows_status_share_and_time_left() -> None:

@@ -10,9 +10,19 @@ import soundfile
 from tests.ui.simulated import SimulatedSystem, chirp
 
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
-from PyQt6.QtCore import QEvent, Qt, QUrl
-from PyQt6.QtGui import QKeyEvent
-from PyQt6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLabel, QLineEdit, QSplitter, QTabBar, QWidget
+from PyQt6.QtCore import QEvent, QPoint, QPointF, Qt, QUrl
+from PyQt6.QtGui import QKeyEvent, QMouseEvent
+from PyQt6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QSplitter,
+    QTabBar,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import click, drop, model_rows, open_file, record
@@ -40,6 +50,7 @@ def test_the_window_is_resizable(app: Controller, qtbot: QtBot) -> None:
         app.window.resize(width, height)
         qtbot.wait(20)
         assert abs(app.window.width() - width) < 80 and app.window.sound.waveform.width() > 300
+        assert app.window.captions.model.isColumnHidden(2) == (width == 900)
     app.window.splitter.setSizes([500, 400])
     assert app.window.controls.width() == pytest.approx(500, abs=200)
 
@@ -49,7 +60,7 @@ def test_a_file_chosen_in_the_dialog_fills_path_waveform_and_spectrogram(
 ) -> None:
     asked: list[str] = []
 
-    def dialog(*arguments: object, filter: str) -> tuple[list[str], str]:  # noqa: A002 - Qt's name
+    def dialog(*arguments: object, filter: str) -> tuple[list[str], str]:
         asked.append(filter)
         return [str(sound_file)], ""
 
@@ -231,3 +242,45 @@ def test_shortcuts_do_what_the_buttons_do(app: Controller, qtbot: QtBot, sound_f
     before = app.window.sound.heads[0].value()
     app.window.sound.keyPressEvent(event)
     qtbot.waitUntil(lambda: app.window.sound.heads[0].value() > before)
+
+
+def test_a_file_dropped_during_a_recording_does_not_disturb_it(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+    click(qtbot, app.window.controls.record)
+    qtbot.waitUntil(lambda: app.state.recording is Recording.ON)
+    drop(app.window, QUrl.fromLocalFile(str(sound_file)))
+    qtbot.waitUntil(lambda: app.state.can_play)
+    drawn = len(app.window.sound._moving)
+    qtbot.waitUntil(lambda: len(app.window.sound._moving) > drawn)
+    click(qtbot, app.window.controls.record)
+    qtbot.waitUntil(lambda: app.state.path == app.sound.last_recording != "")
+    assert soundfile.info(app.sound.last_recording).duration > 0.1
+
+
+def test_the_mouse_seeks_selects_zooms_and_lets_go(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+    open_file(qtbot, app, sound_file)
+    sound = app.window.sound
+    qtbot.wait(100)
+    viewport = sound.waveform.viewport()
+
+    def place(seconds: float) -> QPoint:
+        return sound.waveform.mapFromScene(sound._box.mapViewToScene(QPointF(seconds, 0.0)))
+
+    qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=place(1.0))
+    qtbot.waitUntil(lambda: app.window.controls.progress.value() == 50)
+    qtbot.mousePress(viewport, Qt.MouseButton.LeftButton, pos=place(0.4))
+    for step in range(1, 11):
+        event = QMouseEvent(
+            QEvent.Type.MouseMove, QPointF(place(0.4 + 0.08 * step)), QPointF(place(0.4 + 0.08 * step)),
+            Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier,
+        )  # fmt: skip
+        QApplication.sendEvent(viewport, event)
+        qtbot.wait(15)
+    qtbot.mouseRelease(viewport, Qt.MouseButton.LeftButton, pos=place(1.2))
+    qtbot.waitUntil(lambda: app.state.has_region)
+    assert app.sound.region == pytest.approx((0.4, 1.2), abs=0.1)
+    sound._box.setXRange(0.5, 0.7, padding=0)  # as the wheel does
+    qtbot.waitUntil(lambda: sound.curve.getData()[0].max() < 0.8)  # drawn anew, finer
+    assert np.diff(np.unique(sound.curve.getData()[0])).min() < 0.001
+    qtbot.mouseDClick(viewport, Qt.MouseButton.LeftButton, pos=place(0.6))
+    qtbot.waitUntil(lambda: not app.state.has_region)
+    assert sound._box.viewRange()[0][1] == pytest.approx(2.0, abs=0.1)

@@ -6,6 +6,7 @@ the microphone captioned, while hours of recordings are under way.
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
@@ -26,6 +27,9 @@ class _PipeHandler(logging.Handler):
 
 def serve(connection: Connection) -> None:
     """Answer (number, kind, content) messages with (number, kind, content) until the pipe closes."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl+C in a terminal reaches both processes; the window ends this one
     if hasattr(os, "nice"):
         os.nice(LOWER_PRIORITY)
     for name in ("data", "captioning", "models"):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 LATENCY_S = 0.2  # on a busy machine PortAudio's own "high" latency, 35 ms by ALSA, loses sound
+SOUND_CARDS = Path("/dev/snd")  # Linux
 COMMON_RATES_HZ = (48000, 44100, 32000, 16000)
 NO_INPUT = "No microphone was found: plug one in, then choose it under Input device."
 NO_OUTPUT = "No output device was found: plug in headphones or loudspeakers, then press Play Audio again."
@@ -88,6 +90,7 @@ class SoundSystem:
         self._lock = threading.RLock()
         self._open = 0
         self._library: Any = None
+        self._listed: tuple[str, ...] = ()
 
     def inputs(self, refresh: bool = False) -> list[InputDevice]:
         """Microphones, the system's default first.
@@ -110,6 +113,14 @@ class SoundSystem:
             name = next((str(device["name"]) for device in found if device["index"] == default), "")
             devices.insert(0, InputDevice("", f"System default ({name})" if name else "System default"))
         return devices
+
+    def devices_changed(self) -> bool:
+        """Whether devices may have come or gone since this was last asked; cheap where the system lists them."""
+        if not SOUND_CARDS.is_dir():
+            return True
+        listed = tuple(sorted(path.name for path in SOUND_CARDS.iterdir()))
+        changed, self._listed = listed != self._listed, listed
+        return changed
 
     def open_input(self, name: str, callback: InputCallback, on_finished: Callable[[], None]) -> SoundStream:
         """A stream, not started yet, from the microphone `name` ("": the default) at the device's own rate.

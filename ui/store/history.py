@@ -1,4 +1,4 @@
-"""Past recordings and captions, in one JSON file."""
+"""Past recordings and captions, one JSON file for each, so that a change writes little and damage stays small."""
 
 import json
 import logging
@@ -37,43 +37,49 @@ class HistoryEntry:
 
 
 class History:
-    """The newest entries first; every change is on disk before it returns.
+    """The newest entries first; every change is on disk before it returns, one file for each entry.
 
     Args:
-        path: the JSON file; made when something is added. A damaged one is put aside under another name.
+        folder: where the files lie; made when something is added. A damaged file is put aside under another name.
 
     Attributes:
         entries: newest first.
-        notice: what was wrong with the file, if anything.
-        tell: takes a sentence when the file cannot be written.
+        notice: what was wrong with the files, if anything.
+        tell: takes a sentence when a file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self.entries: list[HistoryEntry] = []
         self.notice: str | None = None
         self.tell: Callable[[str], None] = logger.error
-        if path.is_file():
+        for path in sorted(folder.glob("*.json")):
             try:
-                self.entries = [_entry(row) for row in json.loads(path.read_text(encoding="utf-8"))]
-            except (ValueError, KeyError, TypeError, OSError) as error:
-                aside = path.with_suffix(".damaged.json")
-                path.replace(aside)
-                self.notice = f"The history could not be read and was put aside as {aside}."
+                self.entries.append(_entry(json.loads(path.read_text(encoding="utf-8"))))
+            except OSError as error:
+                self.notice = f"{path} could not be read ({error.strerror}): the history lacks it."
+            except (ValueError, KeyError, TypeError) as error:
+                self.notice = f"An entry of the history could not be read and was put aside: {_put_aside(path)}."
                 logger.warning("%s (%s)", self.notice, error)
+        self.entries.sort(key=lambda entry: entry.created, reverse=True)
 
     def add(self, kind: str, path: str, records: Sequence[CaptionRecord] = ()) -> HistoryEntry:
         """A new entry, with the present time."""
-        now = datetime.now().isoformat(timespec="seconds")
+        now = datetime.now().isoformat()
         entry = HistoryEntry(uuid.uuid4().hex, kind, now, path, tuple(records))
-        self.entries = [entry, *self.entries][:MAX_ENTRIES]
-        self._save()
+        self.entries.insert(0, entry)
+        self._write(entry)
+        for oldest in self.entries[MAX_ENTRIES:]:
+            self._forget(oldest)
+        del self.entries[MAX_ENTRIES:]
         return entry
 
     def set_records(self, key: str, records: Sequence[CaptionRecord]) -> None:
         """Put captions in place of an entry's old ones; nothing happens if it was deleted meanwhile."""
-        self.entries = [replace(entry, records=tuple(records)) if entry.key == key else entry for entry in self.entries]
-        self._save()
+        for place, entry in enumerate(self.entries):
+            if entry.key == key:
+                self.entries[place] = replace(entry, records=tuple(records))
+                self._write(self.entries[place])
 
     def find(self, path: str) -> HistoryEntry | None:
         """The newest entry of a recording."""
@@ -89,19 +95,36 @@ class History:
         Raises:
             OSError: the recording cannot be deleted; the entry stays.
         """
-        for entry in self.entries:
-            if entry.key == key and with_recording and entry.kind == "recording":
+        for entry in [entry for entry in self.entries if entry.key == key]:
+            if with_recording and entry.kind == "recording":
                 Path(entry.path).unlink(missing_ok=True)
-        self.entries = [entry for entry in self.entries if entry.key != key]
-        self._save()
+            self.entries.remove(entry)
+            self._forget(entry)
 
-    def _save(self) -> None:
-        text = json.dumps([asdict(entry) for entry in self.entries], ensure_ascii=False, indent=1)
+    def _file(self, entry: HistoryEntry) -> Path:
+        return self._folder / f"{entry.key}.json"
+
+    def _write(self, entry: HistoryEntry) -> None:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._path, text)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_whole(self._file(entry), json.dumps(asdict(entry), ensure_ascii=False, indent=1))
         except OSError as error:  # recordings and captions go on without it
-            self.tell(f"The history could not be saved to {self._path} ({error.strerror}).")
+            self.tell(f"The history could not be saved to {self._folder} ({error.strerror}).")
+
+    def _forget(self, entry: HistoryEntry) -> None:
+        try:
+            self._file(entry).unlink(missing_ok=True)
+        except OSError as error:
+            self.tell(f"{self._file(entry)} could not be deleted ({error.strerror}).")
+
+
+def _put_aside(path: Path) -> Path:
+    """Rename a damaged file, so that it is looked at once; where even that fails it stays."""
+    try:
+        return path.replace(path.with_suffix(".damaged"))
+    except OSError:
+        logger.exception("%s could not be renamed", path)
+        return path
 
 
 def _entry(row: dict[str, Any]) -> HistoryEntry:

@@ -121,7 +121,6 @@ class SettingsStore:
                 self._store.remove(item.name)
             else:
                 self._store.setValue(item.name, value)
-        self._store.sync()
 
     def read_place(self, name: str) -> QByteArray | None:
         """Place and layout of a part of the window, as Qt wrote it."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import QHBoxLayout, QTreeWidget, QTreeWidgetItem, QWidget
 
 from data.caption_formats import CaptionRecord
@@ -13,6 +14,7 @@ from ui.widgets.state import Listening, WindowState
 
 COLUMNS = ("Time", "Caption", "Probability")
 MAX_ROWS = 1000  # more take longer to lay out than a window may stand still
+NARROW = 660  # pixels
 _START = Qt.ItemDataRole.UserRole
 
 
@@ -67,6 +69,12 @@ class CaptionsPanel(QWidget):
             row.addWidget(widget)
         row.addWidget(end, 1)
         return row
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """In a narrow window the room of the probabilities, which stand in tooltips too, goes to the captions."""
+        super().resizeEvent(event)
+        for tree in (self.model, self.live):
+            tree.setColumnHidden(2, self.width() < NARROW)
 
     def show_state(self, state: WindowState) -> None:
         """Enable what can be pressed."""
@@ -130,8 +138,9 @@ def _span(record: CaptionRecord) -> str:
 def _item(stamp: str, text: str, score: float, record: CaptionRecord) -> QTreeWidgetItem:
     silent = is_silence(record)
     item = QTreeWidgetItem([stamp, text, "" if silent else probability_text(score)])
-    item.setToolTip(1, text)
-    item.setToolTip(2, "" if silent else f"Probability of exactly this sentence; log-probability {score:.2f}")
+    tip = f"Probability of exactly this sentence: {probability_text(score)} (log-probability {score:.2f})"
+    item.setToolTip(1, text if silent else f"{text}\n{tip}")
+    item.setToolTip(2, "" if silent else tip)
     item.setData(0, _START, record.start_s)
     return item
 

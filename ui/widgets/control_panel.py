@@ -54,7 +54,7 @@ class DeviceBox(QComboBox):
         self.setCurrentIndex(max(0, self.findData(chosen)))
         self.blockSignals(False)
 
-    def showPopup(self) -> None:  # noqa: N802 - Qt's name
+    def showPopup(self) -> None:
         """Open the list."""
         self.opening.emit()
         super().showPopup()

@@ -60,7 +60,7 @@ class LargeTypeWindow(QWidget):
         self._colours = colours
         self._paint()
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 - Qt's name
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Letters grow with the window."""
         super().resizeEvent(event)
         size = max(14, min(self.height() // 9, self.width() // 26))

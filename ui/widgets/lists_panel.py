@@ -113,7 +113,7 @@ class HistoryPanel(QWidget):
         if self.isVisible():
             self._fill()
 
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+    def showEvent(self, event: QShowEvent | None) -> None:
         """Bring the list up to date."""
         super().showEvent(event)
         self._fill()
@@ -124,7 +124,7 @@ class HistoryPanel(QWidget):
         for entry in entries[:MAX_SHOWN]:
             captions = summary(entry.records)
             name = Path(entry.path).name if entry.path else "microphone"
-            line = QTreeWidgetItem([entry.created.replace("T", " "), KIND_NAMES[entry.kind], name, captions])
+            line = QTreeWidgetItem([entry.created[:19].replace("T", " "), KIND_NAMES[entry.kind], name, captions])
             line.setData(0, _KEY, entry.key)
             line.setToolTip(2, entry.path)
             line.setToolTip(3, captions)
@@ -167,3 +167,4 @@ class HistoryPanel(QWidget):
         box.exec()
         if box.clickedButton() is not keep:
             self.delete_asked.emit(key, with_file is not None and box.clickedButton() is with_file)
+        box.deleteLater()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from PyQt6.QtCore import QByteArray, Qt, pyqtSignal
+from PyQt6.QtCore import QByteArray, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
 from PyQt6.QtWidgets import QFileDialog, QLabel, QMainWindow, QMessageBox, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
@@ -34,7 +34,9 @@ class MainWindow(QMainWindow):
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle(TITLE)
-        self.resize(1280, 800)
+        screen = self.screen()
+        room = screen.availableSize() if screen is not None else QSize(1280, 800)
+        self.resize(min(1280, room.width()), min(800, room.height() - 40))
         self.setAcceptDrops(True)
         self.controls, self.sound, self.captions = ControlPanel(), SoundView(), CaptionsPanel()
         self.queue, self.history = QueuePanel(), HistoryPanel()
@@ -223,13 +225,13 @@ class MainWindow(QMainWindow):
         )
         QMessageBox.information(self, "Keyboard shortcuts", f"<table>{lines}</table>")
 
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802 - Qt's name
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Take files."""
         data = event.mimeData() if event is not None else None
         if event is not None and data is not None and data.hasUrls():
             event.acceptProposedAction()
 
-    def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802 - Qt's name
+    def dropEvent(self, event: QDropEvent | None) -> None:
         """Open what was dropped."""
         data = event.mimeData() if event is not None else None
         if event is None or data is None:
@@ -242,7 +244,7 @@ class MainWindow(QMainWindow):
         elif urls:
             self.tell("Only files on this machine can be opened: save the recording first, then drop it here.")
 
-    def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802 - Qt's name
+    def closeEvent(self, event: QCloseEvent | None) -> None:
         """Tell that the window closes; it never asks, since recordings are on disk already."""
         self.closing.emit()
         self.large.close()

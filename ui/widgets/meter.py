@@ -52,7 +52,7 @@ class LevelMeter(QWidget):
         self._colours = colours
         self.update()
 
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+    def sizeHint(self) -> QSize:
         """Wide and low."""
         return QSize(220, 30)
 
@@ -67,7 +67,7 @@ class LevelMeter(QWidget):
         bar = self._bar()
         return bar.left() + bar.width() * (min(0.0, max(LOWEST_DB, level_db)) - LOWEST_DB) / -LOWEST_DB
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+    def paintEvent(self, event: QPaintEvent | None) -> None:
         """Bar, level, peak, threshold."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -89,17 +89,17 @@ class LevelMeter(QWidget):
         painter.setBrush(QColor(self._colours.text))
         painter.drawEllipse(QPointF(x, bar.top() - 6), 3, 3)
 
-    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
         """Take the threshold."""
         if event is not None:
             self._move_to(event.position().x())
 
-    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
         """Drag the threshold."""
         if event is not None and event.buttons() & Qt.MouseButton.LeftButton:
             self._move_to(event.position().x())
 
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Arrow keys move the threshold by a decibel."""
         step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Down: -1, Qt.Key.Key_Up: 1}
         if event is not None and event.key() in step:

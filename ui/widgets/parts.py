@@ -88,13 +88,13 @@ class _WrappingDelegate(QStyledItemDelegate):
     """Gives a line the height that its broken text needs, which a tree does not do by itself."""
 
     PADDING = 22  # pixels beside the text
-    LINE_GAP = 8  # pixels between lines of the list
+    LINE_GAP = 12  # pixels between lines of the list
 
     def __init__(self, tree: QTreeWidget) -> None:
         super().__init__(tree)
         self._tree = tree
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:  # noqa: N802 - Qt's name
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """The text's size, broken at the column's width."""
         width = max(40, self._tree.columnWidth(index.column()) - self.PADDING)
         text = str(index.data() or " ")

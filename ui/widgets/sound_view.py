@@ -58,17 +58,17 @@ class _ViewBox(pg.ViewBox):
     def _time(self, position: pg.Point) -> float:
         return float(self.mapToView(position).x())
 
-    def mouseClickEvent(self, event: object) -> None:  # noqa: N802 - pyqtgraph's name
+    def mouseClickEvent(self, event: object) -> None:
         """Left button."""
         if event.button() == Qt.MouseButton.LeftButton:  # type: ignore[attr-defined]
             event.accept()  # type: ignore[attr-defined]
             self.clicked.emit(self._time(event.pos()))  # type: ignore[attr-defined]
 
-    def mouseDoubleClickEvent(self, event: object) -> None:  # noqa: N802 - Qt's name
+    def mouseDoubleClickEvent(self, event: object) -> None:
         """Any button."""
         self.double_clicked.emit()
 
-    def mouseDragEvent(self, event: object, axis: int | None = None) -> None:  # noqa: N802 - pyqtgraph's name
+    def mouseDragEvent(self, event: object, axis: int | None = None) -> None:
         """Left button."""
         if event.button() == Qt.MouseButton.LeftButton:  # type: ignore[attr-defined]
             event.accept()  # type: ignore[attr-defined]
@@ -256,7 +256,7 @@ class SoundView(QWidget):
             line.setHoverPen(pg.mkPen(colours.text, width=2))
         self.timeline.set_colours(colours)
 
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Arrow keys go back and forth by a second, Home to the start."""
         places = {
             Qt.Key.Key_Left: self.heads[0].value() - ARROW_S,

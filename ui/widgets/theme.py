@@ -1,5 +1,6 @@
 """Colours and shapes: calm surfaces, one accent, no frames."""
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QColor, QGuiApplication, QPalette
 from PyQt6.QtWidgets import QApplication
 
+_STYLED = "audio_caption_styled"
 ASSETS = Path(__file__).parents[2] / "assets"
 
 
@@ -68,7 +70,7 @@ QComboBox QAbstractItemView {{ background: {surface}; selection-background-color
 QTreeWidget, QPlainTextEdit {{ background: {surface}; border: 2px solid {surface}; border-radius: 8px;
     alternate-background-color: {surface}; selection-background-color: {accent}; selection-color: {on_accent}; }}
 QTreeWidget:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
-QTreeWidget::item {{ padding: 5px 2px; }}
+QTreeWidget::item {{ padding: 0 2px; }}
 QHeaderView::section {{ background: {surface}; color: {muted}; border: none; padding: 4px 6px; }}
 QProgressBar {{ background: {raised}; border: none; border-radius: 8px; text-align: center; min-height: 16px;
     max-height: 16px; }}
@@ -123,6 +125,15 @@ def apply_theme(application: QApplication, colours: Colours) -> None:
         palette.setColor(role, QColor(colour))
     for role in (QPalette.ColorRole.Text, QPalette.ColorRole.ButtonText, QPalette.ColorRole.WindowText):
         palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(colours.muted))
-    application.setStyle("Fusion")
-    application.setPalette(palette)
-    application.setStyleSheet(_STYLE.format(assets=ASSETS.as_posix(), **vars(colours)))
+    # Qt goes through all widgets and calls into Python for some; were widgets that nobody needs collected meanwhile, it would
+    # go on with memory that is no more.
+    gc.collect()
+    gc.disable()
+    try:
+        if application.property(_STYLED) is None:
+            application.setStyle("Fusion")
+            application.setProperty(_STYLED, True)
+        application.setPalette(palette)
+        application.setStyleSheet(_STYLE.format(assets=ASSETS.as_posix(), **vars(colours)))
+    finally:
+        gc.enable()

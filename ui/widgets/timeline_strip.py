@@ -53,7 +53,7 @@ class TimelineStrip(QWidget):
         self._colours = colours
         self.update()
 
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+    def sizeHint(self) -> QSize:
         """One line."""
         return QSize(200, 34)
 
@@ -69,7 +69,7 @@ class TimelineStrip(QWidget):
         width = max(1, self.width() - self._left - self._right)
         return self._at(start + (end - start) * (x - self._left) / width)
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+    def paintEvent(self, event: QPaintEvent | None) -> None:
         """The blocks in view, with as much of their text as fits."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -93,13 +93,13 @@ class TimelineStrip(QWidget):
                 text = metrics.elidedText(short_text(record), Qt.TextElideMode.ElideRight, int(inner.width()))
                 painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
 
-    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
         """Go to a caption's start."""
         record = self._at_x(event.position().x()) if event is not None else None
         if record is not None:
             self.clicked.emit(record.start_s)
 
-    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
         """Show a hand over captions, and the whole text."""
         record = self._at_x(event.position().x()) if event is not None else None
         self.setCursor(Qt.CursorShape.PointingHandCursor if record else Qt.CursorShape.ArrowCursor)

@@ -39,6 +39,12 @@ class DeviceWorker(QObject):
         except SoundDeviceError as error:
             self.trouble.emit(str(error))
 
+    @pyqtSlot()
+    def refresh_if_changed(self) -> None:
+        """The same, unless nothing can have changed."""
+        if self._system.devices_changed():
+            self.refresh()
+
 
 class MicrophoneWorker(QObject):
     """Owns the microphone, the recorder and the live captioner.

@@ -116,8 +116,8 @@ class PlaybackWorker(QObject):
         self._timer.stop()
         if self._player.is_playing:
             self._player.pause()
+            self._tell()  # first, so that whoever hears of the end knows the last place
             self.playing.emit(False)
-            self._tell()
 
     @pyqtSlot(object)
     def _finish(self, message: str | None) -> None:
