@@ -94,7 +94,7 @@ def caption_split(options: argparse.Namespace, clips: Sequence[FileClip]) -> tup
     reader = Reader(captioner.sample_rate, captioner.max_duration_s, num_workers=options.workers)
     files = [(clip.name, clip.path, clip.captions) for clip in clips]
     with tqdm(total=len(files), desc="captioning", unit="clip", delay=2, file=sys.stderr) as bar:
-        found = caption_clips(captioner, reader.clips(files), decoding, options.batch_size, bar.update)
+        found = caption_clips(captioner, reader.clips(files), decoding, options.batch_size, advance=bar.update)
         return {record.file: record.caption for record in found}, reader.num_bad
 
 

@@ -129,6 +129,7 @@ def caption_clips(
     decoding: DecodingConfig,
     batch_size: int,
     silence_peak: float = SILENCE_PEAK,
+    *,
     advance: Callable[[int], object] = lambda count: None,
 ) -> Iterator[CaptionRecord]:
     """Captions of clips in their order.

@@ -89,6 +89,6 @@ def test_progress_counts_every_clip_once(tiny_checkpoint: Path, tmp_path: Path) 
         named.append((path.name, path, ()))
     counts: list[int] = []
     clips = Reader(captioner.sample_rate, 4.0).clips(named)
-    records = list(caption_clips(captioner, clips, captioner.config.decoding, 2, counts.append))
+    records = list(caption_clips(captioner, clips, captioner.config.decoding, 2, advance=counts.append))
     assert [record.file for record in records] == [name for name, _, _ in named] and records[3].caption == "silence"
     assert sum(counts) == 7 and max(counts) == 2
