@@ -329,6 +329,7 @@ def fit(trainer: Trainer) -> bool:
         if "DataLoader" not in str(error):
             raise
         # It is raised at whatever line the loop was at, so the weights may be half-way through a step: nothing is saved.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the loader's own handler would raise at the kill
         for process in multiprocessing.active_children():
             process.kill()  # a frozen one would be waited for at the end
         what = "froze" if "timed out" in str(error) else "died"
@@ -388,6 +389,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint of this run")
     if not any(argument.split("=")[0] == "--config" for argument in arguments):
         arguments = ["--config", str(DEFAULT_CONFIG), *arguments]
+    trainer: Trainer | None = None
     try:
         config, options = parse_config(parser, arguments)
         trainer = Trainer(config, options.resume or restarts() > 0)
@@ -395,8 +397,10 @@ def main(arguments: Sequence[str]) -> int:
     except (ConfigError, ValueError, OSError) as error:
         logger.error("%s", error)
         return 2
+    finally:
+        if trainer and trainer.run:
+            trainer.run.close()
     if trainer.run:
-        trainer.run.close()
         logger.info("checkpoints: %s", trainer.run.path)
     return 0 if finished else 128 + signal.SIGTERM
 

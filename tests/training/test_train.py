@@ -235,25 +235,6 @@ def test_two_processes_told_to_end_leave_one_whole_checkpoint(tone_dataset: Path
 
 
 @pytest.mark.slow
-def test_one_process_killed_torchrun_starts_again_and_nothing_changes(tone_dataset: Path, tmp_path: Path) -> None:
-    settings = {"training__num_steps": 24, "training__validate_every": 4}
-    whole = start(options(tone_dataset, tmp_path / "whole", **settings), *TORCHRUN)
-    assert whole.communicate(timeout=300) and whole.returncode == 0
-    launcher = (*TORCHRUN, "--max-restarts", "1")
-    process = start(options(tone_dataset, tmp_path / "killed", **settings), *launcher)
-    wait_for((run_folder(tmp_path / "killed") / "step=8").exists, process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[-1]), signal.SIGKILL)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    first, second = (
-        AudioCaptioner.from_pretrained(run_folder(tmp_path / name) / "last").state_dict()
-        for name in ("whole", "killed")
-    )
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "told"), [(signal.SIGKILL, "died"), (signal.SIGSTOP, "froze")])
 def test_a_loader_process_killed_or_frozen_is_told_with_the_last_good_checkpoint(
     tone_dataset: Path, tmp_path: Path, sent: signal.Signals, told: str
@@ -315,6 +296,8 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_first_step(
 def test_half_precision_learns_the_same_within_its_precision(tone_dataset: Path, tmp_path: Path) -> None:
     plain = {"captioner__decoder__dropout": 0, "captioner__projection__dropout": 0}
     assert train.main(options(tone_dataset, tmp_path / "whole", **plain)) == 0
-    assert train.main(options(tone_dataset, tmp_path / "half", training__mixed_precision="bf16", **plain)) == 0
+    process = start(options(tone_dataset, tmp_path / "half", training__mixed_precision="bf16", **plain))
+    _, errors = process.communicate(timeout=120)  # accelerate keeps one precision for the life of a process
+    assert process.returncode == 0, errors
     assert losses(tmp_path / "half") == pytest.approx(losses(tmp_path / "whole"), abs=0.05)
     assert losses(tmp_path / "half") != losses(tmp_path / "whole")
