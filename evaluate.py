@@ -26,6 +26,7 @@ from captioning.options import (
     add_decoding_options,
     choose_decoding,
     load_captioner,
+    run_command,
 )
 from data.clotho import SPLITS, FileClip, load_split
 from evaluation.inputs import Corpus, pair, read_predictions, read_references
@@ -173,15 +174,7 @@ def subject(options: argparse.Namespace) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    options = build_parser().parse_args(arguments)
-    try:
-        return run(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        logger.error("%s", error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(build_parser(), run, arguments, logger)
 
 
 if __name__ == "__main__":

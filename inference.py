@@ -18,7 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from captioning.files import expand
-from captioning.options import add_captioner_options, add_decoding_options, choose_decoding, load_captioner
+from captioning.options import add_captioner_options, add_decoding_options, choose_decoding, load_captioner, run_command
 from captioning.recordings import NamedFile, Reader, caption_clips
 from data.caption_formats import FORMATS, merge_neighbours, write_records, write_whole
 from data.clotho import load_split
@@ -60,6 +60,7 @@ def write_output(text: str, output: Path | None) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     else:
+        output.parent.mkdir(parents=True, exist_ok=True)
         write_whole(output, text)
 
 
@@ -85,15 +86,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    options = build_parser().parse_args(arguments)
-    try:
-        return run(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        logger.error("%s", error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(build_parser(), run, arguments, logger)
 
 
 if __name__ == "__main__":

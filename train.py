@@ -80,7 +80,7 @@ class Trainer:
         self.encoder_first_step: int = NEVER if first_step is None else first_step
         self.captioner.encoder.set_trained(False)
         self.captioner.to(self.accelerator.device)
-        optimizer = build_optimizer(self.captioner, settings, self.encoder_first_step < NEVER)
+        optimizer = build_optimizer(self.captioner, settings, trains_encoder)
         self.optimizer = self.accelerator.prepare(optimizer)
         trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
         self.trained = [(name, p) for name, p in self.captioner.named_parameters() if id(p) in trained]

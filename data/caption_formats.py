@@ -73,11 +73,13 @@ def write_records(records: Sequence[CaptionRecord], form: str, with_times: bool 
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all, with its folders."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file that appears whole or not at all; its folder must be there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _text(records: Sequence[CaptionRecord], with_times: bool) -> str:

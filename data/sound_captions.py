@@ -59,14 +59,22 @@ def envelope_db(waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.f
     return levels
 
 
+def _floor_db(levels: NDArray[np.float64]) -> float:
+    return float(np.percentile(levels, 10))
+
+
+def _is_steady(levels: NDArray[np.float64]) -> bool:
+    """Whether even the quiet frames are too loud for pauses to be told apart."""
+    return _floor_db(levels) >= _STEADY_DB
+
+
 def active_frames(levels: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Frames that sound: above -28 dB and half-way (in dB) between the quiet and the loud frames; short gaps closed.
 
     A clip whose quiet frames lie less than 20 dB under its loud ones sounds all the time: a fire's or a stream's quieter
     moments are no pauses.
     """
-    floor = float(np.percentile(levels, 10))
-    threshold = max(_ACTIVE_DB, floor / 2) if floor < _STEADY_DB else -60.0
+    threshold = -60.0 if _is_steady(levels) else max(_ACTIVE_DB, _floor_db(levels) / 2)
     active = levels > threshold
     if not (levels > -100).any():
         return np.zeros(len(levels), dtype=bool)  # digital silence
@@ -91,7 +99,7 @@ def measure(waveform: NDArray[np.float32], sample_rate: int) -> SoundShape:
     third = max(1, len(inner) // 3)
     quiet = levels[~active]
     return SoundShape(
-        bursts=len(runs) if float(np.percentile(levels, 10)) < _STEADY_DB else 0,
+        bursts=0 if _is_steady(levels) else len(runs),
         active_share=float(active.mean()),
         trend_db=float(inner[-third:].mean() - inner[:third].mean()),
         lead_s=float(first * FRAME_S),

@@ -5,6 +5,7 @@ import io
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,17 +123,35 @@ def read_table(path: Path, report: TableReport) -> Table:
         captions = tuple(caption for column in caption_columns if (caption := record[column].strip()))
         if not name:
             report.add("no file name", captions[0] if captions else "", line)
-        elif name in rows:
-            report.add("duplicate name", name, line)
-        elif not captions:
-            report.add("no captions", name, line)
-        else:
-            if len(captions) < len(caption_columns):
-                report.add("empty caption", name, line)
+        elif is_usable(name, captions, len(caption_columns), rows, report, line):
             if name != cell:
                 report.add("spaces around name", name, line)
             rows[name] = Row(cell, name, captions, record.get("split", ""), line)
     return Table(path, list(rows.values()), "split" in columns)
+
+
+def is_usable(
+    name: str, captions: Sequence[str], num_cells: int, known: Container[str], report: TableReport, line: int
+) -> bool:
+    """Whether a row may be taken; what is wrong with it, or with some of its captions, is reported.
+
+    Args:
+        name: of its file, trimmed.
+        captions: those that are not empty.
+        num_cells: how many it has room for.
+        known: names of the rows before it.
+        report: gets the problems.
+        line: where it stands.
+    """
+    if name in known:
+        report.add("duplicate name", name, line)
+        return False
+    if not captions:
+        report.add("no captions", name, line)
+        return False
+    if len(captions) < num_cells:
+        report.add("empty caption", name, line)
+    return True
 
 
 def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:

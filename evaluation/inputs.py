@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from data.clotho import split_name
-from data.tables import NAMES_SHOWN, DatasetError, TableReport, read_rows, read_table
+from data.tables import NAMES_SHOWN, DatasetError, TableReport, is_usable, read_rows, read_table
 
 logger = logging.getLogger(__name__)
 
@@ -133,13 +133,7 @@ def _json_references(path: Path, report: TableReport) -> dict[str, tuple[str, ..
             raise DatasetError(f"{path} has no list of captions in line {line}: expected one under `captions`.")
         texts = [str(caption or "") for caption in found]
         kept = tuple(text.strip() for text in texts if text.strip())
-        if name in references:
-            report.add("duplicate name", name, line)
-        elif not kept:
-            report.add("no captions", name, line)
-        else:
-            if len(kept) < len(texts):
-                report.add("empty caption", name, line)
+        if is_usable(name, kept, len(texts), references, report, line):
             references[name] = kept
     return references
 

@@ -120,7 +120,8 @@ def _csv(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def write_outputs(folder: Path, corpus: Corpus, scores: Mapping[str, Score]) -> None:
-    """Write scores.json, scores_per_clip.csv and predictions.csv."""
+    """Write scores.json, scores_per_clip.csv and predictions.csv into a folder, made if missing."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "scores.json", scores_json(scores))
     write_whole(folder / "scores_per_clip.csv", per_clip_csv(corpus, scores))
     write_whole(folder / "predictions.csv", predictions_csv(corpus))

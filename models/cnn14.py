@@ -128,10 +128,9 @@ class Cnn14(AudioEncoder):
             normalised = hide_spans(normalised, frames, spec_masks)
         maps, frames = self._convolve(normalised.transpose(1, 2)[:, None], frames)  # (B, K, T', F')
         embeddings = maps.mean(dim=3).transpose(1, 2)  # (B, T', E)
-        mask = frame_mask(frames, embeddings.shape[1])[..., None]  # (B, T', 1)
-        strongest = embeddings.masked_fill(~mask, -torch.inf).amax(dim=1)  # (B, E)
-        embeddings = embeddings * mask
-        clip, logits = self._head(strongest + embeddings.sum(dim=1) / frames[:, None])  # (B, E), (B, 527)
+        mask = frame_mask(frames, embeddings.shape[1])  # (B, T')
+        clip, logits = self._head(_pool(embeddings, mask))  # (B, E), (B, 527)
+        embeddings = embeddings * mask[..., None]
         if self.output == "clip":
             return EncoderOutput(clip[:, None], torch.ones_like(frames), logits)
         return EncoderOutput(embeddings, frames, logits)
@@ -143,12 +142,8 @@ class Cnn14(AudioEncoder):
 
     def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
         """Logits (B, P, 527) of parts (B, P, T): PANNs' head on the maximum plus the mean of their frames (B, T, E)."""
-        weights = parts.to(embeddings.dtype)
-        mean = weights @ embeddings / weights.sum(dim=2, keepdim=True)  # (B, P, E)
-        strongest = torch.stack(
-            [embeddings.masked_fill(~part[..., None], -torch.inf).amax(dim=1) for part in parts.unbind(dim=1)], dim=1
-        )  # (B, P, E)
-        return self._head(mean + strongest)[1]
+        pooled = torch.stack([_pool(embeddings, part) for part in parts.unbind(dim=1)], dim=1)  # (B, P, E)
+        return self._head(pooled)[1]
 
     def _head(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """PANNs' clip vector (..., E) and tag logits (..., 527) of pooled frames (..., E)."""
@@ -164,3 +159,9 @@ class Cnn14(AudioEncoder):
             maps = F.dropout(maps, DROPOUT, self.training)
             frames = torch.div(frames, pool, rounding_mode="floor")
         return maps, frames
+
+
+def _pool(embeddings: Tensor, part: Tensor) -> Tensor:
+    """PANNs' pooling: maximum plus mean of the frames (B, T, E) in `part` (B, T), at least one: (B, E)."""
+    strongest = embeddings.masked_fill(~part[..., None], -torch.inf).amax(dim=1)  # (B, E)
+    return strongest + (embeddings * part[..., None]).sum(dim=1) / part.sum(dim=1, keepdim=True)

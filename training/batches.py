@@ -129,12 +129,12 @@ class TrainingSet(Dataset[Sample]):
             AudioError: the clip cannot be read, and bad clips are not skipped (or there is no other kind).
         """
         epoch, index = key
-        for offset in range(len(self.clips) if self.skips_bad_clips else 1):
+        if not self.skips_bad_clips:
+            return self._sample(epoch, index)
+        for offset in range(len(self.clips)):
             try:
                 return self._sample(epoch, (index + offset) % len(self.clips))
             except AudioError as error:
-                if not self.skips_bad_clips:
-                    raise
                 logger.warning("skipped: %s", error)
         raise AudioError("none of the training clips can be read any more: look at data.dataset_root.")
 

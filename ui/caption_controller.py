@@ -17,7 +17,7 @@ from ui.store.exports import shown_text
 from ui.store.history import History
 from ui.store.settings import AppSettings
 from ui.widgets.main_window import MainWindow
-from ui.widgets.parts import minutes_seconds
+from ui.widgets.parts import minutes_seconds, time_span
 from ui.widgets.state import Recording, WindowState
 from ui.workers.threads import Workers
 
@@ -266,7 +266,7 @@ class CaptionController(QObject):
 
     def _show_recording(self, records: list[CaptionRecord]) -> None:
         for record in records:
-            span = f"{minutes_seconds(record.start_s)} – {minutes_seconds(record.end_s)}"
+            span = time_span(record.start_s, record.end_s)
             self._window.captions.add_live(record, span if len(records) > 1 else f"{datetime.now():%H:%M:%S}")
         self._window.tabs.setCurrentWidget(self._window.captions)
 
@@ -292,13 +292,13 @@ class CaptionController(QObject):
             self.run_live()
 
     def _rerun(self, key: str) -> None:
-        entry = next((entry for entry in self._history.entries if entry.key == key), None)
+        entry = self._history.entry(key)
         if entry is not None:
             self._sound.open(entry.path)
             self._start(entry.path, self._show_model)
 
     def _open_entry(self, key: str) -> None:
-        entry = next((entry for entry in self._history.entries if entry.key == key), None)
+        entry = self._history.entry(key)
         if entry is None:
             return
         if entry.path:

@@ -17,7 +17,31 @@ from ui.sound.devices import NO_INPUT, NO_OUTPUT, InputCallback, InputDevice, Ou
 BLOCK_S = 0.02
 
 
-class SimulatedInput:
+class _Stream:
+    """A stream that runs in a thread until it is stopped, closed or lost."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def lose(self) -> None:
+        """As when the sound server is killed."""
+        self._ended.set()
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def close(self) -> None:
+        self._ended.set()
+
+
+class SimulatedInput(_Stream):
     """A microphone that plays samples (S,), then noise too faint to matter, in real time or faster."""
 
     def __init__(
@@ -31,14 +55,10 @@ class SimulatedInput:
         self.samplerate, self.latency = float(rate), 0.06
         self._waveform, self._callback, self._on_finished, self._speed = waveform, callback, on_finished, speed
         self._noise = np.random.default_rng(0)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__()
         self.sends_zeros = False
         self.stalls = False
         self.num_sent = 0
-
-    def start(self) -> None:
-        self._thread.start()
 
     def _run(self) -> None:
         size = round(BLOCK_S * self.samplerate)
@@ -56,29 +76,15 @@ class SimulatedInput:
             self._ended.wait(max(0.0, begun + self.num_sent / self.samplerate / self._speed - time.monotonic()))
         self._on_finished()
 
-    def lose(self) -> None:
-        """As when the sound server is killed."""
-        self._ended.set()
 
-    def stop(self) -> None:
-        self._ended.set()
-
-    def close(self) -> None:
-        self._ended.set()
-
-
-class SimulatedOutput:
+class SimulatedOutput(_Stream):
     """A loudspeaker that keeps what it is given."""
 
     def __init__(self, rate: int, callback: OutputCallback, on_finished: Callable[[], None], speed: float) -> None:
         self.samplerate, self.latency = float(rate), 0.01
         self._callback, self._on_finished, self._speed = callback, on_finished, speed
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__()
         self.played: list[NDArray[np.float32]] = []
-
-    def start(self) -> None:
-        self._thread.start()
 
     def _run(self) -> None:
         size = round(BLOCK_S * self.samplerate)
@@ -90,15 +96,6 @@ class SimulatedOutput:
             if not goes_on:
                 break
         self._on_finished()
-
-    def lose(self) -> None:
-        self._ended.set()
-
-    def stop(self) -> None:
-        self._ended.set()
-
-    def close(self) -> None:
-        self._ended.set()
 
 
 class SimulatedSystem:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.audio import AudioError, audio_duration_s, stream_audio
+from ui.sound.levels import extremes, to_int16
 
 logger = logging.getLogger(__name__)
 PCM_RATE_HZ = 48_000  # what sound cards have
@@ -64,19 +65,15 @@ class DecodedSound:
         if step >= 2 * PEAK_SAMPLES:
             every = step // PEAK_SAMPLES
             pairs = self.extremes[start // PEAK_SAMPLES : -(-stop // PEAK_SAMPLES)]
-            low, high = _join(pairs[:, 0], every, np.minimum), _join(pairs[:, 1], every, np.maximum)
+            joined = extremes(pairs.reshape(-1), 2 * every)  # (N, 2)
             width = every * PEAK_SAMPLES
             start = start // PEAK_SAMPLES * PEAK_SAMPLES
         else:
             samples = self.pcm[start:stop]
-            low, high, width = _join(samples, step, np.minimum), _join(samples, step, np.maximum), step
-        times = (start + width * (np.arange(len(low)) + 0.5)) / PCM_RATE_HZ
-        line = np.stack([low, high], axis=1).reshape(-1)  # (2 N,)
+            joined, width = extremes(samples, step), step
+        times = (start + width * (np.arange(len(joined)) + 0.5)) / PCM_RATE_HZ
+        line = joined.reshape(-1)  # (2 N,)
         return np.repeat(times, 2), line.astype(np.float32) / np.float32(32768)
-
-
-def _join(values: NDArray[np.int16], every: int, smaller_or_larger: np.ufunc) -> NDArray[np.int16]:
-    return smaller_or_larger.reduceat(values, np.arange(0, len(values), every))
 
 
 def decode(
@@ -98,7 +95,7 @@ def decode(
         OSError: `pcm_path` cannot be written.
     """
     duration_s = max(0.01, audio_duration_s(path))
-    extremes: list[NDArray[np.int16]] = []
+    peaks: list[NDArray[np.int16]] = []
     spectra = _Spectra()
     num_samples = 0
     with pcm_path.open("wb") as file:
@@ -106,13 +103,9 @@ def decode(
             for start_s, block in stream_audio(path, PCM_RATE_HZ, _BLOCK_S):
                 if is_stopped():
                     return None
-                samples = np.clip(np.round(block * 32767), -32768, 32767).astype(np.int16)
+                samples = to_int16(block)
                 file.write(samples.tobytes())
-                extremes.append(
-                    np.stack(
-                        [_join(samples, PEAK_SAMPLES, np.minimum), _join(samples, PEAK_SAMPLES, np.maximum)], axis=1
-                    )
-                )
+                peaks.append(extremes(samples, PEAK_SAMPLES))
                 spectra.add(block)
                 num_samples += len(block)
                 on_progress(min(1.0, start_s / duration_s))
@@ -125,7 +118,7 @@ def decode(
         path,
         num_samples / PCM_RATE_HZ,
         pcm,
-        np.concatenate(extremes),
+        np.concatenate(peaks),
         spectra.image(),
         PCM_RATE_HZ / 2 * NUM_BANDS / (FFT_SAMPLES // 2),
     )

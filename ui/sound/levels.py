@@ -2,8 +2,10 @@
 
 import math
 from collections import deque
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.audio import Waveform
 
@@ -25,6 +27,18 @@ def peak_and_rms_db(block: Waveform) -> tuple[float, float]:
     if not len(block):
         return FLOOR_DB, FLOOR_DB
     return to_db(float(np.abs(block).max())), to_db(float(np.sqrt(np.mean(np.square(block, dtype=np.float64)))))
+
+
+def to_int16(block: Waveform) -> NDArray[np.int16]:
+    """Samples (S,), -1 to 1, as 16-bit numbers; what is louder is clipped."""
+    samples: NDArray[np.int16] = np.clip(np.round(block * 32767), -32768, 32767).astype(np.int16)
+    return samples
+
+
+def extremes(samples: NDArray[Any], every: int) -> NDArray[Any]:
+    """Smallest and largest of each `every` samples (S,), (ceil(S / every), 2)."""
+    starts = np.arange(0, len(samples), every)
+    return np.stack([np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)], axis=1)
 
 
 class LoudEvents:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
 from data.audio import Waveform
+from ui.sound.levels import to_int16
 
 MAX_FILE_BYTES = (1 << 32) - (1 << 20)  # a WAV header counts to 4 GiB: twelve hours at 48 kHz
 
@@ -76,8 +75,7 @@ class Recorder:
             self._writer.setparams((1, 2, sample_rate, 0, "NONE", "not compressed"))
         if 2 * (self._num_samples + len(block)) > MAX_FILE_BYTES:
             raise wave.Error("the file has reached 4 GiB")
-        samples = np.clip(np.round(block * 32767), -32768, 32767).astype("<i2")
-        self._writer.writeframes(samples.tobytes())  # also brings the header up to date
+        self._writer.writeframes(to_int16(block).astype("<i2").tobytes())  # also brings the header up to date
         self._file.flush()
         self._num_samples += len(block)
 

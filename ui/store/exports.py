@@ -1,14 +1,13 @@
 """Captions as files: text, CSV, JSON, SubRip and WebVTT, the latter two also as sound-event subtitles."""
 
 import json
-import os
 import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data.caption_formats import SILENCE, CaptionRecord, write_records
+from data.caption_formats import SILENCE, CaptionRecord, write_records, write_whole
 
 EXPORT_FORMATS = {
     "txt": "Text (*.txt)",
@@ -105,16 +104,6 @@ def export(records: Sequence[CaptionRecord], path: Path, sound_events: bool = Fa
     for target, text in texts.items():
         write_whole(target, text)
     return list(texts)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def wrapped(text: str) -> str:

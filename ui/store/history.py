@@ -9,8 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from data.caption_formats import CaptionRecord
-from ui.store.exports import write_whole
+from data.caption_formats import CaptionRecord, write_whole
 
 logger = logging.getLogger(__name__)
 MAX_ENTRIES = 1000
@@ -80,6 +79,10 @@ class History:
             if entry.key == key:
                 self.entries[place] = replace(entry, records=tuple(records))
                 self._write(self.entries[place])
+
+    def entry(self, key: str) -> HistoryEntry | None:
+        """The entry of a key, if it is still there."""
+        return next((entry for entry in self.entries if entry.key == key), None)
 
     def find(self, path: str) -> HistoryEntry | None:
         """The newest entry of a recording."""

@@ -9,7 +9,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QTreeWidget, QTreeWidgetItem, QWidget
 
 from data.caption_formats import CaptionRecord
 from ui.store.exports import is_silence, shown_text
-from ui.widgets.parts import button, card, heading, minutes_seconds, muted, probability_text, table, yielding
+from ui.widgets.parts import button, card, heading, muted, probability_text, table, time_span, yielding
 from ui.widgets.state import Listening, WindowState
 
 COLUMNS = ("Time", "Caption", "Probability")
@@ -96,7 +96,7 @@ class CaptionsPanel(QWidget):
         timeline = len(records) > 1
         self.model.setRootIsDecorated(timeline and any(len(record.captions) > 1 for record in records))
         for record in records[:MAX_ROWS]:
-            stamp = _span(record) if timeline else f"{when:%H:%M:%S}"
+            stamp = time_span(record.start_s, record.end_s) if timeline else f"{when:%H:%M:%S}"
             captions = record.captions if not is_silence(record) else ((shown_text(record), 0.0),)
             item = _line(self.model, stamp, *captions[0], record)
             for number, (text, score) in enumerate(captions[1:], 2):
@@ -129,10 +129,6 @@ class CaptionsPanel(QWidget):
         start_s = item.data(0, _START)
         if start_s is not None:
             self.seek_asked.emit(float(start_s))
-
-
-def _span(record: CaptionRecord) -> str:
-    return f"{minutes_seconds(record.start_s)} – {minutes_seconds(record.end_s)}"
 
 
 def _item(stamp: str, text: str, score: float, record: CaptionRecord) -> QTreeWidgetItem:

@@ -129,6 +129,11 @@ def minutes_seconds(seconds: float) -> str:
     return f"{hours}:{clock}" if hours else clock
 
 
+def time_span(start_s: float, end_s: float) -> str:
+    """A stretch of time as "mm:ss – mm:ss"."""
+    return f"{minutes_seconds(start_s)} – {minutes_seconds(end_s)}"
+
+
 def probability_text(log_probability: float) -> str:
     """A caption's probability in per cent, two figures."""
     return f"{100 * math.exp(log_probability):.2g} %"

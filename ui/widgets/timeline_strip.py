@@ -8,7 +8,7 @@ from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from data.caption_formats import CaptionRecord
 from ui.store.exports import is_silence, short_text, shown_text
-from ui.widgets.parts import describe, minutes_seconds
+from ui.widgets.parts import describe, time_span
 from ui.widgets.theme import LIGHT, Colours
 
 NARROWEST_TEXT = 26  # pixels
@@ -104,5 +104,4 @@ class TimelineStrip(QWidget):
         record = self._at_x(event.position().x()) if event is not None else None
         self.setCursor(Qt.CursorShape.PointingHandCursor if record else Qt.CursorShape.ArrowCursor)
         if record is not None:
-            span = f"{minutes_seconds(record.start_s)} – {minutes_seconds(record.end_s)}"
-            self.setToolTip(f"{span}  {shown_text(record)}")
+            self.setToolTip(f"{time_span(record.start_s, record.end_s)}  {shown_text(record)}")

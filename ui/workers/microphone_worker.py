@@ -2,14 +2,13 @@
 
 import threading
 
-import numpy as np
 from PyQt6.QtCore import QObject, pyqtSignal, pyqtSlot
 
 from data.audio import Waveform
 from ui.engine.live import LiveCaptioner
 from ui.engine.requests import Captions, Engine
 from ui.sound.devices import SoundDeviceError, SoundSystem
-from ui.sound.levels import LoudEvents, to_amplitude
+from ui.sound.levels import LoudEvents, extremes, to_amplitude
 from ui.sound.microphone import Microphone, MicrophoneEvents, OpenInput
 from ui.sound.recorder import Recorder, RecordingError
 from ui.store.settings import AppSettings
@@ -219,9 +218,7 @@ class MicrophoneWorker(QObject):
             self.recorded_s.emit(recorder.duration_s)
             if recorder.error:
                 self._recorder_failed.emit()
-        every = max(1, self._rate // OUTLINE_HZ)
-        starts = np.arange(0, len(block), every)
-        outline = np.stack([np.minimum.reduceat(block, starts), np.maximum.reduceat(block, starts)], axis=1)  # (K, 2)
+        outline = extremes(block, max(1, self._rate // OUTLINE_HZ))  # (K, 2)
         self.heard.emit(outline, peak_db, rms_db)
         self._heard_s += len(block) / self._rate
         if self._loud.feed(self._heard_s, peak_db):
