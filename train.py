@@ -25,7 +25,9 @@ from tqdm import tqdm
 from configs.loading import ConfigError, build_parser, parse_config
 from configs.schema import Config
 from data.audio import AudioError
+from data.caption_texts import TextClip
 from data.captions import build_tokenizer
+from data.clotho import Clip
 from data.feature_cache import FeatureCache
 from data.sounds import Mixture
 from models.captioner import AudioCaptioner
@@ -35,6 +37,7 @@ from training.features import FrozenFeatures, encoder_fingerprint
 from training.objective import CaptioningLoss, token_weights
 from training.optimisation import MovingAverage, build_optimizer, set_learning_rates
 from training.run_folder import RunFolder, TrainingError
+from training.simulation import Simulator, collect_donors, text_durations
 from training.tracking import History
 from training.validation import ValidationResult, validate
 
@@ -88,6 +91,7 @@ class Trainer:
         self.history = History(path, settings.tensorboard and self.accelerator.is_main_process)
         self.step, self.best_score, self.seconds = 0, -float("inf"), 0.0
         self.stop_requested = False
+        self.simulate: Simulator | None = None
         if resume:
             self._resume(path)
         self.accelerator.wait_for_everyone()
@@ -116,8 +120,13 @@ class Trainer:
                 cache = FeatureCache(Path(data.cache_dir), fingerprint)
             embed = FrozenFeatures(encoder, self.config.captioner.encoder, cache)
             with self.accelerator.main_process_first():
-                embed.fill(self.clips.train, "embeddings of the training clips")
+                recorded = [clip for clip in self.clips.train if not isinstance(clip, TextClip)]
+                embed.fill(recorded, "embeddings of the training clips")
                 embed.fill(self.clips.validation, "embeddings of the validation clips")
+                embed.fill(self.clips.donors, "embeddings of the donors")
+            if self.clips.donors and self.simulate is None:
+                donors = collect_donors(self.clips.donors, embed, encoder, self.config.training.seed)
+                self.simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(data.texts))
         self.load_audio: Any = embed or (lambda clip: clip.load(encoder.sample_rate, self.captioner.max_duration_s))
         dataset = TrainingSet(
             self.clips.train,
@@ -129,6 +138,8 @@ class Trainer:
             encoder.sample_rate,
             self.captioner.max_duration_s,
             data.bad_clips == "skip",
+            self.config.captioner.styles,
+            self.simulate,
         )
         phase_end = self.config.training.num_steps
         if not self.phase_trains_encoder:
@@ -142,7 +153,7 @@ class Trainer:
             self.accelerator.process_index,
             self.accelerator.num_processes,
             self.config.training.accumulation,
-            [1 if isinstance(clip, Mixture) and clip.order == "sequence" else 0 for clip in self.clips.train],
+            [size_rank(clip) for clip in self.clips.train],
         )
         self.loader = iter(build_loader(dataset, sampler, self.captioner.token_ids["pad"], data))
         settings = self.config.training
@@ -314,6 +325,13 @@ class Trainer:
             return self.stop_requested
         flag = torch.tensor(float(self.stop_requested), device=self.accelerator.device)
         return bool(float(self.accelerator.reduce(flag, "sum")) > 0)
+
+
+def size_rank(clip: Clip) -> int:
+    """Greater for clips that take longer: a text by its words, a mixture of two sounds one after the other."""
+    if isinstance(clip, TextClip):
+        return len(clip.captions[0].split())
+    return 1 if isinstance(clip, Mixture) and clip.order == "sequence" else 0
 
 
 def restarts() -> int:

@@ -43,12 +43,12 @@ class ProjectionConfig:
     """From encoder width to decoder width.
 
     Attributes:
-        kind: one linear layer, or a layer norm and two layers with GELU between.
+        kind: one linear layer, a layer norm and two layers with GELU between, or "none": the decoder sees tags alone.
         pool: how many neighbouring frames are averaged into one prefix token.
         dropout: probability of dropping a value of the projected embeddings, 0 to 1.
     """
 
-    kind: Literal["linear", "mlp"] = "mlp"
+    kind: Literal["linear", "mlp", "none"] = "mlp"
     pool: int = 1
     dropout: float = 0.2
 
@@ -59,10 +59,12 @@ class TagsConfig:
 
     Attributes:
         num_tags: how many, each one prefix token; 0 leaves tags out.
+        summary: whether all tags' scores, of the whole clip and of each third, stand before them as four more tokens.
         dropout: probability of hiding a tag in training, 0 to 1.
     """
 
     num_tags: int = 0
+    summary: bool = False
     dropout: float = 0.1
 
 
@@ -111,13 +113,42 @@ class TokenizerConfig:
 
 @dataclass(frozen=True)
 class CaptionerConfig:
-    """All that is needed to build a captioner."""
+    """All that is needed to build a captioner.
+
+    Attributes:
+        encoder: from waveform to audio embeddings.
+        projection: from audio embeddings to prefix tokens.
+        tags: the tagger's prefix tokens.
+        decoder: writes the caption.
+        tokenizer: words as tokens.
+        styles: manners of writing that the captioner knows by name, each a prefix token; the first is the usual one.
+    """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
     tags: TagsConfig = field(default_factory=TagsConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    styles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TextsConfig:
+    """Captions without sound, whose audio embeddings are simulated while the encoder is frozen.
+
+    Attributes:
+        tables: CSV files with a column `caption`, or `caption_1` to `caption_N`.
+        styles: the manner of each table, one of captioner.styles.
+        donors: folders of labelled clips (`data/labelled.py`), whose embeddings stand for what the captions name.
+        held_out: clips of each folder without folds that lend nothing, so that they can be listened to unseen.
+        durations_s: shortest and longest clip, in seconds, that each table's captions are about, two numbers a table.
+    """
+
+    tables: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
+    donors: tuple[str, ...] = ()
+    held_out: int = 0
+    durations_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,6 +192,7 @@ class DataConfig:
         bad_clips: a clip that cannot be read any more during training: "stop" saves and stops, naming it; "skip" warns
             and takes the next one in its place.
         augment: changes made to training clips.
+        texts: captions without sound to learn from as well.
     """
 
     dataset_root: str = "datasets/clotho"
@@ -172,6 +204,7 @@ class DataConfig:
     cache_dir: str | None = "datasets/embeddings"
     bad_clips: Literal["stop", "skip"] = "stop"
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    texts: TextsConfig = field(default_factory=TextsConfig)
 
 
 @dataclass(frozen=True)
@@ -190,6 +223,11 @@ class DecodingConfig:
         top_p: sampling keeps the smallest set of tokens whose probability reaches this, 0 to 1.
         repetition_ban: "content" never says a content word twice, "none" allows everything.
         seed: seed of the sampling.
+        style: manner of writing, one of captioner.styles; empty takes the first.
+        coverage_weight: how much it counts that a caption names what the tagger surely hears (`models/ranking.py`);
+            with this or the next above 0, all beams' captions are ranked anew.
+        support_weight: how much it counts that the tagger hears what a caption names.
+        strong_tag: probability, 0 to 1, from which a tag ought to be named.
     """
 
     method: Literal["beam", "greedy", "sample"] = "beam"
@@ -203,6 +241,10 @@ class DecodingConfig:
     top_p: float = 0.95
     repetition_ban: Literal["content", "none"] = "content"
     seed: int = 0
+    style: str = ""
+    coverage_weight: float = 0.0
+    support_weight: float = 0.0
+    strong_tag: float = 0.3
 
 
 @dataclass(frozen=True)

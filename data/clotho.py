@@ -62,6 +62,10 @@ class Clip(Protocol):
         """Names of what sounds in the clip, where known."""
 
     @property
+    def style(self) -> str:
+        """Manner in which the captions are written, where known."""
+
+    @property
     def identity(self) -> str:
         """Key for caches, which changes whenever the sound may have changed."""
 
@@ -78,12 +82,14 @@ class FileClip:
         captions: reference captions, as written in the table.
         labels: names of what sounds in it; empty where unknown.
         source_id: the recording it was cut from, which must not be spread over splits; empty where unknown.
+        style: manner in which the captions are written, the column `corpus` of a table; empty where unknown.
     """
 
     path: Path
     captions: tuple[str, ...]
     labels: tuple[str, ...] = ()
     source_id: str = ""
+    style: str = ""
 
     @property
     def name(self) -> str:
@@ -334,7 +340,7 @@ def _find_clips(
             if status.st_size == 0:
                 report.add("empty file", row.name, row.line)
                 continue
-        clip = FileClip(path, row.captions)
+        clip = FileClip(path, row.captions, style=row.style)
         if known := labels_of(row):
             clip = replace(clip, labels=known.labels, source_id=known.source_id)
         clips.append(clip)

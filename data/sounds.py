@@ -112,6 +112,11 @@ class Mixture:
         return self.first.labels + self.second.labels
 
     @property
+    def style(self) -> str:
+        """Manner in which the captions are written."""
+        return self.first.style
+
+    @property
     def identity(self) -> str:
         """Key for caches: both files and how they are mixed."""
         return f"mixture 1|{self.first.identity}|{self.second.identity}|{self.order}|{self.gain_db:.3f}"

@@ -79,6 +79,7 @@ class Row:
         name: the same without spaces around it.
         captions: captions that are not empty, at least one.
         split: what the column `split` says; empty without that column.
+        style: what the column `corpus` says, in lower case; empty without it.
         line: line of the table, counted from 1.
     """
 
@@ -87,6 +88,7 @@ class Row:
     captions: tuple[str, ...]
     split: str
     line: int
+    style: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ def read_table(path: Path, report: TableReport) -> Table:
         elif is_usable(name, captions, len(caption_columns), rows, report, line):
             if name != cell:
                 report.add("spaces around name", name, line)
-            rows[name] = Row(cell, name, captions, record.get("split", ""), line)
+            rows[name] = Row(
+                cell, name, captions, record.get("split", ""), line, record.get("corpus", "").strip().lower()
+            )
     return Table(path, list(rows.values()), "split" in columns)
 
 

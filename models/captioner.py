@@ -37,6 +37,7 @@ from models.errors import CheckpointError
 from models.llama import LlamaDecoder
 from models.mini_audio_caption import read_parts
 from models.projection import Projection
+from models.ranking import rank, ranks_by_tags
 from models.tag_prefix import TagPrefix, clip_parts
 
 logger = logging.getLogger(__name__)
@@ -93,10 +94,15 @@ class AudioCaptioner(nn.Module):
         vocab_size = tokenizer.get_vocab_size(with_added_tokens=True)
         self.decoder = LlamaDecoder(parts.decoder, vocab_size, self.token_ids, architecture)
         self.projection = Projection(parts.projection, self.encoder.embedding_dim, self.decoder.width)
+        self.style_embed = nn.Embedding(len(parts.styles), self.decoder.width) if parts.styles else None
         self.tag_prefix = TagPrefix(parts.tags, self.decoder.width) if parts.tags.num_tags else None
         if self.tag_prefix is not None and parts.encoder.output != "frames":
             raise CheckpointError(
                 "tags are read off frame embeddings: set captioner.encoder.output to frames, or captioner.tags.num_tags to 0."
+            )
+        if self.tag_prefix is None and parts.projection.kind == "none":
+            raise CheckpointError(
+                "the decoder would hear nothing: set captioner.tags.num_tags or captioner.projection.kind."
             )
 
     @property
@@ -119,21 +125,54 @@ class AudioCaptioner(nn.Module):
         return self.encoder(waveform, lengths, spec_masks)
 
     def forward(
-        self, audio_embeddings: Tensor, lengths: Tensor, caption_ids: Tensor, clip_index: Tensor | None = None
+        self,
+        audio_embeddings: Tensor,
+        lengths: Tensor,
+        caption_ids: Tensor,
+        clip_index: Tensor | None = None,
+        styles: Tensor | None = None,
     ) -> Tensor:
         """Logits (R, L, V) of the token after each of `caption_ids` (R, L); `clip_index` (R,) names their clips."""
-        prefix, prefix_lengths = self.prefix(audio_embeddings, lengths)
+        prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)
         return self.decoder(prefix, prefix_lengths, caption_ids, clip_index)
 
-    def prefix(self, audio_embeddings: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """What the decoder sees of clips' audio embeddings (B, T, E): tags, then frames, (B, T', D); and lengths (B,)."""
+    def style_number(self, name: str) -> int:
+        """Number of a manner of writing by its name; 0, the usual one, for an empty name.
+
+        Raises:
+            ValueError: the captioner knows no such manner.
+        """
+        known = self.config.captioner.styles
+        if name and name not in known:
+            raise ValueError(f"this captioner has no style {name!r}: {', '.join(known) or 'it knows one manner only'}.")
+        return known.index(name) if name else 0
+
+    def prefix(self, audio_embeddings: Tensor, lengths: Tensor, styles: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What the decoder sees of clips' audio embeddings: style, tags, then frames.
+
+        Args:
+            audio_embeddings: (B, T, E).
+            lengths: (B,).
+            styles: (B,) int64 numbers of styles; None takes the first.
+
+        Returns:
+            Prefix tokens (B, T', D) and their number for each clip (B,).
+        """
         frames, frame_lengths = self.projection(audio_embeddings, lengths)
-        if self.tag_prefix is None:
+        if self.config.captioner.projection.kind == "none":
+            frames, frame_lengths = frames.new_zeros(len(frames), 0, self.decoder.width), torch.zeros_like(lengths)
+        before = []
+        if self.style_embed is not None:
+            numbers = torch.zeros_like(lengths) if styles is None else styles
+            before.append(self.style_embed(numbers)[:, None])  # (B, 1, D)
+        if self.tag_prefix is not None:
+            with torch.no_grad():  # the tagger learns from labels alone, so that its scores stay scores
+                logits = self.encoder.tag_logits(audio_embeddings, clip_parts(lengths, audio_embeddings.shape[1]))
+            before.append(self.tag_prefix(logits))  # (B, K, D)
+        if not before:
             return frames, frame_lengths
-        with torch.no_grad():  # the tagger learns from labels alone, so that its scores stay scores
-            logits = self.encoder.tag_logits(audio_embeddings, clip_parts(lengths, audio_embeddings.shape[1]))
-        tags = self.tag_prefix(logits)  # (B, K, D)
-        return torch.cat([tags.to(frames.dtype), frames], dim=1), frame_lengths + tags.shape[1]
+        tokens = torch.cat([part.to(frames.dtype) for part in before], dim=1)
+        return torch.cat([tokens, frames], dim=1), frame_lengths + tokens.shape[1]
 
     @torch.no_grad()
     def caption(
@@ -160,12 +199,22 @@ class AudioCaptioner(nn.Module):
 
     @torch.no_grad()
     def caption_embeddings(
-        self, audio_embeddings: Tensor, lengths: Tensor, decoding: DecodingConfig | None = None
+        self,
+        audio_embeddings: Tensor,
+        lengths: Tensor,
+        decoding: DecodingConfig | None = None,
+        styles: Tensor | None = None,
     ) -> list[list[Caption]]:
-        """Caption clips whose audio embeddings (B, T, E) and lengths (B,) are known already."""
+        """Caption clips whose audio embeddings (B, T, E) and lengths (B,) are known already.
+
+        `styles` (B,) gives each clip a manner of its own; without it, all have `decoding.style`.
+        """
         self.eval()
         decoding = decoding or self.config.decoding
-        prefix, prefix_lengths = self.prefix(audio_embeddings, lengths)  # (B, T', D), (B,)
+        if styles is None:
+            styles = torch.full_like(lengths, self.style_number(decoding.style))
+        prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)  # (B, T', D), (B,)
+        scores = self.tag_scores(audio_embeddings, lengths) if ranks_by_tags(decoding) else None
         processors = LogitsProcessorList([ContentWordBan(self.words)] if decoding.repetition_ban == "content" else [])
         search = _generation_config(decoding)
         if decoding.method != "sample":
@@ -180,8 +229,16 @@ class AudioCaptioner(nn.Module):
                     clip_prefix, clip_length = prefix[clip : clip + 1, :frames], prefix_lengths[clip : clip + 1]
                     rows.append(self.decoder.generate(clip_prefix, clip_length, search, processors))
         return [
-            self._rank(prefix[clip], prefix_lengths[clip], candidates, decoding) for clip, candidates in enumerate(rows)
+            self._rank(
+                prefix[clip], prefix_lengths[clip], candidates, decoding, None if scores is None else scores[clip]
+            )
+            for clip, candidates in enumerate(rows)
         ]
+
+    def tag_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
+        """Probability of each tag (B, C), the highest of the whole clip and its thirds, of embeddings (B, T, E)."""
+        logits = self.encoder.tag_logits(audio_embeddings, clip_parts(lengths, audio_embeddings.shape[1]))
+        return torch.sigmoid(logits.float()).amax(dim=1)
 
     def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
         """Log-probability of each caption (token ids without marks) after one clip's prefix (T', D)."""
@@ -197,8 +254,10 @@ class AudioCaptioner(nn.Module):
         losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=-100)  # (R, L)
         return [-value for value in losses.sum(dim=1).tolist()]
 
-    def _rank(self, prefix: Tensor, length: Tensor, found: Tensor, decoding: DecodingConfig) -> list[Caption]:
-        """Distinct captions of one clip, most probable a token first (beams come in that order already)."""
+    def _rank(
+        self, prefix: Tensor, length: Tensor, found: Tensor, decoding: DecodingConfig, tag_scores: Tensor | None
+    ) -> list[Caption]:
+        """Distinct captions of one clip: beams in their order, samples most probable a token first, or both by the tags."""
         by_text: dict[str, list[int]] = {}
         for ids in found.tolist():
             words = ids[: ids.index(self.token_ids["eos"])] if self.token_ids["eos"] in ids else ids
@@ -206,12 +265,10 @@ class AudioCaptioner(nn.Module):
             by_text.setdefault(self.tokenizer.decode(words).strip(), words)
         scores = self.score(prefix, length, list(by_text.values()))
         captions = [Caption(text, score) for text, score in zip(by_text, scores, strict=True)]
-        if decoding.method == "sample":
-            per_token = [
-                caption.log_probability / (len(ids) + 1)
-                for caption, ids in zip(captions, by_text.values(), strict=True)
-            ]
-            captions = [captions[index] for index in sorted(range(len(captions)), key=lambda i: -per_token[i])]
+        if decoding.method == "sample" or tag_scores is not None:
+            per_token = [score / (len(ids) + 1) for score, ids in zip(scores, by_text.values(), strict=True)]
+            order = rank([caption.text.lower() for caption in captions], per_token, tag_scores, decoding)
+            captions = [captions[index] for index in order]
         return captions[: decoding.num_captions]
 
     # -- checkpoints -----------------------------------------------------------------------------------------------

@@ -23,7 +23,9 @@ class Projection(nn.Module):
         super().__init__()
         self.pool = config.pool
         self.layers: nn.Module
-        if config.kind == "linear":
+        if config.kind == "none":
+            self.layers = nn.Identity()
+        elif config.kind == "linear":
             self.layers = nn.Linear(input_width, output_width)
         else:
             self.layers = nn.Sequential(

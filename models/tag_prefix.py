@@ -40,9 +40,13 @@ class TagPrefix(nn.Module):
         self.config = config
         self.embed = nn.Embedding(NUM_AUDIOSET_CLASSES, width)
         self.layers = nn.Sequential(nn.Linear(width + NUM_PARTS, width), nn.GELU(), nn.Linear(width, width))
+        self.summary: nn.Module | None = None
+        if config.summary:
+            self.summary = nn.Sequential(nn.Linear(NUM_AUDIOSET_CLASSES, width), nn.GELU(), nn.Linear(width, width))
+            self.part_embed = nn.Embedding(NUM_PARTS, width)
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Tokens (B, K, D) of tag logits (B, P, C) over the parts of `clip_parts`."""
+        """Tokens (B, K, D), or (B, P + K, D) with a summary, of tag logits (B, P, C) over the parts of `clip_parts`."""
         scores = torch.sigmoid(logits.float()).sqrt()  # (B, P, C); the root parts the many small scores
         _, tags = scores.amax(dim=1).topk(self.config.num_tags, dim=1)  # (B, K)
         profile = scores.gather(2, tags[:, None].expand(-1, NUM_PARTS, -1)).transpose(1, 2)  # (B, K, P)
@@ -51,4 +55,7 @@ class TagPrefix(nn.Module):
         if self.training and self.config.dropout:
             kept = torch.rand(tags.shape, device=tags.device) >= self.config.dropout
             tokens = tokens * kept[..., None]
-        return tokens
+        if self.summary is None:
+            return tokens
+        summary = self.summary(scores.to(words.dtype)) + self.part_embed.weight  # (B, P, D)
+        return torch.cat([summary, tokens], dim=1)

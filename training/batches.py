@@ -18,10 +18,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from configs.schema import AugmentConfig, DataConfig
 from data.audio import AudioError
 from data.augment import augment_waveform, draw_mixup, draw_spans, hide_spans, mix, sample_generator
+from data.caption_texts import TextClip
 from data.captions import encode_caption
 from data.clotho import Clip, FileClip
 from data.sounds import Mixture, draw_mixture
-from data.tags import tag_names, tags_of
+from data.tags import tags_of
+from vocabulary.audioset import tag_names
 
 logger = logging.getLogger(__name__)
 PAD_SAMPLES = 32000
@@ -40,6 +42,7 @@ class Sample:
     time_spans: NDArray[np.float32]
     band_spans: NDArray[np.float32]
     tags: tuple[int, ...] | None = None
+    style: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Batch:
         time_spans: (B, K, 2) float32, spectrogram spans to hide in time.
         band_spans: (B, M, 2) float32, spectrogram spans to hide over bands.
         tags: (B, 527) float32, 1 for what sounds, 0 for what does not, -1 where nobody knows.
+        styles: (B,) int64, the manner of each clip's captions.
     """
 
     names: list[str]
@@ -69,6 +73,7 @@ class Batch:
     time_spans: Tensor
     band_spans: Tensor
     tags: Tensor
+    styles: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
@@ -89,6 +94,8 @@ class TrainingSet(Dataset[Sample]):
         sample_rate: of the waveforms, hertz.
         max_duration_s: longest waveform.
         skips_bad_clips: whether a clip that cannot be read gives way to the next one, with a warning.
+        styles: names of the captioner's manners of writing.
+        simulate: gives a text's embeddings (T, E), where there are texts.
     """
 
     def __init__(
@@ -102,7 +109,11 @@ class TrainingSet(Dataset[Sample]):
         sample_rate: int,
         max_duration_s: float,
         skips_bad_clips: bool = False,
+        styles: Sequence[str] = (),
+        simulate: Callable[[TextClip, np.random.Generator], NDArray[np.float32]] | None = None,
     ) -> None:
+        self.styles = styles
+        self.simulate = simulate
         self.skips_bad_clips = skips_bad_clips
         self.clips = clips
         self.tokenizer = tokenizer
@@ -156,9 +167,13 @@ class TrainingSet(Dataset[Sample]):
         band_spans = draw_spans(self.config.band_masks, self.config.band_mask_share, generator)
         if self.embed is not None:
             audio = hide_spans(audio, time_spans, band_spans)
-        return Sample(clip.name, audio, captions, time_spans, band_spans, tags)
+        style = self.styles.index(clip.style) if clip.style in self.styles else 0
+        return Sample(clip.name, audio, captions, time_spans, band_spans, tags, style)
 
     def _audio(self, clip: Clip, generator: np.random.Generator) -> NDArray[np.float32]:
+        if isinstance(clip, TextClip):
+            assert self.simulate is not None
+            return self.simulate(clip, generator)
         if self.embed is not None:
             return self.embed(clip)
         limit = None if self.config.crop_s else self.max_duration_s
@@ -283,6 +298,7 @@ class Collate:
             time_spans=torch.from_numpy(np.stack([sample.time_spans for sample in samples])),
             band_spans=torch.from_numpy(np.stack([sample.band_spans for sample in samples])),
             tags=torch.stack([self._tag_targets(sample.tags) for sample in samples]),
+            styles=torch.tensor([sample.style for sample in samples]),
         )
 
     def _tag_targets(self, tags: tuple[int, ...] | None) -> Tensor:

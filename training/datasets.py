@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from configs.schema import DataConfig
+from data.caption_texts import read_texts
 from data.clotho import Clip, FileClip, load_split
+from data.labelled import read_labelled
 from data.sounds import make_mixtures
 
 logger = logging.getLogger(__name__)
@@ -16,10 +19,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Clips:
-    """Training and validation clips, and what to note of them in a checkpoint."""
+    """Training and validation clips, clips that lend texts their sound, and what to note of them in a checkpoint."""
 
     train: Sequence[Clip]
     validation: Sequence[Clip]
+    donors: Sequence[FileClip]
     summary: dict[str, Any]
 
 
@@ -34,11 +38,21 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     mixtures = make_mixtures(train, config.mixtures, seed) if config.mixtures else []
     for mixture in tqdm(mixtures, desc="wording mixtures", unit="clip", disable=not mixtures):
         len(mixture.captions)  # measured and worded at the first look, kept after it
+    texts = read_texts(config.texts.tables, config.texts.styles)
+    donors: list[FileClip] = []
+    for root in config.texts.donors:
+        donors += read_labelled(Path(root), config.texts.held_out)[0]
+    if texts:  # a recording with captions lends its sound too
+        donors += [replace(clip, labels=clip.captions[:1]) for clip in train if not clip.labels]
     summary = {
         "dataset_root": str(config.dataset_root),
         "training_clips": len(train),
         "training_mixtures": len(mixtures),
         "validation_clips": len(validation),
+        **({"texts": len(texts), "donors": len(donors)} if texts else {}),
     }
-    logger.info("%d training clips, %d mixtures, %d validation clips", len(train), len(mixtures), len(validation))
-    return Clips([*train, *mixtures], validation, summary)
+    logger.info(
+        "%d training clips, %d mixtures, %d texts, %d validation clips",
+        len(train), len(mixtures), len(texts), len(validation),
+    )  # fmt: skip
+    return Clips([*train, *mixtures, *texts], validation, donors, summary)

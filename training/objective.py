@@ -41,7 +41,7 @@ class CaptioningLoss(nn.Module):
             if self.tag_loss and output.logits is not None:
                 tag_loss = self.tag_loss * tagging_loss(output.logits, batch.tags)
         inputs, targets = batch.caption_ids[:, :-1], batch.caption_ids[:, 1:]  # (R, L - 1) each
-        logits = self.captioner(embeddings, lengths, inputs, batch.clip_index).float()  # (R, L - 1, V)
+        logits = self.captioner(embeddings, lengths, inputs, batch.clip_index, batch.styles).float()  # (R, L - 1, V)
         losses = F.cross_entropy(
             logits.transpose(1, 2), targets, reduction="none", label_smoothing=self.label_smoothing
         )  # (R, L - 1)

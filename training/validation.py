@@ -85,7 +85,9 @@ def validate(
             weight_sum += float(token_weights(batch).sum())
             rows = [row for row, clip in enumerate(part) if clip.name in decoded]
             if rows:
-                found = captioner.caption_embeddings(batch.audio[rows], batch.lengths[rows], decoding)
+                found = captioner.caption_embeddings(
+                    batch.audio[rows], batch.lengths[rows], decoding, batch.styles[rows]
+                )
                 captions |= {part[row].name: best[0].text for row, best in zip(rows, found, strict=True)}
             bar.update(len(part))
     references = {clip.name: clip.captions for clip in clips}
@@ -96,4 +98,5 @@ def _sample(captioner: AudioCaptioner, clip: Clip, audio: NDArray[np.float32]) -
     limit = captioner.config.decoding.max_tokens
     captions = [(encode_caption(captioner.tokenizer, text, limit), 1.0) for text in clip.captions]
     none = np.zeros((0, 2), dtype=np.float32)
-    return Sample(clip.name, audio, captions, none, none)
+    styles = captioner.config.captioner.styles
+    return Sample(clip.name, audio, captions, none, none, style=styles.index(clip.style) if clip.style in styles else 0)

@@ -3,7 +3,8 @@
 from collections import Counter
 
 from data.sound_captions import phrases
-from data.tags import tag_ids, tag_names, tags_of
+from data.tags import tags_of
+from vocabulary.audioset import tag_ids, tag_names
 
 
 def test_the_names_are_audiosets() -> None:

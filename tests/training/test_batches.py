@@ -15,9 +15,9 @@ from configs.schema import AugmentConfig
 from data.captions import train_tokenizer
 from data.clotho import FileClip
 from data.sounds import make_mixtures
-from data.tags import tag_ids
 from training.batches import PAD_SAMPLES, Collate, StepSampler, TrainingSet
 from training.objective import tagging_loss, token_weights
+from vocabulary.audioset import tag_ids
 
 CAPTIONS = ("a dog barks", "a dog is barking twice")
 

@@ -1,0 +1,49 @@
+"""Labelled clips of any kind, to learn from what an encoder hears in them.
+
+A folder has `clips.csv` with the columns `file_name` and `category` or `label`, maybe `fold`, beside `clips/`; or ESC-50's layout
+(`meta/esc50.csv` beside `audio/`).
+"""
+
+import hashlib
+from pathlib import Path
+
+from data.clotho import FileClip
+from data.tables import DatasetError, TableReport, read_rows
+
+LAST_TRAINING_FOLD = 3
+
+
+def read_labelled(root: Path, held_out: int = 0) -> tuple[list[FileClip], list[FileClip]]:
+    """Clips to learn from and clips kept out, in the table's order.
+
+    Args:
+        root: the folder.
+        held_out: clips kept out of a collection without folds, chosen by a hash of their names; with folds, those after the
+            third are kept out.
+
+    Raises:
+        DatasetError: no table, or a column is missing.
+    """
+    layouts = [
+        (root / "clips.csv", root / "clips", "file_name"),
+        (root / "meta" / "esc50.csv", root / "audio", "filename"),
+    ]
+    found = [layout for layout in layouts if layout[0].is_file()]
+    if not found:
+        raise DatasetError(f"{root} has neither clips.csv nor meta/esc50.csv: give a folder of labelled clips.")
+    table, folder, name = found[0]
+    columns, records = read_rows(table, TableReport())
+    label = next((column for column in ("category", "label") if column in columns), None)
+    if name not in columns or label is None:
+        raise DatasetError(f"{table} has the columns {', '.join(columns)}: expected {name} and category or label.")
+    rows = [record for _, record in records]
+    if "fold" in columns:
+        kept_out = {row[name] for row in rows if int(row["fold"]) > LAST_TRAINING_FOLD}
+    else:
+        ranked = sorted((row[name] for row in rows), key=lambda cell: hashlib.sha256(cell.encode()).digest())
+        kept_out = set(ranked[:held_out])
+    clips = {row[name]: FileClip(folder / row[name], (), (row[label].strip(),)) for row in rows}
+    return (
+        [clip for cell, clip in clips.items() if cell not in kept_out],
+        [clip for cell, clip in clips.items() if cell in kept_out],
+    )

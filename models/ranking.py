@@ -1,0 +1,75 @@
+"""Which of several captions fits best what the tagger hears.
+
+Beam search flees to sentences that are safe rather than right. A caption is ranked by its log-probability a token, by how
+much of what the tagger surely hears it names (coverage), and by how surely the tagger hears what it names (support).
+
+Shapes: C tag classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from configs.schema import DecodingConfig
+from vocabulary.audioset import wide_tags
+from vocabulary.words import classes_of, sources_in
+
+MIN_SCORE = 1e-3  # what the tagger hears no better than this is not heard at all
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a caption fits the tags.
+
+    Attributes:
+        coverage: share, 0 to 1, of the strong tags' scores that the caption names; 1 where there is no strong tag.
+        support: mean natural logarithm of the score of each thing that the caption names, at most 0; the logarithm of
+            MIN_SCORE for a caption that names nothing.
+    """
+
+    coverage: float
+    support: float
+
+
+def fit_to_tags(caption: str, scores: Tensor, strong: float) -> Fit:
+    """How well a caption fits tag scores.
+
+    Args:
+        caption: text in lower case.
+        scores: (C,) probabilities of the tags, the highest of the whole clip and its parts.
+        strong: probability from which a tag ought to be named, unless it is a wide one.
+    """
+    named = set(classes_of(caption))
+    wide = wide_tags()
+    loud = [number for number in torch.nonzero(scores >= strong)[:, 0].tolist() if number not in wide]
+    total = float(scores[loud].sum())
+    coverage = float(scores[[number for number in loud if number in named]].sum()) / total if loud else 1.0
+    things = sources_in(caption)
+    heard = [max(MIN_SCORE, float(scores[list(classes)].max())) for classes in things] or [MIN_SCORE]
+    return Fit(coverage, float(torch.tensor(heard).log().mean()))
+
+
+def ranks_by_tags(decoding: DecodingConfig) -> bool:
+    """Whether captions are ranked by tags at all."""
+    return decoding.coverage_weight > 0 or decoding.support_weight > 0
+
+
+def rank(
+    captions: Sequence[str], per_token: Sequence[float], scores: Tensor | None, decoding: DecodingConfig
+) -> list[int]:
+    """Numbers of captions, the best first.
+
+    Args:
+        captions: texts in lower case.
+        per_token: log-probability of each, divided by its tokens.
+        scores: (C,) tag probabilities, or None without a tagger.
+        decoding: its `coverage_weight`, `support_weight` and `strong_tag`.
+    """
+    values = list(per_token)
+    if scores is not None:
+        for number, caption in enumerate(captions):
+            fit = fit_to_tags(caption, scores, decoding.strong_tag)
+            values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
+    return sorted(range(len(captions)), key=lambda number: -values[number])

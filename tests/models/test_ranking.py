@@ -1,0 +1,42 @@
+"""Captions ranked by what the tagger hears."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from configs.schema import DecodingConfig
+from models.ranking import MIN_SCORE, fit_to_tags, rank
+from vocabulary.audioset import tag_ids
+
+
+def scores(**heard: float) -> torch.Tensor:
+    values = torch.full((527,), 1e-4)
+    for name, value in heard.items():
+        values[tag_ids()[name]] = value
+    return values
+
+
+def test_coverage_is_the_share_of_strong_scores_that_are_named() -> None:
+    tags = scores(Dog=0.6, Siren=0.2, Animal=0.9, Rain=0.05)
+    assert fit_to_tags("a dog barks", tags, strong=0.15).coverage == pytest.approx(0.75)
+    assert fit_to_tags("a dog barks and a siren wails", tags, strong=0.15).coverage == pytest.approx(1.0)
+    assert fit_to_tags("anything", scores(), strong=0.15).coverage == 1.0
+
+
+def test_support_is_low_for_what_is_not_heard() -> None:
+    tags = scores(Dog=0.6)
+    assert fit_to_tags("a dog barks", tags, 0.3).support == pytest.approx(math.log(0.6))
+    invented = fit_to_tags("a dog barks while a helicopter hovers", tags, 0.3).support
+    assert invented == pytest.approx((math.log(0.6) + math.log(MIN_SCORE)) / 2)
+    assert fit_to_tags("it goes on", tags, 0.3).support == pytest.approx(math.log(MIN_SCORE))
+
+
+def test_the_best_comes_first_and_probability_alone_decides_without_weights() -> None:
+    captions = ["a man is speaking", "a dog barks"]
+    tags = scores(Dog=0.9)
+    decoding = DecodingConfig(coverage_weight=1.0, support_weight=0.5)
+    assert rank(captions, [-0.5, -0.8], tags, decoding) == [1, 0]
+    assert rank(captions, [-0.5, -0.8], tags, replace(decoding, coverage_weight=0, support_weight=0)) == [0, 1]
+    assert rank(captions, [-0.5, -0.8], None, decoding) == [0, 1]

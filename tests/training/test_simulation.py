@@ -1,0 +1,83 @@
+"""Embeddings of texts, put together from donors."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from configs.schema import EncoderConfig
+from data.caption_texts import TextClip
+from data.clotho import FileClip
+from models.encoders import build_encoder
+from training.simulation import MIN_MADE, Donors, Simulator, collect_donors, make_donors, tag_means
+from vocabulary.audioset import tag_ids
+
+DOG, SIREN, RAIN = (tag_ids()[name] for name in ("Dog", "Siren", "Rain"))
+
+
+@pytest.fixture(scope="module")
+def simulate() -> Simulator:
+    """Donors that are told apart by the one channel that is 1: dog 0, siren 1, rain 2."""
+    frames = [np.eye(3, dtype=np.float32)[[number] * 5] for number in range(3)]
+    classes = {number: np.array([row]) for row, number in enumerate((DOG, SIREN, RAIN))}
+    return Simulator(Donors(frames, classes, [frozenset({number}) for number in (DOG, SIREN, RAIN)], 3), 3.0)
+
+
+def embeddings(simulate: Simulator, caption: str, seed: int) -> np.ndarray:
+    return simulate(TextClip("t", (caption,)), np.random.default_rng(seed))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6))
+def test_what_follows_comes_later(simulate: Simulator, seed: int) -> None:
+    sound = embeddings(simulate, "a dog barks followed by a siren", seed)
+    assert sound.shape == (30, 3) and sound.dtype == np.float32
+    dog, siren = (np.average(np.arange(30), weights=sound[:, row] + 1e-9) for row in (0, 1))
+    if sound[:, 1].sum() > 0:  # seldom a further source is not heard at all
+        assert dog < siren + 2
+
+
+def test_the_same_generator_gives_the_same_and_another_one_another(simulate: Simulator) -> None:
+    first, again, other = (embeddings(simulate, "a dog barks while it rains", seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_the_first_source_is_always_there_and_no_frame_is_empty(simulate: Simulator) -> None:
+    for seed in range(50):
+        sound = embeddings(simulate, "a dog barks while rain falls", seed)
+        assert sound[:, 0].max() > 0 and (sound.sum(axis=1) > 0).all()
+
+
+def test_styles_have_their_own_lengths(simulate: Simulator) -> None:
+    longer = Simulator(simulate.donors, 3.0, {"clotho": (15.0, 30.0)})
+    lengths = [len(longer(TextClip("t", ("a dog",), "clotho"), np.random.default_rng(seed))) for seed in range(20)]
+    assert 45 <= min(lengths) < max(lengths) <= 90
+
+
+def test_made_donors_make_the_tagger_say_their_class() -> None:
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderConfig(name="mobilenet", width=0.1)).eval().requires_grad_(False)
+    means = torch.randn(60, encoder.embedding_dim)
+    logits = tag_means(encoder, means)
+    counts = [100] * 527
+    counts[DOG] = 0
+    frames, classes = make_donors(encoder, means, logits, counts, seed=0)
+    assert len(frames) == 8 + 526 * MIN_MADE
+    made = [frame for frame, own in zip(frames, classes, strict=True) if DOG in own][:8]
+    said = torch.sigmoid(tag_means(encoder, torch.stack([torch.from_numpy(frame.mean(axis=0)) for frame in made])))
+    assert said[:, DOG].mean() > torch.sigmoid(logits[:, DOG]).mean() + 0.05
+
+
+def test_donors_have_the_classes_of_their_labels_unless_the_tagger_hears_nothing_of_the_kind() -> None:
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderConfig(name="mobilenet", width=0.1)).eval().requires_grad_(False)
+    clips = [FileClip(Path(f"{number}.wav"), (), ("dog",)) for number in range(40)]
+    frames = {clip: np.random.default_rng(n).normal(size=(4, encoder.embedding_dim)) for n, clip in enumerate(clips)}
+    donors = collect_donors(clips, lambda clip: frames[clip].astype(np.float32), encoder, seed=0)
+    assert donors.num_real == 40 and len(donors.frames) > 40
+    ranks = tag_means(encoder, torch.stack([torch.from_numpy(f.mean(0)).float() for f in frames.values()]))
+    believed = (ranks.argsort(dim=1, descending=True).argsort(dim=1)[:, DOG] < 60).tolist()
+    assert [DOG in own for own in donors.of_donor[:40]] == believed
