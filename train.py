@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -38,11 +39,13 @@ from training.objective import CaptioningLoss, token_weights
 from training.optimisation import MovingAverage, build_optimizer, set_learning_rates
 from training.run_folder import RunFolder, TrainingError
 from training.simulation import Simulator, collect_donors, text_durations
+from training.tagger import tune_tagger
 from training.tracking import History
 from training.validation import ValidationResult, validate
 
 logger = logging.getLogger("train")
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "cnn14_llama.yaml"
+TAGGER_FILE = "tagger.safetensors"
 NEVER = sys.maxsize
 
 
@@ -94,7 +97,23 @@ class Trainer:
         self.simulate: Simulator | None = None
         if resume:
             self._resume(path)
+        if settings.tagger.num_steps:
+            self._tune_tagger(path / TAGGER_FILE)
         self.accelerator.wait_for_everyone()
+
+    def _tune_tagger(self, kept: Path) -> None:
+        """Train the tagger further, or take the one that an earlier start of this run left behind."""
+        encoder = self.captioner.encoder
+        if self.step and not kept.exists():
+            raise TrainingError(
+                f"{kept} is gone, without which this run cannot go on: put it back, or begin a new run."
+            )
+        with self.accelerator.main_process_first():
+            if not kept.exists():
+                tune_tagger(encoder, self.clips.donors, self.config.training.tagger, self.config.training.seed)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                save_file({name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}, kept)
+            encoder.load_state_dict(load_file(kept))
 
     # -- phases: with a frozen encoder, then with a trained one --------------------------------------------------------
 
@@ -123,9 +142,10 @@ class Trainer:
                 recorded = [clip for clip in self.clips.train if not isinstance(clip, TextClip)]
                 embed.fill(recorded, "embeddings of the training clips")
                 embed.fill(self.clips.validation, "embeddings of the validation clips")
-                embed.fill(self.clips.donors, "embeddings of the donors")
-            if self.clips.donors and self.simulate is None:
-                donors = collect_donors(self.clips.donors, embed, encoder, self.config.training.seed)
+                lent = [clip for group in self.clips.donors for clip in group]
+                embed.fill(lent, "embeddings of the donors")
+            if lent and self.simulate is None:
+                donors = collect_donors(lent, embed, encoder, self.config.training.seed)
                 self.simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(data.texts))
         self.load_audio: Any = embed or (lambda clip: clip.load(encoder.sample_rate, self.captioner.max_duration_s))
         dataset = TrainingSet(

@@ -248,6 +248,27 @@ class DecodingConfig:
 
 
 @dataclass(frozen=True)
+class TaggerConfig:
+    """The encoder's tagger, trained further on the labelled clips of data.texts.donors before the captioner learns.
+
+    Attributes:
+        num_steps: optimiser steps; 0 leaves the encoder as it is.
+        batch_size: clips in a step, half of them mixtures of two.
+        learning_rate: peak rate; linear warm-up over a twentieth of the steps, then cosine to zero.
+        weight_decay: decoupled weight decay.
+        distillation: weight of the tags that the labels do not speak of, whose targets are the scores as they were.
+        max_duration_s: longer clips are cropped at random to so many seconds.
+    """
+
+    num_steps: int = 0
+    batch_size: int = 32
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.01
+    distillation: float = 1.0
+    max_duration_s: float = 6.0
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """The optimiser, its schedule, and what is kept.
 
@@ -275,6 +296,7 @@ class TrainingConfig:
         max_validation_captions: clips decoded for CIDEr-D at each validation; 0 for all.
         keep: numbered checkpoints kept beside the best and the last.
         tensorboard: write TensorBoard files into the run's folder.
+        tagger: what comes before the first step.
     """
 
     run_name: str = "clotho"
@@ -299,6 +321,7 @@ class TrainingConfig:
     max_validation_captions: int = 0
     keep: int = 1
     tensorboard: bool = False
+    tagger: TaggerConfig = field(default_factory=TaggerConfig)
 
 
 @dataclass(frozen=True)

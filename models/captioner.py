@@ -286,7 +286,8 @@ class AudioCaptioner(nn.Module):
     def encoder_is_borrowed(self) -> bool:
         """Whether the encoder stays as a published file gave it, so that a checkpoint only names that file."""
         encoder = self.config.captioner.encoder
-        return encoder.weights is not None and encoder.train_from_step is None
+        trained = encoder.train_from_step is not None or self.config.training.tagger.num_steps > 0
+        return encoder.weights is not None and not trained
 
     def save_pretrained(
         self,

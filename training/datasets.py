@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Clips:
-    """Training and validation clips, clips that lend texts their sound, and what to note of them in a checkpoint."""
+    """Training and validation clips, collections that lend texts their sound, and what to note of them in a checkpoint."""
 
     train: Sequence[Clip]
     validation: Sequence[Clip]
-    donors: Sequence[FileClip]
+    donors: Sequence[Sequence[FileClip]]
     summary: dict[str, Any]
 
 
@@ -39,17 +39,15 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     for mixture in tqdm(mixtures, desc="wording mixtures", unit="clip", disable=not mixtures):
         len(mixture.captions)  # measured and worded at the first look, kept after it
     texts = read_texts(config.texts.tables, config.texts.styles)
-    donors: list[FileClip] = []
-    for root in config.texts.donors:
-        donors += read_labelled(Path(root), config.texts.held_out)[0]
+    donors = [read_labelled(Path(root), config.texts.held_out)[0] for root in config.texts.donors]
     if texts:  # a recording with captions lends its sound too
-        donors += [replace(clip, labels=clip.captions[:1]) for clip in train if not clip.labels]
+        donors.append([replace(clip, labels=clip.captions[:1]) for clip in train if not clip.labels])
     summary = {
         "dataset_root": str(config.dataset_root),
         "training_clips": len(train),
         "training_mixtures": len(mixtures),
         "validation_clips": len(validation),
-        **({"texts": len(texts), "donors": len(donors)} if texts else {}),
+        **({"texts": len(texts), "donors": sum(map(len, donors))} if texts else {}),
     }
     logger.info(
         "%d training clips, %d mixtures, %d texts, %d validation clips",

@@ -39,12 +39,16 @@ def schedule_factor(step: int, config: TrainingConfig, first_step: int = 0) -> f
     done = step - first_step
     if done < 0:
         return 0.0
-    if done < config.warmup_steps:
-        return (done + 1) / config.warmup_steps
     if config.schedule == "constant":
-        return 1.0
-    start = first_step + config.warmup_steps
-    progress = (step - start) / max(1, config.num_steps - start)
+        return min(1.0, (done + 1) / max(1, config.warmup_steps))
+    return cosine_factor(done, config.num_steps - first_step, config.warmup_steps)
+
+
+def cosine_factor(step: int, num_steps: int, warmup_steps: int) -> float:
+    """Share of the peak rate: linear warm-up, then a cosine to zero at `num_steps` (Loshchilov, Hutter, arXiv 1608.03983)."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 

@@ -28,7 +28,9 @@ def test_order_words_give_turns(caption: str) -> None:
     assert heard(caption) == [(0, True, False), (1, False, True)]
 
 
-@pytest.mark.parametrize("caption", ["A dog barks while a siren wails", "A dog barks and a siren wails", "a dog, a siren"])
+@pytest.mark.parametrize(
+    "caption", ["A dog barks while a siren wails", "A dog barks and a siren wails", "a dog, a siren"]
+)
 def test_other_words_give_one_turn(caption: str) -> None:
     assert heard(caption) == [(0, True, False), (0, False, True)]
 

@@ -1,0 +1,91 @@
+"""The tagger trained further: what labels teach, what is left alone, and the run that uses it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from configs.schema import EncoderConfig, TaggerConfig
+from data.clotho import FileClip
+from data.tags import tags_of
+from models.encoder import AudioEncoder
+from models.encoders import build_encoder
+from training.tagger import TagTargets, tagger_loss, tune_tagger
+from vocabulary.audioset import tag_ids
+
+DOG, RAIN = tag_ids()["Dog"], tag_ids()["Rain"]
+
+
+def clips_of(folder: Path, labels: list[str]) -> list[FileClip]:
+    return [FileClip(folder / f"{number}.wav", (), (label,), str(number)) for number, label in enumerate(labels)]
+
+
+def test_a_whole_collection_says_what_is_not_heard_and_others_do_not() -> None:
+    targets = TagTargets([clips_of(Path(), ["dog", "rain", "siren"]), clips_of(Path(), ["naildrop", "a dog barks"])])
+    heard, not_heard = targets(["dog"])
+    assert heard == set(tags_of(["dog"])) and RAIN in not_heard and not heard & not_heard
+    assert targets(["a dog barks"]) == ({DOG}, set())
+    heard, not_heard = targets(["dog", "rain"])
+    assert {DOG, RAIN} <= heard and tag_ids()["Siren"] in not_heard
+    assert targets(["dog", "a dog barks"])[1] == set()  # nobody judged the second clip
+
+
+def test_what_is_not_known_is_drawn_to_the_old_scores() -> None:
+    before = torch.zeros(1, 527)
+    now = torch.zeros(1, 527, requires_grad=True)
+    tagger_loss(now, before, [({DOG}, {RAIN})], distillation=1.0).backward()
+    assert now.grad is not None
+    assert now.grad[0, DOG] == -0.5 and now.grad[0, RAIN] == 0.5
+    others = [number for number in range(527) if number not in (DOG, RAIN)]
+    assert now.grad[0, others].abs().max() < 1e-6
+
+
+@pytest.fixture
+def small_encoder() -> AudioEncoder:
+    """From random values, so its running statistics must follow within a few steps."""
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderConfig(name="mobilenet", width=0.1, train_from_step=0, frozen_layers=2))
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 0.5
+    return encoder
+
+
+def test_it_learns_its_labels_and_keeps_its_frozen_layers(
+    small_encoder: AudioEncoder, tmp_path: Path, make_tone: Callable[..., NDArray[np.float32]]
+) -> None:
+    for number in range(4):
+        soundfile.write(tmp_path / f"{number}.wav", make_tone(1.0, 32000, (300.0, 3000.0)[number % 2]), 32000)
+    clips = clips_of(tmp_path, ["dog", "rain", "dog", "rain"])
+    waveform = torch.from_numpy(np.stack([clip.load(32000, None) for clip in clips]))
+    lengths = torch.full((4,), waveform.shape[1])
+    frozen = [parameter.clone() for parameter in small_encoder.layers()[1].parameters()]
+
+    def margin() -> float:
+        with torch.no_grad():
+            logits = small_encoder.eval()(waveform, lengths).logits
+        assert logits is not None
+        return float((logits[::2, DOG] - logits[::2, RAIN] + logits[1::2, RAIN] - logits[1::2, DOG]).mean())
+
+    before = margin()
+    tune_tagger(small_encoder, [clips], TaggerConfig(num_steps=20, batch_size=8, learning_rate=3e-3), seed=0)
+    assert margin() > before + 1.0
+    assert all(torch.equal(a, b) for a, b in zip(frozen, small_encoder.layers()[1].parameters(), strict=True))
+    assert not any(parameter.requires_grad for parameter in small_encoder.parameters())
+
+
+def test_the_same_seed_trains_the_same(tmp_path: Path, make_tone: Callable[..., NDArray[np.float32]]) -> None:
+    for number in range(2):
+        soundfile.write(tmp_path / f"{number}.wav", make_tone(1.0, 32000, 400.0 * (number + 1)), 32000)
+    clips = clips_of(tmp_path, ["dog", "rain"])
+    found = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        encoder = build_encoder(EncoderConfig(name="mobilenet", width=0.1, train_from_step=0))
+        tune_tagger(encoder, [clips], TaggerConfig(num_steps=2, batch_size=4), seed=3)
+        found.append(encoder.state_dict()["classifier.5.weight"])
+    assert torch.equal(*found)
