@@ -23,7 +23,12 @@ def simulate() -> Simulator:
     """Donors that are told apart by the one channel that is 1: dog 0, siren 1, rain 2."""
     frames = [np.eye(3, dtype=np.float32)[[number] * 5] for number in range(3)]
     classes = {number: np.array([row]) for row, number in enumerate((DOG, SIREN, RAIN))}
-    return Simulator(Donors(frames, classes, [frozenset({number}) for number in (DOG, SIREN, RAIN)], 3), 3.0)
+    return Simulator(
+        Donors(
+            frames, classes, [frozenset({number}) for number in (DOG, SIREN, RAIN)], np.zeros((3, 527), np.float32), 3
+        ),
+        3.0,
+    )
 
 
 def embeddings(simulate: Simulator, caption: str, seed: int) -> np.ndarray:
