@@ -33,7 +33,7 @@ MIX_GAIN = 1.3
 HEARD = 0.35  # probability from which a donor has a class that its label does not say
 DOUBTED = 60  # a label's class that the tagger ranks behind this many others is not believed
 MIN_DONORS, MIN_MADE = 8, 3  # of a class; made ones fill up to the first, and are so many at least
-MADE_FRAMES, MADE_SCORES = 12, (5.0, 1.2)
+MADE_FRAMES, MADE_SCORES, MADE_STEPS = 12, (5.0, 1.2), 150
 LEAST_HIGHEST = 0.7  # what a class scores at its clearest, at least; else the mean of the five clearest real clips
 SHARES = (1.0, 0.6, 0.4, 0.25)  # how likely a source takes a donor of its first, second ... class
 DRAWN, CLEAR = 4, 3.0  # donors that a source chooses from, and how much the class's score counts
@@ -196,7 +196,7 @@ def tag_means(encoder: AudioEncoder, means: torch.Tensor) -> torch.Tensor:
 
 
 def make_donors(
-    encoder: AudioEncoder, means: torch.Tensor, logits: torch.Tensor, counts: Sequence[int], seed: int, steps: int = 150
+    encoder: AudioEncoder, means: torch.Tensor, logits: torch.Tensor, counts: Sequence[int], seed: int
 ) -> tuple[list[NDArray[np.float32]], list[frozenset[int]]]:
     """Embeddings that make the tagger say a class and that are likely among real clips' means (a Gaussian of them).
 
@@ -210,7 +210,6 @@ def make_donors(
         logits: (N, C) their tag logits.
         counts: (C,) donors that each class has already.
         seed: decides.
-        steps: of the optimiser.
 
     Returns:
         Arrays (T, E) and the classes of each.
@@ -228,7 +227,7 @@ def make_donors(
     embeddings = means[picked].clone().requires_grad_(True)
     optimizer = torch.optim.Adam([embeddings], lr=0.03)
     parts = torch.ones(len(wanted), 1, 1, dtype=torch.bool)
-    for _ in range(steps):
+    for _ in range(MADE_STEPS):
         said = encoder.tag_logits(embeddings[:, None], parts)[:, 0].gather(1, wanted[:, None])[:, 0]  # (M,)
         away = embeddings - centre
         distance = ((away @ precision) * away).sum(dim=1) / means.shape[1]

@@ -1,0 +1,109 @@
+"""Training on captions without sound: one run with its tagger, resumed exactly, and the checkpoint it leaves."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+import train
+from models.captioner import AudioCaptioner
+from models.errors import CheckpointError
+from tests.training.test_train import losses, options, run_folder
+from training import simulation
+
+TEXTS = [
+    "A dog barks while rain falls",
+    "A dog barks followed by a siren",
+    "Rain falls on a roof",
+    "A siren wails in the distance",
+    "A man speaks and a dog barks",
+    "Nothing that is known",
+]
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made donors need not be good here."""
+    monkeypatch.setattr(simulation, "MADE_STEPS", 2)
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory, make_tone_module: Callable[..., NDArray[np.float32]]) -> Path:
+    root = tmp_path_factory.mktemp("collection")
+    (root / "clips").mkdir()
+    rows = []
+    for number in range(9):
+        label = ("dog", "rain", "siren")[number % 3]
+        soundfile.write(
+            root / "clips" / f"{number}.wav", make_tone_module(1.0, 16000, 300.0 + 400 * (number % 3)), 16000
+        )
+        rows.append([f"{number}.wav", number % 4 + 1, label])
+    pd.DataFrame(rows, columns=["file_name", "fold", "category"]).to_csv(root / "clips.csv", index=False)
+    pd.DataFrame({"caption": TEXTS}).to_csv(root / "texts.csv", index=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def make_tone_module() -> Callable[..., NDArray[np.float32]]:
+    def make(seconds: float, sample_rate: int, hertz: float) -> NDArray[np.float32]:
+        time = np.arange(int(seconds * sample_rate)) / sample_rate
+        return (0.3 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+    return make
+
+
+def text_options(tone_dataset: Path, collection: Path, folder: Path, **changes: object) -> list[str]:
+    settings = {
+        "captioner__projection__kind": "none",
+        "captioner__tags__num_tags": 3,
+        "captioner__tags__summary": "true",
+        "captioner__styles": "[short,long]",
+        "data__texts__tables": f"[{collection / 'texts.csv'}]",
+        "data__texts__styles": "[long]",
+        "data__texts__durations_s": "[3.0,5.0]",
+        "data__texts__donors": f"[{collection}]",
+        "data__augment__mixup_alpha": 0.0,
+        "training__tagger__num_steps": 2,
+        "training__tagger__batch_size": 4,
+    }
+    return options(tone_dataset, folder, **(settings | changes))
+
+
+def test_one_run_tunes_the_tagger_and_learns_from_texts(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
+    assert train.main(text_options(tone_dataset, collection, tmp_path)) == 0
+    captioner = AudioCaptioner.from_pretrained(run_folder(tmp_path))
+    assert captioner.metadata["data"]["texts"] == 5  # the last one names nothing
+    assert captioner.metadata["data"]["donors"] == 7 + 12  # folds 1 to 3, and the recordings with captions
+    assert captioner.metadata["encoder_included"]
+    sound = [np.random.default_rng(0).normal(size=16000).astype(np.float32) * 0.1]
+    styled = captioner.style_number("long")
+    assert styled == 1 and captioner.style_number("") == 0
+    with pytest.raises(ValueError, match="no style 'other'"):
+        captioner.style_number("other")
+    assert captioner.caption(sound)[0][0].text
+    embeddings = torch.randn(1, 6, captioner.encoder.embedding_dim)
+    short, long = (captioner.prefix(embeddings, torch.tensor([6]), torch.tensor([style]))[0] for style in (0, 1))
+    assert short.shape == (1, 1 + 4 + 3, 32)  # style, summary, tags, and no frames
+    assert not torch.allclose(short[:, 0], long[:, 0]) and torch.equal(short[:, 1:], long[:, 1:])
+
+
+def test_a_resumed_run_repeats_every_digit(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
+    def run(name: str, **changes: object) -> list[str]:
+        return text_options(tone_dataset, collection, tmp_path / name, training__schedule="constant", **changes)
+
+    assert train.main(run("whole")) == 0
+    assert train.main(run("parts", training__num_steps=3)) == 0
+    assert train.main([*run("parts"), "--resume"]) == 0
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    (run_folder(tmp_path / "parts") / train.TAGGER_FILE).unlink()
+    assert train.main([*run("parts", training__num_steps=9), "--resume"]) == 2
+
+
+def test_a_captioner_that_would_hear_nothing_is_refused(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
+    assert train.main(text_options(tone_dataset, collection, tmp_path, captioner__tags__num_tags=0)) == 2
+    assert issubclass(CheckpointError, ValueError)
