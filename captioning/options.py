@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from captioning.files import DEFAULT_CHECKPOINT
-from configs.schema import DecodingConfig
+from configs.schema import DecodingConfig, EncoderConfig
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,12 @@ def add_captioner_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
     )
     parser.add_argument(
         "--encoder_weights", help="the encoder's published weights, where the checkpoint only names them"
+    )
+    parser.add_argument(
+        "--tagger",
+        choices=("own", "cnn14"),
+        default="own",
+        help="whose tags the decoder is told; cnn14 is PANNs', its weights by --encoder_weights or from data.download",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--batch_size", type=int, default=8, help="clips captioned at once")
@@ -89,4 +95,13 @@ def load_captioner(options: argparse.Namespace) -> "AudioCaptioner":
 
     if options.batch_size < 1 or options.workers < 1:
         raise ValueError("--batch_size and --workers must be 1 or more.")
-    return AudioCaptioner.from_pretrained(options.ckpt_path, choose_device(options.device), options.encoder_weights)
+    device = choose_device(options.device)
+    if options.tagger == "own":
+        return AudioCaptioner.from_pretrained(options.ckpt_path, device, options.encoder_weights)
+    from models.encoders import build_encoder
+    from models.mini_audio_caption import DEFAULT_ENCODER_WEIGHTS
+
+    captioner = AudioCaptioner.from_pretrained(options.ckpt_path, device)
+    weights = options.encoder_weights or DEFAULT_ENCODER_WEIGHTS
+    captioner.use_tagger(build_encoder(EncoderConfig(name="cnn14", weights=weights)))
+    return captioner

@@ -3,10 +3,14 @@
     python -m data.download clotho --output datasets/clotho
     python -m data.download panns --output datasets/panns
     python -m data.download esc50 --output datasets
+    python -m data.download efficientat --output datasets/efficientat
+    python -m data.download audiocaps --output datasets/audiocaps
 
 Clotho v2.1: Zenodo record 4783391. PANNs CNN14: Zenodo record 3987831 (CC BY 4.0); checksums are the records' own.
 ESC-50: its repository at a fixed commit; archives of a repository have no published checksum, so the commit in the
-address and the number of clips inside stand for it.
+address and the number of clips inside stand for it. EfficientAT's mn04 (MIT): its repository's release, without a published
+checksum, so that its tensors are what is checked, at loading. AudioCaps' captions (Kim et al., NAACL 2019; MIT), without audio:
+its repository's tables, the checksums taken from copies that a person had.
 """
 
 import argparse
@@ -17,6 +21,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -85,6 +90,17 @@ PANNS = (
     _zenodo(3987831, "Cnn14_16k_mAP=0.438.pth", "362fc5ff18f1d6ad2f6d464b45893f2c"),
 )
 ESC50 = RemoteFile(GITHUB, f"/karolpiczak/ESC-50/archive/{ESC50_COMMIT}.zip", f"ESC-50-{ESC50_COMMIT[:8]}.zip", None)
+
+EFFICIENTAT = RemoteFile(
+    GITHUB, "/fschmid56/EfficientAT/releases/download/v0.0.1/mn04_as_mAP_432.pt", "mn04_as_mAP_432.pt", None
+)
+AUDIOCAPS = tuple(
+    RemoteFile(GITHUB, f"/cdjkim/audiocaps/raw/master/dataset/{name}", name, None, size, sha256)
+    for name, size, sha256 in (
+        ("train.csv", 3576723, "c0c5223db682b3bf724ce7e7ce58d5b36929f74572e8526a7211f92d2eef7c8e"),
+        ("val.csv", 171918, "dab1c96641d5f3053ddb99dca3949450da9a75737bda53e11cc0aa8b102be0c3"),
+    )
+)
 
 
 class ResumableDownloader:
@@ -236,9 +252,9 @@ def fetch_clotho(output: Path, mirror: str | None = None) -> None:
         shutil.rmtree(unpacked, ignore_errors=True)
 
 
-def fetch_panns(output: Path, mirror: str | None = None) -> None:
-    """CNN14 at 32 and at 16 kHz."""
-    for remote in PANNS:
+def fetch_files(remotes: Sequence[RemoteFile], output: Path, mirror: str | None = None) -> None:
+    """Files that need no unpacking."""
+    for remote in remotes:
         fetch(remote, output, mirror)
 
 
@@ -262,8 +278,10 @@ def fetch_esc50(output: Path, mirror: str | None = None) -> None:
 
 SETS: dict[str, Callable[[Path, str | None], None]] = {
     "clotho": fetch_clotho,
-    "panns": fetch_panns,
+    "panns": partial(fetch_files, PANNS),
     "esc50": fetch_esc50,
+    "efficientat": partial(fetch_files, (EFFICIENTAT,)),
+    "audiocaps": partial(fetch_files, AUDIOCAPS),
 }
 
 

@@ -31,7 +31,7 @@ from models.checkpoint import (
     write_checkpoint,
 )
 from models.decoding import ContentWordBan, WordTable
-from models.encoder import EncoderOutput, SpecMasks
+from models.encoder import AudioEncoder, EncoderOutput, SpecMasks
 from models.encoders import build_encoder
 from models.errors import CheckpointError
 from models.llama import LlamaDecoder
@@ -173,6 +173,18 @@ class AudioCaptioner(nn.Module):
             return frames, frame_lengths
         tokens = torch.cat([part.to(frames.dtype) for part in before], dim=1)
         return torch.cat([tokens, frames], dim=1), frame_lengths + tokens.shape[1]
+
+    def use_tagger(self, encoder: AudioEncoder) -> None:
+        """Hear with another tagger of AudioSet's classes, whose scores the decoder takes as it took its own's.
+
+        Raises:
+            CheckpointError: the decoder was trained on its own encoder's frames as well.
+        """
+        if self.config.captioner.projection.kind != "none":
+            raise CheckpointError(
+                "this captioner's decoder was trained on its own encoder's frames: it takes no other tagger."
+            )
+        self.encoder = encoder.to(self.device).eval()
 
     @torch.no_grad()
     def caption(

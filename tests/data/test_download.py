@@ -183,6 +183,21 @@ def test_esc50_must_be_whole(server: Server, tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "ESC-50").exists()
 
 
+def test_files_without_an_archive_are_fetched_and_checked(server: Server, tmp_path: Path) -> None:
+    server.files[download.EFFICIENTAT.path] = b"weights"
+    server.files[download.AUDIOCAPS[0].path] = b"not the published table"
+    assert download.main(["efficientat", "--output", str(tmp_path), "--mirror", mirror(server)]) == 0
+    assert (tmp_path / "mn04_as_mAP_432.pt").read_bytes() == b"weights"
+    assert download.main(["audiocaps", "--output", str(tmp_path), "--mirror", mirror(server)]) == 2
+    assert not (tmp_path / "train.csv").exists()
+
+
+def test_the_published_tables_are_those_that_were_checked(shared: Path) -> None:
+    for remote in download.AUDIOCAPS:
+        content = (shared / "audiocaps" / remote.name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (remote.size, remote.sha256)
+
+
 def test_the_published_names_and_sums_are_well_formed() -> None:
     for file in (*download.CLOTHO, *download.PANNS):
         assert file.md5 is not None and len(file.md5) == 32 and int(file.md5, 16)

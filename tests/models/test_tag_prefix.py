@@ -9,7 +9,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.schema import EncoderConfig, TagsConfig
+from configs.schema import (
+    CaptionerConfig,
+    Config,
+    DecoderConfig,
+    DecodingConfig,
+    EncoderConfig,
+    ProjectionConfig,
+    TagsConfig,
+)
+from data.captions import train_tokenizer
 from models.captioner import AudioCaptioner
 from models.encoders import build_encoder
 from models.errors import CheckpointError
@@ -88,3 +97,47 @@ def test_tags_need_frames(tagged: AudioCaptioner) -> None:
     config = dataclasses.replace(tagged.config, captioner=dataclasses.replace(tagged.config.captioner, encoder=encoder))
     with pytest.raises(CheckpointError, match="set captioner.encoder.output to frames"):
         AudioCaptioner(config, tagged.tokenizer)
+
+
+def tags_only(width: int = 32) -> AudioCaptioner:
+    """A small captioner whose decoder sees styles and tags alone."""
+    torch.manual_seed(0)
+    parts = CaptionerConfig(
+        encoder=EncoderConfig(name="mobilenet", width=0.1, max_duration_s=4.0),
+        projection=ProjectionConfig(kind="none"),
+        tags=TagsConfig(num_tags=3, summary=True),
+        decoder=DecoderConfig(num_layers=1, num_heads=2, width=width, max_positions=64),
+        styles=("short", "long"),
+    )
+    return AudioCaptioner(Config(captioner=parts), train_tokenizer(["a dog barks", "rain falls"] * 3, 80)).eval()
+
+
+def test_another_tagger_takes_the_place_of_its_own(tiny_checkpoint: Path) -> None:
+    captioner = tags_only()
+    sound = [np.random.default_rng(0).normal(size=64000).astype(np.float32) * 0.1]
+    captioner.use_tagger(build_encoder(EncoderConfig(name="cnn14", width=0.05)))
+    assert captioner.caption(sound)[0][0].text is not None
+    assert captioner.prefix(torch.randn(1, 5, 102), torch.tensor([5]))[0].shape == (1, 8, 32)
+    with pytest.raises(CheckpointError, match="takes no other tagger"):
+        AudioCaptioner.from_pretrained(tiny_checkpoint).use_tagger(
+            build_encoder(EncoderConfig(name="cnn14", width=0.05))
+        )
+
+
+def test_a_clip_in_a_batch_has_the_prefix_it_has_alone() -> None:
+    captioner = tags_only()
+    embeddings = torch.randn(2, 9, captioner.encoder.embedding_dim)
+    lengths = torch.tensor([9, 4])
+    embeddings[1, 4:] = 0
+    together, counts = captioner.prefix(embeddings, lengths, torch.tensor([0, 1]))
+    alone, count = captioner.prefix(embeddings[1:, :4], lengths[1:], torch.tensor([1]))
+    assert torch.allclose(together[1], alone[0], atol=1e-5) and counts[1] == count[0] == 8
+
+
+def test_ranking_by_tags_keeps_the_captions_and_their_probabilities() -> None:
+    captioner = tags_only()
+    sound = [np.random.default_rng(1).normal(size=64000).astype(np.float32) * 0.1]
+    plain = DecodingConfig(num_beams=4, num_captions=4, max_tokens=8, min_tokens=1)
+    ranked = dataclasses.replace(plain, coverage_weight=1.0, support_weight=1.0, strong_tag=0.1)
+    first, second = (captioner.caption(sound, decoding)[0] for decoding in (plain, ranked))
+    assert {c.text: round(c.log_probability, 3) for c in first} == {c.text: round(c.log_probability, 3) for c in second}
