@@ -258,6 +258,7 @@ class TaggerConfig:
         weight_decay: decoupled weight decay.
         distillation: weight of the tags that the labels do not speak of, whose targets are the scores as they were.
         max_duration_s: longer clips are cropped at random to so many seconds.
+        blend: share of the trained weights in the result, 0 to 1; the rest are the weights as they were.
     """
 
     num_steps: int = 0
@@ -266,6 +267,7 @@ class TaggerConfig:
     weight_decay: float = 0.01
     distillation: float = 1.0
     max_duration_s: float = 6.0
+    blend: float = 1.0
 
 
 @dataclass(frozen=True)

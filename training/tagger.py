@@ -106,8 +106,18 @@ def tune_tagger(
         optimizer.step()
         losses.append(float(loss.detach()))
         bar.set_postfix_str(f"loss {np.mean(losses[-20:]):.3f}", refresh=False)
+    blend_weights(encoder, teacher, config.blend)
     encoder.set_trained(False)
     encoder.eval()
+
+
+@torch.no_grad()
+def blend_weights(encoder: AudioEncoder, before: AudioEncoder, share: float) -> None:
+    """Move an encoder's weights back towards what they were: Wortsman et al., arXiv 2109.01903."""
+    old = before.state_dict()
+    for name, tensor in encoder.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(old[name], 1 - share)
 
 
 def draw(clips: Sequence[FileClip], seed: int, step: int, row: int) -> FileClip | Mixture:

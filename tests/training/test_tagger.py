@@ -1,5 +1,6 @@
 """The tagger trained further: what labels teach, what is left alone, and the run that uses it."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from data.clotho import FileClip
 from data.tags import tags_of
 from models.encoder import AudioEncoder
 from models.encoders import build_encoder
-from training.tagger import TagTargets, tagger_loss, tune_tagger
+from training.tagger import TagTargets, blend_weights, tagger_loss, tune_tagger
 from vocabulary.audioset import tag_ids
 
 DOG, RAIN = tag_ids()["Dog"], tag_ids()["Rain"]
@@ -89,3 +90,12 @@ def test_the_same_seed_trains_the_same(tmp_path: Path, make_tone: Callable[..., 
         tune_tagger(encoder, [clips], TaggerConfig(num_steps=2, batch_size=4), seed=3)
         found.append(encoder.state_dict()["classifier.5.weight"])
     assert torch.equal(*found)
+
+
+def test_blending_goes_from_the_old_weights_to_the_new(small_encoder: AudioEncoder) -> None:
+    before = copy.deepcopy(small_encoder)
+    for parameter in small_encoder.parameters():
+        parameter.data += 1.0
+    blend_weights(small_encoder, before, 0.75)
+    for new, old in zip(small_encoder.parameters(), before.parameters(), strict=True):
+        assert torch.allclose(new, old + 0.75, atol=1e-6)
