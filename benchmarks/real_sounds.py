@@ -1,0 +1,193 @@
+"""Captions of real recordings with human references, beside baselines, for each manner of captions on its own.
+
+    python -m benchmarks.real_sounds --dataset_root datasets/captioned \
+        --ckpt_path checkpoints/any_sound checkpoints/sounds_small \
+        --texts datasets/audiocaps/train.csv datasets/clotho/clotho_captions_development.csv \
+        --output benchmarks/results/real_sounds.md
+
+A captioner that knows styles writes in the manner of each clip's corpus (`corpus` in the data set's table). The baselines hear
+with the first captioner's tagger: a template of its two strongest tags, and the training caption whose named classes are most
+like its scores. Document frequencies of CIDEr-D are those of the clips of one corpus. "Sounds named" is the share of the classes
+named by two references or more that the caption names too.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data.caption_texts import read_texts
+from data.captions import normalize_caption
+from data.clotho import FileClip, load_split
+from evaluation.inputs import Corpus
+from evaluation.scores import Score, ScoreSettings, score_systems
+from models.captioner import AudioCaptioner
+from vocabulary.audioset import tag_ids, tag_names, wide_tags
+from vocabulary.words import classes_of, main_classes
+
+logger = logging.getLogger(__name__)
+
+MEASURES = ("cider_d", "meteor", "rouge_l", "words")
+HEADER = [
+    "clips",
+    "captioner",
+    "CIDEr-D",
+    "METEOR",
+    "ROUGE-L",
+    "sounds named, %",
+    "speech alone, %",
+    "distinct",
+    "words",
+]
+SPEECH = frozenset(
+    number
+    for name, number in tag_ids().items()
+    if "speech" in name.lower() or name in ("Conversation", "Narration, monologue")
+)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one captioner's encoder makes of a clip."""
+
+    clip: FileClip
+    embeddings: Tensor
+    lengths: Tensor
+
+
+@torch.no_grad()
+def listen(captioner: AudioCaptioner, clips: Sequence[FileClip]) -> list[Heard]:
+    """Encode clips one by one."""
+    found = []
+    for clip in tqdm(clips, desc="listening", unit="clip"):
+        waveform = torch.from_numpy(clip.load(captioner.sample_rate, captioner.max_duration_s))
+        output = captioner.encode(
+            waveform[None].to(captioner.device), torch.tensor([len(waveform)], device=captioner.device)
+        )
+        found.append(Heard(clip, output.embeddings, output.lengths))
+    return found
+
+
+def caption(captioner: AudioCaptioner, heard: Sequence[Heard]) -> list[str]:
+    """The best caption of each clip, in the manner of its corpus."""
+    styles = captioner.config.captioner.styles
+    captions = []
+    for item in tqdm(heard, desc="captioning", unit="clip"):
+        style = styles.index(item.clip.style) if item.clip.style in styles else 0
+        numbers = torch.full_like(item.lengths, style)
+        captions.append(captioner.caption_embeddings(item.embeddings, item.lengths, styles=numbers)[0][0].text)
+    return captions
+
+
+def template(scores: Tensor) -> str:
+    """The two strongest tags that are not wide, as a sentence."""
+    strongest = [int(number) for number in scores.argsort(descending=True) if int(number) not in wide_tags()][:2]
+    return normalize_caption(" and ".join(tag_names()[number] for number in strongest))
+
+
+def nearest(
+    scores: Sequence[Tensor], styles: Sequence[str], tables: Sequence[str], manners: Sequence[str]
+) -> list[str]:
+    """For each clip the caption of its manner whose named classes are most like its tag scores (cosine of square roots)."""
+    texts = read_texts(tables, manners)
+    named = torch.zeros(len(texts), len(tag_names()))
+    for row, text in enumerate(tqdm(texts, desc="classes of texts", unit="caption")):
+        named[row, list(classes_of(text.captions[0]))] = 1.0
+    named = torch.nn.functional.normalize(named, dim=1)
+    found = []
+    for vector, style in zip(scores, styles, strict=True):
+        own = torch.tensor([text.style == style for text in texts])
+        likeness = (named @ vector.sqrt()).masked_fill(~own, -1.0)
+        found.append(normalize_caption(texts[int(likeness.argmax())].captions[0]))
+    return found
+
+
+def naming_rate(captions: Sequence[str], clips: Sequence[FileClip]) -> float:
+    """Mean over clips of the share of classes, named by two references or more, that the caption names too."""
+    shares = []
+    for text, clip in zip(captions, clips, strict=True):
+        counts = Counter(number for reference in clip.captions for number in main_classes(reference))
+        wanted = {number for number, count in counts.items() if count >= 2}
+        if wanted:
+            shares.append(len(wanted & set(classes_of(text))) / len(wanted))
+    return float(np.mean(shares))
+
+
+def cells(
+    corpus: str, name: str, clips: Sequence[FileClip], captions: Sequence[str], scores: dict[str, Score]
+) -> list[str]:
+    """One row of the table."""
+
+    def interval(key: str) -> str:
+        score = scores[key]
+        return f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})"
+
+    speech = np.mean([bool(classes_of(text)) and set(classes_of(text)) <= SPEECH for text in captions])
+    return [
+        f"{len(clips)} of {corpus}",
+        name,
+        *(interval(key) for key in MEASURES[:3]),
+        f"{100 * naming_rate(captions, clips):.1f}",
+        f"{100 * speech:.1f}",
+        str(len(set(captions))),
+        f"{np.mean([len(text.split()) for text in captions]):.1f}",
+    ]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset_root", required=True, help="captioned clips with a validation split")
+    parser.add_argument(
+        "--ckpt_path",
+        nargs="+",
+        required=True,
+        help="captioners; the first one's tagger serves the baselines",
+    )
+    parser.add_argument("--texts", nargs="*", default=[], help="caption tables, one for each style")
+    parser.add_argument("--output", type=Path, help="Markdown file to write; captions go beside it as JSON")
+    options = parser.parse_args(arguments)
+    clips = load_split(options.dataset_root, "validation", 0.0, 0)
+    captions: dict[str, list[str]] = {}
+    for number, path in enumerate(options.ckpt_path):
+        captioner = AudioCaptioner.from_pretrained(path)
+        heard = listen(captioner, clips)
+        captions[path] = caption(captioner, heard)
+        if number == 0:
+            with torch.no_grad():
+                scores = [captioner.tag_scores(item.embeddings, item.lengths)[0] for item in heard]
+            captions["template of two tags"] = [template(vector) for vector in scores]
+            if options.texts:
+                manners = captioner.config.captioner.styles
+                styles = [clip.style for clip in clips]
+                captions["nearest training caption"] = nearest(scores, styles, options.texts, manners)
+    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+    for corpus in sorted({clip.style for clip in clips}):
+        rows = [row for row, clip in enumerate(clips) if clip.style == corpus]
+        own = [clips[row] for row in rows]
+        names, references = tuple(clip.name for clip in own), tuple(clip.captions for clip in own)
+        systems = [Corpus(names, tuple(said[row] for row in rows), references) for said in captions.values()]
+        found = score_systems(systems, ScoreSettings(measures=MEASURES))
+        for name, system, score in zip(captions, systems, found, strict=True):
+            lines.append("| " + " | ".join(cells(corpus, name, own, system.candidates, score)) + " |")
+    print("\n".join(lines))
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        content = {clip.name: {name: said[row] for name, said in captions.items()} for row, clip in enumerate(clips)}
+        options.output.with_suffix(".json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
