@@ -119,7 +119,7 @@ def naming_rate(captions: Sequence[str], clips: Sequence[FileClip]) -> float:
         wanted = {number for number, count in counts.items() if count >= 2}
         if wanted:
             shares.append(len(wanted & set(classes_of(text))) / len(wanted))
-    return float(np.mean(shares))
+    return float(np.mean(shares)) if shares else float("nan")
 
 
 def cells(
@@ -136,7 +136,7 @@ def cells(
         f"{len(clips)} of {corpus}",
         name,
         *(interval(key) for key in MEASURES[:3]),
-        f"{100 * naming_rate(captions, clips):.1f}",
+        "n/a" if np.isnan(rate := naming_rate(captions, clips)) else f"{100 * rate:.1f}",
         f"{100 * speech:.1f}",
         str(len(set(captions))),
         f"{np.mean([len(text.split()) for text in captions]):.1f}",

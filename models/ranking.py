@@ -16,6 +16,7 @@ from configs.schema import DecodingConfig
 from vocabulary.audioset import wide_tags
 from vocabulary.words import classes_of, sources_in
 
+SAMENESS = 1.0  # what a caption loses that has all its words in common with one before it
 MIN_SCORE = 1e-3  # what the tagger hears no better than this is not heard at all
 
 
@@ -59,7 +60,9 @@ def ranks_by_tags(decoding: DecodingConfig) -> bool:
 def rank(
     captions: Sequence[str], per_token: Sequence[float], scores: Tensor | None, decoding: DecodingConfig
 ) -> list[int]:
-    """Numbers of captions, the best first.
+    """Numbers of captions, the best first; with tags, each next one is the best that also differs from those before it.
+
+    The latter is maximal marginal relevance (Carbonell, Goldstein, SIGIR 1998) over shared words.
 
     Args:
         captions: texts in lower case.
@@ -68,8 +71,18 @@ def rank(
         decoding: its `coverage_weight`, `support_weight` and `strong_tag`.
     """
     values = list(per_token)
-    if scores is not None:
-        for number, caption in enumerate(captions):
-            fit = fit_to_tags(caption, scores, decoding.strong_tag)
-            values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
-    return sorted(range(len(captions)), key=lambda number: -values[number])
+    if scores is None:
+        return sorted(range(len(captions)), key=lambda number: -values[number])
+    for number, caption in enumerate(captions):
+        fit = fit_to_tags(caption, scores, decoding.strong_tag)
+        values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
+    words = [frozenset(caption.split()) for caption in captions]
+    order: list[int] = []
+    likest = [0.0] * len(captions)  # the greatest share of words that a caption has in common with one before it
+    while len(order) < len(captions):
+        left = [number for number in range(len(captions)) if number not in order]
+        order.append(max(left, key=lambda number: values[number] - SAMENESS * likest[number]))
+        for number in left:
+            shared = len(words[number] & words[order[-1]]) / max(1, len(words[number] | words[order[-1]]))
+            likest[number] = max(likest[number], shared)
+    return order

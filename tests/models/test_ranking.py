@@ -40,3 +40,11 @@ def test_the_best_comes_first_and_probability_alone_decides_without_weights() ->
     assert rank(captions, [-0.5, -0.8], tags, decoding) == [1, 0]
     assert rank(captions, [-0.5, -0.8], tags, replace(decoding, coverage_weight=0, support_weight=0)) == [0, 1]
     assert rank(captions, [-0.5, -0.8], None, decoding) == [0, 1]
+
+
+def test_alternatives_differ_from_what_came_before() -> None:
+    captions = ["a dog is barking", "the dog is barking", "a siren wails"]
+    tags = scores(Dog=0.6, Siren=0.5)
+    decoding = DecodingConfig(coverage_weight=0.1, support_weight=0.1)
+    assert rank(captions, [-0.5, -0.55, -0.9], tags, decoding) == [0, 2, 1]
+    assert rank(captions, [-0.5, -0.55, -0.9], None, decoding) == [0, 1, 2]
