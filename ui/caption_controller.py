@@ -261,14 +261,14 @@ class CaptionController(QObject):
         self.records = records
         self._window.captions.set_model_records(records, datetime.now())
         self._window.sound.set_records(records)
-        self._window.tabs.setCurrentWidget(self._window.captions)
+        self._window.tabs.show_captions(live=False)
         self._update(has_captions=True)
 
     def _show_recording(self, records: list[CaptionRecord]) -> None:
         for record in records:
             span = time_span(record.start_s, record.end_s)
             self._window.captions.add_live(record, span if len(records) > 1 else f"{datetime.now():%H:%M:%S}")
-        self._window.tabs.setCurrentWidget(self._window.captions)
+        self._window.tabs.show_captions(live=True)
 
     def _note(self, path: str, records: Sequence[CaptionRecord]) -> None:
         entry = self._history.find(path)

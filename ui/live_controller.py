@@ -82,7 +82,7 @@ class LiveController(QObject):
     def _on_listening(self) -> None:
         self._update(listening=Listening.ON)
         self._window.set_status("Listening.")
-        self._window.tabs.setCurrentWidget(self._window.captions)
+        self._window.tabs.show_captions(live=True)
         self._sound.show_microphone()
 
     def _on_listening_ended(self) -> None:
@@ -108,9 +108,11 @@ class LiveController(QObject):
         text = (
             f"latency {update.latency_s:.1f} s" if update.latency_s <= hop_s else f"behind by {update.latency_s:.0f} s"
         )
+        tip = "From a sound's end to its caption."
         if update.num_dropped:
-            text += f", {update.num_dropped} windows left out"
-        self._window.captions.set_latency(text)
+            text += f", {update.num_dropped} left out"
+            tip += f" The captioner was slower than the microphone: {update.num_dropped} windows were left out."
+        self._window.captions.set_latency(text, tip)
 
     def _on_loud_event(self) -> None:
         if self._window.large.isVisible() and self._state().listening is Listening.ON:

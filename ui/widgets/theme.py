@@ -72,8 +72,7 @@ QTreeWidget, QPlainTextEdit {{ background: {surface}; border: 2px solid {surface
 QTreeWidget:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
 QTreeWidget::item {{ padding: 0 2px; }}
 QHeaderView::section {{ background: {surface}; color: {muted}; border: none; padding: 4px 6px; }}
-QProgressBar {{ background: {raised}; border: none; border-radius: 8px; text-align: center; min-height: 16px;
-    max-height: 16px; }}
+QProgressBar {{ background: {raised}; border: none; border-radius: 8px; text-align: center; }}
 QProgressBar::chunk {{ background: {accent}; border-radius: 8px; }}
 QTabWidget::pane {{ border: none; }}
 QTabBar::tab {{ background: transparent; color: {muted}; padding: 8px 14px; border-bottom: 2px solid transparent; }}
