@@ -138,6 +138,7 @@ class CaptionController(QObject):
     def run_queue(self) -> None:
         """Caption the files that wait, one after another."""
         self._running_queue = True
+        self.queue.begin()
         self._next_of_queue()
 
     def cancel(self) -> None:

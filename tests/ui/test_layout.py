@@ -152,6 +152,14 @@ def test_captions_can_be_read_at_every_width(app: Controller, qtbot: QtBot, soun
     assert not app.window.captions.model.isColumnHidden(2)  # probabilities stand in a window of the usual size
 
 
+def test_one_pull_makes_a_wide_window_narrow(app: Controller, qtbot: QtBot) -> None:
+    app.window.resize(1400, 800)
+    qtbot.wait(30)
+    app.window.resize(800, 700)
+    qtbot.wait(30)
+    assert app.window.width() == 800 and app.window.tabs.is_apart
+
+
 def test_everything_at_once_in_the_smallest_window(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
     """Message, log, saved path, progress and a queue."""
     fill(qtbot, app, sound_file)

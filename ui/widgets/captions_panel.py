@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import QSize, Qt, pyqtSignal
 from PyQt6.QtWidgets import QHBoxLayout, QTreeWidget, QTreeWidgetItem, QWidget
 
 from data.caption_formats import CaptionRecord
@@ -89,6 +89,11 @@ class CaptionsPanel(QWidget):
         lists = letters + beside + Table.READABLE + margins.left() + margins.right()
         buttons = max(part.minimumSizeHint().width() for part in (self.model_card, self.live_card))
         return 2 * max(lists, buttons) + self._layout.spacing()
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for one list: where there is none for both, the other stands elsewhere."""
+        both = self.model_card.minimumSizeHint().expandedTo(self.live_card.minimumSizeHint())
+        return both + QSize(0, self._layout.contentsMargins().top())
 
     def take_live_card(self) -> None:
         """Put the live list beside the other one again."""

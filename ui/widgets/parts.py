@@ -3,7 +3,7 @@
 import math
 
 from PyQt6.QtCore import QModelIndex, QRect, QSize, Qt, QTimer
-from PyQt6.QtGui import QKeySequence, QPainter, QPaintEvent, QPalette, QResizeEvent
+from PyQt6.QtGui import QGuiApplication, QKeySequence, QPainter, QPaintEvent, QPalette, QResizeEvent
 from PyQt6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -193,7 +193,7 @@ class Table(QTreeWidget):
         viewport = self.viewport()
         if viewport is not None and self._hint and not self.topLevelItemCount():
             painter = QPainter(viewport)
-            painter.setPen(self.palette().color(QPalette.ColorRole.PlaceholderText))
+            painter.setPen(QGuiApplication.palette().color(QPalette.ColorRole.PlaceholderText))
             room = viewport.rect().adjusted(8, 4, -8, -4)
             painter.drawText(room, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._hint)
 

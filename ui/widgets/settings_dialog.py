@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -97,6 +98,7 @@ class SettingsDialog(QDialog):
         browse_folder.clicked.connect(lambda: self._browse(self.recordings_folder, "Folder for recordings"))
         form = QFormLayout()
         form.setVerticalSpacing(9)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         form.addRow("Checkpoint", _row(self.checkpoint, browse_checkpoint))
         form.addRow("Encoder", muted(encoder or "none loaded"))
         form.addRow("Device", self.device)
