@@ -168,14 +168,14 @@ def test_everything_at_once_in_the_smallest_window(app: Controller, qtbot: QtBot
     window.tell("The microphone was lost: it was unplugged. What was recorded until then is kept in /a/long/path.wav.")
     window.fold_log(False)
     window.controls.set_saved("/home/somebody/Music/Audio Caption/" + "a very long folder name " * 4 + "/x.wav", 12.3)
-    app._update(captioning=True)
+    app._session.update(captioning=True)
     window.controls.set_share(0.4, 3700.0)
     window.set_status("Exported to " + "/a/long/path" * 20)
     for page in range(window.tabs.count()):
         window.tabs.setCurrentIndex(page)
         qtbot.wait(50)
         assert faults(app) == [], window.tabs.tabText(page)
-    app._update(captioning=False)
+    app._session.update(captioning=False)
 
 
 def test_the_picture_gives_way_to_buttons_in_a_low_window(app: Controller, qtbot: QtBot) -> None:
