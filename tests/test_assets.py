@@ -51,6 +51,6 @@ def test_pictures_are_small_and_whole() -> None:
             assert picture.width >= 1000 and len(set(picture.convert("L").tobytes())) > 5
 
 
-@pytest.mark.parametrize("name", ["flow", "arrow_up", "arrow_down"])
+@pytest.mark.parametrize("name", ["flow", "arrow_up", "arrow_down", "check_light", "check_dark"])
 def test_drawings_are_well_formed(name: str) -> None:
     assert ElementTree.parse(ASSETS / f"{name}.svg").getroot().tag.endswith("svg")

@@ -10,16 +10,13 @@ from PyQt6.QtCore import QObject, pyqtSignal
 
 from data.caption_formats import CaptionRecord
 from ui.engine.requests import CaptionerChoice, CaptionerInfo, CaptionRequest
+from ui.session import Session
 from ui.sound.levels import to_amplitude
 from ui.sound_controller import SoundController
 from ui.store.caption_queue import CaptionQueue, QueueItem, Status
 from ui.store.exports import shown_text
-from ui.store.history import History
-from ui.store.settings import AppSettings
-from ui.widgets.main_window import MainWindow
 from ui.widgets.parts import minutes_seconds, time_span
-from ui.widgets.state import Recording, WindowState
-from ui.workers.threads import Workers
+from ui.widgets.state import Recording
 
 
 @dataclass
@@ -45,31 +42,17 @@ class CaptionController(QObject):
     """Who is captioned when, and where the captions go.
 
     Args:
-        window: the window.
-        workers: the workers.
-        history: where captions are noted.
+        session: what all controllers share.
         sound: what is open and recorded.
-        settings: gives the settings as they are.
-        state: gives the window's state as it is.
-        update: changes fields of the window's state.
     """
 
     _load = pyqtSignal(object)
     _caption = pyqtSignal(str, object)
 
-    def __init__(
-        self,
-        window: MainWindow,
-        workers: Workers,
-        history: History,
-        sound: SoundController,
-        settings: Callable[[], AppSettings],
-        state: Callable[[], WindowState],
-        update: Callable[..., None],
-    ) -> None:
+    def __init__(self, session: Session, sound: SoundController) -> None:
         super().__init__()
-        self._window, self._workers, self._history, self._sound = window, workers, history, sound
-        self._settings, self._state, self._update = settings, state, update
+        self._session, self._sound = session, sound
+        self._window, self._workers, self._history = session.window, session.workers, session.history
         self.info: CaptionerInfo | None = None
         self.records: list[CaptionRecord] = []
         self.queue = CaptionQueue()
@@ -107,25 +90,25 @@ class CaptionController(QObject):
 
     def load(self) -> None:
         """Load the captioner that the settings name."""
-        settings = self._settings()
-        self._update(model_ready=False)
+        settings = self._session.settings
+        self._session.update(model_ready=False)
         self.info = None
         self._window.captioner.setText("Loading the captioner…")
         self._load.emit(CaptionerChoice(settings.checkpoint, settings.device))
 
     def run_model(self) -> None:
         """Caption the open recording, or the selected part of it."""
-        path, region = self._state().path, self._sound.region
+        path, region = self._session.state.path, self._sound.region
         start_s, end_s = region if region is not None else (0.0, None)
         self._start(path, self._show_model, start_s=start_s, end_s=end_s)
 
     def run_live(self) -> None:
         """Caption the last recording; one that is still going on is stopped and saved first."""
-        if self._state().recording is not Recording.OFF:
+        if self._session.state.recording is not Recording.OFF:
             self._caption_next_recording = True
             self._sound.stop_recording()
         elif self._sound.last_recording:
-            silence_peak = to_amplitude(self._settings().silence_db)
+            silence_peak = to_amplitude(self._session.settings.silence_db)
             self._start(self._sound.last_recording, self._show_recording, silence_peak=silence_peak)
 
     def add_files(self, paths: Sequence[Path]) -> None:
@@ -138,6 +121,7 @@ class CaptionController(QObject):
     def run_queue(self) -> None:
         """Caption the files that wait, one after another."""
         self._running_queue = True
+        self.queue.begin()
         self._next_of_queue()
 
     def cancel(self) -> None:
@@ -161,7 +145,7 @@ class CaptionController(QObject):
         if self._job is not None or not path:
             return
         self._window.banner.hide()
-        settings = self._settings()
+        settings = self._session.settings
         self._num_jobs += 1
         self._job = Job(str(self._num_jobs), path, done, time.monotonic(), item)
         request = CaptionRequest(
@@ -173,7 +157,7 @@ class CaptionController(QObject):
             end_s,
             **options,
         )
-        self._update(captioning=True)
+        self._session.update(captioning=True)
         self._window.controls.set_share(0.0, None)
         self._window.set_status(f"Captioning {Path(path).name}…")
         self._caption.emit(self._job.key, request)
@@ -183,7 +167,7 @@ class CaptionController(QObject):
         if self._job is None or self._job.key != key:
             return None
         job, self._job = self._job, None
-        self._update(captioning=False)
+        self._session.update(captioning=False)
         return job
 
     def _on_progress(self, key: str, share: float) -> None:
@@ -253,7 +237,7 @@ class CaptionController(QObject):
         if left is not None:
             summary += f", {100 * self.queue.share:.0f} %, about {minutes_seconds(left + 0.999)} left"
         self._window.queue.set_items(items, summary)
-        self._update(num_waiting=waiting)
+        self._session.update(num_waiting=waiting)
 
     # where captions go
 
@@ -261,14 +245,14 @@ class CaptionController(QObject):
         self.records = records
         self._window.captions.set_model_records(records, datetime.now())
         self._window.sound.set_records(records)
-        self._window.tabs.setCurrentWidget(self._window.captions)
-        self._update(has_captions=True)
+        self._window.tabs.show_captions(live=False)
+        self._session.update(has_captions=True)
 
     def _show_recording(self, records: list[CaptionRecord]) -> None:
         for record in records:
             span = time_span(record.start_s, record.end_s)
             self._window.captions.add_live(record, span if len(records) > 1 else f"{datetime.now():%H:%M:%S}")
-        self._window.tabs.setCurrentWidget(self._window.captions)
+        self._window.tabs.show_captions(live=True)
 
     def _note(self, path: str, records: Sequence[CaptionRecord]) -> None:
         entry = self._history.find(path)
@@ -284,7 +268,7 @@ class CaptionController(QObject):
         else:
             self.records = []
             self._window.captions.clear_model()
-            self._update(has_captions=False)
+            self._session.update(has_captions=False)
 
     def _on_recording_kept(self, path: str) -> None:
         if self._caption_next_recording:
@@ -307,7 +291,7 @@ class CaptionController(QObject):
             self._show_model(list(entry.records))
         if entry.kind == "recording":
             self._sound.last_recording = entry.path
-            self._update(has_recording=True)
+            self._session.update(has_recording=True)
 
     def _delete_entry(self, key: str, with_recording: bool) -> None:
         try:
@@ -323,9 +307,9 @@ class CaptionController(QObject):
         name = Path(info.checkpoint).name
         self._window.captioner.setText(f"{name} · {info.encoder} · {info.device}")
         self._window.log.add(f"Loaded {info.checkpoint} ({info.encoder}, {info.device}).")
-        if not self._state().path:
+        if not self._session.state.path:
             self._window.set_status("Ready.")
-        self._update(model_ready=True)
+        self._session.update(model_ready=True)
 
     def _on_load_failed(self, sentence: str) -> None:
         self._window.captioner.setText("no captioner")

@@ -12,6 +12,7 @@ from PyQt6.QtWidgets import QApplication, QDialog
 from captioning.files import expand
 from ui.caption_controller import CaptionController
 from ui.live_controller import LiveController
+from ui.session import Session
 from ui.sound_controller import SoundController
 from ui.store.exports import export, export_text
 from ui.store.history import History
@@ -56,30 +57,28 @@ class Controller(QObject):
     def __init__(self, workers: Workers, store: SettingsStore, history: History) -> None:
         super().__init__()
         self._workers, self._store, self._history = workers, store, history
-        self.settings = store.read()
-        self.state = WindowState()
         self.all_ended = True
         self._closed = False
         self.window = MainWindow()
-        self.sound = SoundController(self.window, workers, history, self._read, self._read_state, self._update)
-        self.captions = CaptionController(
-            self.window, workers, history, self.sound, self._read, self._read_state, self._update
-        )
-        self.live = LiveController(
-            self.window,
-            workers,
-            history,
-            self.sound,
-            lambda: self.captions.info,
-            self._read,
-            self._read_state,
-            self._update,
-        )
+        self._session = Session(self.window, workers, store, history)
+        self.sound = SoundController(self._session)
+        self.captions = CaptionController(self._session, self.sound)
+        self.live = LiveController(self._session, self.sound, lambda: self.captions.info)
         self._log = _LogHandler()
         self._log.bridge.message.connect(self.window.log.add)
         logging.getLogger().addHandler(self._log)
         self._fill_window()
         self._connect()
+
+    @property
+    def settings(self) -> AppSettings:
+        """The settings as they are."""
+        return self._session.settings
+
+    @property
+    def state(self) -> WindowState:
+        """What the window shows."""
+        return self._session.state
 
     def _fill_window(self) -> None:
         window = self.window
@@ -131,8 +130,7 @@ class Controller(QObject):
 
     def change(self, **changes: Any) -> None:
         """Change settings and keep them."""
-        self.settings = replace(self.settings, **changes)
-        self._store.write(self.settings)
+        self._session.change(replace(self.settings, **changes))
 
     def export(self, path: Path, sound_events: bool, whole_queue: bool) -> None:
         """Write the shown captions, or those of the whole queue, to files."""
@@ -174,8 +172,8 @@ class Controller(QObject):
 
     def apply_settings(self, settings: AppSettings) -> None:
         """Take new settings; the captioner is loaded again only if it is another."""
-        old, self.settings = self.settings, settings
-        self._store.write(settings)
+        old = self.settings
+        self._session.change(settings)
         if settings.theme != old.theme:
             self._paint()
         if (settings.checkpoint, settings.device) != (old.checkpoint, old.device):
@@ -196,15 +194,3 @@ class Controller(QObject):
         colours = colours_of(self.settings.theme)
         apply_theme(cast(QApplication, QApplication.instance()), colours)
         self.window.set_colours(colours)
-
-    def _read(self) -> AppSettings:
-        return self.settings
-
-    def _read_state(self) -> WindowState:
-        return self.state
-
-    def _update(self, **changes: Any) -> None:
-        state = replace(self.state, **changes)
-        if state != self.state:
-            self.state = state
-            self.window.show_state(state)

@@ -9,52 +9,34 @@ from PyQt6.QtCore import QObject, pyqtSignal
 from data.caption_formats import CaptionRecord
 from ui.engine.live import MAX_LINES, LiveUpdate
 from ui.engine.requests import CaptionerInfo
+from ui.session import Session
 from ui.sound_controller import SoundController
 from ui.store.exports import shown_text
-from ui.store.history import History
-from ui.store.settings import AppSettings
-from ui.widgets.main_window import MainWindow
-from ui.widgets.state import Listening, WindowState
-from ui.workers.threads import Workers
+from ui.widgets.state import Listening
 
 
 class LiveController(QObject):
     """Listening: its start, pause and end, its lines and its lateness.
 
     Args:
-        window: the window.
-        workers: the workers.
-        history: where a session's lines are noted.
+        session: what all controllers share.
         sound: draws the microphone.
         info: gives the captioner that is loaded, if one is.
-        settings: gives the settings as they are.
-        state: gives the window's state as it is.
-        update: changes fields of the window's state.
     """
 
     _listen = pyqtSignal(object, int)
     _pause_listening = pyqtSignal(bool)
     _stop_listening = pyqtSignal()
 
-    def __init__(
-        self,
-        window: MainWindow,
-        workers: Workers,
-        history: History,
-        sound: SoundController,
-        info: Callable[[], CaptionerInfo | None],
-        settings: Callable[[], AppSettings],
-        state: Callable[[], WindowState],
-        update: Callable[..., None],
-    ) -> None:
+    def __init__(self, session: Session, sound: SoundController, info: Callable[[], CaptionerInfo | None]) -> None:
         super().__init__()
-        self._window, self._history, self._sound, self._info = window, history, sound, info
-        self._settings, self._state, self._update = settings, state, update
+        self._session, self._sound, self._info = session, sound, info
+        self._window, self._history = session.window, session.history
+        window, microphone = session.window, session.workers.microphone
         self.records: deque[CaptionRecord] = deque(maxlen=MAX_LINES)
         self._stamp = ""
         window.captions.listen_clicked.connect(self.listen_or_stop)
         window.captions.listen_pause_clicked.connect(self._pause_or_resume)
-        microphone = workers.microphone
         self._listen.connect(microphone.start_listening)
         self._pause_listening.connect(microphone.pause_listening)
         self._stop_listening.connect(microphone.stop_listening)
@@ -65,28 +47,28 @@ class LiveController(QObject):
 
     def listen_or_stop(self) -> None:
         """The listen button."""
-        if self._state().listening is not Listening.OFF:
+        if self._session.state.listening is not Listening.OFF:
             self._stop_listening.emit()
         elif (info := self._info()) is not None:
-            self._update(listening=Listening.OPENING)
+            self._session.update(listening=Listening.OPENING)
             self._window.set_status("Opening the microphone…")
             self.records.clear()
-            self._listen.emit(self._settings(), info.sample_rate)
+            self._listen.emit(self._session.settings, info.sample_rate)
 
     def _pause_or_resume(self) -> None:
-        paused = self._state().listening is Listening.ON
+        paused = self._session.state.listening is Listening.ON
         self._pause_listening.emit(paused)
-        self._update(listening=Listening.PAUSED if paused else Listening.ON)
+        self._session.update(listening=Listening.PAUSED if paused else Listening.ON)
         self._window.set_status("Listening is paused." if paused else "Listening.")
 
     def _on_listening(self) -> None:
-        self._update(listening=Listening.ON)
+        self._session.update(listening=Listening.ON)
         self._window.set_status("Listening.")
-        self._window.tabs.setCurrentWidget(self._window.captions)
+        self._window.tabs.show_captions(live=True)
         self._sound.show_microphone()
 
     def _on_listening_ended(self) -> None:
-        self._update(listening=Listening.OFF)
+        self._session.update(listening=Listening.OFF)
         self._window.set_status("Listening has ended.")
         if self.records:
             self._history.add("live", "", list(self.records))
@@ -104,14 +86,16 @@ class LiveController(QObject):
             self.records.append(record)
         self._window.captions.add_live(record, self._stamp, replaces_newest=update.extends)
         self._window.large.show_caption(shown_text(record), update.extends)
-        hop_s = self._settings().live_hop_s
+        hop_s = self._session.settings.live_hop_s
         text = (
             f"latency {update.latency_s:.1f} s" if update.latency_s <= hop_s else f"behind by {update.latency_s:.0f} s"
         )
+        tip = "From a sound's end to its caption."
         if update.num_dropped:
-            text += f", {update.num_dropped} windows left out"
-        self._window.captions.set_latency(text)
+            text += f", {update.num_dropped} left out"
+            tip += f" The captioner was slower than the microphone: {update.num_dropped} windows were left out."
+        self._window.captions.set_latency(text, tip)
 
     def _on_loud_event(self) -> None:
-        if self._window.large.isVisible() and self._state().listening is Listening.ON:
+        if self._window.large.isVisible() and self._session.state.listening is Listening.ON:
             self._window.large.flash()

@@ -1,20 +1,16 @@
 """Joins the window with the microphone, the player and the decoder."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PyQt6.QtCore import QObject, QTimer, pyqtSignal
 
+from ui.session import Session
 from ui.sound.decoded import DecodedSound
 from ui.sound.devices import InputDevice
-from ui.store.history import History
-from ui.store.settings import AppSettings
-from ui.widgets.main_window import MainWindow
-from ui.widgets.state import Listening, Recording, WindowState
+from ui.widgets.state import Listening, Recording
 from ui.workers.microphone_worker import OUTLINE_HZ
-from ui.workers.threads import Workers
 
 DEVICES_MS = 4000
 
@@ -23,12 +19,7 @@ class SoundController(QObject):
     """What is open, recorded, drawn and played.
 
     Args:
-        window: the window.
-        workers: the workers.
-        history: where recordings are noted.
-        settings: gives the settings as they are.
-        state: gives the window's state as it is.
-        update: changes fields of the window's state.
+        session: what all controllers share.
     """
 
     opened = pyqtSignal(str)  # this recording is open and drawn anew
@@ -43,18 +34,10 @@ class SoundController(QObject):
     _refresh = pyqtSignal()
     _refresh_if_changed = pyqtSignal()
 
-    def __init__(
-        self,
-        window: MainWindow,
-        workers: Workers,
-        history: History,
-        settings: Callable[[], AppSettings],
-        state: Callable[[], WindowState],
-        update: Callable[..., None],
-    ) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self._window, self._workers, self._history = window, workers, history
-        self._settings, self._state, self._update = settings, state, update
+        self._session = session
+        self._window, self._workers, self._history = session.window, session.workers, session.history
         self._sound: DecodedSound | None = None
         self._duration_s = 0.0
         self.region: tuple[float, float] | None = None
@@ -101,7 +84,7 @@ class SoundController(QObject):
         self._play.connect(playback.play_or_pause)
         self._seek.connect(playback.seek)
         self._load.connect(playback.load)
-        playback.playing.connect(lambda playing: self._update(playing=playing))
+        playback.playing.connect(lambda playing: self._session.update(playing=playing))
         playback.position.connect(self._on_position)
         playback.trouble.connect(self._window.tell)
         decoding.progress.connect(lambda share: self._window.set_status(f"Reading… {100 * share:.0f} %"))
@@ -113,7 +96,7 @@ class SoundController(QObject):
         self._window.banner.hide()
         self._pause_playback()
         self._sound, self.region, self._duration_s = None, None, 0.0
-        self._update(path=path, can_play=False, has_region=False)
+        self._session.update(path=path, can_play=False, has_region=False)
         if not self._window.sound.is_moving:
             self._window.sound.set_sound(None)
         self._window.controls.set_position(0.0, 0.0)
@@ -127,14 +110,14 @@ class SoundController(QObject):
 
     def record_or_stop(self) -> None:
         """The record button."""
-        if self._state().recording is Recording.OFF:
+        if self._session.state.recording is Recording.OFF:
             self._window.banner.hide()
             self._pause_playback()
-            self._update(recording=Recording.OPENING)
+            self._session.update(recording=Recording.OPENING)
             self._window.controls.set_recorded(0.0)
             self._window.controls.saved.hide()
             self._window.set_status("Opening the microphone…")
-            self._record.emit(self._settings())
+            self._record.emit(self._session.settings)
         else:
             self.stop_recording()
 
@@ -149,57 +132,57 @@ class SoundController(QObject):
 
     def show_open_sound(self) -> None:
         """Draw the open recording again, when nobody listens to the microphone any more."""
-        state = self._state()
+        state = self._session.state
         self._window.controls.meter.clear()
         if self._window.sound.is_moving and state.recording is Recording.OFF and state.listening is Listening.OFF:
             self._window.sound.set_sound(self._sound)
             self.opened.emit(state.path)
 
     def _pause_playback(self) -> None:
-        if self._state().playing:
+        if self._session.state.playing:
             self._play.emit()
 
     def _pause_or_resume(self) -> None:
-        if self._state().recording is Recording.ON:
+        if self._session.state.recording is Recording.ON:
             self._pause_recording.emit()
-            self._update(recording=Recording.PAUSED)
+            self._session.update(recording=Recording.PAUSED)
             self._window.set_status("Recording is paused.")
-        elif self._state().recording is Recording.PAUSED:
+        elif self._session.state.recording is Recording.PAUSED:
             self._resume_recording.emit()
-            self._update(recording=Recording.ON)
+            self._session.update(recording=Recording.ON)
             self._window.set_status("Recording.")
 
     def _on_started(self, path: str) -> None:
         self._entry_key = self._history.add("recording", path).key  # noted before anything can go wrong with it
-        self._update(recording=Recording.ON)
+        self._session.update(recording=Recording.ON)
         self._window.set_status("Recording.")
-        if self._state().listening is Listening.OFF:
+        if self._session.state.listening is Listening.OFF:
             self.show_microphone()
 
     def _on_saved(self, path: str, duration_s: float) -> None:
         self.last_recording = path
         self._window.controls.set_saved(path, duration_s)
         self._window.log.add(f"Saved {duration_s:.1f} s to {path}")
-        self._update(has_recording=True, recording=Recording.OFF)
+        self._session.update(has_recording=True, recording=Recording.OFF)
         self._window.history.set_entries(self._history.entries)
         self.open(path)
         self.recording_kept.emit(path)
 
     def _on_ended(self) -> None:
-        was_on = self._state().recording is not Recording.OFF
-        self._update(recording=Recording.OFF)
+        was_on = self._session.state.recording is not Recording.OFF
+        self._session.update(recording=Recording.OFF)
         if was_on:  # nothing came, so nothing was saved
             if self._entry_key and self._window.controls.saved.isHidden():
                 self._history.delete(self._entry_key)
             self._window.set_status("Nothing was recorded.")
             self.show_open_sound()
         self._entry_key = ""
-        if self._state().listening is Listening.OFF:
+        if self._session.state.listening is Listening.OFF:
             self._window.controls.meter.clear()
 
     def _on_heard(self, extremes: NDArray[np.float32], peak_db: float, rms_db: float) -> None:
         self._window.controls.meter.set_level(peak_db, rms_db)
-        if self._state().recording is not Recording.PAUSED:
+        if self._session.state.recording is not Recording.PAUSED:
             self._window.sound.add_moving(extremes)
 
     def _keep_notice(self, sentence: str) -> None:
@@ -211,24 +194,24 @@ class SoundController(QObject):
 
     def _on_region(self, region: tuple[float, float] | None) -> None:
         self.region = region
-        self._update(has_region=region is not None)
+        self._session.update(has_region=region is not None)
 
     def _on_decoded(self, sound: DecodedSound) -> None:
-        if str(sound.path) != self._state().path:
+        if str(sound.path) != self._session.state.path:
             return
         self._sound, self._duration_s = sound, sound.duration_s
         self._load.emit(sound)
-        self._update(can_play=True)
-        state = self._state()
+        self._session.update(can_play=True)
+        state = self._session.state
         if state.recording is Recording.OFF and state.listening is Listening.OFF:
             self._window.sound.set_sound(sound)
         self._window.set_status(f"{sound.path.name}, {sound.duration_s:.1f} s.")
         self.opened.emit(state.path)
 
     def _on_decoding_failed(self, path: str, sentence: str) -> None:
-        if path == self._state().path:
+        if path == self._session.state.path:
             self._window.set_status("This recording cannot be opened.")
-            self._update(path="")
+            self._session.update(path="")
         self._window.tell(sentence)
 
     def _on_position(self, seconds: float) -> None:
@@ -237,11 +220,11 @@ class SoundController(QObject):
             self._window.sound.set_position(seconds)
 
     def _refresh_if_seen(self) -> None:
-        idle = self._state().recording is Recording.OFF and self._state().listening is Listening.OFF
-        if self._window.isActiveWindow() and idle and not self._state().playing:
+        idle = self._session.state.recording is Recording.OFF and self._session.state.listening is Listening.OFF
+        if self._window.isActiveWindow() and idle and not self._session.state.playing:
             self._refresh_if_changed.emit()
 
     def _on_devices(self, devices: list[InputDevice]) -> None:
         self._window.controls.devices.set_devices(
-            [(device.name, device.label) for device in devices], self._settings().input_device
+            [(device.name, device.label) for device in devices], self._session.settings.input_device
         )

@@ -4,6 +4,7 @@ python -m tests.ui.take_screenshots FOLDER
 """
 
 import io
+import os
 import sys
 import tempfile
 import time
@@ -31,7 +32,7 @@ RATE_HZ = 48000
 WALK = ("siren", "church_bell", "sea_waves", "clock_tick", "alarm_clock", "waves_then_bell", "siren_then_waves")
 
 
-def wait(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+def wait(condition: Callable[[], bool], timeout_s: float = 180.0) -> None:
     """Let events through until something holds."""
     until = time.monotonic() + timeout_s
     while not condition():
@@ -43,6 +44,15 @@ def walk(gap_s: float = 0.0) -> Waveform:
     """The project's sounds one after another."""
     gap = np.zeros(round(gap_s * RATE_HZ), np.float32)
     return np.concatenate([part for name in WALK for part in (load_audio(ASSETS / f"{name}.flac", RATE_HZ), gap)])
+
+
+def shrink(widget: QWidget) -> None:
+    """As small as a window goes; it is let go of in steps."""
+    size = None
+    while widget.size() != size:
+        size = widget.size()
+        widget.resize(100, 100)
+        QTest.qWait(100)
 
 
 def save(widget: QWidget, path: Path) -> None:
@@ -73,6 +83,15 @@ def take(app: Controller, system: SimulatedSystem, theme: str, folder: Path, wor
     window.sound._on_drag(18.1, 23.3)
     QTest.qWait(400)
     save(window, folder / f"file_{theme}.png")
+    usual = window.size()
+    for width, height in ((880, 700), (0, 0)):
+        if width:
+            window.resize(width, height)
+        else:
+            shrink(window)
+        QTest.qWait(300)
+        save(window, folder / f"{'narrow' if width else 'smallest'}_{theme}.png")
+    window.resize(usual)
     dialog = SettingsDialog(app.settings, "mobilenet on cpu", window)
     dialog.show()
     QTest.qWait(100)
@@ -94,8 +113,17 @@ def take(app: Controller, system: SimulatedSystem, theme: str, folder: Path, wor
     QTest.qWait(25000)
     save(window, folder / f"live_{theme}.png")
     save(window.large, folder / f"large_{theme}.png")
+    window.resize(880, 700)
+    QTest.qWait(300)
+    save(window, folder / f"narrow_live_{theme}.png")
+    window.resize(usual)
     window.captions.listen.click()
     wait(lambda: app.state.listening is Listening.OFF)
+    app.open_paths(sorted(ASSETS.glob("*.flac")))
+    window.queue.run.click()
+    wait(lambda: app.captions.queue.share > 0.4)
+    save(window, folder / f"queue_{theme}.png")
+    wait(lambda: not app.state.captioning)
     window.tabs.setCurrentWidget(window.history)
     QTest.qWait(300)
     save(window, folder / f"history_{theme}.png")
@@ -104,6 +132,8 @@ def take(app: Controller, system: SimulatedSystem, theme: str, folder: Path, wor
 def main(folder: Path) -> int:
     """Every picture, light and dark."""
     folder.mkdir(parents=True, exist_ok=True)
+    if os.environ.get("QT_QPA_PLATFORM") == "offscreen":  # a screen as people have; its own is 800 pixels wide
+        os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={Path(__file__).with_name('screen.json')}"
     application = QApplication([])
     application.setFont(QFont("Inter", 10))
     for theme in ("light", "dark"):

@@ -10,9 +10,9 @@ import soundfile
 from tests.ui.simulated import SimulatedEngine, chirp
 
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
-from PyQt6.QtCore import QPoint, Qt, QUrl
+from PyQt6.QtCore import QPoint, Qt, QTimer, QUrl
 from PyQt6.QtGui import QGuiApplication
-from PyQt6.QtWidgets import QFileDialog
+from PyQt6.QtWidgets import QApplication, QFileDialog, QMessageBox
 from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import click, drop, live_rows, model_rows, open_file, record
@@ -129,8 +129,10 @@ def test_a_queue_of_files_and_folders(
     assert [files.topLevelItem(row).text(1) for row in range(5)] == ["waiting"] * 5
     engine.step_s, engine.num_steps = 0.15, 4
     click(qtbot, app.window.queue.run)
-    qtbot.waitUntil(lambda: "captioning" in files.topLevelItem(0).text(1))
-    qtbot.waitUntil(lambda: "%" in app.window.queue.summary.text() and "left" in app.window.queue.summary.text())
+    qtbot.waitUntil(lambda: bool(re.fullmatch(r"captioning [1-9]\d %", files.topLevelItem(0).text(1))))
+    pattern = r"\d of 5 done, \d+ %, about 00:0\d left"
+    qtbot.waitUntil(lambda: bool(re.fullmatch(pattern, app.window.queue.summary.text())), timeout=10000)
+    qtbot.waitUntil(lambda: app.window.controls.left.text().endswith(" left"))
     qtbot.waitUntil(lambda: app.window.queue.summary.text() == "5 of 5 done", timeout=10000)
     assert [files.topLevelItem(row).text(1) for row in range(5)] == ["done"] * 5
     app.export(tmp_path / "all.csv", False, True)
@@ -190,8 +192,28 @@ def test_history_opens_captions_again_and_deletes(
     assert not recording.exists() and panel.entries.topLevelItemCount() == 1
 
 
-def test_copy_and_export(app: Controller, qtbot: QtBot, sound_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", ["Cancel", "Forget", "Forget and Delete the Recording"])
+def test_deleting_asks_first(app: Controller, qtbot: QtBot, answer: str) -> None:
+    recording = record(qtbot, app, 0.2)
+    panel = app.window.history
+    app.window.tabs.setCurrentWidget(panel)
+    panel.entries.setCurrentItem(panel.entries.topLevelItem(0))
 
+    def press() -> None:
+        [box] = [part for part in QApplication.topLevelWidgets() if isinstance(part, QMessageBox)]
+        assert recording.name in box.text()
+        [button] = [button for button in box.buttons() if button.text().replace("&", "") == answer]
+        button.click()
+
+    QTimer.singleShot(100, press)
+    click(qtbot, panel.delete)  # returns when the question is answered
+    assert panel.entries.topLevelItemCount() == (answer == "Cancel")
+    assert recording.exists() == (answer != "Forget and Delete the Recording")
+
+
+def test_copy_and_export(
+    app: Controller, qtbot: QtBot, sound_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert not app.window.captions.copy.isEnabled() and not app.window.captions.export.isEnabled()
     open_file(qtbot, app, sound_file)
     click(qtbot, app.window.controls.run_model)
@@ -199,20 +221,19 @@ def test_copy_and_export(app: Controller, qtbot: QtBot, sound_file: Path, tmp_pa
     click(qtbot, app.window.captions.copy)
     clipboard = QGuiApplication.clipboard()
     assert clipboard is not None and clipboard.text().splitlines() == [f"chirp 0 caption {n}" for n in (1, 2, 3)]
-    for chosen, name, content in (
-        ("Text (*.txt)", "captions", "chirp 0 caption 1"),
-        ("SubRip subtitles (*.srt)", "captions.txt", "chirp 0 caption 1"),
-        ("Sound-event WebVTT subtitles (*.vtt)", "events", "[chirp 0 caption 1]"),
+    for chosen, name, written, content in (
+        ("Text (*.txt)", "captions", "captions.txt", "chirp 0 caption 1"),
+        ("CSV table (*.csv)", "captions", "captions.csv", "caption_predicted"),
+        ("JSON (*.json)", "captions", "captions.json", '"log_probability": -1.0'),
+        ("SubRip subtitles (*.srt)", "captions.srt", "captions.srt", "00:00:00,000 --> 00:00:02,000"),
+        ("WebVTT subtitles (*.vtt)", "captions", "captions.vtt", "WEBVTT"),
+        ("Sound-event SubRip subtitles (*.srt)", "events", "events.srt", "[chirp 0 caption 1]"),
+        ("Sound-event WebVTT subtitles (*.vtt)", "events", "events.vtt", "[chirp 0 caption 1]"),
     ):
-        target = tmp_path / name
-        app.window.export_chosen.disconnect()
-        app.window.export_chosen.connect(app.export)
-        answer = (str(target), chosen)
-        QFileDialog.getSaveFileName, kept = staticmethod(lambda *a, answer=answer: answer), QFileDialog.getSaveFileName
-        try:
-            click(qtbot, app.window.captions.export)
-        finally:
-            QFileDialog.getSaveFileName = kept
-        assert any(content in path.read_text() for path in tmp_path.glob(f"{Path(name).stem}.*")), chosen
+        answer = (str(tmp_path / name), chosen)
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, answer=answer: answer)
+        click(qtbot, app.window.captions.export)
+        assert content in (tmp_path / written).read_text(), chosen
+        assert written in app.window.status.text()
     app.export(sound_file / "captions.txt", False, False)  # below a file
     assert "could not be written" in app.window.banner.text.text()

@@ -75,6 +75,15 @@ def test_the_shipped_captioner_gives_the_same_words_in_both(capsys: pytest.Captu
     same(records, by_inference(capsys, path, "--num_captions", 3))
 
 
+@pytest.mark.parametrize(
+    "decoding", [{"num_captions": 1}, {"num_captions": 7}, {"num_captions": 5, "method": "beam", "num_beams": 2}]
+)
+def test_as_many_different_captions_come_as_were_asked_for(decoding: dict[str, Any]) -> None:
+    request = CaptionRequest(ROOT / "assets" / "siren.flac", decoding)
+    [record] = in_process(CaptionerChoice(str(DEFAULT_CHECKPOINT), "cpu"), request)
+    assert len({text for text, _ in record.captions}) == len(record.captions) == decoding["num_captions"]
+
+
 def test_a_part_of_a_recording_is_what_that_part_alone_is(tiny_checkpoint: Path, noise_file: Path) -> None:
     choice = CaptionerChoice(str(tiny_checkpoint), "cpu")
     [part] = in_process(choice, CaptionRequest(noise_file, start_s=6.0, end_s=9.0))

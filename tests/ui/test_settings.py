@@ -1,6 +1,7 @@
 """Settings are kept, shown, changed and mended."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests.ui.simulated import SimulatedEngine
 
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
-from PyQt6.QtCore import QSettings
+from PyQt6.QtCore import QSettings, Qt, QTimer
 from PyQt6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -32,6 +33,45 @@ def test_settings_survive_a_restart(tmp_path: Path) -> None:
     assert store_at(tmp_path / "s.ini").read() == changed
     store_at(tmp_path / "s.ini").write(AppSettings())
     assert store_at(tmp_path / "s.ini").read() == AppSettings()
+
+
+def test_every_single_setting_is_kept(tmp_path: Path) -> None:
+    changed = AppSettings(
+        checkpoint="c", device="cpu", method="beam", num_captions=4, num_beams=9, temperature=0.25, top_k=7, seed=8,
+        window_s=6.0, always_windows=True, live_window_s=3.0, live_hop_s=1.0, silence_db=-33.0, input_device="USB",
+        recordings_folder="r", theme="light", log_shown=True,
+    )  # fmt: skip
+    assert all(getattr(changed, item.name) != item.default for item in fields(AppSettings))
+    store_at(tmp_path / "s.ini").write(changed)
+    assert store_at(tmp_path / "s.ini").read() == changed
+
+
+def test_what_the_dialog_changes_is_there_after_a_restart(
+    make_app: Callable[[], Controller], qtbot: QtBot, engine: SimulatedEngine
+) -> None:
+    first = make_app()
+    qtbot.waitUntil(lambda: first.state.model_ready)
+
+    def answer() -> None:
+        [dialog] = [part for part in QApplication.topLevelWidgets() if isinstance(part, SettingsDialog)]
+        dialog.checkpoint.setText("another")
+        dialog.device.setCurrentIndex(dialog.device.findData("cpu"))
+        dialog.method.setCurrentIndex(dialog.method.findData("beam"))
+        dialog.num_beams.setValue(6)
+        dialog.theme.setCurrentIndex(dialog.theme.findData("dark"))
+        dialog.accept()
+
+    QTimer.singleShot(100, answer)
+    qtbot.keyClick(first.window, Qt.Key.Key_Comma, Qt.KeyboardModifier.ControlModifier)  # runs until it is answered
+    qtbot.waitUntil(lambda: first.window.captioner.text().startswith("another"))
+    first.window.close()
+    engine._closed.clear()
+    again = make_app()
+    qtbot.waitUntil(lambda: again.state.model_ready)
+    found = again.settings
+    assert (found.checkpoint, found.device, found.theme) == ("another", "cpu", "dark")
+    assert found.decoding == {"num_captions": 3, "method": "beam", "num_beams": 6}
+    assert (engine.loads[-1].checkpoint, engine.loads[-1].device) == ("another", "cpu")
 
 
 def test_settings_that_make_no_sense_take_their_default(tmp_path: Path) -> None:

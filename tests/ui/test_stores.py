@@ -70,16 +70,23 @@ def test_a_queue_knows_status_share_and_time_left() -> None:
     queue = CaptionQueue(lambda: now)
     queue.add([Path(f"{number}.wav") for number in (1, 2, 3, 4, 2)])
     assert len(queue.items) == 4 and queue.time_left_s is None
+    now = 300.0  # a person comes back after lunch
+    queue.begin()
     first = queue.next()
     assert first is not None and first.status is Status.WORKING and queue.next() is None
-    now, first.share = 10.0, 0.5
+    now, first.share = 310.0, 0.5
     assert queue.share == 0.125 and queue.time_left_s == pytest.approx(70.0)
     first.status = Status.FAILED
     second = queue.next()
     assert second is queue.items[1] and queue.share == 0.25
+    queue.clear()  # what has ended counts in its run all the same
+    assert len(queue.items) == 3 and queue.share == 0.25
+    queue.add([Path("6.wav")])  # and so does what is added
+    assert queue.share == 0.2
     queue.cancel()
-    assert [item.status for item in queue.items] == [Status.FAILED, *[Status.CANCELLED] * 3]
+    assert [item.status for item in queue.items] == [Status.CANCELLED] * 4
     queue.add([Path("5.wav")])
+    queue.begin()
     assert queue.share == 0.0 and queue.next() is queue.items[4]  # a new run counts anew
     queue.clear()
     assert [item.path.name for item in queue.items] == ["5.wav"]

@@ -170,6 +170,20 @@ def test_the_window_closes_at_once_during_any_work(
         assert app._history.find(str(recording)) is not None
 
 
+def test_a_listening_that_ends_with_the_window_is_noted(
+    make_app: Callable[[], Controller], qtbot: QtBot, engine: SimulatedEngine, system: SimulatedSystem
+) -> None:
+    system.speed, system.waveform = 4.0, np.concatenate([chirp(2.0, 48000)] * 10)
+    app = make_app()
+    qtbot.waitUntil(lambda: app.state.model_ready)
+    app.change(live_window_s=1.0, live_hop_s=0.5)
+    app.window.captions.listen.click()
+    qtbot.waitUntil(lambda: len(app.live.records) > 0)
+    app.window.close()
+    assert [entry.kind for entry in app._history.entries] == ["live"]
+    assert app._history.entries[0].records[0].caption == "a dog barks"
+
+
 def test_an_unforeseen_error_is_told_and_the_window_stays(app: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
     from ui.app import _tell_unforeseen
 

@@ -1,5 +1,6 @@
 """The window's parts, files, playback, recording and access, with simulated devices and captioner."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +11,17 @@ import soundfile
 from tests.ui.simulated import SimulatedSystem, chirp
 
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
-from PyQt6.QtCore import QEvent, QPoint, QPointF, Qt, QUrl
-from PyQt6.QtGui import QKeyEvent, QMouseEvent
+from PyQt6.QtCore import QEvent, QPoint, QPointF, Qt, QThread, QUrl
+from PyQt6.QtGui import QColor, QKeyEvent, QKeySequence, QMouseEvent
 from PyQt6.QtWidgets import (
     QAbstractButton,
     QApplication,
     QComboBox,
     QFileDialog,
+    QGraphicsView,
     QLabel,
     QLineEdit,
+    QMessageBox,
     QSplitter,
     QTabBar,
     QWidget,
@@ -27,7 +30,10 @@ from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import click, drop, model_rows, open_file, record
 from ui.controller import Controller
+from ui.sound.devices import InputDevice
+from ui.widgets.settings_dialog import SettingsDialog
 from ui.widgets.state import Recording
+from ui.widgets.theme import colours_of
 
 
 def test_the_window_has_the_seeds_parts_under_their_labels(app: Controller) -> None:
@@ -50,7 +56,7 @@ def test_the_window_is_resizable(app: Controller, qtbot: QtBot) -> None:
         app.window.resize(width, height)
         qtbot.wait(20)
         assert abs(app.window.width() - width) < 80 and app.window.sound.waveform.width() > 300
-        assert app.window.captions.model.isColumnHidden(2) == (width == 900)
+        assert app.window.captions.model.columnWidth(1) >= 200
     app.window.splitter.setSizes([500, 400])
     assert app.window.controls.width() == pytest.approx(500, abs=200)
 
@@ -242,6 +248,102 @@ def test_shortcuts_do_what_the_buttons_do(app: Controller, qtbot: QtBot, sound_f
     before = app.window.sound.heads[0].value()
     app.window.sound.keyPressEvent(event)
     qtbot.waitUntil(lambda: app.window.sound.heads[0].value() > before)
+
+
+def test_every_shortcut_stands_on_its_button_and_in_the_help(app: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    window = app.window
+    bound = {QKeySequence(keys).toString(): name for name, keys in window.shortcuts}
+    told = {}
+    for part in window.findChildren(QAbstractButton):
+        found = re.search(r"\((\w+(\+\w+)*)\)$", part.toolTip())
+        if found is not None and part.isVisible():
+            told[found.group(1)] = part.text()
+    told.pop("Esc", None)  # shown while something is captioned
+    assert len(told) >= 10 and told.keys() <= bound.keys(), told.keys() - bound.keys()
+    shown: list[str] = []
+    monkeypatch.setattr(QMessageBox, "information", lambda parent, title, text: shown.append(text))
+    window._show_shortcuts()
+    assert all(keys in shown[0] for keys in bound)
+
+
+def test_the_tab_key_reaches_every_control_from_top_to_bottom(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+    window = app.window
+    window.fold_log(False)
+    open_file(qtbot, app, sound_file)
+    click(qtbot, window.controls.run_model)
+    qtbot.waitUntil(lambda: app.state.has_captions and not app.state.captioning)
+    window.activateWindow()
+    window.controls.path.setFocus()
+    reached: list[QWidget] = []
+    while (part := QApplication.focusWidget()) is not None and part not in reached:
+        reached.append(part)
+        qtbot.keyClick(part, Qt.Key.Key_Tab)
+    wanted = [
+        part
+        for part in window.findChildren(QWidget)
+        if part.isVisible() and part.isEnabled() and part.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and not part.objectName().startswith("qt_") and part.focusProxy() is None and not isinstance(part, QGraphicsView)
+    ]  # fmt: skip
+    assert [part for part in wanted if part not in reached] == []
+    left = [part for part in reached if window.controls.isAncestorOf(part)]
+    assert len(left) >= 7
+    places = [part.mapTo(window, part.rect().center()) for part in left]
+    assert [place.y() // 40 for place in places] == sorted(place.y() // 40 for place in places)
+    assert left == reached[: len(left)] and reached[len(left)] is window.sound
+
+
+def test_other_windows_name_their_controls_too(app: Controller, qtbot: QtBot) -> None:
+    dialog = SettingsDialog(app.settings, "mobilenet on cpu", app.window)
+    qtbot.addWidget(dialog)
+    for part in (*dialog.findChildren(QWidget), *app.window.large.findChildren(QLabel)):
+        inner = part.objectName().startswith("qt_") or any(isinstance(owner, QComboBox) for owner in ancestors(part))
+        if not inner and (part.focusPolicy() & Qt.FocusPolicy.TabFocus or part.parentWidget() is app.window.large):
+            named = part.accessibleName() or (isinstance(part, QAbstractButton) and part.text())
+            assert named, part
+
+
+def test_devices_that_come_and_go_are_noticed_without_a_click(
+    app: Controller, qtbot: QtBot, system: SimulatedSystem
+) -> None:
+    box = app.window.controls.devices
+    app.window.activateWindow()
+    app.sound._devices_timer.setInterval(30)
+    qtbot.waitUntil(lambda: box.count() == 3)
+    system.devices.append(InputDevice("Headset", "Headset"))
+    qtbot.waitUntil(lambda: box.findText("Headset") >= 0)
+    del system.devices[:]
+    qtbot.waitUntil(lambda: box.itemText(0) == "No microphone found")
+
+
+def test_the_meter_shows_level_and_threshold(app: Controller, qtbot: QtBot) -> None:
+    meter = app.window.controls.meter
+    meter.set_threshold(-40.0)
+    meter.set_level(-20.0, -60.0)
+    picture = meter.grab().toImage()
+
+    def colour(level_db: float, above: int = 0) -> str:
+        return picture.pixelColor(round(meter._x(level_db)), round(meter._bar().center().y()) - above).name()
+
+    line, peak, loudness, nothing = colour(-40.0, 8), colour(-25.0), colour(-75.0), colour(-10.0)
+    text = QColor(colours_of(app.settings.theme).text).getRgb()
+    assert np.allclose(QColor(line).getRgb(), text, atol=12)  # above the bar stands a line, where the threshold is
+    assert colour(-41.5, 8) != line and colour(-38.5, 8) != line
+    assert len({peak, loudness, nothing, line}) == 4
+    assert "-40" in meter.accessibleDescription() or "-40" in meter.toolTip() or "-40" in meter.accessibleName()
+
+
+def test_workers_live_on_other_threads_and_drawing_on_the_windows(
+    app: Controller, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers, here = app._workers, QThread.currentThread()
+    for worker in (workers.captioning, workers.microphone, workers.devices, workers.decoding, workers.playback):
+        assert worker.thread() is not here
+    drawn_by: list[bool] = []
+    add = app.window.sound.add_moving
+    draw = lambda extremes: (drawn_by.append(QThread.currentThread() is here), add(extremes))  # noqa: E731 - one use
+    monkeypatch.setattr(app.window.sound, "add_moving", draw)
+    record(qtbot, app, 0.3)
+    assert drawn_by and all(drawn_by)
 
 
 def test_a_file_dropped_during_a_recording_does_not_disturb_it(app: Controller, qtbot: QtBot, sound_file: Path) -> None:

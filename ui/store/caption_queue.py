@@ -19,6 +19,9 @@ class Status(Enum):
     CANCELLED = "cancelled"
 
 
+_OPEN = (Status.WAITING, Status.WORKING)
+
+
 @dataclass
 class QueueItem:
     """A file of the queue.
@@ -48,15 +51,21 @@ class CaptionQueue:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._started = 0.0
-        self._first = 0  # the first item of the present run
+        self._run: list[QueueItem] = []  # what the present run captions, also what was forgotten meanwhile
         self.items: list[QueueItem] = []
 
     def add(self, paths: Sequence[Path]) -> None:
         """Put files at the end, but none that waits already."""
-        waiting = {item.path for item in self.items if item.status in (Status.WAITING, Status.WORKING)}
-        if not waiting:
-            self._started, self._first = self._clock(), len(self.items)
-        self.items += [QueueItem(path) for path in dict.fromkeys(paths) if path not in waiting]
+        waiting = {item.path for item in self.items if item.status in _OPEN}
+        added = [QueueItem(path) for path in dict.fromkeys(paths) if path not in waiting]
+        self.items += added
+        if any(item.status in _OPEN for item in self._run):  # it is captioned in the run that is under way
+            self._run += added
+
+    def begin(self) -> None:
+        """Start a run: percentage and time left are of what waits now, and of what is added meanwhile."""
+        self._started = self._clock()
+        self._run = [item for item in self.items if item.status is Status.WAITING]
 
     def next(self) -> QueueItem | None:
         """Start the first file that waits; None if none does, or one is under way."""
@@ -75,11 +84,9 @@ class CaptionQueue:
     @property
     def share(self) -> float:
         """How much of the present run is done, 0 to 1; files count alike."""
-        run = self.items[self._first :]
-        if not run:
+        if not self._run:
             return 0.0
-        ended = (Status.DONE, Status.FAILED, Status.CANCELLED)
-        return sum(1.0 if item.status in ended else item.share for item in run) / len(run)
+        return sum(item.share if item.status in _OPEN else 1.0 for item in self._run) / len(self._run)
 
     @property
     def time_left_s(self) -> float | None:
@@ -90,10 +97,9 @@ class CaptionQueue:
     def cancel(self) -> None:
         """Give up what waits and what is under way."""
         for item in self.items:
-            if item.status in (Status.WAITING, Status.WORKING):
+            if item.status in _OPEN:
                 item.status = Status.CANCELLED
 
     def clear(self) -> None:
         """Forget what has ended."""
-        self.items = [item for item in self.items if item.status in (Status.WAITING, Status.WORKING)]
-        self._first = 0
+        self.items = [item for item in self.items if item.status in _OPEN]

@@ -3,23 +3,27 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from PyQt6.QtCore import Qt, pyqtSignal
-from PyQt6.QtGui import QResizeEvent
+from PyQt6.QtCore import QSize, Qt, pyqtSignal
 from PyQt6.QtWidgets import QHBoxLayout, QTreeWidget, QTreeWidgetItem, QWidget
 
 from data.caption_formats import CaptionRecord
 from ui.store.exports import is_silence, shown_text
-from ui.widgets.parts import button, card, heading, muted, probability_text, table, time_span, yielding
+from ui.widgets.parts import Table, YieldingLabel, button, card, describe, heading, probability_text, time_span
 from ui.widgets.state import Listening, WindowState
 
 COLUMNS = ("Time", "Caption", "Probability")
 MAX_ROWS = 1000  # more take longer to lay out than a window may stand still
-NARROW = 660  # pixels
+LONGEST_STAMP = "0:00:00 – 0:00:00"
 _START = Qt.ItemDataRole.UserRole
 
 
 class CaptionsPanel(QWidget):
-    """Two lists side by side; a click on a line with a time goes there."""
+    """Two lists; a click on a line with a time goes there.
+
+    Attributes:
+        model_card: captions of the recording, with their buttons.
+        live_card: captions of the microphone, with theirs; where room is short it stands elsewhere.
+    """
 
     seek_asked = pyqtSignal(float)
     copy_clicked = pyqtSignal()
@@ -30,27 +34,33 @@ class CaptionsPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = table(COLUMNS, 1, "Model Predictions", "Captions of the recording; click a line to go there.")
-        self.live = table(COLUMNS, 1, "Live Environment Sound Captions", "Captions of your microphone, newest first.")
+        self.model = Table(
+            COLUMNS, 1, "Model Predictions", "Captions of the recording; click a line to go there.",
+            "Open or record something,\nthen press Run Model Prediction.", optional=2,
+        )  # fmt: skip
+        self.live = Table(
+            COLUMNS, 1, "Live Environment Sound Captions", "Captions of your microphone, newest first.",
+            "Press Listen, or record something\nand press Run Live Prediction.", optional=2,
+        )  # fmt: skip
         self.copy = button("Copy", "Copy the captions.", "Ctrl+Shift+C")
         self.export = button("Export…", "Save the captions as TXT, CSV, JSON, SRT or WebVTT.", "Ctrl+E")
         self.listen = button("Listen", "Caption the microphone continuously.", "Ctrl+L")
         self.listen_pause = button("Pause", "Hear nothing until you resume.", "Ctrl+Shift+L")
         self.large = button("Large Type", "Show live captions in a window of large letters.", "F11")
-        self.latency = muted()
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 6, 0, 0)
-        layout.setSpacing(10)
-        layout.addWidget(
-            card(
-                heading("Model Predictions:", self.model), self.model, self._row(self.copy, self.export, end=QWidget())
-            ),
-            1,
-        )
+        self.latency = YieldingLabel()
+        self.latency.setProperty("muted", True)
         self.latency.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        head = self._row(heading("Live Environment Sound Captions:", self.live), end=yielding(self.latency))
+        describe(self.latency, "How far live captions are behind")
+        foot = self._row(self.copy, self.export, end=QWidget())
+        self.model_card = card(heading("Model Predictions:", self.model), self.model, foot)
+        head = self._row(heading("Live Environment Sound Captions:", self.live), end=self.latency)
         foot = self._row(self.listen, self.listen_pause, self.large, end=QWidget())
-        layout.addWidget(card(head, self.live, foot), 1)
+        self.live_card = card(head, self.live, foot)
+        self._layout = QHBoxLayout(self)
+        self._layout.setContentsMargins(0, 6, 0, 0)
+        self._layout.setSpacing(10)
+        self._layout.addWidget(self.model_card, 1)
+        self._layout.addWidget(self.live_card, 1)
         self.model.itemClicked.connect(self._on_click)
         self.model.itemActivated.connect(self._on_click)
         for clicked, signal in (
@@ -70,11 +80,24 @@ class CaptionsPanel(QWidget):
         row.addWidget(end, 1)
         return row
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """In a narrow window the room of the probabilities, which stand in tooltips too, goes to the captions."""
-        super().resizeEvent(event)
-        for tree in (self.model, self.live):
-            tree.setColumnHidden(2, self.width() < NARROW)
+    @property
+    def width_for_both(self) -> int:
+        """Pixels from which both lists can stand side by side and be read."""
+        margins = self.model_card.contentsMargins()
+        letters = self.fontMetrics().horizontalAdvance(LONGEST_STAMP)
+        beside = 2 * self.model.indentation() + 60  # the cards' margins, a scroll bar, room between columns
+        lists = letters + beside + Table.READABLE + margins.left() + margins.right()
+        buttons = max(part.minimumSizeHint().width() for part in (self.model_card, self.live_card))
+        return 2 * max(lists, buttons) + self._layout.spacing()
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for one list: where there is none for both, the other stands elsewhere."""
+        both = self.model_card.minimumSizeHint().expandedTo(self.live_card.minimumSizeHint())
+        return both + QSize(0, self._layout.contentsMargins().top())
+
+    def take_live_card(self) -> None:
+        """Put the live list beside the other one again."""
+        self._layout.addWidget(self.live_card, 1)
 
     def show_state(self, state: WindowState) -> None:
         """Enable what can be pressed."""
@@ -121,9 +144,10 @@ class CaptionsPanel(QWidget):
         while self.live.topLevelItemCount() > MAX_ROWS:
             self.live.takeTopLevelItem(self.live.topLevelItemCount() - 1)
 
-    def set_latency(self, text: str) -> None:
+    def set_latency(self, text: str, tip: str = "") -> None:
         """Show how far live captions are behind."""
         self.latency.setText(text)
+        self.latency.setToolTip(tip or text)
 
     def _on_click(self, item: QTreeWidgetItem) -> None:
         start_s = item.data(0, _START)

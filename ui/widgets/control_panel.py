@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from PyQt6.QtCore import QSize, Qt, pyqtSignal
+from PyQt6.QtCore import QEvent, QObject, QSize, Qt, pyqtSignal
+from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtSvgWidgets import QSvgWidget
 from PyQt6.QtWidgets import (
     QComboBox,
@@ -77,7 +78,6 @@ class ControlPanel(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(330)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._make()
         page = QWidget()
@@ -88,6 +88,7 @@ class ControlPanel(QScrollArea):
         for part in (self._sound_card(), self._microphone_card(), self._playback_card(), self._model_card()):
             layout.addWidget(part)
         layout.addStretch(1)
+        self._page_layout = layout
         self.setWidget(page)
         for clicked, signal in (
             (self.open.clicked, self.open_clicked),
@@ -120,6 +121,9 @@ class ControlPanel(QScrollArea):
         describe(self.timer, "Recorded time")
         self.saved = muted()
         self.saved.setWordWrap(True)
+        policy = self.saved.sizePolicy()
+        policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)  # a folder of a long name must not widen the panel
+        self.saved.setSizePolicy(policy)
         self.saved.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         describe(self.saved, "Where the recording was saved")
         self.saved.hide()
@@ -149,7 +153,13 @@ class ControlPanel(QScrollArea):
         picture.addStretch(1)
         picture.addWidget(self.picture)
         picture.addStretch(1)
-        return card(heading("Audio Path:", self.path), row, heading("Image:"), picture)
+        self._image = QWidget()
+        image = QVBoxLayout(self._image)
+        image.setContentsMargins(0, 0, 0, 0)
+        image.setSpacing(8)
+        image.addWidget(heading("Image:"))
+        image.addLayout(picture)
+        return card(heading("Audio Path:", self.path), row, self._image)
 
     def _microphone_card(self) -> QWidget:
         row = QHBoxLayout()
@@ -179,6 +189,35 @@ class ControlPanel(QScrollArea):
         work.setContentsMargins(0, 0, 0, 0)
         self._work.hide()
         return card(count, self.run_model, self.run_live, self._work)
+
+    def minimumSizeHint(self) -> QSize:
+        """Wide enough for every button and a scroll bar."""
+        page = self.widget()
+        width = page.minimumSizeHint().width() if page is not None else 0
+        return QSize(max(330, width + 10), super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """See whether the picture has room."""
+        super().resizeEvent(event)
+        self._show_image()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """The same after a change of what is shown."""
+        answer = super().eventFilter(watched, event)
+        if event is not None and event.type() is QEvent.Type.LayoutRequest:
+            self._show_image()
+        return answer
+
+    def _show_image(self) -> None:
+        """In a low window the picture gives way to the buttons."""
+        viewport = self.viewport()
+        if viewport is None:
+            return
+        width, layout = viewport.width(), self._page_layout
+        hint = layout.heightForWidth(width) if layout.hasHeightForWidth() else layout.sizeHint().height()
+        if self._image.isHidden():
+            hint += self._image.sizeHint().height() + 8
+        self._image.setVisible(hint <= viewport.height())
 
     def show_state(self, state: WindowState) -> None:
         """Enable what can be pressed, and paint in the accent what to press next."""
@@ -213,6 +252,7 @@ class ControlPanel(QScrollArea):
         """Show where a recording went."""
         self.timer.setText(minutes_seconds(seconds))
         self.saved.setText(f"Saved {seconds:.1f} s to {path}")
+        self.saved.setToolTip(path)
         self.saved.show()
 
     def set_position(self, position_s: float, duration_s: float) -> None:

@@ -10,7 +10,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QMessageBox, QTreeWidgetItem, QVBoxLayo
 from ui.store.caption_queue import QueueItem, Status
 from ui.store.exports import summary
 from ui.store.history import HistoryEntry
-from ui.widgets.parts import button, card, muted, set_primary, table, yielding
+from ui.widgets.parts import Table, YieldingLabel, button, card, describe, set_primary
 from ui.widgets.state import WindowState
 
 _KEY = Qt.ItemDataRole.UserRole
@@ -29,16 +29,21 @@ class QueuePanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.files = table(("File", "Status", "Caption"), 2, "Files", "Files and folders that you opened together.")
+        self.files = Table(
+            ("File", "Status", "Caption"), 2, "Files", "Files and folders that you opened together.",
+            "Open or drop several files, or a folder,\nto caption them one after another.",
+        )  # fmt: skip
         self.run = button("Caption All", "Caption every file that waits.")
         self.cancel = button("Cancel", "Stop captioning.")
         self.clear = button("Clear", "Forget the files that are done.")
         self.export = button("Export All…", "Save the captions of all files.")
-        self.summary = muted("Open or drop several files, or a folder, to caption them one after another.")
+        self.summary = YieldingLabel()
+        self.summary.setProperty("muted", True)
+        describe(self.summary, "How far the files are")
         row = QHBoxLayout()
         for widget in (self.run, self.cancel, self.clear, self.export):
             row.addWidget(widget)
-        row.addWidget(yielding(self.summary), 1)
+        row.addWidget(self.summary, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
         layout.addWidget(card(self.files, row))
@@ -87,7 +92,10 @@ class HistoryPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.entries = table(("When", "What", "Name", "Captions"), 3, "History", "Past recordings and captions.")
+        self.entries = Table(
+            ("When", "What", "Name", "Captions"), 3, "History", "Past recordings and captions.",
+            "What you record and caption is listed here.",
+        )  # fmt: skip
         self.open = button("Open", "Show this recording and its captions.")
         self.rerun = button("Caption Again", "Caption this recording with the present settings.")
         self.delete = button("Delete…", "Forget this entry, and delete its recording if you want.")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PyQt6.QtCore import QByteArray, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
-from PyQt6.QtWidgets import QFileDialog, QLabel, QMainWindow, QMessageBox, QSplitter, QTabWidget, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QFileDialog, QLabel, QMainWindow, QMessageBox, QSplitter, QVBoxLayout, QWidget
 
 from data.audio import AUDIO_SUFFIXES
 from ui.store.exports import EXPORT_FORMATS
@@ -14,9 +14,10 @@ from ui.widgets.control_panel import ControlPanel
 from ui.widgets.large_type import LargeTypeWindow
 from ui.widgets.lists_panel import HistoryPanel, QueuePanel
 from ui.widgets.messages import Banner, LogPanel
-from ui.widgets.parts import button, card, describe, heading, yielding
+from ui.widgets.parts import YieldingLabel, button, card, describe, heading
 from ui.widgets.sound_view import SoundView
 from ui.widgets.state import WindowState
+from ui.widgets.tabs import Tabs
 from ui.widgets.theme import Colours
 
 TITLE = "Audio Caption Interface"
@@ -41,14 +42,7 @@ class MainWindow(QMainWindow):
         self.controls, self.sound, self.captions = ControlPanel(), SoundView(), CaptionsPanel()
         self.queue, self.history = QueuePanel(), HistoryPanel()
         self.banner, self.log, self.large = Banner(), LogPanel(), LargeTypeWindow()
-        self.tabs = QTabWidget()
-        for panel, name in ((self.captions, "Captions"), (self.queue, "Files"), (self.history, "History")):
-            self.tabs.addTab(panel, name)
-        describe(self.tabs, "Captions, files and history")
-        self.tabs.setToolTip("")  # it would show over every list
-        bar = self.tabs.tabBar()
-        if bar is not None:
-            describe(bar, "Captions, Files, History")
+        self.tabs = Tabs(self.captions, self.queue, self.history)
         self.right = QSplitter(Qt.Orientation.Vertical)
         self.right.addWidget(card(heading("Audio Waveform", self.sound), self.sound))
         self.right.addWidget(self.tabs)
@@ -59,7 +53,7 @@ class MainWindow(QMainWindow):
         self.splitter.addWidget(self.controls)
         self.splitter.addWidget(self.right)
         self.splitter.setStretchFactor(1, 1)
-        self.splitter.setSizes([370, 910])
+        self.splitter.setSizes([340, 940])
         for splitter in (self.splitter, self.right):
             splitter.setHandleWidth(10)
             splitter.setChildrenCollapsible(False)
@@ -88,7 +82,7 @@ class MainWindow(QMainWindow):
             self.setTabOrder(before, after)
 
     def _build_status(self) -> None:
-        self.status = yielding(QLabel())
+        self.status = YieldingLabel()
         describe(self.status, "Status")
         self.captioner = QLabel()
         self.captioner.setProperty("muted", True)

@@ -2,8 +2,8 @@
 
 import math
 
-from PyQt6.QtCore import QModelIndex, QRect, QSize, Qt
-from PyQt6.QtGui import QKeySequence
+from PyQt6.QtCore import QModelIndex, QRect, QSize, Qt, QTimer
+from PyQt6.QtGui import QGuiApplication, QKeySequence, QPainter, QPaintEvent, QPalette, QResizeEvent
 from PyQt6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -61,10 +61,25 @@ def heading(text: str, buddy: QWidget | None = None) -> QLabel:
     return label
 
 
-def yielding(label: QLabel) -> QLabel:
-    """A label whose text, however long, never keeps the window wide."""
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return label
+class YieldingLabel(QLabel):
+    """A line whose text, however long, never keeps the window wide: where there is no room it ends in "…"."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def setText(self, text: str | None) -> None:
+        """Show a text; the tooltip has all of it."""
+        super().setText(text)
+        self.setToolTip(text)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """As much of the text as fits."""
+        painter = QPainter(self)
+        room = self.contentsRect()
+        text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room.width())
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        painter.drawText(room, int(self.alignment()), text)
 
 
 def muted(text: str = "") -> QLabel:
@@ -87,8 +102,8 @@ def set_primary(target: QPushButton, primary: bool) -> None:
 class _WrappingDelegate(QStyledItemDelegate):
     """Gives a line the height that its broken text needs, which a tree does not do by itself."""
 
-    PADDING = 22  # pixels beside the text
-    LINE_GAP = 12  # pixels between lines of the list
+    PADDING = 4  # pixels beside the text, as the style sheet has it
+    LINE_GAP = 14  # pixels between lines of the list
 
     def __init__(self, tree: QTreeWidget) -> None:
         super().__init__(tree)
@@ -96,29 +111,91 @@ class _WrappingDelegate(QStyledItemDelegate):
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """The text's size, broken at the column's width."""
-        width = max(40, self._tree.columnWidth(index.column()) - self.PADDING)
-        text = str(index.data() or " ")
-        box = option.fontMetrics.boundingRect(QRect(0, 0, width, 10_000), Qt.TextFlag.TextWordWrap, text)
-        return QSize(box.width() + self.PADDING, box.height() + self.LINE_GAP)
+        room = QStyleOptionViewItem(option)
+        room.rect = QRect(0, 0, max(40, self._tree.columnWidth(index.column()) - self.PADDING), 1)
+        return super().sizeHint(room, index) + QSize(0, self.LINE_GAP)
 
 
-def table(columns: tuple[str, ...], stretched: int, name: str, tip: str) -> QTreeWidget:
-    """A list with columns, of which one takes the room that is left and breaks its lines."""
-    tree = QTreeWidget()
-    tree.setWordWrap(True)
-    tree.setItemDelegateForColumn(stretched, _WrappingDelegate(tree))
-    tree.setHeaderLabels(columns)
-    tree.setRootIsDecorated(False)
-    tree.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    header = tree.header()
-    if header is not None:
+class Table(QTreeWidget):
+    """A list with columns, of which one breaks its lines and takes the room that is left, at least READABLE pixels.
+
+    Args:
+        columns: their names.
+        stretched: the column that takes the room.
+        name: what screen readers say.
+        tip: tooltip.
+        hint: stands in the list while it is empty.
+        optional: a column that gives way where room is short.
+    """
+
+    READABLE = 200  # pixels: some thirty letters
+    SHORTEST = 70  # pixels of any other column
+
+    def __init__(
+        self, columns: tuple[str, ...], stretched: int, name: str, tip: str, hint: str = "", optional: int | None = None
+    ) -> None:
+        super().__init__()
+        self._stretched, self._optional, self._hint = stretched, optional, hint
+        self.setWordWrap(True)
+        self.setItemDelegateForColumn(stretched, _WrappingDelegate(self))
+        self.setHeaderLabels(columns)
+        self.setRootIsDecorated(False)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # lines are broken instead
+        self.setMinimumHeight(112)  # the header and a caption of four lines
+        header = self.header()
+        assert header is not None  # a tree always has one
         header.setStretchLastSection(False)
-        header.sectionResized.connect(tree.scheduleDelayedItemsLayout)
+        header.setMinimumSectionSize(20)
+        header.sectionResized.connect(self.scheduleDelayedItemsLayout)
         for column in range(len(columns)):
-            mode = QHeaderView.ResizeMode.Stretch if column == stretched else QHeaderView.ResizeMode.ResizeToContents
+            mode = QHeaderView.ResizeMode.Stretch if column == stretched else QHeaderView.ResizeMode.Fixed
             header.setSectionResizeMode(column, mode)
-    describe(tree, name, tip)
-    return tree
+        self._fitting = QTimer(self)
+        self._fitting.setSingleShot(True)
+        self._fitting.setInterval(0)
+        self._fitting.timeout.connect(self._fit)
+        model = self.model()
+        assert model is not None
+        for changed in (model.rowsInserted, model.rowsRemoved, model.dataChanged, model.modelReset):
+            changed.connect(self._fitting.start)
+        describe(self, name, tip)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Share out the room anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Give each column the width of what is in it, as far as the stretched one stays readable."""
+        header, viewport = self.header(), self.viewport()
+        assert header is not None and viewport is not None
+        if self._optional is not None:
+            self.setColumnHidden(self._optional, False)
+        widths = {
+            column: max(self.sizeHintForColumn(column), header.sectionSizeHint(column))
+            for column in range(self.columnCount())
+            if column != self._stretched
+        }
+        missing = self.READABLE - (viewport.width() - sum(widths.values()))
+        if missing > 0 and self._optional is not None:
+            self.setColumnHidden(self._optional, True)
+            missing -= widths.pop(self._optional)
+        if missing > 0:
+            widest = max(widths, key=lambda column: widths[column])
+            widths[widest] = max(self.SHORTEST, widths[widest] - missing)
+        for column, width in widths.items():
+            header.resizeSection(column, width)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """The lines, or the hint."""
+        super().paintEvent(event)
+        viewport = self.viewport()
+        if viewport is not None and self._hint and not self.topLevelItemCount():
+            painter = QPainter(viewport)
+            painter.setPen(QGuiApplication.palette().color(QPalette.ColorRole.PlaceholderText))
+            room = viewport.rect().adjusted(8, 4, -8, -4)
+            painter.drawText(room, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._hint)
 
 
 def minutes_seconds(seconds: float) -> str:

@@ -20,6 +20,7 @@ from PyQt6.QtWidgets import (
 from ui.store.settings import AppSettings, default_recordings_folder
 from ui.widgets.parts import button, card, describe, muted
 
+_ROLES = QFormLayout.ItemRole
 METHODS = {
     "own": "as the checkpoint has it",
     "beam": "beam search",
@@ -64,7 +65,9 @@ class SettingsDialog(QDialog):
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
-        layout.addWidget(card(self._form(encoder)))
+        form = self._form(encoder)
+        layout.addWidget(card(form))
+        _centre_names(form)
         layout.addWidget(self.buttons)
         self._describe()
         self.method.currentIndexChanged.connect(self._enable)
@@ -143,6 +146,15 @@ class SettingsDialog(QDialog):
         folder = QFileDialog.getExistingDirectory(self, title, line.text())
         if folder:
             line.setText(folder)
+
+
+def _centre_names(form: QFormLayout) -> None:
+    """Each name in the middle of its line, where a form puts it at the top."""
+    for row in range(form.rowCount()):
+        name, field = (form.itemAt(row, role) for role in (_ROLES.LabelRole, _ROLES.FieldRole))
+        label = name.widget() if name is not None else None
+        if label is not None and field is not None:
+            label.setMinimumHeight(field.sizeHint().height())
 
 
 def _choice(names: dict[str, str], chosen: str) -> QComboBox:

@@ -105,7 +105,7 @@ class SoundView(QWidget):
         self.spectrogram = pg.PlotWidget(viewBox=self._lower_box)
         for plot, left, bottom in (
             (self.waveform, "amplitude", "time (seconds)"),
-            (self.spectrogram, "frequency (kHz)", ""),
+            (self.spectrogram, "kHz", ""),
         ):
             plot.getAxis("left").setWidth(AXIS_WIDTH)
             for side in ("left", "bottom"):
@@ -119,10 +119,11 @@ class SoundView(QWidget):
         describe(self.waveform, "Waveform", "Amplitude over time.")
         describe(self.spectrogram, "Spectrogram", "Loudness of each frequency over time.")
         self.spectrogram.hideAxis("bottom")
-        self.spectrogram.getAxis("left").setTicks([[(kilohertz, str(kilohertz)) for kilohertz in (2, 4, 6, 8, 10)]])
+        self.spectrogram.getAxis("left").setTicks([[(kilohertz, str(kilohertz)) for kilohertz in (3, 6, 9)]])
         self.spectrogram.setXLink(self.waveform)
-        self.spectrogram.setFixedHeight(120)
-        self.waveform.setMinimumHeight(150)
+        self.spectrogram.setMinimumHeight(70)
+        self.spectrogram.setMaximumHeight(120)
+        self.waveform.setMinimumHeight(120)
         self.waveform.setYRange(-1, 1, padding=0.02)
         self.curve = self.waveform.plot()
         self.image = pg.ImageItem()

@@ -59,6 +59,7 @@ QPushButton[flat="true"], QToolButton[flat="true"] {{ background: transparent; b
 QPushButton[flat="true"]:focus, QToolButton[flat="true"]:focus {{ border-color: {accent}; }}
 QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox {{ background: {raised}; border: 2px solid {raised}; border-radius: 8px;
     padding: 5px 8px; selection-background-color: {accent}; selection-color: {on_accent}; }}
+QLineEdit {{ placeholder-text-color: {muted}; }}
 QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus {{ border-color: {accent}; }}
 QComboBox::drop-down, QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button,
     QDoubleSpinBox::down-button {{ border: none; background: transparent; width: 22px; }}
@@ -67,13 +68,15 @@ QComboBox::down-arrow, QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {{ image
 QSpinBox::up-arrow, QDoubleSpinBox::up-arrow {{ image: url({assets}/arrow_up.svg); width: 11px; height: 8px; }}
 QComboBox QAbstractItemView {{ background: {surface}; selection-background-color: {accent};
     selection-color: {on_accent}; }}
+QCheckBox::indicator {{ width: 16px; height: 16px; background: {raised}; border: 2px solid {muted}; border-radius: 5px; }}
+QCheckBox::indicator:focus {{ border-color: {accent}; }}
+QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent}; image: url({assets}/{check}); }}
 QTreeWidget, QPlainTextEdit {{ background: {surface}; border: 2px solid {surface}; border-radius: 8px;
     alternate-background-color: {surface}; selection-background-color: {accent}; selection-color: {on_accent}; }}
 QTreeWidget:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
 QTreeWidget::item {{ padding: 0 2px; }}
 QHeaderView::section {{ background: {surface}; color: {muted}; border: none; padding: 4px 6px; }}
-QProgressBar {{ background: {raised}; border: none; border-radius: 8px; text-align: center; min-height: 16px;
-    max-height: 16px; }}
+QProgressBar {{ background: {raised}; border: none; border-radius: 8px; text-align: center; }}
 QProgressBar::chunk {{ background: {accent}; border-radius: 8px; }}
 QTabWidget::pane {{ border: none; }}
 QTabBar::tab {{ background: transparent; color: {muted}; padding: 8px 14px; border-bottom: 2px solid transparent; }}
@@ -125,6 +128,7 @@ def apply_theme(application: QApplication, colours: Colours) -> None:
         palette.setColor(role, QColor(colour))
     for role in (QPalette.ColorRole.Text, QPalette.ColorRole.ButtonText, QPalette.ColorRole.WindowText):
         palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(colours.muted))
+    check = "check_dark.svg" if colours is DARK else "check_light.svg"
     # Qt goes through all widgets and calls into Python for some; were widgets that nobody needs collected meanwhile, it would
     # go on with memory that is no more.
     gc.collect()
@@ -134,6 +138,6 @@ def apply_theme(application: QApplication, colours: Colours) -> None:
             application.setStyle("Fusion")
             application.setProperty(_STYLED, True)
         application.setPalette(palette)
-        application.setStyleSheet(_STYLE.format(assets=ASSETS.as_posix(), **vars(colours)))
+        application.setStyleSheet(_STYLE.format(assets=ASSETS.as_posix(), check=check, **vars(colours)))
     finally:
         gc.enable()

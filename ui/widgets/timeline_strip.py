@@ -11,7 +11,7 @@ from ui.store.exports import is_silence, short_text, shown_text
 from ui.widgets.parts import describe, time_span
 from ui.widgets.theme import LIGHT, Colours
 
-NARROWEST_TEXT = 26  # pixels
+NARROWEST_TEXT = 46  # pixels: of less than three letters nobody learns anything
 
 
 class TimelineStrip(QWidget):

@@ -187,13 +187,8 @@ class MicrophoneWorker(QObject):
     @pyqtSlot()
     def close(self) -> None:
         """Save what is being recorded and give the microphone back."""
-        live, self._live = self._live, None
-        if live is not None:
-            self._microphone.remove(live)
-            live.stop()
-        self._microphone.close()
-        if self._recorder is not None:
-            self._finish_recording()
+        self.stop_listening()
+        self.stop_recording()
 
     @pyqtSlot(str)
     def _end_lost(self, message: str) -> None:
