@@ -227,6 +227,7 @@ class DecodingConfig:
         coverage_weight: how much it counts that a caption names what the tagger surely hears (`models/ranking.py`);
             with this or the next above 0, all beams' captions are ranked anew.
         support_weight: how much it counts that the tagger hears what a caption names.
+        consensus_weight: how much it counts, besides one of these, that a caption says what the other beams say.
         strong_tag: probability, 0 to 1, from which a tag ought to be named.
     """
 
@@ -244,6 +245,7 @@ class DecodingConfig:
     style: str = ""
     coverage_weight: float = 0.0
     support_weight: float = 0.0
+    consensus_weight: float = 0.0
     strong_tag: float = 0.3
 
 

@@ -1,13 +1,17 @@
 """Which of several captions fits best what the tagger hears.
 
 Beam search flees to sentences that are safe rather than right. A caption is ranked by its log-probability a token, by how
-much of what the tagger surely hears it names (coverage), and by how surely the tagger hears what it names (support).
+much of what the tagger surely hears it names (coverage), by how surely the tagger hears what it names (support), and by how much
+it says what the other candidates say (consensus; minimum Bayes risk: Kumar, Byrne, HLT-NAACL 2004).
 
 Shapes: C tag classes.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,6 +61,19 @@ def ranks_by_tags(decoding: DecodingConfig) -> bool:
     return decoding.coverage_weight > 0 or decoding.support_weight > 0
 
 
+def consensus(captions: Sequence[str]) -> list[float]:
+    """Mean likeness, 0 to 1, of each caption to the others: the F-score of shared words and pairs of neighbouring words."""
+    counts = [Counter(words := caption.split()) + Counter(pairwise(words)) for caption in captions]
+
+    def likeness(one: Counter[Any], other: Counter[Any]) -> float:
+        return 2 * (one & other).total() / max(1, one.total() + other.total())
+
+    return [
+        sum(likeness(own, other) for other in counts[:n] + counts[n + 1 :]) / max(1, len(counts) - 1)
+        for n, own in enumerate(counts)
+    ]
+
+
 def rank(
     captions: Sequence[str], per_token: Sequence[float], scores: Tensor | None, decoding: DecodingConfig
 ) -> list[int]:
@@ -68,14 +85,15 @@ def rank(
         captions: texts in lower case.
         per_token: log-probability of each, divided by its tokens.
         scores: (C,) tag probabilities, or None without a tagger.
-        decoding: its `coverage_weight`, `support_weight` and `strong_tag`.
+        decoding: its `coverage_weight`, `support_weight`, `consensus_weight` and `strong_tag`.
     """
     values = list(per_token)
     if scores is None:
         return sorted(range(len(captions)), key=lambda number: -values[number])
-    for number, caption in enumerate(captions):
+    for number, (caption, agreed) in enumerate(zip(captions, consensus(captions), strict=True)):
         fit = fit_to_tags(caption, scores, decoding.strong_tag)
         values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
+        values[number] += decoding.consensus_weight * agreed
     words = [frozenset(caption.split()) for caption in captions]
     order: list[int] = []
     likest = [0.0] * len(captions)  # the greatest share of words that a caption has in common with one before it

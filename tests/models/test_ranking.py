@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from configs.schema import DecodingConfig
-from models.ranking import MIN_SCORE, fit_to_tags, rank
+from models.ranking import MIN_SCORE, consensus, fit_to_tags, rank
 from vocabulary.audioset import tag_ids
 
 
@@ -48,3 +48,10 @@ def test_alternatives_differ_from_what_came_before() -> None:
     decoding = DecodingConfig(coverage_weight=0.1, support_weight=0.1)
     assert rank(captions, [-0.5, -0.55, -0.9], tags, decoding) == [0, 2, 1]
     assert rank(captions, [-0.5, -0.55, -0.9], None, decoding) == [0, 1, 2]
+
+
+def test_consensus_is_what_the_others_say_too() -> None:
+    agreed = consensus(["a dog barks", "a dog barks", "a siren wails"])
+    assert agreed[0] == agreed[1] > agreed[2] > 0
+    assert agreed[0] == pytest.approx((1 + 2 / 10) / 2)  # five words and pairs each; the other shares the word "a"
+    assert consensus(["alone"]) == [0.0]
