@@ -91,8 +91,7 @@ class AudioCaptioner(nn.Module):
         self.token_ids = special_token_ids(tokenizer)
         self.words = WordTable(tokenizer)
         self.encoder = build_encoder(parts.encoder, encoder_architecture)
-        vocab_size = tokenizer.get_vocab_size(with_added_tokens=True)
-        self.decoder = LlamaDecoder(parts.decoder, vocab_size, self.token_ids, architecture)
+        self.decoder = LlamaDecoder(parts.decoder, len(self.words.texts), self.token_ids, architecture)
         self.projection = Projection(parts.projection, self.encoder.embedding_dim, self.decoder.width)
         self.tag_prefix = TagPrefix(parts.tags, self.decoder.width) if parts.tags.num_tags else None
         if self.tag_prefix is not None and parts.encoder.output != "frames":

@@ -55,10 +55,11 @@ class ClapScorer(nn.Module):
         self.audio = Clap(EncoderConfig(name="clap", weights=source, sample_rate=rate))
         self.text = load_pretrained(ClapTextModelWithProjection, source, "CLAP text network")
         self.tokenizer = load_settings(AutoTokenizer, source, "tokenizer of CLAP")
+        # transformers makes an empty tokenizer where the files are missing.
         if self.tokenizer.pad_token_id != self.text.config.pad_token_id:
             raise CheckpointError(
-                f"the tokenizer of {source} pads with {self.tokenizer.pad_token_id}, its text network with "
-                f"{self.text.config.pad_token_id}: take both from one checkpoint."
+                f"the tokenizer files of {source} are missing or of another network (it pads with "
+                f"{self.tokenizer.pad_token_id}, not {self.text.config.pad_token_id}): copy tokenizer.json beside the weights."
             )
         # RoBERTa counts positions from behind its padding id.
         self.max_tokens = self.text.config.max_position_embeddings - self.text.config.pad_token_id - 1

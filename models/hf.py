@@ -15,7 +15,7 @@ extractor is the network's own and runs on the CPU; gradients reach the network,
 Shapes: B clips, W windows, S samples, M feature frames, F features, T frames, E encoder width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ class TransformersEncoder(AudioEncoder):
     def _fixed(self, windows: Tensor, samples: Tensor, masks: SpecMasks | None) -> tuple[Tensor, Tensor]:
         """Embeddings (W, T, E) of windows that all fill one length, and the clips' own frames (W,)."""
         inputs = self._features([window[: int(length)] for window, length in zip(windows, samples, strict=True)])
-        [(name, features)] = [(name, value) for name, value in inputs.items() if name != "attention_mask"]
+        name, features = _main_input(inputs)
         if self.family == WHISPER:
             stride = 2 * self.extractor.hop_length  # samples; the second convolution halves the frames
             if masks is not None:  # (W, F, M)
@@ -153,8 +153,7 @@ class TransformersEncoder(AudioEncoder):
     def _whole(self, windows: Tensor, masks: SpecMasks | None) -> Tensor:
         """Frames (R, T, E) of windows (R, S) that have one length."""
         inputs = self._features(list(windows))
-        name = self.network.main_input_name
-        features = inputs[name]
+        name, features = _main_input(inputs)
         if masks is not None and features.dim() == 2:
             if masks.band.shape[1]:
                 raise CheckpointError(
@@ -195,8 +194,16 @@ class TransformersEncoder(AudioEncoder):
                 sampling_rate=self.sample_rate,
                 return_tensors="pt",
             )
-            shapes.append(inputs[self.network.main_input_name].shape)
+            shapes.append(_main_input(inputs)[1].shape)
         return bool(shapes[0] == shapes[1])
+
+
+def _main_input(inputs: Mapping[str, Tensor]) -> tuple[str, Tensor]:
+    """The input that holds the sound, by the name that the network takes it under."""
+    found = [name for name in ("input_features", "input_values") if name in inputs]
+    if not found:
+        raise CheckpointError(f"a feature extractor that gives {', '.join(inputs)} is not known here.")
+    return found[0], inputs[found[0]]
 
 
 def _rows(masks: SpecMasks | None, rows: list[int]) -> SpecMasks | None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
 
 from configs.schema import DecoderConfig
+from models.decoding import KnownTokens
 from models.errors import CheckpointError
 from models.published import load_pretrained, load_settings
 
@@ -39,7 +40,7 @@ class LlamaDecoder(nn.Module):
     ) -> None:
         super().__init__()
         _check(config)
-        self.token_ids = token_ids
+        self.token_ids, self.vocab_size = token_ids, vocab_size
         self.dropout = config.dropout
         dtype = getattr(torch, config.dtype)
         if architecture is not None:
@@ -58,7 +59,7 @@ class LlamaDecoder(nn.Module):
         if config.dropout and not config.pretrained:
             _drop_residuals(llama, config.dropout)
         if config.gradient_checkpointing:
-            llama.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            llama.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         if config.frozen:
             llama.requires_grad_(False)
         self.llama: Any = _with_lora(llama, config.lora_rank) if config.lora_rank else llama
@@ -144,6 +145,9 @@ class LlamaDecoder(nn.Module):
         """
         begin = torch.full((prefix.shape[0], 1), self.token_ids["bos"], dtype=torch.long, device=prefix.device)
         embeddings, mask = self.input_embeddings(prefix, prefix_lengths, begin)
+        processors = LogitsProcessorList(logits_processor or [])
+        if self.llama.config.vocab_size > self.vocab_size:
+            processors.append(KnownTokens(self.vocab_size))
         generation_config.pad_token_id = self.token_ids["pad"]
         generation_config.bos_token_id = self.token_ids["bos"]
         generation_config.eos_token_id = self.token_ids["eos"]
@@ -151,7 +155,7 @@ class LlamaDecoder(nn.Module):
             inputs_embeds=embeddings.to(self.llama.dtype),
             attention_mask=mask,
             generation_config=generation_config,
-            logits_processor=logits_processor,
+            logits_processor=processors,
         )
 
 
