@@ -78,6 +78,8 @@ class Trainer:
             tokenizer_config(config.captioner), [text for clip in self.clips.train for text in clip.captions]
         )
         self.captioner = AudioCaptioner(config, tokenizer)
+        if settings.tag_loss and not self.captioner.encoder.has_tagger:
+            raise TrainingError(f"{config.captioner.encoder.name} has no tagger to teach: set training.tag_loss to 0.")
         self.encoder_first_step: int = NEVER if first_step is None else first_step
         self.captioner.encoder.set_trained(False)
         self.captioner.to(self.accelerator.device)

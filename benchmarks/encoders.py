@@ -12,6 +12,7 @@ written anew after each encoder; the same command goes on where it was stopped.
 import argparse
 import json
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -37,7 +38,6 @@ from configs.schema import (
 )
 from data.clotho import FileClip, load_split
 from models.captioner import AudioCaptioner
-from models.checkpoint import read_metadata
 from models.encoders import encoder_label
 
 logger = logging.getLogger(__name__)
@@ -170,17 +170,32 @@ def train(name: str, config: Config, work: Path) -> Path:
     experiment_file.write_text(config_to_yaml(config), encoding="utf-8")
     command = [sys.executable, str(ROOT / "train.py"), "--config", str(experiment_file)]
     if any(run.glob("step=*")):
-        if read_metadata(run / "last")["step"] >= config.training.num_steps or config.training.max_minutes:
+        state = training_state(run / "last")
+        out_of_time = 0 < config.training.max_minutes <= state["seconds"] / 60
+        if state["step"] >= config.training.num_steps or out_of_time:
             return run / "last"
         command.append("--resume")
-    if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        status = process.wait()
+    except BaseException:  # interrupted, or told to end: the training saves what it has learnt
+        process.terminate()
+        process.wait()
+        raise
+    if status != 0:
         raise RuntimeError(f"train.py failed for {name}: its message is above; its configuration is {experiment_file}.")
     return run / "last"
 
 
+def training_state(checkpoint: Path) -> dict[str, Any]:
+    """Steps, seconds and more that train.py left beside a checkpoint."""
+    state: dict[str, Any] = torch.load(checkpoint / "training_state.pt", map_location="cpu", weights_only=True)
+    return state
+
+
 def cells(row: Row, captioner: AudioCaptioner, checkpoint: Path) -> list[str]:
     """A row of the table: the measures of benchmarks/sounds.py, and what they cost."""
-    state: dict[str, Any] = torch.load(checkpoint / "training_state.pt", map_location="cpu", weights_only=True)
+    state = training_state(checkpoint)
     encoder = sum(parameter.numel() for parameter in captioner.encoder.parameters())
     whole = sum(parameter.numel() for parameter in captioner.parameters())
     costs = [f"{encoder / 1e6:.2f}", f"{whole / 1e6:.2f}", str(state["step"]), f"{state['seconds'] / 60:.1f}"]
@@ -233,6 +248,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/encoders.md"))
     options = parser.parse_args(arguments)
     options.work = options.work.resolve()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the training is told too
     try:
         run(options)
     except (ValueError, OSError, RuntimeError) as error:

@@ -178,7 +178,9 @@ class TransformersEncoder(AudioEncoder):
         arrays = [clip.detach().cpu().numpy() for clip in clips]
         inputs = self.extractor(arrays, sampling_rate=self.sample_rate, return_tensors="pt")
         device = next(self.network.parameters()).device
-        return {name: value.to(device) for name, value in inputs.items()}
+        return {
+            name: (value.float() if value.is_floating_point() else value).to(device) for name, value in inputs.items()
+        }
 
     def _longest_window(self) -> int:
         if self.family == AST:

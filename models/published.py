@@ -28,7 +28,12 @@ def load_pretrained(
     model, info = _explained(
         lambda: model_class.from_pretrained(source, dtype=dtype, output_loading_info=True), source, what
     )
-    missing = sorted(name for name in info["missing_keys"] if not name.endswith(tuple(unused)))
+    learnt = {name for name, _ in model.named_parameters()}  # other buffers, such as positions, are the same everywhere
+    missing = sorted(
+        name
+        for name in info["missing_keys"]
+        if (name in learnt or name.endswith(("running_mean", "running_var"))) and not name.endswith(tuple(unused))
+    )
     if missing:
         raise CheckpointError(f"{source} holds no whole {what}: {missing[0]} and {len(missing) - 1} more are missing.")
     return model

@@ -1,5 +1,7 @@
 """python -m benchmarks.encoders at a tiny scale: every encoder is trained, judged, and costs what the table says."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,27 @@ def test_a_budget_in_minutes_ends_the_training(labelled: Path, tmp_path: Path) -
     assert run(labelled, tmp_path, "--minutes", "0.01", "--encoders", "mobilenet", "--max_clips", "2") == 0
     [row] = read_table(tmp_path / "table.md").values()
     assert int(row["steps"]) >= 1 and 0.0 <= float(row["training minutes"]) < 0.5
+
+
+@pytest.mark.slow
+def test_told_to_end_it_saves_and_the_same_command_goes_on(labelled: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "benchmarks.encoders", "--dataset_root", str(labelled), "--scale", "0.1", "--batch_size", "2",
+        "--mixtures", "2", "--work", str(tmp_path / "runs"), "--output", str(tmp_path / "table.md"),
+        "--encoders", "mobilenet", "--steps", "100000",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=Path(encoders.__file__).parents[1], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "clips/s" not in process.stderr.read(200):  # the bar of a training under way
+        assert process.poll() is None
+    process.terminate()
+    process.communicate(timeout=120)
+    [last] = (tmp_path / "runs" / "mobilenet").glob("*_llama/last")
+    steps = encoders.training_state(last)["step"]
+    assert process.returncode == 128 + 15 and 0 < steps < 100000
+    assert run(labelled, tmp_path, "--steps", str(steps + 1), "--encoders", "mobilenet") == 0
+    [row] = read_table(tmp_path / "table.md").values()
+    assert row["steps"] == str(steps + 1)
 
 
 def test_a_training_that_fails_is_told(tmp_path: Path, labelled: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -66,6 +66,15 @@ def test_the_shipped_configurations_train_on_a_frozen_published_encoder(
     assert read_metadata(folder / "last")["step"] == 6
 
 
+def test_tags_cannot_be_taught_without_a_tagger(
+    tone_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_clap(tmp_path / "published")
+    changes = {"captioner__encoder__weights": tmp_path / "published", "training__tag_loss": 0.5}
+    assert train.main(arguments("htsat_llama.yaml", tone_dataset, tmp_path, **changes)) == 2
+    assert "htsat has no tagger to teach: set training.tag_loss to 0" in caplog.text
+
+
 def test_an_encoder_by_folder_and_a_pretrained_llama_with_lora(tone_dataset: Path, tmp_path: Path) -> None:
     make_audio_network("whisper", tmp_path / "whisper tiny")
     make_llama(tmp_path / "llama")
