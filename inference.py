@@ -3,6 +3,7 @@
     python inference.py rain.wav                              # the captioner that ships
     python inference.py recordings/ --format csv --output captions.csv
     python inference.py meeting.mp3 --timeline 10 --format srt
+    python inference.py dog.wav --method sample --rerank clap # the candidate most alike to the sound, by CLAP
     python inference.py --ckpt_path runs/best --split evaluation --dataset_root datasets/clotho
 
 Text lines read "file: caption". Captions go to stdout or --output, everything else to stderr. Files that cannot be read
@@ -10,6 +11,7 @@ are named and left out; the exit status is then 1.
 """
 
 import argparse
+import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ from tqdm import tqdm
 from captioning.files import expand
 from captioning.options import add_captioner_options, add_decoding_options, choose_decoding, load_captioner, run_command
 from captioning.recordings import NamedFile, Reader, caption_clips
+from captioning.rerank_clap import add_rerank_options, load_reranker
 from data.caption_formats import FORMATS, merge_neighbours, write_records, write_whole
 from data.clotho import load_split
 
@@ -39,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset_root", help="the data set, for --split")
     add_decoding_options(parser)
+    add_rerank_options(parser)
     return parser
 
 
@@ -73,15 +77,20 @@ def run(options: argparse.Namespace) -> int:
     decoding = choose_decoding(captioner.config.decoding, options)
     if options.timeline and options.timeline > captioner.max_duration_s:
         raise ValueError(f"--timeline takes at most this captioner's {captioner.max_duration_s:g} s.")
+    reranker = load_reranker(options, decoding)
+    if reranker:
+        decoding = dataclasses.replace(decoding, num_captions=reranker.candidates)
     reader = Reader(captioner.sample_rate, captioner.max_duration_s, options.timeline, options.workers)
     progress = tqdm(files, desc="captioning", unit="file", delay=2, file=sys.stderr)
     records = list(caption_clips(captioner, reader.clips(progress), decoding, options.batch_size))
+    if reranker:
+        records = reranker.rerank(records, {name: path for name, path, _ in files})
     if options.timeline:
         records = merge_neighbours(records)
     write_output(write_records(records, options.form, with_times=bool(options.timeline)), options.output)
     if reader.num_bad:
         logger.error("%d of %d files could not be captioned.", reader.num_bad, len(files))
-    return 1 if reader.num_bad else 0
+    return 1 if reader.num_bad or (reranker and reranker.errors) else 0
 
 
 def main(arguments: Sequence[str]) -> int:

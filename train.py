@@ -27,11 +27,12 @@ from configs.loading import ConfigError, build_parser, parse_config
 from configs.schema import Config
 from data.audio import AudioError
 from data.caption_texts import TextClip
-from data.captions import build_tokenizer
+from data.captions import build_tokenizer, tokenizer_config
 from data.clotho import Clip
 from data.feature_cache import FeatureCache
 from data.sounds import Mixture
 from models.captioner import AudioCaptioner
+from models.encoders import encoder_label
 from training.batches import Batch, StepSampler, TrainingSet, build_loader
 from training.datasets import load_clips
 from training.features import FrozenFeatures, encoder_fingerprint
@@ -70,7 +71,7 @@ class Trainer:
             cpu=os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"),
         )
         self._check_world_size()
-        model_name = f"{config.captioner.encoder.name}_llama"
+        model_name = f"{encoder_label(config.captioner.encoder.name)}_llama"
         path = Path(settings.checkpoints_dir) / settings.run_name / model_name
         self.run = RunFolder(path, settings.keep) if self.accelerator.is_main_process else None
         if self.run and self.run.steps() and not resume:
@@ -80,9 +81,11 @@ class Trainer:
         set_seed(settings.seed)
         self.clips = load_clips(config.data, settings.seed)
         tokenizer = build_tokenizer(
-            config.captioner.tokenizer, [text for clip in self.clips.train for text in clip.captions]
+            tokenizer_config(config.captioner), [text for clip in self.clips.train for text in clip.captions]
         )
         self.captioner = AudioCaptioner(config, tokenizer)
+        if settings.tag_loss and not self.captioner.encoder.has_tagger:
+            raise TrainingError(f"{config.captioner.encoder.name} has no tagger to teach: set training.tag_loss to 0.")
         self.encoder_first_step: int = NEVER if first_step is None else first_step
         self.captioner.encoder.set_trained(False)
         self.captioner.to(self.accelerator.device)

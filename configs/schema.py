@@ -13,21 +13,28 @@ class EncoderConfig:
     """The network that turns a waveform into audio embeddings.
 
     Attributes:
-        name: which network: PANNs CNN14 (`models/cnn14.py`) or EfficientAT's MobileNet (`models/mobilenet.py`).
-        weights: path of a published weights file to start from; None trains from random values.
-        weights_sha256: checksum of that file, written into checkpoints and checked at loading.
-        sample_rate: rate in hertz that the network takes (cnn14: 16000 or 32000; mobilenet: 32000).
+        name: which network: "cnn14" (PANNs, `models/cnn14.py`), "mobilenet" (EfficientAT, `models/mobilenet.py`), "htsat"
+            (HTS-AT, `models/htsat.py`), "clap" (its joint embedding, `models/clap.py`), or "hf:" with the folder or hub id
+            of another audio network of transformers, such as "hf:openai/whisper-tiny" (`models/hf.py`).
+        weights: published weights to start from: a file for cnn14 and mobilenet, a folder or hub id for htsat and clap, such as
+            "laion/clap-htsat-unfused"; None trains from random values. An "hf:" network takes those of its name.
+        weights_sha256: checksum of that file (of the tensors, where transformers reads them), written into checkpoints and
+            checked at loading.
+        sample_rate: rate in hertz that the network takes (cnn14: 16000 or 32000; mobilenet: 32000; htsat and clap: 48000;
+            most "hf:" networks: 16000).
         width: channel count as a multiple of the full network's; None takes the published one
-            (cnn14: 1.0, embeddings 2048 wide; mobilenet: 0.4, embeddings 384 wide).
-        output: one embedding a frame, or one vector a clip (the seed's choice).
+            (cnn14: 1.0, embeddings 2048 wide; mobilenet: 0.4, embeddings 384 wide; htsat: 1.0, 768 wide; clap: 1.0). It has
+            no meaning for networks that transformers loads.
+        output: one embedding a frame, or one vector a clip (the seed's choice); clap gives one vector either way.
         train_from_step: training step from which the encoder's weights are updated too; None keeps them frozen, so
             that its embeddings are computed once and cached; 0 trains it from the start.
         frozen_layers: layers, counted from the input, that stay as they were loaded when the others are trained
-            (mobilenet: 0 to 17, cnn14: blocks, 0 to 6); early layers cost most of a step and change least.
+            (mobilenet: 0 to 17, cnn14: blocks, 0 to 6; htsat and clap: stages, 0 to 5; "hf:": what comes before the blocks,
+            then blocks); early layers cost most of a step and change least.
         max_duration_s: longest clip in seconds; longer ones are cropped in training and windowed in inference.
     """
 
-    name: Literal["cnn14", "mobilenet"] = "cnn14"
+    name: str = "cnn14"
     weights: str | None = None
     weights_sha256: str | None = None
     sample_rate: int = 32000
@@ -73,19 +80,28 @@ class DecoderConfig:
     """The Llama decoder that writes the caption after the audio prefix.
 
     Attributes:
-        pretrained: folder or hub id of a transformers Llama checkpoint; None builds one from the numbers below.
+        pretrained: folder or hub id of a transformers Llama checkpoint; None builds one from the numbers below, which have no
+            meaning for a pretrained one but for dropout (of input embeddings alone).
+        frozen: keep a pretrained decoder's weights as they are, so that the projection alone learns to speak to it.
+        dtype: of a pretrained decoder's weights in memory; "bfloat16" halves it and goes with frozen or lora_rank, whose
+            adapters stay float32.
+        gradient_checkpointing: compute each block's activations again in the backward pass, which saves memory and costs time.
         num_layers: transformer blocks.
         num_heads: attention heads in each block.
         width: hidden size; a multiple of num_heads.
         intermediate_width: size of the SwiGLU layer; None takes 8/3 of the width, rounded up to a multiple of 64.
         dropout: probability of dropping an attention weight or an input embedding in training.
         max_positions: longest prefix plus caption, in tokens.
-        lora_rank: rank of LoRA adapters on the attention projections (peft); 0 trains the decoder itself.
+        lora_rank: rank of LoRA adapters (Hu et al. 2021, arXiv 2106.09685) on the attention projections (peft), scaled by 2; 0
+            trains the decoder itself.
         rms_norm_eps: epsilon of the RMS norms.
         tie_embeddings: whether input and output word embeddings share their weights.
     """
 
     pretrained: str | None = None
+    frozen: bool = False
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
     num_layers: int = 6
     num_heads: int = 8
     width: int = 256
@@ -102,8 +118,8 @@ class TokenizerConfig:
     """How captions become token ids.
 
     Attributes:
-        kind: "bpe" trains sub-words on the training captions; any other value is a hub id or a folder
-            of a transformers tokenizer, such as "bert-base-uncased" (the seed's).
+        kind: "bpe" trains sub-words on the training captions; "decoder" takes the pretrained decoder's own; any other value is a
+            hub id or a folder of a transformers tokenizer, such as "bert-base-uncased" (the seed's).
         vocab_size: size of the trained vocabulary, special tokens included.
     """
 

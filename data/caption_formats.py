@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 FORMATS = ("text", "jsonl", "csv", "srt", "vtt")
 SILENCE = (("silence", 0.0),)  # the captions of a clip in which nothing is heard
@@ -22,6 +23,7 @@ class CaptionRecord:
         end_s: end in seconds.
         captions: (text, log-probability) pairs, best first.
         references: ground truths, where they are known.
+        similarities: likeness of each caption to the recording, -1 to 1, where one was measured; else empty.
     """
 
     file: str
@@ -29,6 +31,7 @@ class CaptionRecord:
     end_s: float
     captions: tuple[tuple[str, float], ...]
     references: tuple[str, ...] = field(default=())
+    similarities: tuple[float, ...] = field(default=())
 
     @property
     def caption(self) -> str:
@@ -42,8 +45,9 @@ def merge_neighbours(records: Iterable[CaptionRecord]) -> list[CaptionRecord]:
     for record in records:
         last = merged[-1] if merged else None
         if last and (last.file, last.caption) == (record.file, record.caption) and record.start_s <= last.end_s + 1e-6:
-            captions = max(last.captions, record.captions, key=lambda captions: captions[0][1])
-            merged[-1] = replace(last, end_s=max(last.end_s, record.end_s), captions=captions)
+            best = max(last, record, key=lambda found: found.captions[0][1])
+            end_s = max(last.end_s, record.end_s)
+            merged[-1] = replace(last, end_s=end_s, captions=best.captions, similarities=best.similarities)
         else:
             merged.append(record)
     return merged
@@ -86,12 +90,12 @@ def _text(records: Sequence[CaptionRecord], with_times: bool) -> str:
     lines = []
     for record in records:
         times = f"[{clock(record.start_s, '.')} - {clock(record.end_s, '.')}] " if with_times else ""
-        lines.append(f"{record.file}: {times}{record.caption}")
+        likeness = [f"similarity {value:.3f}" for value in record.similarities]
+        lines.append(f"{record.file}: {times}{record.caption}" + (f"  ({likeness[0]})" if likeness else ""))
         if len(record.captions) > 1:
-            lines += [
-                f"    {number}. {text}  (log-probability {score:.2f})"
-                for number, (text, score) in enumerate(record.captions, 1)
-            ]
+            for number, (text, score) in enumerate(record.captions, 1):
+                notes = ", ".join([f"log-probability {score:.2f}", *likeness[number - 1 : number]])
+                lines.append(f"    {number}. {text}  ({notes})")
         lines += [f"    reference: {reference}" for reference in record.references]
     return "".join(f"{line}\n" for line in lines)
 
@@ -99,13 +103,15 @@ def _text(records: Sequence[CaptionRecord], with_times: bool) -> str:
 def _jsonl(records: Sequence[CaptionRecord]) -> str:
     lines = []
     for record in records:
-        content = {
+        content: dict[str, Any] = {
             "file": record.file,
             "start_s": round(record.start_s, 3),
             "end_s": round(record.end_s, 3),
             "caption": record.caption,
             "captions": [{"text": text, "log_probability": score} for text, score in record.captions],
         }
+        for entry, similarity in zip(content["captions"], record.similarities, strict=False):
+            entry["similarity"] = round(similarity, 6)
         if record.references:
             content["references"] = list(record.references)
         lines.append(json.dumps(content, ensure_ascii=False))
@@ -115,6 +121,8 @@ def _jsonl(records: Sequence[CaptionRecord]) -> str:
 def _csv(records: Sequence[CaptionRecord]) -> str:
     most = max((len(record.references) for record in records), default=0)
     header = ["file_name", "start_s", "end_s", "caption_predicted", "log_probability"]
+    judged = any(record.similarities for record in records)
+    header += ["similarity"] if judged else []
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(header + [f"caption_{number}" for number in range(1, most + 1)])
@@ -122,7 +130,9 @@ def _csv(records: Sequence[CaptionRecord]) -> str:
         text, score = record.captions[0]
         times = [f"{record.start_s:.3f}", f"{record.end_s:.3f}"]
         padding = [""] * (most - len(record.references))
-        writer.writerow([record.file, *times, text, f"{score:.4f}", *record.references, *padding])
+        likeness = [f"{value:.6f}" for value in record.similarities[:1]] or [""]  # of silence none is measured
+        scores = [f"{score:.4f}", *(likeness if judged else [])]
+        writer.writerow([record.file, *times, text, *scores, *record.references, *padding])
     return buffer.getvalue()
 
 

@@ -20,19 +20,20 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from configs.loading import ConfigError, config_to_yaml, load_config
 from configs.schema import Config, DecodingConfig
+from configs.special_tokens import SPECIAL_TOKENS
 from models.checkpoint import (
     ARCHITECTURE_FILE,
     CONFIG_FILE,
+    ENCODER_FILE,
     METADATA_FILE,
     TOKENIZER_FILE,
     read_metadata,
     read_tensors,
-    sha256_of,
     write_checkpoint,
 )
 from models.decoding import ContentWordBan, WordTable
 from models.encoder import AudioEncoder, EncoderOutput, SpecMasks
-from models.encoders import build_encoder
+from models.encoders import build_encoder, published_source, weights_sha256
 from models.errors import CheckpointError
 from models.llama import LlamaDecoder
 from models.mini_audio_caption import read_parts
@@ -41,13 +42,6 @@ from models.ranking import rank, ranks_by_tags
 from models.tag_prefix import TagPrefix, clip_parts
 
 logger = logging.getLogger(__name__)
-
-# Names that tokenizers give to the three marks: ours and Llama 2's, BERT's, Llama 3's.
-SPECIAL_TOKENS = {
-    "pad": ("[PAD]", "<pad>", "<|finetune_right_pad_id|>", "<unk>", "<|end_of_text|>"),
-    "bos": ("[BOS]", "[CLS]", "<s>", "<|begin_of_text|>"),
-    "eos": ("[EOS]", "[SEP]", "</s>", "<|end_of_text|>"),
-}
 
 
 @dataclass(frozen=True)
@@ -80,9 +74,16 @@ class AudioCaptioner(nn.Module):
         config: the experiment; `config.captioner` builds the networks, `config.decoding` is the default search.
         tokenizer: turns token ids into text; its padding, begin and end tokens go by the names in SPECIAL_TOKENS.
         architecture: a pretrained decoder's settings, where a checkpoint holds its weights.
+        encoder_architecture: settings of an encoder of transformers, where a checkpoint holds its weights.
     """
 
-    def __init__(self, config: Config, tokenizer: Tokenizer, architecture: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        tokenizer: Tokenizer,
+        architecture: dict[str, Any] | None = None,
+        encoder_architecture: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         parts = config.captioner
         self.config = config
@@ -90,9 +91,8 @@ class AudioCaptioner(nn.Module):
         self.metadata: dict[str, Any] = {}
         self.token_ids = special_token_ids(tokenizer)
         self.words = WordTable(tokenizer)
-        self.encoder = build_encoder(parts.encoder)
-        vocab_size = tokenizer.get_vocab_size(with_added_tokens=True)
-        self.decoder = LlamaDecoder(parts.decoder, vocab_size, self.token_ids, architecture)
+        self.encoder = build_encoder(parts.encoder, encoder_architecture)
+        self.decoder = LlamaDecoder(parts.decoder, len(self.words.texts), self.token_ids, architecture)
         self.projection = Projection(parts.projection, self.encoder.embedding_dim, self.decoder.width)
         self.style_embed = nn.Embedding(len(parts.styles), self.decoder.width) if parts.styles else None
         self.tag_prefix = TagPrefix(parts.tags, self.decoder.width) if parts.tags.num_tags else None
@@ -104,6 +104,8 @@ class AudioCaptioner(nn.Module):
             raise CheckpointError(
                 "the decoder would hear nothing: set captioner.tags.num_tags or captioner.projection.kind."
             )
+        if self.tag_prefix is not None and not self.encoder.has_tagger:
+            raise CheckpointError(f"{parts.encoder.name} has no tagger: set captioner.tags.num_tags to 0.")
 
     @property
     def sample_rate(self) -> int:
@@ -184,6 +186,8 @@ class AudioCaptioner(nn.Module):
             raise CheckpointError(
                 "this captioner's decoder was trained on its own encoder's frames: it takes no other tagger."
             )
+        if not encoder.has_tagger:
+            raise CheckpointError("this encoder has no tagger of AudioSet's classes: use cnn14 or mobilenet.")
         self.encoder = encoder.to(self.device).eval()
 
     @torch.no_grad()
@@ -226,7 +230,7 @@ class AudioCaptioner(nn.Module):
         if styles is None:
             styles = torch.full_like(lengths, self.style_number(decoding.style))
         prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)  # (B, T', D), (B,)
-        scores = self.tag_scores(audio_embeddings, lengths) if ranks_by_tags(decoding) else None
+        scores = self.tag_scores(audio_embeddings, lengths) if ranks_by_tags(decoding) and self.encoder.has_tagger else None
         processors = LogitsProcessorList([ContentWordBan(self.words)] if decoding.repetition_ban == "content" else [])
         search = _generation_config(decoding)
         if decoding.method != "sample":
@@ -299,7 +303,7 @@ class AudioCaptioner(nn.Module):
         """Whether the encoder stays as a published file gave it, so that a checkpoint only names that file."""
         encoder = self.config.captioner.encoder
         trained = encoder.train_from_step is not None or self.config.training.tagger.num_steps > 0
-        return encoder.weights is not None and not trained
+        return published_source(encoder) is not None and not trained
 
     def save_pretrained(
         self,
@@ -318,12 +322,15 @@ class AudioCaptioner(nn.Module):
         """
         config = self.config
         if self.encoder_is_borrowed and not config.captioner.encoder.weights_sha256:
-            digest = sha256_of(Path(str(config.captioner.encoder.weights)))
+            digest = weights_sha256(config.captioner.encoder, self.encoder)
             encoder = replace(config.captioner.encoder, weights_sha256=digest)
             config = replace(config, captioner=replace(config.captioner, encoder=encoder))
         texts = {CONFIG_FILE: config_to_yaml(config), TOKENIZER_FILE: self.tokenizer.to_str(pretty=False)}
         if config.captioner.decoder.pretrained:
             texts[ARCHITECTURE_FILE] = json.dumps(self.decoder.architecture(), indent=1, sort_keys=True)
+        encoder_architecture = None if self.encoder_is_borrowed else self.encoder.architecture()
+        if encoder_architecture is not None:
+            texts[ENCODER_FILE] = json.dumps(encoder_architecture, indent=1, sort_keys=True)
         content = {**self.metadata, **(metadata or {}), "encoder_included": not self.encoder_is_borrowed}
         owned = {name: (state or {}).get(name, tensor) for name, tensor in self.owned_state().items()}
         write_checkpoint(Path(path), owned, texts, content, training_state)
@@ -360,12 +367,22 @@ class AudioCaptioner(nn.Module):
             tokenizer = Tokenizer.from_file(str(path / TOKENIZER_FILE))
         except ConfigError as error:
             raise CheckpointError(f"{path / CONFIG_FILE}: {error}") from error
-        architecture = path / ARCHITECTURE_FILE
-        settings = json.loads(architecture.read_text(encoding="utf-8")) if architecture.exists() else None
-        captioner = cls(_config_to_build(config, metadata, encoder_weights), tokenizer, settings)
+        architecture, encoder_architecture = (_read_json(path / name) for name in (ARCHITECTURE_FILE, ENCODER_FILE))
+        config_to_build = _config_to_build(config, metadata, encoder_weights)
+        captioner = cls(config_to_build, tokenizer, architecture, encoder_architecture)
         captioner.load_state(read_tensors(path), path)
         captioner.config, captioner.metadata = config, metadata
         return captioner.to(device).eval()
+
+    def merge_lora(self) -> None:
+        """Add LoRA's adapters to the decoder's weights, so that a saved copy needs no peft and captions a little faster.
+
+        What it says stays the same, up to the rounding of the weights' own dtype.
+        """
+        self.decoder.merge_lora()
+        decoder = self.config.captioner.decoder
+        decoder = replace(decoder, lora_rank=0, frozen=decoder.frozen or decoder.dtype != "float32")
+        self.config = replace(self.config, captioner=replace(self.config.captioner, decoder=decoder))
 
     @staticmethod
     def read_config(path: Path) -> Config:
@@ -390,6 +407,11 @@ class AudioCaptioner(nn.Module):
                 f"{source} does not fit its configuration: {(unfit + missing)[0]} is missing or unlike."
             )
         self.load_state_dict(dict(tensors), strict=False)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    content: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return content
 
 
 def _config_to_build(config: Config, metadata: Mapping[str, Any], encoder_weights: str | None) -> Config:

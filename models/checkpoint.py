@@ -28,6 +28,7 @@ MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.yaml"
 TOKENIZER_FILE = "tokenizer.json"
 ARCHITECTURE_FILE = "llama.json"  # of a pretrained decoder alone; others stand in config.yaml
+ENCODER_FILE = "encoder.json"  # of an encoder of transformers whose weights the checkpoint holds
 METADATA_FILE = "metadata.json"
 _TEMPORARY_MARK = ".writing-"
 

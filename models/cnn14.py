@@ -99,6 +99,8 @@ class Cnn14(AudioEncoder):
         CheckpointError: another sample rate.
     """
 
+    has_tagger = True
+
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         if config.sample_rate not in FRONT_ENDS:

@@ -1,4 +1,4 @@
-"""Decoding rules that transformers does not have: never say a content word twice.
+"""Decoding rules that transformers does not have: never say a content word twice, nor a token without a text.
 
 Labbé et al. (CoNeTTE, arXiv 2309.00454) ban repeated content words in beam search and report that fluency errors fall
 from a few per cent to about 0.1 %.
@@ -52,6 +52,19 @@ class WordTable:
         """Whether a word may not be said again."""
         text = "".join(self.texts[token_id] for token_id in word)
         return text.isalpha() and text not in FUNCTION_WORDS
+
+
+class KnownTokens(LogitsProcessor):
+    """Forbids ids that the tokenizer does not have: published decoders are often padded to a rounder vocabulary."""
+
+    def __init__(self, vocab_size: int) -> None:
+        self.vocab_size = vocab_size
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Set the scores (R, V) of ids from `vocab_size` on to minus infinity."""
+        scores = scores.clone()
+        scores[:, self.vocab_size :] = -torch.inf
+        return scores
 
 
 class ContentWordBan(LogitsProcessor):

@@ -3,11 +3,12 @@
 Shapes: B clips, S samples, F bands, T frames, E encoder width, C tag classes.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -56,20 +57,26 @@ class AudioEncoder(nn.Module, ABC):
         keeps_statistics: whether batch norm stays as it was loaded, also in training: batches here are small, and their
             clips padded.
         frozen_layers: layers from the input that are never trained.
+        has_tagger: whether it knows AudioSet's tags, so that `EncoderOutput.logits` and `tag_logits` are there.
     """
 
     sample_rate: int
     embedding_dim: int
     keeps_statistics: bool
     frozen_layers: int = 0
+    has_tagger: bool = False
 
     def train(self, mode: bool = True) -> "AudioEncoder":
         """Switch dropout; batch norm follows only in a network trained from random values."""
         super().train(mode)
         for module in self.modules() if self.keeps_statistics else ():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
                 module.eval()
         return self
+
+    def architecture(self) -> dict[str, Any] | None:
+        """What a checkpoint notes, beside the configuration, to build the network again; None where that says it all."""
+        return None
 
     @abstractmethod
     def layers(self) -> Sequence[nn.Module]:
@@ -91,7 +98,6 @@ class AudioEncoder(nn.Module, ABC):
             spec_masks: spectrogram cells to hide; None hides none.
         """
 
-    @abstractmethod
     def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
         """What the tagger says of parts of clips whose frame embeddings are known.
 
@@ -101,7 +107,13 @@ class AudioEncoder(nn.Module, ABC):
 
         Returns:
             (B, P, 527) logits before the sigmoid.
+
+        Raises:
+            CheckpointError: the encoder has no tagger.
         """
+        raise CheckpointError(
+            f"{type(self).__name__} has no tagger: set captioner.tags.num_tags and training.tag_loss to 0."
+        )
 
 
 def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
@@ -137,6 +149,15 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     ):
         raise CheckpointError(f"{path} is no table of dense tensors: give a weights file as its authors publish it.")
     return dict(state)
+
+
+def state_sha256(module: nn.Module) -> str:
+    """Checksum of a network's tensors and their names, 64 hexadecimal digits, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def frame_mask(lengths: Tensor, num_frames: int) -> Tensor:

@@ -1,24 +1,56 @@
 """Every encoder by name, and the one place that builds them."""
 
+import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from configs.schema import EncoderConfig
+from models.checkpoint import sha256_of
+from models.clap import Clap
 from models.cnn14 import Cnn14
-from models.encoder import AudioEncoder, read_weights
+from models.encoder import AudioEncoder, read_weights, state_sha256
 from models.errors import CheckpointError
+from models.hf import PREFIX, TransformersEncoder
+from models.htsat import HtsAt
 from models.mobilenet import MobileNet
 
+# Those whose weights are one file of their authors, and those of transformers, which load a folder or a hub id themselves.
 ENCODERS: dict[str, Callable[[EncoderConfig], AudioEncoder]] = {"cnn14": Cnn14, "mobilenet": MobileNet}
+TRANSFORMERS_ENCODERS: dict[str, Callable[[EncoderConfig, dict[str, Any] | None], AudioEncoder]] = {
+    "htsat": HtsAt,
+    "clap": Clap,
+    PREFIX: TransformersEncoder,
+}
 
 
-def build_encoder(config: EncoderConfig) -> AudioEncoder:
-    """The encoder that a configuration names, with its published weights when a file is given.
+def build_encoder(config: EncoderConfig, architecture: dict[str, Any] | None = None) -> AudioEncoder:
+    """The encoder that a configuration names, with its published weights when there are some.
+
+    Args:
+        config: name, weights and settings.
+        architecture: what the encoder's own `architecture` gave, where a checkpoint holds its weights.
 
     Raises:
-        CheckpointError: the file is missing, damaged, another one than the checkpoint was made with, or does not fit.
+        CheckpointError: no encoder of that name; or its weights are missing, damaged, not those the checkpoint was made with,
+            or do not fit.
     """
-    encoder = ENCODERS[config.name](config)
+    kind = PREFIX if config.name.startswith(PREFIX) else config.name
+    if kind in TRANSFORMERS_ENCODERS:
+        encoder = TRANSFORMERS_ENCODERS[kind](config, architecture)
+        if architecture is None and config.weights_sha256 and state_sha256(encoder) != config.weights_sha256:
+            raise CheckpointError(
+                f"{published_source(config)} does not hold the weights this checkpoint was trained with: their sha256 is not "
+                f"{config.weights_sha256}."
+            )
+        return encoder
+    if kind not in ENCODERS:
+        names = [*ENCODERS, *TRANSFORMERS_ENCODERS]
+        near = difflib.get_close_matches(kind, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f": one of {', '.join(names)}FOLDER_OR_HUB_ID."
+        raise CheckpointError(f"captioner.encoder.name {config.name} is no encoder{hint}")
+    encoder = ENCODERS[kind](config)
     if config.weights is not None:
         state = read_weights(Path(config.weights), config.weights_sha256)
         # A count that batch norm keeps for itself; some files leave it out.
@@ -31,3 +63,20 @@ def build_encoder(config: EncoderConfig) -> AudioEncoder:
             )
         encoder.load_state_dict({name: state[name] for name in own}, strict=False)
     return encoder
+
+
+def published_source(config: EncoderConfig) -> str | None:
+    """File, folder or hub id that an encoder's weights come from; None for one trained from random values."""
+    if config.weights is None and config.name.startswith(PREFIX):
+        return config.name.removeprefix(PREFIX)
+    return config.weights
+
+
+def weights_sha256(config: EncoderConfig, encoder: AudioEncoder) -> str:
+    """Checksum of published weights that an encoder still has: of their file, or of the tensors that transformers read."""
+    return sha256_of(Path(str(config.weights))) if config.name in ENCODERS else state_sha256(encoder)
+
+
+def encoder_label(name: str) -> str:
+    """An encoder's name for folders: "hf:openai/whisper-tiny" is "whisper-tiny"."""
+    return re.sub(r"[^\w.-]+", "_", name.removeprefix(PREFIX).rstrip("/\\").replace("\\", "/").split("/")[-1]) or "hf"

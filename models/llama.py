@@ -9,21 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
+from transformers import AutoConfig, GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
 
 from configs.schema import DecoderConfig
+from models.decoding import KnownTokens
 from models.errors import CheckpointError
+from models.published import load_pretrained, load_settings
 
 
 class LlamaDecoder(nn.Module):
     """Causal language model with an audio prefix.
 
     Args:
-        config: sizes of a new decoder, or the name of a pretrained one, and LoRA's rank.
-        vocab_size: V, the tokenizer's.
+        config: sizes of a new decoder, or the name of a pretrained one, and how that is trained: whole, frozen, or by LoRA.
+        vocab_size: V, the tokenizer's; a pretrained decoder may know more tokens.
         token_ids: ids of the padding, begin and end tokens, under "pad", "bos" and "eos".
         architecture: transformers' settings of a pretrained decoder whose weights a checkpoint holds, so that its folder
             is not needed again.
+
+    Raises:
+        CheckpointError: no Llama checkpoint there, one of fewer tokens than the tokenizer's, or settings that contradict.
     """
 
     def __init__(
@@ -34,14 +39,29 @@ class LlamaDecoder(nn.Module):
         architecture: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.token_ids = token_ids
+        _check(config)
+        self.token_ids, self.vocab_size = token_ids, vocab_size
         self.dropout = config.dropout
+        dtype = getattr(torch, config.dtype)
         if architecture is not None:
             llama = LlamaForCausalLM(LlamaConfig.from_dict(architecture))
+            for parameter in llama.parameters():  # not the buffers: rotary frequencies need their digits
+                parameter.data = parameter.data.to(dtype)
         else:
-            llama = load_llama(config.pretrained) if config.pretrained else _new_llama(config, vocab_size)
+            llama = load_llama(config.pretrained, dtype) if config.pretrained else _new_llama(config, vocab_size)
+        if vocab_size > llama.config.vocab_size:
+            raise CheckpointError(
+                f"the tokenizer has {vocab_size} tokens, the decoder {config.pretrained} knows {llama.config.vocab_size}: set "
+                "captioner.tokenizer.kind to decoder."
+            )
+        # A checkpoint's own habits of generating (temperatures, penalties, lengths) would fill what a search leaves open.
+        llama.generation_config = GenerationConfig()
         if config.dropout and not config.pretrained:
             _drop_residuals(llama, config.dropout)
+        if config.gradient_checkpointing:
+            llama.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        if config.frozen:
+            llama.requires_grad_(False)
         self.llama: Any = _with_lora(llama, config.lora_rank) if config.lora_rank else llama
 
     @property
@@ -58,6 +78,11 @@ class LlamaDecoder(nn.Module):
         """Transformers' settings of the network, as JSON values."""
         settings: dict[str, Any] = self.llama.config.to_dict()
         return settings
+
+    def merge_lora(self) -> None:
+        """Add LoRA's adapters to the weights that they adapt and drop them; what the decoder says stays the same."""
+        if hasattr(self.llama, "merge_and_unload"):
+            self.llama = self.llama.merge_and_unload()
 
     def forward(
         self, prefix: Tensor, prefix_lengths: Tensor, caption_ids: Tensor, clip_index: Tensor | None = None
@@ -78,7 +103,10 @@ class LlamaDecoder(nn.Module):
         embeddings, mask = self.input_embeddings(prefix, prefix_lengths, caption_ids)
         position_ids = (mask.cumsum(dim=1) - 1).clamp(min=0)  # (R, T + L)
         hidden = self.llama.get_decoder()(
-            inputs_embeds=embeddings, attention_mask=mask, position_ids=position_ids, use_cache=False
+            inputs_embeds=embeddings.to(self.llama.dtype),
+            attention_mask=mask,
+            position_ids=position_ids,
+            use_cache=False,
         ).last_hidden_state  # (R, T + L, D)
         return self.llama.get_output_embeddings()(hidden[:, prefix.shape[1] :])  # (R, L, V)
 
@@ -117,30 +145,46 @@ class LlamaDecoder(nn.Module):
         """
         begin = torch.full((prefix.shape[0], 1), self.token_ids["bos"], dtype=torch.long, device=prefix.device)
         embeddings, mask = self.input_embeddings(prefix, prefix_lengths, begin)
+        processors = LogitsProcessorList(logits_processor or [])
+        if self.llama.config.vocab_size > self.vocab_size:
+            processors.append(KnownTokens(self.vocab_size))
         generation_config.pad_token_id = self.token_ids["pad"]
         generation_config.bos_token_id = self.token_ids["bos"]
         generation_config.eos_token_id = self.token_ids["eos"]
         return self.llama.generate(
-            inputs_embeds=embeddings,
+            inputs_embeds=embeddings.to(self.llama.dtype),
             attention_mask=mask,
             generation_config=generation_config,
-            logits_processor=logits_processor,
+            logits_processor=processors,
         )
 
 
-def load_llama(name: str) -> LlamaForCausalLM:
+def load_llama(name: str, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
     """Pretrained Llama weights from a folder or the hub, never by unpickling code.
 
     Raises:
-        CheckpointError: nothing there that transformers can load as Llama.
+        CheckpointError: nothing there that transformers can load as Llama, or not all of its weights.
     """
-    try:
-        return LlamaForCausalLM.from_pretrained(name)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    settings = load_settings(AutoConfig, name, "Llama checkpoint")
+    if settings.model_type != "llama":
         raise CheckpointError(
-            f"no Llama checkpoint could be loaded from {name} ({reason}): give a folder or hub id of one in transformers' format."
-        ) from error
+            f"{name} is of type {settings.model_type}, not llama: give a folder or hub id of a Llama."
+        )
+    return load_pretrained(LlamaForCausalLM, name, "Llama checkpoint", dtype)
+
+
+def _check(config: DecoderConfig) -> None:
+    if config.frozen and config.lora_rank:
+        raise CheckpointError("captioner.decoder.frozen and lora_rank contradict each other: LoRA trains adapters.")
+    if not config.pretrained and (config.frozen or config.lora_rank or config.dtype != "float32"):
+        raise CheckpointError(
+            "captioner.decoder.frozen, lora_rank and dtype are for pretrained decoders: set captioner.decoder.pretrained."
+        )
+    if config.dtype != "float32" and not (config.frozen or config.lora_rank):
+        raise CheckpointError(
+            "a decoder trained whole in bfloat16 loses its small updates: leave captioner.decoder.dtype at float32 and set "
+            "training.mixed_precision to bf16."
+        )
 
 
 def _new_llama(config: DecoderConfig, vocab_size: int) -> LlamaForCausalLM:

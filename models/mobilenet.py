@@ -7,7 +7,6 @@ AudioSet mAP of 0.432. Block table: Howard et al., "Searching for MobileNetV3", 
 Shapes: B clips, W windows, S samples, F mel bands, T frames, K channels, E = 960 x width.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -26,6 +25,7 @@ from models.encoder import (
     reflect_pad,
 )
 from models.errors import CheckpointError
+from models.windows import join_logits, join_windows, repeat_masks, split_windows
 
 SAMPLE_RATE = 32000
 N_FFT, HOP, WINDOW = 1024, 320, 800  # samples
@@ -211,6 +211,7 @@ class MobileNet(AudioEncoder):
     """
 
     frame_rate_hz = SAMPLE_RATE / HOP / FRAME_STRIDE
+    has_tagger = True
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -250,9 +251,7 @@ class MobileNet(AudioEncoder):
         with torch.autocast(waveform.device.type, enabled=False):  # powers of quiet sounds underflow in half precision
             log_mel, frames = self.log_mel(*pad_to_minimum(windows.float(), window_lengths, MIN_SAMPLES))  # (W, F, T)
         if spec_masks is not None:
-            repeats = torch.tensor(counts, device=waveform.device)
-            masks = SpecMasks(*(spans.repeat_interleave(repeats, 0) for spans in (spec_masks.time, spec_masks.band)))
-            log_mel = hide_spans(log_mel, frames, masks)
+            log_mel = hide_spans(log_mel, frames, repeat_masks(spec_masks, counts))
         embeddings, frames, logits = self.network(log_mel, frames)
         if self.output == "clip":
             embeddings = embeddings.sum(dim=1, keepdim=True) / frames[:, None, None]  # (W, 1, E)
@@ -280,46 +279,3 @@ class MobileNet(AudioEncoder):
         maps = lengths.clean(self.features[-1](maps))  # (B, E, F', T')
         logits = self.classifier(lengths.mean(maps))  # (B, 527)
         return maps.mean(dim=2).transpose(1, 2), lengths.frames, logits
-
-
-def split_windows(waveform: Tensor, lengths: Tensor, longest: int) -> tuple[Tensor, Tensor, list[int]]:
-    """Cut each clip into the fewest equal windows of at most `longest` samples.
-
-    Args:
-        waveform: (B, S).
-        lengths: (B,).
-        longest: samples.
-
-    Returns:
-        Windows (W, S') padded with zeros, their lengths (W,), and how many each clip has.
-    """
-    samples = [max(1, value) for value in lengths.tolist()]
-    counts = [-(-value // longest) for value in samples]
-    if max(counts) == 1:
-        return waveform, lengths, counts
-    parts = []
-    for row, (value, count) in enumerate(zip(samples, counts, strict=True)):
-        parts += list(waveform[row, :value].split(math.ceil(value / count)))
-    window_lengths = torch.tensor([len(part) for part in parts], device=lengths.device)
-    return nn.utils.rnn.pad_sequence(parts, batch_first=True), window_lengths, counts
-
-
-def join_windows(embeddings: Tensor, frames: Tensor, counts: list[int]) -> tuple[Tensor, Tensor]:
-    """Windows' embeddings (W, T, E) joined in time: (B, T', E) and lengths (B,)."""
-    if max(counts) == 1:
-        return embeddings, frames
-    valid = [window[: int(length)] for window, length in zip(embeddings, frames, strict=True)]
-    clips, start = [], 0
-    for count in counts:
-        clips.append(torch.cat(valid[start : start + count]))  # (T', E)
-        start += count
-    lengths = torch.tensor([len(clip) for clip in clips], device=frames.device)
-    return nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths
-
-
-def join_logits(logits: Tensor, counts: list[int]) -> Tensor:
-    """Tag logits of clips (B, 527): the mean of their windows' probabilities, which keeps them calibrated."""
-    if max(counts) == 1:
-        return logits
-    means = torch.stack([torch.sigmoid(part.float()).mean(dim=0) for part in logits.split(counts)])
-    return torch.logit(means, eps=1e-7)

@@ -22,6 +22,8 @@ def encoder_fingerprint(encoder: AudioEncoder, config: EncoderConfig) -> str:
     for name in ("weights", "weights_sha256", "train_from_step", "frozen_layers"):  # the tensors themselves are hashed
         settings.pop(name)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    if encoder.architecture() is not None:  # its front end's settings are in no tensor
+        digest.update(json.dumps(encoder.architecture(), sort_keys=True).encode())
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -1,0 +1,105 @@
+"""Candidate captions ordered by how well CLAP finds that they fit the recording.
+
+The captioner proposes (`--candidates`), CLAP's two towers compare each proposal with the recording at CLAP's own rate, and the
+captions most alike stay. Re-ranking as in Wu et al., "Improving Audio Captioning Models with Fine-grained Audio Features, Text
+Embedding Supervision, and LLM Mix-up Augmentation", ICASSP 2024, arXiv 2309.17352, by similarity alone.
+"""
+
+import argparse
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from captioning.options import choose_device
+from configs.schema import DecodingConfig
+from data.audio import AudioError, load_audio
+from data.caption_formats import SILENCE, CaptionRecord
+
+if TYPE_CHECKING:
+    from models.clap import ClapScorer
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_WEIGHTS = "laion/clap-htsat-unfused"
+
+
+def add_rerank_options(parser: argparse.ArgumentParser) -> None:
+    """Whether and with what candidate captions are re-ranked."""
+    group = parser.add_argument_group("re-ranking")
+    group.add_argument(
+        "--rerank", choices=("clap",), help="choose among candidate captions by their likeness to the audio"
+    )
+    group.add_argument("--clap_weights", default=DEFAULT_WEIGHTS, help="CLAP checkpoint, folder or hub id")
+    group.add_argument("--candidates", type=int, default=10, help="captions that the captioner proposes for a clip")
+
+
+class ClapReranker:
+    """CLAP as a judge of candidate captions.
+
+    Args:
+        scorer: both towers.
+        candidates: captions proposed for a clip, 2 or more.
+        num_captions: how many of them stay.
+
+    Raises:
+        ValueError: fewer than two candidates, or fewer than are to stay.
+    """
+
+    def __init__(self, scorer: "ClapScorer", candidates: int, num_captions: int) -> None:
+        if candidates < 2 or candidates < num_captions:
+            raise ValueError(
+                f"--candidates {candidates} leaves nothing to choose: give 2 or more, and at least --num_captions."
+            )
+        self.scorer, self.candidates, self.num_captions = scorer, candidates, num_captions
+        self.errors: list[str] = []
+
+    def rerank(self, records: Sequence[CaptionRecord], paths: Mapping[str, Path]) -> list[CaptionRecord]:
+        """Records with the captions most alike to their stretch of the recording, best first, and their similarities.
+
+        Silence stays as it is. A recording that cannot be read any more is named and keeps the captioner's own order.
+
+        Args:
+            records: with all candidates.
+            paths: recording of each `CaptionRecord.file`.
+        """
+        show = tqdm(records, desc="re-ranking", unit="clip", delay=2)
+        return [record if record.captions == SILENCE else self._rerank(record, paths[record.file]) for record in show]
+
+    def _rerank(self, record: CaptionRecord, path: Path) -> CaptionRecord:
+        import torch  # takes seconds, and the options are needed without it
+
+        try:
+            waveform = load_audio(
+                path, self.scorer.sample_rate, start_s=record.start_s, max_duration_s=record.end_s - record.start_s
+            )
+        except AudioError as error:
+            self.errors.append(str(error))
+            logger.error("not re-ranked: %s", error)
+            return dataclasses.replace(record, captions=record.captions[: self.num_captions])
+        found = self.scorer.similarities(torch.from_numpy(waveform), [text for text, _ in record.captions])
+        best = sorted(range(len(found)), key=lambda index: -found[index])[: self.num_captions]
+        captions = tuple(record.captions[index] for index in best)
+        return dataclasses.replace(record, captions=captions, similarities=tuple(found[index] for index in best))
+
+
+def load_reranker(options: argparse.Namespace, decoding: DecodingConfig) -> ClapReranker | None:
+    """The re-ranker that the command line asks for; None without `--rerank`.
+
+    Raises:
+        ValueError: nothing to choose from.
+        CheckpointError: no CLAP checkpoint there.
+    """
+    if options.rerank is None:
+        return None
+    if decoding.method == "greedy":
+        raise ValueError(
+            "--rerank needs several candidates, and greedy decoding gives one: use --method sample or beam."
+        )
+    from models.clap import ClapScorer
+
+    scorer = ClapScorer(options.clap_weights).to(choose_device(options.device))
+    return ClapReranker(scorer, options.candidates, decoding.num_captions)
