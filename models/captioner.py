@@ -230,7 +230,9 @@ class AudioCaptioner(nn.Module):
         if styles is None:
             styles = torch.full_like(lengths, self.style_number(decoding.style))
         prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)  # (B, T', D), (B,)
-        scores = self.tag_scores(audio_embeddings, lengths) if ranks_by_tags(decoding) and self.encoder.has_tagger else None
+        scores = (
+            self.tag_scores(audio_embeddings, lengths) if ranks_by_tags(decoding) and self.encoder.has_tagger else None
+        )
         processors = LogitsProcessorList([ContentWordBan(self.words)] if decoding.repetition_ban == "content" else [])
         search = _generation_config(decoding)
         if decoding.method != "sample":
@@ -282,8 +284,8 @@ class AudioCaptioner(nn.Module):
         scores = self.score(prefix, length, list(by_text.values()))
         captions = [Caption(text, score) for text, score in zip(by_text, scores, strict=True)]
         if decoding.method == "sample" or tag_scores is not None:
-            per_token = [score / (len(ids) + 1) for score, ids in zip(scores, by_text.values(), strict=True)]
-            order = rank([caption.text.lower() for caption in captions], per_token, tag_scores, decoding)
+            num_tokens = [len(ids) + 1 for ids in by_text.values()]
+            order = rank([caption.text.lower() for caption in captions], scores, num_tokens, tag_scores, decoding)
             captions = [captions[index] for index in order]
         return captions[: decoding.num_captions]
 

@@ -61,21 +61,31 @@ def ranks_by_tags(decoding: DecodingConfig) -> bool:
     return decoding.coverage_weight > 0 or decoding.support_weight > 0
 
 
-def consensus(captions: Sequence[str]) -> list[float]:
-    """Mean likeness, 0 to 1, of each caption to the others: the F-score of shared words and pairs of neighbouring words."""
+def consensus(captions: Sequence[str], log_probabilities: Sequence[float]) -> list[float]:
+    """Mean likeness, 0 to 1, of each caption to all candidates, itself among them, weighted by the roots of their probabilities.
+
+    Likeness is the F-score of shared words and pairs of neighbouring words. The roots flatten the weights: a few beams hold
+    little of all that could be said.
+
+    Args:
+        captions: candidates.
+        log_probabilities: of each whole caption, natural.
+    """
     counts = [Counter(words := caption.split()) + Counter(pairwise(words)) for caption in captions]
+    weights = torch.softmax(torch.tensor(log_probabilities) / 2, dim=0).tolist()
 
     def likeness(one: Counter[Any], other: Counter[Any]) -> float:
         return 2 * (one & other).total() / max(1, one.total() + other.total())
 
-    return [
-        sum(likeness(own, other) for other in counts[:n] + counts[n + 1 :]) / max(1, len(counts) - 1)
-        for n, own in enumerate(counts)
-    ]
+    return [sum(w * likeness(own, other) for w, other in zip(weights, counts, strict=True)) for own in counts]
 
 
 def rank(
-    captions: Sequence[str], per_token: Sequence[float], scores: Tensor | None, decoding: DecodingConfig
+    captions: Sequence[str],
+    log_probabilities: Sequence[float],
+    num_tokens: Sequence[int],
+    scores: Tensor | None,
+    decoding: DecodingConfig,
 ) -> list[int]:
     """Numbers of captions, the best first; with tags, each next one is the best that also differs from those before it.
 
@@ -83,14 +93,15 @@ def rank(
 
     Args:
         captions: texts in lower case.
-        per_token: log-probability of each, divided by its tokens.
+        log_probabilities: of each whole caption, natural.
+        num_tokens: of each, the end token included.
         scores: (C,) tag probabilities, or None without a tagger.
         decoding: its `coverage_weight`, `support_weight`, `consensus_weight` and `strong_tag`.
     """
-    values = list(per_token)
+    values = [score / count for score, count in zip(log_probabilities, num_tokens, strict=True)]
     if scores is None:
         return sorted(range(len(captions)), key=lambda number: -values[number])
-    for number, (caption, agreed) in enumerate(zip(captions, consensus(captions), strict=True)):
+    for number, (caption, agreed) in enumerate(zip(captions, consensus(captions, log_probabilities), strict=True)):
         fit = fit_to_tags(caption, scores, decoding.strong_tag)
         values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
         values[number] += decoding.consensus_weight * agreed

@@ -37,21 +37,23 @@ def test_the_best_comes_first_and_probability_alone_decides_without_weights() ->
     captions = ["a man is speaking", "a dog barks"]
     tags = scores(Dog=0.9)
     decoding = DecodingConfig(coverage_weight=1.0, support_weight=0.5)
-    assert rank(captions, [-0.5, -0.8], tags, decoding) == [1, 0]
-    assert rank(captions, [-0.5, -0.8], tags, replace(decoding, coverage_weight=0, support_weight=0)) == [0, 1]
-    assert rank(captions, [-0.5, -0.8], None, decoding) == [0, 1]
+    assert rank(captions, [-2.0, -3.2], [4, 4], tags, decoding) == [1, 0]
+    assert rank(captions, [-2.0, -3.2], [4, 4], tags, replace(decoding, coverage_weight=0, support_weight=0)) == [0, 1]
+    assert rank(captions, [-2.0, -3.2], [4, 4], None, decoding) == [0, 1]
 
 
 def test_alternatives_differ_from_what_came_before() -> None:
     captions = ["a dog is barking", "the dog is barking", "a siren wails"]
     tags = scores(Dog=0.6, Siren=0.5)
     decoding = DecodingConfig(coverage_weight=0.1, support_weight=0.1)
-    assert rank(captions, [-0.5, -0.55, -0.9], tags, decoding) == [0, 2, 1]
-    assert rank(captions, [-0.5, -0.55, -0.9], None, decoding) == [0, 1, 2]
+    assert rank(captions, [-2.5, -2.75, -4.5], [5, 5, 5], tags, decoding) == [0, 2, 1]
+    assert rank(captions, [-2.5, -2.75, -4.5], [5, 5, 5], None, decoding) == [0, 1, 2]
 
 
-def test_consensus_is_what_the_others_say_too() -> None:
-    agreed = consensus(["a dog barks", "a dog barks", "a siren wails"])
-    assert agreed[0] == agreed[1] > agreed[2] > 0
-    assert agreed[0] == pytest.approx((1 + 2 / 10) / 2)  # five words and pairs each; the other shares the word "a"
-    assert consensus(["alone"]) == [0.0]
+def test_consensus_is_what_the_likely_candidates_say_too() -> None:
+    agreed = consensus(["a dog barks", "a dog barks", "a siren wails"], [-3.0, -3.0, -3.0])
+    assert agreed[0] == agreed[1] == pytest.approx((1 + 1 + 2 / 10) / 3)  # five words and pairs each; "a" is shared
+    assert agreed[2] == pytest.approx((1 + 2 * 2 / 10) / 3)
+    swayed = consensus(["a dog barks", "a siren wails"], [-9.0, -3.0])
+    assert swayed[1] > swayed[0]
+    assert consensus(["alone"], [-1.0]) == [pytest.approx(1.0)]
