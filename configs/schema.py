@@ -158,6 +158,10 @@ class TextsConfig:
         donors: folders of labelled clips (`data/labelled.py`), whose embeddings stand for what the captions name.
         held_out: clips of each folder without folds that lend nothing, so that they can be listened to unseen.
         durations_s: shortest and longest clip, in seconds, that each table's captions are about, two numbers a table.
+        brief_style: manner, one of captioner.styles, of the short captions that donors of `sound_phrases.yaml`'s categories
+            and mixtures of two of them get, to be learnt as recordings beside the texts; empty for none.
+        brief_mixtures: how many mixtures.
+        brief_repeats: how often each of these clips comes in an epoch.
     """
 
     tables: tuple[str, ...] = ()
@@ -165,6 +169,9 @@ class TextsConfig:
     donors: tuple[str, ...] = ()
     held_out: int = 0
     durations_s: tuple[float, ...] = ()
+    brief_style: str = ""
+    brief_mixtures: int = 0
+    brief_repeats: int = 1
 
 
 @dataclass(frozen=True)

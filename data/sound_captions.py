@@ -5,7 +5,7 @@ them (`measure`), so that a caption says no more than can be heard.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -320,3 +320,30 @@ def _fill(pattern: str, a: tuple[str, SoundShape], b: tuple[str, SoundShape], pi
     words["A"], words["A_thing"] = words["a"], words["a_thing"]
     words["A_ing"], words["B_ing"] = words["a_ing"], words["b_ing"]
     return _join(pattern.format(**words))
+
+
+def describe_briefly(labels: Sequence[str], order: str, generator: np.random.Generator) -> str:
+    """A sentence of the length that AudioCaps' have, which names what sounds and nothing more.
+
+    Args:
+        labels: one category, or two.
+        order: of two, "sequence" or "overlay".
+        generator: draws the words.
+    """
+    pick = _picker(generator)
+    if len(labels) == 1:
+        return clause(labels[0], True, pick)
+    (first, first_ongoing), (second, second_ongoing) = (
+        (clause(label, True, pick), clause(label, False, pick)) for label in labels
+    )
+    patterns = {
+        "sequence": (
+            f"{first} followed by {second_ongoing}", f"{first} and then {second}", f"{first} before {second}",
+            f"{first}, then {second}",
+        ),
+        "overlay": (
+            f"{first} while {second}", f"{second} while {first}", f"{first} as {second}", f"{first} and {second}",
+            f"{second} and {first}", f"{first} with {second_ongoing}", f"{second} with {first_ongoing} in the background",
+        ),
+    }[order]  # fmt: skip
+    return patterns[int(generator.integers(len(patterns)))]

@@ -13,7 +13,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from data.sound_captions import (
     SoundShape,
     active_frames,
     describe,
+    describe_briefly,
     describe_mixture,
     envelope_db,
     measure,
@@ -97,6 +98,7 @@ class Mixture:
         order: "sequence" or "overlay".
         gain_db: level of the second over the first.
         seed: of its captions.
+        brief: whether they are as short as AudioCaps' are.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Mixture:
     order: str
     gain_db: float
     seed: int
+    brief: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -125,6 +128,8 @@ class Mixture:
     def captions(self) -> tuple[str, ...]:
         """Five captions, worded by `seed`, their counts taken from the waveforms."""
         generator = np.random.default_rng(self.seed)
+        if self.brief:
+            return tuple(describe_briefly(self.labels, self.order, generator) for _ in range(NUM_REFERENCES))
         parts = [(clip.labels[0], _shape(clip)) for clip in (self.first, self.second)]
         return tuple(describe_mixture(parts[0], parts[1], self.order, self.gain_db, generator, NUM_REFERENCES))
 
@@ -190,6 +195,26 @@ def make_mixtures(clips: Sequence[FileClip], count: int, seed: int) -> list[Mixt
     generator = np.random.default_rng([seed, len(usable)])
     orders = [("sequence", "overlay")[number % 2] for number in range(count)]
     return [draw_mixture(usable, order, f"{order}_{number:05d}.flac", generator) for number, order in enumerate(orders)]
+
+
+def caption_briefly(clips: Sequence[FileClip], mixtures: int, style: str, seed: int) -> list[FileClip | Mixture]:
+    """Clips of known categories, and mixtures of two, with short captions of our own.
+
+    Args:
+        clips: labelled clips; those with other labels than one of `sound_phrases.yaml` are left out.
+        mixtures: how many, half one after the other and half at once.
+        style: the manner that the captions are said to have.
+        seed: decides.
+    """
+    known = [clip for clip in clips if len(clip.labels) == 1 and clip.labels[0] in phrases()]
+    captioned: list[FileClip | Mixture] = []
+    for number, clip in enumerate(known):
+        generator = np.random.default_rng([seed, number])
+        texts = tuple(describe_briefly(clip.labels, "", generator) for _ in range(NUM_REFERENCES))
+        captioned.append(replace(clip, captions=texts, style=style))
+    styled = [replace(clip, style=style) for clip in known]
+    drawn = make_mixtures(styled, mixtures, seed) if mixtures else []
+    return captioned + [replace(mixture, brief=True) for mixture in drawn]
 
 
 def draw_mixture(clips: Sequence[FileClip], order: str, name: str, generator: np.random.Generator) -> Mixture:

@@ -12,7 +12,7 @@ from configs.schema import DataConfig
 from data.caption_texts import read_texts
 from data.clotho import Clip, FileClip, load_split
 from data.labelled import read_labelled
-from data.sounds import make_mixtures
+from data.sounds import caption_briefly, make_mixtures
 
 logger = logging.getLogger(__name__)
 
@@ -42,15 +42,19 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     donors = [read_labelled(Path(root), config.texts.held_out)[0] for root in config.texts.donors]
     if texts:  # a recording with captions lends its sound too
         donors.append([replace(clip, labels=clip.captions[:1]) for clip in train if not clip.labels])
+    briefly: list[Clip] = []
+    if config.texts.brief_style:
+        lent = [clip for group in donors for clip in group]
+        briefly += caption_briefly(lent, config.texts.brief_mixtures, config.texts.brief_style, seed)
     summary = {
         "dataset_root": str(config.dataset_root),
         "training_clips": len(train),
         "training_mixtures": len(mixtures),
         "validation_clips": len(validation),
-        **({"texts": len(texts), "donors": sum(map(len, donors))} if texts else {}),
+        **({"texts": len(texts), "donors": sum(map(len, donors)), "briefly_captioned": len(briefly)} if texts else {}),
     }
     logger.info(
         "%d training clips, %d mixtures, %d texts, %d validation clips",
         len(train), len(mixtures), len(texts), len(validation),
     )  # fmt: skip
-    return Clips([*train, *mixtures, *texts], validation, donors, summary)
+    return Clips([*train, *mixtures, *texts, *briefly * config.texts.brief_repeats], validation, donors, summary)

@@ -1,5 +1,6 @@
 """Captions of labelled sounds say what is heard and nothing else; the data set keeps its promises."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,16 @@ from hypothesis import strategies as st
 
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
-from data.sound_captions import SoundShape, describe, describe_mixture, measure, named_categories, phrases
-from data.sounds import main, make_mixtures
+from data.sound_captions import (
+    SoundShape,
+    describe,
+    describe_briefly,
+    describe_mixture,
+    measure,
+    named_categories,
+    phrases,
+)
+from data.sounds import caption_briefly, main, make_mixtures
 
 CATEGORIES = sorted(phrases())
 shapes = st.builds(
@@ -167,3 +176,26 @@ def test_real_clips_get_captions_that_name_them(shared: Path) -> None:
         shape = measure(clip.load(16000, None), 16000)
         for caption in describe(str(row.category), shape, np.random.default_rng(0)):
             assert named_categories(normalize_caption(caption)) == {row.category}
+
+
+def test_short_captions_name_both_sounds_in_their_order() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        text = describe_briefly(["dog", "siren"], "sequence", generator)
+        assert named_categories(normalize_caption(text)) == {"dog", "siren"}
+        assert re.search(r"\b(followed by|then|before)\b", text)
+        first = min(text.find(word) for word in ("dog", "woof") if word in text)
+        assert first < max(text.find(word) for word in ("siren", "emergency"))
+    assert named_categories(describe_briefly(["rain"], "", generator)) == {"rain"}
+
+
+def test_clips_of_known_categories_and_their_mixtures_are_captioned_briefly(tmp_path: Path) -> None:
+    labels = ["dog", "rain", "something else", "siren"]
+    clips = [FileClip(tmp_path / f"{n}.wav", (), (label,), str(n)) for n, label in enumerate(labels)]
+    found = caption_briefly(clips, 4, "short", seed=0)
+    assert [clip.labels for clip in found[:3]] == [("dog",), ("rain",), ("siren",)]
+    assert len(found) == 7 and {clip.style for clip in found} == {"short"}
+    mixture = found[3]
+    assert len(mixture.captions) == 5
+    assert all(named_categories(normalize_caption(text)) == set(mixture.labels) for text in mixture.captions)
+    assert found == caption_briefly(clips, 4, "short", seed=0)
