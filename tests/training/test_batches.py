@@ -28,6 +28,7 @@ class ToneClip:
     def __init__(self, value: float, seconds: float) -> None:
         self.name, self.captions, self.identity = f"{value}", CAPTIONS, f"{value}"
         self.labels: tuple[str, ...] = ()
+        self.style = ""
         self.waveform = np.full(int(seconds * 100), value, np.float32)
 
     def load(self, sample_rate: int, max_duration_s: float | None) -> np.ndarray:
