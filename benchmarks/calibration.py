@@ -251,7 +251,7 @@ def draw(before: Floats, after: Floats, outcomes: Floats, path: Path) -> None:
         edges = np.linspace(0, 100, NUM_BINS + 1).tolist()
         counts.hist(100 * predicted, edges, color=colour, histtype="step")
     curve.set(ylabel="captions that name the right sounds, %", xlim=(0, 100), ylim=(0, 102))
-    curve.legend(loc="upper left")
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
     counts.set(xlabel="predicted probability, %", ylabel="captions")
     figure.savefig(path, dpi=120)
 
