@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from configs.schema import DecodingConfig
 from data.audio import SILENCE_PEAK, AudioError, Waveform, audio_duration_s, is_silent, load_audio, stream_audio
-from data.caption_formats import SILENCE, CaptionRecord
+from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption
 
 if TYPE_CHECKING:
-    from models.captioner import AudioCaptioner
+    from models.captioner import AudioCaptioner, Caption
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +123,11 @@ class Reader:
         logger.error("%s", error)
 
 
+def scored(captions: "Iterable[Caption]") -> tuple[ScoredCaption, ...]:
+    """A captioner's captions as records hold them."""
+    return tuple(ScoredCaption(caption.text, caption.log_probability, caption.probability) for caption in captions)
+
+
 def caption_clips(
     captioner: "AudioCaptioner",
     clips: Iterable[Clip],
@@ -161,14 +166,12 @@ def _caption_buffer(
     silence_peak: float,
     advance: Callable[[int], object],
 ) -> list[CaptionRecord]:
-    found: dict[int, tuple[tuple[str, float], ...]] = {
-        clip.number: SILENCE for clip in buffer if is_silent(clip.waveform, silence_peak)
-    }
+    found = {clip.number: SILENCE for clip in buffer if is_silent(clip.waveform, silence_peak)}
     advance(len(found))
     heard = sorted((clip for clip in buffer if clip.number not in found), key=lambda clip: len(clip.waveform))
     for start in range(0, len(heard), batch_size):
         part = heard[start : start + batch_size]
         for clip, captions in zip(part, captioner.caption([clip.waveform for clip in part], decoding), strict=True):
-            found[clip.number] = tuple((caption.text, caption.log_probability) for caption in captions)
+            found[clip.number] = scored(captions)
         advance(len(part))
     return [CaptionRecord(clip.file, clip.start_s, clip.end_s, found[clip.number], clip.references) for clip in buffer]

@@ -80,7 +80,7 @@ class ClapReranker:
             self.errors.append(str(error))
             logger.error("not re-ranked: %s", error)
             return dataclasses.replace(record, captions=record.captions[: self.num_captions])
-        found = self.scorer.similarities(torch.from_numpy(waveform), [text for text, _ in record.captions])
+        found = self.scorer.similarities(torch.from_numpy(waveform), [caption.text for caption in record.captions])
         best = sorted(range(len(found)), key=lambda index: -found[index])[: self.num_captions]
         captions = tuple(record.captions[index] for index in best)
         return dataclasses.replace(record, captions=captions, similarities=tuple(found[index] for index in best))

@@ -7,10 +7,28 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 FORMATS = ("text", "jsonl", "csv", "srt", "vtt")
-SILENCE = (("silence", 0.0),)  # the captions of a clip in which nothing is heard
+
+
+class ScoredCaption(NamedTuple):
+    """A caption with what is known of its probability.
+
+    Attributes:
+        text: the sentence.
+        log_probability: natural logarithm of the probability of exactly this sentence.
+        probability: that it names the right sounds, 0 to 1; None where the captioner is not calibrated.
+    """
+
+    text: str
+    log_probability: float
+    probability: float | None = None
+
+
+SILENCE: tuple[ScoredCaption, ...] = (
+    ScoredCaption("silence", 0.0),
+)  # the captions of a clip in which nothing is heard
 
 
 @dataclass(frozen=True)
@@ -21,7 +39,7 @@ class CaptionRecord:
         file: as it was given.
         start_s: start in seconds.
         end_s: end in seconds.
-        captions: (text, log-probability) pairs, best first.
+        captions: best first.
         references: ground truths, where they are known.
         similarities: likeness of each caption to the recording, -1 to 1, where one was measured; else empty.
     """
@@ -29,14 +47,14 @@ class CaptionRecord:
     file: str
     start_s: float
     end_s: float
-    captions: tuple[tuple[str, float], ...]
+    captions: tuple[ScoredCaption, ...]
     references: tuple[str, ...] = field(default=())
     similarities: tuple[float, ...] = field(default=())
 
     @property
     def caption(self) -> str:
         """The best caption."""
-        return self.captions[0][0]
+        return self.captions[0].text
 
 
 def merge_neighbours(records: Iterable[CaptionRecord]) -> list[CaptionRecord]:
@@ -45,7 +63,7 @@ def merge_neighbours(records: Iterable[CaptionRecord]) -> list[CaptionRecord]:
     for record in records:
         last = merged[-1] if merged else None
         if last and (last.file, last.caption) == (record.file, record.caption) and record.start_s <= last.end_s + 1e-6:
-            best = max(last, record, key=lambda found: found.captions[0][1])
+            best = max(last, record, key=lambda found: found.captions[0].log_probability)
             end_s = max(last.end_s, record.end_s)
             merged[-1] = replace(last, end_s=end_s, captions=best.captions, similarities=best.similarities)
         else:
@@ -93,11 +111,22 @@ def _text(records: Sequence[CaptionRecord], with_times: bool) -> str:
         likeness = [f"similarity {value:.3f}" for value in record.similarities]
         lines.append(f"{record.file}: {times}{record.caption}" + (f"  ({likeness[0]})" if likeness else ""))
         if len(record.captions) > 1:
-            for number, (text, score) in enumerate(record.captions, 1):
-                notes = ", ".join([f"log-probability {score:.2f}", *likeness[number - 1 : number]])
-                lines.append(f"    {number}. {text}  ({notes})")
+            for number, caption in enumerate(record.captions, 1):
+                notes = ", ".join([_how_probable(caption), *likeness[number - 1 : number]])
+                lines.append(f"    {number}. {caption.text}  ({notes})")
         lines += [f"    reference: {reference}" for reference in record.references]
     return "".join(f"{line}\n" for line in lines)
+
+
+def percent(probability: float) -> str:
+    """A probability, 0 to 1, as a whole percentage."""
+    return f"{100 * probability:.0f} %"
+
+
+def _how_probable(caption: ScoredCaption) -> str:
+    if caption.probability is None:
+        return f"log-probability {caption.log_probability:.2f}"
+    return f"probability {percent(caption.probability)}"
 
 
 def _jsonl(records: Sequence[CaptionRecord]) -> str:
@@ -108,7 +137,10 @@ def _jsonl(records: Sequence[CaptionRecord]) -> str:
             "start_s": round(record.start_s, 3),
             "end_s": round(record.end_s, 3),
             "caption": record.caption,
-            "captions": [{"text": text, "log_probability": score} for text, score in record.captions],
+            "captions": [
+                {name: value for name, value in caption._asdict().items() if value is not None}
+                for caption in record.captions
+            ],
         }
         for entry, similarity in zip(content["captions"], record.similarities, strict=False):
             entry["similarity"] = round(similarity, 6)
@@ -120,18 +152,25 @@ def _jsonl(records: Sequence[CaptionRecord]) -> str:
 
 def _csv(records: Sequence[CaptionRecord]) -> str:
     most = max((len(record.references) for record in records), default=0)
+    # Silence is measured, not captioned: it has no probability, and its cell stays empty.
+    heard = [record.captions[0].probability for record in records if record.captions != SILENCE]
+    calibrated = bool(heard) and None not in heard
     header = ["file_name", "start_s", "end_s", "caption_predicted", "log_probability"]
+    header += ["probability"] if calibrated else []
     judged = any(record.similarities for record in records)
     header += ["similarity"] if judged else []
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(header + [f"caption_{number}" for number in range(1, most + 1)])
     for record in records:
-        text, score = record.captions[0]
+        text, score, probability = record.captions[0]
+        scores = [f"{score:.4f}"]
+        if calibrated:
+            scores.append("" if probability is None else f"{probability:.4f}")
         times = [f"{record.start_s:.3f}", f"{record.end_s:.3f}"]
         padding = [""] * (most - len(record.references))
         likeness = [f"{value:.6f}" for value in record.similarities[:1]] or [""]  # of silence none is measured
-        scores = [f"{score:.4f}", *(likeness if judged else [])]
+        scores += likeness if judged else []
         writer.writerow([record.file, *times, text, *scores, *record.references, *padding])
     return buffer.getvalue()
 

@@ -21,12 +21,13 @@ from transformers import GenerationConfig, LogitsProcessorList
 from configs.loading import ConfigError, config_to_yaml, load_config
 from configs.schema import Config, DecodingConfig
 from configs.special_tokens import SPECIAL_TOKENS
+from models.calibration import CALIBRATION_KEY, Calibration
 from models.checkpoint import (
     ARCHITECTURE_FILE,
     CONFIG_FILE,
     ENCODER_FILE,
-    METADATA_FILE,
     TOKENIZER_FILE,
+    checkpoint_folder,
     read_metadata,
     read_tensors,
     write_checkpoint,
@@ -38,7 +39,7 @@ from models.errors import CheckpointError
 from models.llama import LlamaDecoder
 from models.mini_audio_caption import read_parts
 from models.projection import Projection
-from models.ranking import rank, ranks_by_tags
+from models.ranking import fit_to_tags, rank, ranks_by_tags
 from models.tag_prefix import TagPrefix, clip_parts
 
 logger = logging.getLogger(__name__)
@@ -46,10 +47,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Caption:
-    """One caption and the natural logarithm of its probability, the end token included."""
+    """One caption.
+
+    Attributes:
+        text: the sentence.
+        log_probability: natural logarithm of the probability of exactly this sentence, the end token included.
+        probability: that it names the right sounds, 0 to 1; None where the checkpoint has no calibration.
+        num_tokens: its tokens, the end token included.
+    """
 
     text: str
     log_probability: float
+    probability: float | None = None
+    num_tokens: int = 1
+
+    @property
+    def per_token(self) -> float:
+        """Log-probability divided by the tokens."""
+        return self.log_probability / self.num_tokens
 
 
 def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
@@ -122,6 +137,28 @@ class AudioCaptioner(nn.Module):
         """Where the weights are."""
         return next(self.decoder.parameters()).device
 
+    @property
+    def has_tagger(self) -> bool:
+        """Whether `tag_scores` can be asked for: tags are read off frame embeddings."""
+        return self.encoder.has_tagger and self.config.captioner.encoder.output == "frames"
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How probable it is that a caption names the right sounds, where the checkpoint's metadata tells.
+
+        Raises:
+            CheckpointError: the metadata's calibration cannot be read, or asks a tagger that is not there.
+        """
+        if CALIBRATION_KEY not in self.metadata:
+            return None
+        calibration = Calibration.from_dict(self.metadata[CALIBRATION_KEY])
+        if calibration.uses_tags and not self.has_tagger:
+            raise CheckpointError(
+                "the checkpoint's calibration asks the tagger, which this encoder lacks, or with "
+                "captioner.encoder.output clip cannot be asked: fit it anew with python -m benchmarks.calibration."
+            )
+        return calibration
+
     def encode(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
         """Audio embeddings (B, T, E) of zero-padded waveforms (B, S) with `lengths` (B,) samples."""
         return self.encoder(waveform, lengths, spec_masks)
@@ -179,6 +216,8 @@ class AudioCaptioner(nn.Module):
     def use_tagger(self, encoder: AudioEncoder) -> None:
         """Hear with another tagger of AudioSet's classes, whose scores the decoder takes as it took its own's.
 
+        A calibration was fitted on its own's, so it is dropped.
+
         Raises:
             CheckpointError: the decoder was trained on its own encoder's frames as well.
         """
@@ -189,6 +228,7 @@ class AudioCaptioner(nn.Module):
         if not encoder.has_tagger:
             raise CheckpointError("this encoder has no tagger of AudioSet's classes: use cnn14 or mobilenet.")
         self.encoder = encoder.to(self.device).eval()
+        self.metadata = {key: value for key, value in self.metadata.items() if key != CALIBRATION_KEY}
 
     @torch.no_grad()
     def caption(
@@ -205,13 +245,18 @@ class AudioCaptioner(nn.Module):
         """
         if not waveforms:
             return []
+        output = self.encode_clips(waveforms)
+        return self.caption_embeddings(output.embeddings, output.lengths, decoding)
+
+    @torch.no_grad()
+    def encode_clips(self, waveforms: Sequence[NDArray[np.float32]]) -> EncoderOutput:
+        """Audio embeddings of clips as `caption` takes them, at least one."""
         lengths = torch.tensor([len(waveform) for waveform in waveforms])
         padded = torch.zeros(len(waveforms), int(lengths.max()))  # (B, S)
         for row, waveform in enumerate(waveforms):
             padded[row, : len(waveform)] = torch.from_numpy(np.ascontiguousarray(waveform))
         self.eval()
-        output = self.encode(padded.to(self.device), lengths.to(self.device))
-        return self.caption_embeddings(output.embeddings, output.lengths, decoding)
+        return self.encode(padded.to(self.device), lengths.to(self.device))
 
     @torch.no_grad()
     def caption_embeddings(
@@ -230,9 +275,10 @@ class AudioCaptioner(nn.Module):
         if styles is None:
             styles = torch.full_like(lengths, self.style_number(decoding.style))
         prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)  # (B, T', D), (B,)
-        scores = (
-            self.tag_scores(audio_embeddings, lengths) if ranks_by_tags(decoding) and self.encoder.has_tagger else None
-        )
+        calibration = self.calibration
+        asks_tagger = ranks_by_tags(decoding) or (calibration is not None and calibration.uses_tags)
+        hears_tags = asks_tagger and self.has_tagger
+        scores = self.tag_scores(audio_embeddings, lengths) if hears_tags else [None] * len(prefix)
         processors = LogitsProcessorList([ContentWordBan(self.words)] if decoding.repetition_ban == "content" else [])
         search = _generation_config(decoding)
         if decoding.method != "sample":
@@ -247,9 +293,7 @@ class AudioCaptioner(nn.Module):
                     clip_prefix, clip_length = prefix[clip : clip + 1, :frames], prefix_lengths[clip : clip + 1]
                     rows.append(self.decoder.generate(clip_prefix, clip_length, search, processors))
         return [
-            self._rank(
-                prefix[clip], prefix_lengths[clip], candidates, decoding, None if scores is None else scores[clip]
-            )
+            self._rank(prefix[clip], prefix_lengths[clip], candidates, decoding, scores[clip], calibration)
             for clip, candidates in enumerate(rows)
         ]
 
@@ -273,7 +317,13 @@ class AudioCaptioner(nn.Module):
         return [-value for value in losses.sum(dim=1).tolist()]
 
     def _rank(
-        self, prefix: Tensor, length: Tensor, found: Tensor, decoding: DecodingConfig, tag_scores: Tensor | None
+        self,
+        prefix: Tensor,
+        length: Tensor,
+        found: Tensor,
+        decoding: DecodingConfig,
+        tag_scores: Tensor | None,
+        calibration: Calibration | None,
     ) -> list[Caption]:
         """Distinct captions of one clip: beams in their order, samples most probable a token first, or both by the tags."""
         by_text: dict[str, list[int]] = {}
@@ -282,12 +332,22 @@ class AudioCaptioner(nn.Module):
             words = [token_id for token_id in words if token_id != self.token_ids["pad"]]
             by_text.setdefault(self.tokenizer.decode(words).strip(), words)
         scores = self.score(prefix, length, list(by_text.values()))
-        captions = [Caption(text, score) for text, score in zip(by_text, scores, strict=True)]
-        if decoding.method == "sample" or tag_scores is not None:
-            num_tokens = [len(ids) + 1 for ids in by_text.values()]
-            order = rank([caption.text.lower() for caption in captions], scores, num_tokens, tag_scores, decoding)
-            captions = [captions[index] for index in order]
-        return captions[: decoding.num_captions]
+        captions = [
+            Caption(text, score, num_tokens=len(ids) + 1)
+            for (text, ids), score in zip(by_text.items(), scores, strict=True)
+        ]
+        by_tags = ranks_by_tags(decoding) and tag_scores is not None
+        if decoding.method == "sample" or by_tags:
+            texts, num_tokens = (
+                [caption.text.lower() for caption in captions],
+                [caption.num_tokens for caption in captions],
+            )
+            order = rank(texts, scores, num_tokens, tag_scores if by_tags else None, decoding)
+            captions = [captions[number] for number in order]
+        captions = captions[: decoding.num_captions]
+        if calibration is None:
+            return captions
+        return [replace(caption, probability=_probability(caption, tag_scores, calibration)) for caption in captions]
 
     # -- checkpoints -----------------------------------------------------------------------------------------------
 
@@ -361,8 +421,7 @@ class AudioCaptioner(nn.Module):
             return captioner.to(device).eval()
         if not path.is_dir():
             path = _from_hub(str(path_or_hub_id))
-        if not (path / METADATA_FILE).exists() and (path / "best").is_dir():
-            path = path / "best"
+        path = checkpoint_folder(path)
         metadata = read_metadata(path)
         try:
             config = load_config(path / CONFIG_FILE)
@@ -374,6 +433,7 @@ class AudioCaptioner(nn.Module):
         captioner = cls(config_to_build, tokenizer, architecture, encoder_architecture)
         captioner.load_state(read_tensors(path), path)
         captioner.config, captioner.metadata = config, metadata
+        _ = captioner.calibration  # one that cannot be read is told now
         return captioner.to(device).eval()
 
     def merge_lora(self) -> None:
@@ -414,6 +474,15 @@ class AudioCaptioner(nn.Module):
 def _read_json(path: Path) -> dict[str, Any] | None:
     content: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     return content
+
+
+def _probability(caption: Caption, tag_scores: Tensor | None, calibration: Calibration) -> float:
+    """Probability that a caption names the right sounds."""
+    if not calibration.uses_tags or tag_scores is None:
+        return calibration.probability(caption.per_token)
+    return calibration.probability(
+        caption.per_token, fit_to_tags(caption.text.lower(), tag_scores, calibration.strong_tag)
+    )
 
 
 def _config_to_build(config: Config, metadata: Mapping[str, Any], encoder_weights: str | None) -> Config:

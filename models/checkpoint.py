@@ -99,6 +99,29 @@ def sweep_leftovers(folder: Path) -> list[str]:
     return [path.name for path in leftovers]
 
 
+def checkpoint_folder(path: Path) -> Path:
+    """The checkpoint that a folder is, or the best one of a run's folder."""
+    return path / "best" if not (path / METADATA_FILE).exists() and (path / "best").is_dir() else path
+
+
+def add_metadata(folder: Path, entries: Mapping[str, Any]) -> None:
+    """Put entries into a checkpoint's `metadata.json`, whole or not at all; its other files and their checksums stay.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged.
+        OSError: the file cannot be written; the old one stays whole.
+    """
+    content = {**read_metadata(folder), **entries}
+    temporary = folder / f"{METADATA_FILE}{_TEMPORARY_MARK}{os.getpid()}"
+    try:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        _sync(temporary)
+        os.replace(temporary, folder / METADATA_FILE)
+        _sync(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def read_metadata(folder: Path, check_files: bool = True) -> dict[str, Any]:
     """Read `metadata.json` and compare every file with its checksum.
 

@@ -8,6 +8,8 @@ import pytest
 import soundfile
 
 import inference
+from models.calibration import CALIBRATION_KEY, Calibration
+from models.captioner import AudioCaptioner
 
 
 @pytest.fixture
@@ -39,6 +41,28 @@ def test_a_folder_is_captioned_in_order(
     assert found[3]["caption"] == "silence"
     assert found[1]["end_s"] == pytest.approx(2.5, abs=0.01)
     assert all(line["captions"][0]["text"] == line["caption"] for line in found)
+
+
+def test_a_calibrated_captioner_tells_probabilities(
+    tiny_checkpoint: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibration = Calibration(-1.0, 0.5)
+    checkpoint = tmp_path / "calibrated"
+    captioner = AudioCaptioner.from_pretrained(tiny_checkpoint)
+    captioner.save_pretrained(checkpoint, {CALIBRATION_KEY: calibration.to_dict()})
+    assert run(checkpoint, recordings, "--format", "jsonl", "--num_captions", 2) == 0
+    *heard, silent = lines(capsys)
+    assert all(
+        set(caption) == {"text", "log_probability", "probability"} for line in heard for caption in line["captions"]
+    )
+    assert all(0 < caption["probability"] < 0.27 for line in heard for caption in line["captions"])
+    assert set(silent["captions"][0]) == {"text", "log_probability"}
+    assert run(checkpoint, recordings, "--format", "csv") == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == "file_name,start_s,end_s,caption_predicted,log_probability,probability"
+    assert rows[3].endswith(",silence,0.0000,")
+    assert run(checkpoint, recordings, "--num_captions", 2) == 0
+    assert "  (probability " in capsys.readouterr().out
 
 
 def test_bad_files_are_named_and_the_good_ones_captioned(

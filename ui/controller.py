@@ -154,7 +154,7 @@ class Controller(QObject):
         if clipboard is None:
             return
         records = self.captions.records
-        alternatives = [caption for caption, _ in records[0].captions] if len(records) == 1 else []
+        alternatives = [caption.text for caption in records[0].captions] if len(records) == 1 else []
         clipboard.setText("\n".join(alternatives) or export_text(records, "txt"))
         self.window.set_status("Copied.")
 

@@ -13,7 +13,7 @@ import torch
 import inference
 from captioning.rerank_clap import ClapReranker
 from data.audio import load_audio
-from data.caption_formats import SILENCE, CaptionRecord, merge_neighbours
+from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption, merge_neighbours
 from models.clap import ClapScorer
 from tests.models.networks import make_clap
 
@@ -107,7 +107,7 @@ def test_windows_of_a_timeline_are_compared_with_their_own_stretch(
 
 def test_a_recording_that_went_away_keeps_its_order(clap: Path, sounds: Path, caplog: pytest.LogCaptureFixture) -> None:
     reranker = ClapReranker(ClapScorer(str(clap)), candidates=3, num_captions=1)
-    captions = (("a dog", -1.0), ("rain", -2.0), ("a siren wails", -3.0))
+    captions = (ScoredCaption("a dog", -1.0), ScoredCaption("rain", -2.0), ScoredCaption("a siren wails", -3.0))
     records = [
         CaptionRecord("a", 0, 1, captions),
         CaptionRecord("gone", 0, 1, captions),
@@ -125,8 +125,8 @@ def test_a_recording_that_went_away_keeps_its_order(clap: Path, sounds: Path, ca
 
 
 def test_joined_windows_keep_the_similarity_of_the_caption_that_stays() -> None:
-    first = CaptionRecord("a", 0, 1, (("rain", -3.0),), similarities=(0.1,))
-    second = CaptionRecord("a", 1, 2, (("rain", -2.0),), similarities=(0.2,))
+    first = CaptionRecord("a", 0, 1, (ScoredCaption("rain", -3.0),), similarities=(0.1,))
+    second = CaptionRecord("a", 1, 2, (ScoredCaption("rain", -2.0),), similarities=(0.2,))
     [joined] = merge_neighbours([first, second])
     assert joined.captions == second.captions and joined.similarities == (0.2,) and joined.end_s == 2
 

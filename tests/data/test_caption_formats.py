@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.caption_formats import CaptionRecord, clock, merge_neighbours, write_records
+from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption, clock, merge_neighbours, write_records
 
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40)
 
 
 def record(text: str, start: float = 0.0, end: float = 10.0, file: str = "a.wav", score: float = -1.5) -> CaptionRecord:
-    return CaptionRecord(file, start, end, ((text, score), ("another", score - 1)))
+    return CaptionRecord(file, start, end, (ScoredCaption(text, score), ScoredCaption("another", score - 1)))
 
 
 @given(texts, texts)
@@ -66,10 +66,33 @@ def test_neighbours_that_say_the_same_are_one() -> None:
         ("a.wav", "rain", 30, 40),
         ("b.wav", "rain", 40, 50),
     ]
-    assert merged[0].captions[0][1] == -1
+    assert merged[0].captions[0].log_probability == -1
 
 
 def test_text_shows_alternatives_times_and_references() -> None:
-    text = write_records([CaptionRecord("a.wav", 0, 1, (("x", -1.0), ("y", -2.0)), ("z",))], "text", with_times=True)
+    captions = (ScoredCaption("x", -1.0), ScoredCaption("y", -2.0))
+    text = write_records([CaptionRecord("a.wav", 0, 1, captions, ("z",))], "text", with_times=True)
     assert text.splitlines()[0] == "a.wav: [00:00:00.000 - 00:00:01.000] x"
-    assert "2. y" in text and "reference: z" in text
+    assert "2. y  (log-probability -2.00)" in text and "reference: z" in text
+
+
+def calibrated(text: str, probability: float | None) -> CaptionRecord:
+    return CaptionRecord("a.wav", 0, 1, (ScoredCaption(text, -1.5, probability), ScoredCaption("other", -2.0, 0.125)))
+
+
+def test_calibrated_probabilities_are_written_where_they_are_known() -> None:
+    text = write_records([calibrated("rain", 0.714)], "text")
+    assert "1. rain  (probability 71 %)" in text and "log-probability" not in text
+    line = json.loads(write_records([calibrated("rain", 0.714)], "jsonl"))
+    assert line["captions"][0] == {"text": "rain", "log_probability": -1.5, "probability": 0.714}
+
+
+def test_a_table_has_a_column_of_probabilities_when_every_heard_clip_has_one() -> None:
+    silent = CaptionRecord("b.wav", 0, 1, SILENCE)
+
+    def column(*records: CaptionRecord) -> list[str | None]:
+        return [row.get("probability") for row in csv.DictReader(io.StringIO(write_records(records, "csv")))]
+
+    assert column(calibrated("rain", 0.714), silent, calibrated("wind", 0.0)) == ["0.7140", "", "0.0000"]
+    assert column(calibrated("rain", 0.714), record("wind")) == [None, None]
+    assert column(silent) == [None]

@@ -10,8 +10,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from configs.schema import DecoderConfig, DecodingConfig
+from models.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
+from models.ranking import fit_to_tags
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,61 @@ def test_several_captions_differ_and_their_probabilities_are_the_models(captione
     assert 1 <= len(captions) <= 3
     assert len({caption.text for caption in captions}) == len(captions)
     assert all(caption.log_probability < 0 for caption in captions)
+
+
+@pytest.mark.parametrize("method", ["beam", "greedy", "sample"])
+@pytest.mark.parametrize("coverage_weight", [0.0, 1.0])
+def test_a_calibration_gives_probabilities_and_changes_no_caption(
+    tiny_checkpoint: Path, tmp_path: Path, method: str, coverage_weight: float
+) -> None:
+    captioner = AudioCaptioner.from_pretrained(tiny_checkpoint)
+    decoding = DecodingConfig(method=method, num_captions=1 if method == "greedy" else 3, max_tokens=8)  # type: ignore[arg-type]
+    decoding = dataclasses.replace(decoding, coverage_weight=coverage_weight)
+    plain = captioner.caption([noise(1, 4), noise(2, 5)], decoding)
+    assert captioner.calibration is None and all(caption.probability is None for found in plain for caption in found)
+    calibration = Calibration(1.0, 0.5, support=0.2, coverage=0.7, strong_tag=0.4)
+    captioner.save_pretrained(tmp_path / "calibrated", {CALIBRATION_KEY: calibration.to_dict()})
+    loaded = AudioCaptioner.from_pretrained(tmp_path / "calibrated")
+    assert loaded.calibration == calibration
+    told = loaded.caption([noise(1, 4), noise(2, 5)], decoding)
+    heard = loaded.encode_clips([noise(1, 4), noise(2, 5)])
+    with torch.no_grad():
+        scores = loaded.tag_scores(heard.embeddings, heard.lengths)
+    for row, (before, after) in enumerate(zip(plain, told, strict=True)):
+        assert [dataclasses.replace(caption, probability=None) for caption in after] == before
+        for caption in after:
+            fit = fit_to_tags(caption.text.lower(), scores[row], 0.4)
+            assert caption.probability == pytest.approx(calibration.probability(caption.per_token, fit), abs=1e-5)
+
+
+def test_a_calibration_survives_saving(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    captioner = AudioCaptioner.from_pretrained(tiny_checkpoint)
+    calibration = Calibration(0.5, 2.0)
+    captioner.metadata[CALIBRATION_KEY] = calibration.to_dict()
+    captioner.save_pretrained(tmp_path / "again", {"step": 7})
+    again = AudioCaptioner.from_pretrained(tmp_path / "again")
+    assert again.calibration == calibration and again.metadata["step"] == 7
+    [[caption]] = again.caption([noise(1, 0)], DecodingConfig(max_tokens=8))
+    assert caption.probability == calibration.probability(caption.per_token)
+
+
+@pytest.mark.parametrize("values", [{"intercept": 1.0}, Calibration(0.0, 1.0).to_dict() | {"slope": 1.0}, 3.0])
+def test_a_calibration_that_cannot_be_read_is_told(tiny_checkpoint: Path, tmp_path: Path, values: object) -> None:
+    AudioCaptioner.from_pretrained(tiny_checkpoint).save_pretrained(tmp_path / "odd", {CALIBRATION_KEY: values})
+    with pytest.raises(CheckpointError, match="expected intercept, per_token, support, coverage, strong_tag"):
+        AudioCaptioner.from_pretrained(tmp_path / "odd")
+
+
+def test_a_calibration_by_tags_needs_a_tagger(tiny_checkpoint: Path) -> None:
+    captioner = AudioCaptioner.from_pretrained(tiny_checkpoint)
+    encoder = dataclasses.replace(captioner.config.captioner.encoder, output="clip")
+    parts = dataclasses.replace(captioner.config.captioner, encoder=encoder)
+    deaf = AudioCaptioner(dataclasses.replace(captioner.config, captioner=parts), captioner.tokenizer)
+    deaf.metadata[CALIBRATION_KEY] = Calibration(0.0, 1.0).to_dict()
+    assert deaf.calibration is not None
+    deaf.metadata[CALIBRATION_KEY] = Calibration(0.0, 1.0, coverage=1.0).to_dict()
+    with pytest.raises(CheckpointError, match="asks the tagger"):
+        _ = deaf.calibration
 
 
 def test_sampling_repeats_with_its_seed(captioner: AudioCaptioner) -> None:

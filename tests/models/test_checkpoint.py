@@ -14,6 +14,8 @@ import torch
 from models.checkpoint import (
     METADATA_FILE,
     MODEL_FILE,
+    add_metadata,
+    checkpoint_folder,
     point_link,
     read_metadata,
     read_tensors,
@@ -54,6 +56,22 @@ def test_damage_is_refused_and_the_file_named(folder: Path, name: str, damage: s
         path.write_bytes(content)
     with pytest.raises(CheckpointError, match=name):
         read_metadata(folder)
+
+
+def test_entries_are_added_and_all_else_stays(folder: Path) -> None:
+    before = read_metadata(folder)
+    add_metadata(folder, {"calibration": {"intercept": 1.0}})
+    assert read_metadata(folder) == before | {"calibration": {"intercept": 1.0}}
+    assert {path.name for path in folder.iterdir()} == {MODEL_FILE, METADATA_FILE, "config.yaml"}
+    (folder / "config.yaml").write_text("changed")
+    with pytest.raises(CheckpointError, match=r"config\.yaml"):
+        add_metadata(folder, {"step": 2})
+
+
+def test_a_runs_folder_is_its_best_checkpoint(folder: Path) -> None:
+    assert checkpoint_folder(folder) == folder and checkpoint_folder(folder.parent) == folder.parent
+    point_link(folder.parent / "best", folder)
+    assert checkpoint_folder(folder.parent) == folder.parent / "best"
 
 
 def test_a_newer_format_is_refused(folder: Path) -> None:

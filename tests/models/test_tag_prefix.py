@@ -19,6 +19,7 @@ from configs.schema import (
     TagsConfig,
 )
 from data.captions import train_tokenizer
+from models.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
 from models.encoders import build_encoder
 from models.errors import CheckpointError
@@ -114,9 +115,11 @@ def tags_only(width: int = 32) -> AudioCaptioner:
 
 def test_another_tagger_takes_the_place_of_its_own(tiny_checkpoint: Path) -> None:
     captioner = tags_only()
+    captioner.metadata = {"step": 1, CALIBRATION_KEY: Calibration(0.0, 1.0).to_dict()}
     sound = [np.random.default_rng(0).normal(size=64000).astype(np.float32) * 0.1]
     captioner.use_tagger(build_encoder(EncoderConfig(name="cnn14", width=0.05)))
     assert captioner.caption(sound)[0][0].text is not None
+    assert captioner.metadata == {"step": 1} and captioner.calibration is None  # it was fitted on the other tagger
     assert captioner.prefix(torch.randn(1, 5, 102), torch.tensor([5]))[0].shape == (1, 8, 32)
     with pytest.raises(CheckpointError, match="takes no other tagger"):
         AudioCaptioner.from_pretrained(tiny_checkpoint).use_tagger(

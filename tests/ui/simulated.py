@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.audio import Waveform
-from data.caption_formats import CaptionRecord
+from data.caption_formats import CaptionRecord, ScoredCaption
 from ui.engine.requests import Cancelled, CaptionerChoice, CaptionerInfo, CaptionRequest, Captions, EngineError
 from ui.sound.devices import NO_INPUT, NO_OUTPUT, InputCallback, InputDevice, OutputCallback, SoundDeviceError
 
@@ -146,6 +146,7 @@ class SimulatedEngine:
         self.load_error = ""
         self.file_error = ""
         self.num_windows = 1
+        self.probability: float | None = None
         self.live_text: Callable[[Waveform], str] = lambda waveform: "a dog barks"
         self._cancelled = threading.Event()
         self._closed = threading.Event()
@@ -175,13 +176,16 @@ class SimulatedEngine:
                 str(request.path),
                 2.0 * window,
                 2.0 * window + 2.0,
-                tuple((f"{name} {window} caption {number}", -float(number)) for number in range(1, count + 1)),
+                tuple(
+                    ScoredCaption(f"{name} {window} caption {number}", -float(number), self.probability)
+                    for number in range(1, count + 1)
+                ),
             )
             for window in range(self.num_windows)
         ]
 
     def caption_waveform(self, waveform: Waveform, decoding: dict[str, Any]) -> Captions:
-        return ((self.live_text(waveform), -2.0),)
+        return (ScoredCaption(self.live_text(waveform), -2.0, self.probability),)
 
     def cancel(self) -> None:
         self._cancelled.set()

@@ -34,6 +34,31 @@ def test_the_count_box_sets_how_many_captions_come(
     assert len(engine.loads) == 1  # not again at each click
 
 
+@pytest.mark.parametrize(
+    ("probability", "shown", "tip"),
+    [
+        (0.714, "71 %", "Probability that this caption names the right sounds: 71 % (log-probability -1.00)"),
+        (None, "37 %", "Probability of exactly this sentence: 37 % (log-probability -1.00)"),
+    ],
+)
+def test_a_probability_tells_what_it_is_of(
+    app: Controller,
+    qtbot: QtBot,
+    sound_file: Path,
+    engine: SimulatedEngine,
+    probability: float | None,
+    shown: str,
+    tip: str,
+) -> None:
+    engine.probability = probability
+    open_file(qtbot, app, sound_file)
+    click(qtbot, app.window.controls.run_model)
+    qtbot.waitUntil(lambda: bool(model_rows(app)))
+    item = app.window.captions.model.topLevelItem(0)
+    assert item is not None and item.text(2) == shown
+    assert item.toolTip(2) == tip and item.toolTip(1) == f"{item.text(1)}\n{tip}"
+
+
 def test_run_live_prediction_captions_the_last_recording(
     app: Controller, qtbot: QtBot, engine: SimulatedEngine
 ) -> None:

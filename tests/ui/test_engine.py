@@ -17,7 +17,7 @@ import torch
 import inference
 from captioning.files import DEFAULT_CHECKPOINT
 from data.audio import load_audio
-from data.caption_formats import SILENCE, CaptionRecord
+from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption
 from ui.engine.captioning import CaptioningEngine, sentence
 from ui.engine.process import DIED, EngineProcess
 from ui.engine.requests import Cancelled, CaptionerChoice, CaptionRequest, EngineError
@@ -48,7 +48,14 @@ def by_inference(capsys: pytest.CaptureFixture[str], *arguments: object) -> list
 
 def same(records: list[CaptionRecord], lines: list[dict[str, Any]]) -> None:
     assert [record.captions for record in records] == [
-        tuple((caption["text"], pytest.approx(caption["log_probability"], abs=1e-4)) for caption in line["captions"])
+        tuple(
+            (
+                caption["text"],
+                pytest.approx(caption["log_probability"], abs=1e-4),
+                pytest.approx(caption.get("probability"), abs=1e-4),
+            )
+            for caption in line["captions"]
+        )
         for line in lines
     ]
     assert [(record.start_s, record.end_s) for record in records] == [
@@ -81,7 +88,7 @@ def test_the_shipped_captioner_gives_the_same_words_in_both(capsys: pytest.Captu
 def test_as_many_different_captions_come_as_were_asked_for(decoding: dict[str, Any]) -> None:
     request = CaptionRequest(ROOT / "assets" / "siren.flac", decoding)
     [record] = in_process(CaptionerChoice(str(DEFAULT_CHECKPOINT), "cpu"), request)
-    assert len({text for text, _ in record.captions}) == len(record.captions) == decoding["num_captions"]
+    assert len({caption.text for caption in record.captions}) == len(record.captions) == decoding["num_captions"]
 
 
 def test_a_part_of_a_recording_is_what_that_part_alone_is(tiny_checkpoint: Path, noise_file: Path) -> None:
@@ -191,8 +198,8 @@ def test_the_process_captions_cancels_and_listens_in_between(
     while len(shares) < 2:
         time.sleep(0.01)
     begun = time.monotonic()
-    [(text, score)] = process.caption_waveform(load_audio(noise_file, 32000, max_duration_s=4), {})
-    assert isinstance(text, str) and score < 0 and time.monotonic() - begun < 5
+    [caption] = process.caption_waveform(load_audio(noise_file, 32000, max_duration_s=4), {})
+    assert isinstance(caption, ScoredCaption) and caption.log_probability < 0 and time.monotonic() - begun < 5
     assert thread.is_alive()
     begun = time.monotonic()
     process.cancel()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data.caption_formats import CaptionRecord
+from data.caption_formats import CaptionRecord, ScoredCaption
 
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
 from PyQt6.QtCore import QPoint, QRect, Qt
@@ -96,7 +96,7 @@ def caption_widths(app: Controller) -> list[int]:
 def fill(qtbot: QtBot, app: Controller, path: Path, at_s: float = 0.0) -> None:
     """A timeline of long captions in both lists."""
     open_file(qtbot, app, path)
-    scores = ((LONG, -2.0), ("waves", -3.0))
+    scores = (ScoredCaption(LONG, -2.0, 1.0), ScoredCaption("waves", -3.0, 0.5))
     records = [CaptionRecord(str(path), at_s + 5 * n, at_s + 5 * n + 5, scores) for n in range(12)]
     app.captions._show_recording(records)
     app.captions._show_model(records)

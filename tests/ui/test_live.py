@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.audio import Waveform
+from data.caption_formats import ScoredCaption
 from tests.ui.simulated import wait_for
 from ui.engine.live import MAX_LINES, LiveCaptioner, LiveUpdate
 from ui.engine.requests import Captions, EngineError
@@ -19,7 +20,7 @@ RATE = 1000
 
 def level_of(waveform: Waveform) -> Captions:
     """A captioner that says how loud the window is."""
-    return ((f"level {round(float(np.abs(waveform).max()) * 10)}", -1.0),)
+    return (ScoredCaption(f"level {round(float(np.abs(waveform).max()) * 10)}", -1.0),)
 
 
 def constant(level: float, seconds: float, rate: int = RATE) -> Waveform:
@@ -73,7 +74,7 @@ def test_the_devices_rate_is_resampled_to_the_captioners() -> None:
 
     def caption(waveform: Waveform) -> Captions:
         heard.append(waveform)
-        return (("a tone", -1.0),)
+        return (ScoredCaption("a tone", -1.0),)
 
     live = LiveCaptioner(caption, 32000, 1.0, 1.0, 0.001)
     time_s = np.arange(44100 * 3) / 44100
@@ -90,7 +91,7 @@ def test_windows_are_dropped_rather_than_queued_when_the_captioner_is_slow() -> 
 
     def slow(waveform: Waveform) -> Captions:
         live.feed(constant(0.3, 7.0), RATE)  # seven seconds pass while it works
-        return (("a slow caption", -1.0),)
+        return (ScoredCaption("a slow caption", -1.0),)
 
     live = LiveCaptioner(slow, RATE, 4.0, 2.0, 0.01)
     live.feed(constant(0.3, 4.0), RATE)
@@ -111,7 +112,7 @@ def test_ten_simulated_hours_in_bounded_memory() -> None:
     def caption(waveform: Waveform) -> Captions:
         nonlocal count
         count += 1
-        return ((f"sound number {count}", -1.0),)  # never the same twice: the worst case
+        return (ScoredCaption(f"sound number {count}", -1.0),)  # never the same twice: the worst case
 
     live = LiveCaptioner(caption, RATE, 5.0, 2.5, 0.001)
     block = constant(0.2, 0.5)
@@ -141,7 +142,7 @@ def run(live: LiveCaptioner, on_update: Callable[[LiveUpdate], None], errors: li
 
 
 def test_an_error_is_told_and_the_next_window_tried() -> None:
-    outcomes = iter([EngineError("it failed"), (("a dog barks", -1.0),)])
+    outcomes = iter([EngineError("it failed"), (ScoredCaption("a dog barks", -1.0),)])
 
     def caption(waveform: Waveform) -> Captions:
         outcome = next(outcomes)

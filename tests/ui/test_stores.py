@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from data.caption_formats import SILENCE, CaptionRecord
+from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption
 from ui.store import history as history_module
 from ui.store.caption_queue import CaptionQueue, Status
 from ui.store.exports import EXPORT_FORMATS, as_sound_event, export, export_text, shown_text
 from ui.store.history import History
 
 RECORDS = [
-    CaptionRecord("walk.wav", 0.0, 5.0, (("a dog barks.", -1.5), ("an animal is heard", -2.5))),
+    CaptionRecord(
+        "walk.wav", 0.0, 5.0, (ScoredCaption("a dog barks.", -1.5), ScoredCaption("an animal is heard", -2.5))
+    ),
     CaptionRecord("walk.wav", 5.0, 10.0, SILENCE),
-    CaptionRecord("walk.wav", 10.0, 15.5, (("rain falls & <drips>", -2.0),)),
+    CaptionRecord("walk.wav", 10.0, 15.5, (ScoredCaption("rain falls & <drips>", -2.0, 0.5),)),
 ]
 
 
@@ -33,6 +35,17 @@ def test_a_history_survives_a_restart(tmp_path: Path) -> None:
     assert again.find("/sounds/one.wav") == again.entries[1] and again.find("nothing") is None
     names = sorted(path.name for path in (tmp_path / "new" / "history").iterdir())
     assert names == sorted(f"{key}.json" for key in (first.key, second.key))
+
+
+def test_entries_from_before_probabilities_were_calibrated_are_read(tmp_path: Path) -> None:
+    entry = History(tmp_path).add("file", "/sounds/two.wav", RECORDS)
+    path = tmp_path / f"{entry.key}.json"
+    content = json.loads(path.read_text())
+    for record in content["records"]:
+        record["captions"] = [caption[:2] for caption in record["captions"]]
+    path.write_text(json.dumps(content))
+    [old] = History(tmp_path).entries
+    assert old.records[:2] == tuple(RECORDS[:2]) and old.records[2].captions[0].probability is None
 
 
 def test_deleting_never_touches_files_of_others(tmp_path: Path) -> None:
@@ -111,7 +124,7 @@ def test_sound_event_subtitles_are_bracketed_and_leave_silence_out() -> None:
 
 
 def test_files_are_written_whole_and_subtitles_one_for_each_recording(tmp_path: Path) -> None:
-    other = CaptionRecord("bell.wav", 0.0, 3.0, (("a bell rings", -1.0),))
+    other = CaptionRecord("bell.wav", 0.0, 3.0, (ScoredCaption("a bell rings", -1.0),))
     for form in EXPORT_FORMATS:
         written = export([*RECORDS, other], tmp_path / f"all.{form}")
         names = [path.name for path in written]
@@ -125,7 +138,10 @@ def test_files_are_written_whole_and_subtitles_one_for_each_recording(tmp_path: 
 
 
 def test_two_recordings_of_one_name_get_two_subtitle_files(tmp_path: Path) -> None:
-    records = [CaptionRecord(f"{folder}/a.wav", 0.0, 1.0, ((f"sound of {folder}", -1.0),)) for folder in ("x", "y")]
+    records = [
+        CaptionRecord(f"{folder}/a.wav", 0.0, 1.0, (ScoredCaption(f"sound of {folder}", -1.0),))
+        for folder in ("x", "y")
+    ]
     written = export(records, tmp_path / "all.srt")
     assert len(set(written)) == 2 and "sound of y" in written[1].read_text()
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from captioning.options import choose_device
-from captioning.recordings import Reader, caption_clips
+from captioning.recordings import Reader, caption_clips, scored
 from configs.schema import DecodingConfig
 from data.audio import Waveform, audio_duration_s, is_silent
 from data.caption_formats import SILENCE, CaptionRecord, merge_neighbours
@@ -87,7 +87,7 @@ class CaptioningEngine:
         if is_silent(waveform):
             return SILENCE
         [found] = self._loaded().caption([waveform], self._decoding(decoding))
-        return tuple((caption.text, caption.log_probability) for caption in found)
+        return scored(found)
 
     def _loaded(self) -> AudioCaptioner:
         if self._captioner is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from data.audio import SILENCE_PEAK, Waveform
-from data.caption_formats import CaptionRecord
+from data.caption_formats import CaptionRecord, ScoredCaption
 
 
 class EngineError(RuntimeError):
@@ -72,7 +72,7 @@ class CaptionRequest:
     silence_peak: float = SILENCE_PEAK
 
 
-Captions = tuple[tuple[str, float], ...]  # (text, log-probability), best first
+Captions = tuple[ScoredCaption, ...]  # best first
 
 
 class Engine(Protocol):

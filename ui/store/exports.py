@@ -50,7 +50,7 @@ def as_sound_event(text: str) -> str:
 def sound_event_records(records: Sequence[CaptionRecord]) -> list[CaptionRecord]:
     """Records for subtitles: silence left out, captions bracketed."""
     return [
-        replace(record, captions=((as_sound_event(record.caption), record.captions[0][1]),))
+        replace(record, captions=(record.captions[0]._replace(text=as_sound_event(record.caption)),))
         for record in records
         if not is_silence(record)
     ]

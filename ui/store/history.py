@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from data.caption_formats import CaptionRecord, write_whole
+from data.caption_formats import CaptionRecord, ScoredCaption, write_whole
 
 logger = logging.getLogger(__name__)
 MAX_ENTRIES = 1000
@@ -130,13 +130,18 @@ def _put_aside(path: Path) -> Path:
         return path
 
 
+def _caption(text: Any, log_probability: Any, probability: Any = None) -> ScoredCaption:
+    """A caption of an entry; older entries have no calibrated probability."""
+    return ScoredCaption(str(text), float(log_probability), None if probability is None else float(probability))
+
+
 def _entry(row: dict[str, Any]) -> HistoryEntry:
     records = tuple(
         CaptionRecord(
             record["file"],
             float(record["start_s"]),
             float(record["end_s"]),
-            tuple((str(text), float(score)) for text, score in record["captions"]),
+            tuple(_caption(*caption) for caption in record["captions"]),
         )
         for record in row["records"]
     )

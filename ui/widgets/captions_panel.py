@@ -6,9 +6,19 @@ from datetime import datetime
 from PyQt6.QtCore import QSize, Qt, pyqtSignal
 from PyQt6.QtWidgets import QHBoxLayout, QTreeWidget, QTreeWidgetItem, QWidget
 
-from data.caption_formats import CaptionRecord
+from data.caption_formats import CaptionRecord, ScoredCaption
 from ui.store.exports import is_silence, shown_text
-from ui.widgets.parts import Table, YieldingLabel, button, card, describe, heading, probability_text, time_span
+from ui.widgets.parts import (
+    Table,
+    YieldingLabel,
+    button,
+    card,
+    describe,
+    heading,
+    probability_text,
+    probability_tip,
+    time_span,
+)
 from ui.widgets.state import Listening, WindowState
 
 COLUMNS = ("Time", "Caption", "Probability")
@@ -120,13 +130,12 @@ class CaptionsPanel(QWidget):
         self.model.setRootIsDecorated(timeline and any(len(record.captions) > 1 for record in records))
         for record in records[:MAX_ROWS]:
             stamp = time_span(record.start_s, record.end_s) if timeline else f"{when:%H:%M:%S}"
-            captions = record.captions if not is_silence(record) else ((shown_text(record), 0.0),)
-            item = _line(self.model, stamp, *captions[0], record)
-            for number, (text, score) in enumerate(captions[1:], 2):
+            item = _line(self.model, stamp, _best(record), record)
+            for number, caption in enumerate(record.captions[1:], 2):
                 if timeline:
-                    item.addChild(_item(f"{number}.", text, score, record))
+                    item.addChild(_item(f"{number}.", caption, record))
                 else:
-                    _line(self.model, stamp, text, score, record)
+                    _line(self.model, stamp, caption, record)
 
         if len(records) > MAX_ROWS:
             self.model.addTopLevelItem(QTreeWidgetItem(["…", f"and {len(records) - MAX_ROWS} more, which Export has"]))
@@ -139,8 +148,7 @@ class CaptionsPanel(QWidget):
         """Put a line on top of the live list, or in place of the top one; the list is bounded."""
         if replaces_newest:
             self.live.takeTopLevelItem(0)
-        score = record.captions[0][1]
-        self.live.insertTopLevelItem(0, _item(stamp, shown_text(record), score, record))
+        self.live.insertTopLevelItem(0, _item(stamp, _best(record), record))
         while self.live.topLevelItemCount() > MAX_ROWS:
             self.live.takeTopLevelItem(self.live.topLevelItemCount() - 1)
 
@@ -155,17 +163,21 @@ class CaptionsPanel(QWidget):
             self.seek_asked.emit(float(start_s))
 
 
-def _item(stamp: str, text: str, score: float, record: CaptionRecord) -> QTreeWidgetItem:
+def _best(record: CaptionRecord) -> ScoredCaption:
+    return record.captions[0]._replace(text=shown_text(record))
+
+
+def _item(stamp: str, caption: ScoredCaption, record: CaptionRecord) -> QTreeWidgetItem:
     silent = is_silence(record)
-    item = QTreeWidgetItem([stamp, text, "" if silent else probability_text(score)])
-    tip = f"Probability of exactly this sentence: {probability_text(score)} (log-probability {score:.2f})"
-    item.setToolTip(1, text if silent else f"{text}\n{tip}")
+    item = QTreeWidgetItem([stamp, caption.text, "" if silent else probability_text(caption)])
+    tip = probability_tip(caption)
+    item.setToolTip(1, caption.text if silent else f"{caption.text}\n{tip}")
     item.setToolTip(2, "" if silent else tip)
     item.setData(0, _START, record.start_s)
     return item
 
 
-def _line(tree: QTreeWidget, stamp: str, text: str, score: float, record: CaptionRecord) -> QTreeWidgetItem:
-    item = _item(stamp, text, score, record)
+def _line(tree: QTreeWidget, stamp: str, caption: ScoredCaption, record: CaptionRecord) -> QTreeWidgetItem:
+    item = _item(stamp, caption, record)
     tree.addTopLevelItem(item)
     return item

@@ -19,6 +19,8 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from data.caption_formats import ScoredCaption, percent
+
 
 def card(*parts: QWidget | QLayout) -> QFrame:
     """A surface with rounded corners that holds parts one below the other."""
@@ -211,6 +213,14 @@ def time_span(start_s: float, end_s: float) -> str:
     return f"{minutes_seconds(start_s)} – {minutes_seconds(end_s)}"
 
 
-def probability_text(log_probability: float) -> str:
-    """A caption's probability in per cent, two figures."""
-    return f"{100 * math.exp(log_probability):.2g} %"
+def probability_text(caption: ScoredCaption) -> str:
+    """A caption's probability in per cent: whole where it is calibrated, else that of exactly this sentence, two figures."""
+    if caption.probability is not None:
+        return percent(caption.probability)
+    return f"{100 * math.exp(caption.log_probability):.2g} %"
+
+
+def probability_tip(caption: ScoredCaption) -> str:
+    """Which probability that is."""
+    what = "of exactly this sentence" if caption.probability is None else "that this caption names the right sounds"
+    return f"Probability {what}: {probability_text(caption)} (log-probability {caption.log_probability:.2f})"
