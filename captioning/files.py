@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data.audio import find_audio_files
 
-DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "sounds_small"
+DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "any_sound"
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
