@@ -23,6 +23,8 @@ from typing import Any
 import torch
 
 from benchmarks.sounds import HEADER, Row, caption_all, judge
+from benchmarks.tables import markdown_table, write_text
+from captioning.options import run_command
 from configs.loading import config_to_yaml
 from configs.schema import (
     AugmentConfig,
@@ -43,6 +45,7 @@ from models.encoders import encoder_label
 logger = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[1]
 NO_LIMIT = 1_000_000  # steps
+TABLE_HEADER = ["encoder", *HEADER[1:], "encoder, M parameters", "captioner, M parameters", "steps", "training minutes"]
 FRAMES_A_TOKEN = 16  # of networks that give 50 frames a second; the others give about three
 
 
@@ -202,18 +205,9 @@ def cells(row: Row, captioner: AudioCaptioner, checkpoint: Path) -> list[str]:
     return [*row.cells(), *costs]
 
 
-def write_table(path: Path, rows: Sequence[Sequence[str]]) -> str:
-    """The Markdown table, written to `path`."""
-    header = ["encoder", *HEADER[1:], "encoder, M parameters", "captioner, M parameters", "steps", "training minutes"]
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return "\n".join(lines)
-
-
-def run(options: argparse.Namespace) -> None:
-    """Train and judge each encoder that the options name."""
+def run(options: argparse.Namespace) -> int:
+    """Train and judge each encoder that the options name; returns the exit status."""
+    options.work = options.work.resolve()
     clips: list[FileClip] = load_split(options.dataset_root, "validation", 0.0, options.seed)
     clips = clips[:: max(1, len(clips) // options.max_clips)] if options.max_clips else clips
     every = contenders(options.scale)
@@ -224,13 +218,14 @@ def run(options: argparse.Namespace) -> None:
         captions, milliseconds = caption_all(captioner, clips)
         (options.work / f"{name}.json").write_text(json.dumps(captions, indent=1), encoding="utf-8")
         rows.append(cells(judge(name, clips, captions, milliseconds), captioner, checkpoint))
-        table = write_table(options.output, rows)
-    print(table)
+        table = markdown_table(TABLE_HEADER, rows)
+        write_text(options.output, table)
+    print(table, end="")
+    return 0
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.sounds")
     budget = parser.add_mutually_exclusive_group(required=True)
@@ -246,15 +241,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("runs/encoders"), help="folder for runs and captions")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/encoders.md"))
-    options = parser.parse_args(arguments)
-    options.work = options.work.resolve()
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the training is told too
-    try:
-        run(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        logger.error("%s", error)
-        return 2
-    return 0
+    return run_command(build_parser(), run, arguments, logger)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +24,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.tables import markdown_table, write_text
 from data.caption_texts import read_texts
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
 from evaluation.inputs import Corpus
 from evaluation.scores import Score, ScoreSettings, score_systems
 from models.captioner import AudioCaptioner
+from models.encoder import EncoderOutput
+from training.batches import style_number
 from vocabulary.audioset import tag_ids, tag_names, wide_tags
 from vocabulary.words import classes_of, main_classes
 
@@ -55,36 +57,20 @@ SPEECH = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What one captioner's encoder makes of a clip."""
-
-    clip: FileClip
-    embeddings: Tensor
-    lengths: Tensor
-
-
 @torch.no_grad()
-def listen(captioner: AudioCaptioner, clips: Sequence[FileClip]) -> list[Heard]:
+def listen(captioner: AudioCaptioner, clips: Sequence[FileClip]) -> list[EncoderOutput]:
     """Encode clips one by one."""
-    found = []
-    for clip in tqdm(clips, desc="listening", unit="clip"):
-        waveform = torch.from_numpy(clip.load(captioner.sample_rate, captioner.max_duration_s))
-        output = captioner.encode(
-            waveform[None].to(captioner.device), torch.tensor([len(waveform)], device=captioner.device)
-        )
-        found.append(Heard(clip, output.embeddings, output.lengths))
-    return found
+    show = tqdm(clips, desc="listening", unit="clip")
+    return [captioner.encode_clips([clip.load(captioner.sample_rate, captioner.max_duration_s)]) for clip in show]
 
 
-def caption(captioner: AudioCaptioner, heard: Sequence[Heard]) -> list[str]:
+def caption(captioner: AudioCaptioner, clips: Sequence[FileClip], heard: Sequence[EncoderOutput]) -> list[str]:
     """The best caption of each clip, in the manner of its corpus."""
-    styles = captioner.config.captioner.styles
     captions = []
-    for item in tqdm(heard, desc="captioning", unit="clip"):
-        style = styles.index(item.clip.style) if item.clip.style in styles else 0
-        numbers = torch.full_like(item.lengths, style)
-        captions.append(captioner.caption_embeddings(item.embeddings, item.lengths, styles=numbers)[0][0].text)
+    for clip, output in zip(tqdm(clips, desc="captioning", unit="clip"), heard, strict=True):
+        style = style_number(clip, captioner.config.captioner.styles)
+        numbers = torch.full_like(output.lengths, style)
+        captions.append(captioner.caption_embeddings(output.embeddings, output.lengths, styles=numbers)[0][0].text)
     return captions
 
 
@@ -162,7 +148,7 @@ def main(arguments: Sequence[str]) -> int:
     for number, path in enumerate(options.ckpt_path):
         captioner = AudioCaptioner.from_pretrained(path)
         heard = listen(captioner, clips)
-        captions[path] = caption(captioner, heard)
+        captions[path] = caption(captioner, clips, heard)
         if number == 0:
             with torch.no_grad():
                 scores = [captioner.tag_scores(item.embeddings, item.lengths)[0] for item in heard]
@@ -171,7 +157,7 @@ def main(arguments: Sequence[str]) -> int:
                 manners = captioner.config.captioner.styles
                 styles = [clip.style for clip in clips]
                 captions["nearest training caption"] = nearest(scores, styles, options.texts, manners)
-    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+    table = []
     for corpus in sorted({clip.style for clip in clips}):
         rows = [row for row, clip in enumerate(clips) if clip.style == corpus]
         own = [clips[row] for row in rows]
@@ -179,11 +165,11 @@ def main(arguments: Sequence[str]) -> int:
         systems = [Corpus(names, tuple(said[row] for row in rows), references) for said in captions.values()]
         found = score_systems(systems, ScoreSettings(measures=MEASURES))
         for name, system, score in zip(captions, systems, found, strict=True):
-            lines.append("| " + " | ".join(cells(corpus, name, own, system.candidates, score)) + " |")
-    print("\n".join(lines))
+            table.append(cells(corpus, name, own, system.candidates, score))
+    text = markdown_table(HEADER, table)
+    print(text, end="")
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_text(options.output, text)
         content = {clip.name: {name: said[row] for name, said in captions.items()} for row, clip in enumerate(clips)}
         options.output.with_suffix(".json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     return 0

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.tables import markdown_table, write_text
 from configs.schema import EncoderConfig
 from data.captions import normalize_caption
 from data.clotho import Clip, FileClip, load_split
@@ -183,12 +184,10 @@ def main(arguments: Sequence[str]) -> int:
         captions, milliseconds = caption_all(AudioCaptioner.from_pretrained(path), clips)
         rows.append(judge(path, clips, captions, milliseconds))
         everything[path] = captions
-    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    lines += ["| " + " | ".join(row.cells()) + " |" for row in rows]
-    print("\n".join(lines))
+    table = markdown_table(HEADER, [row.cells() for row in rows])
+    print(table, end="")
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_text(options.output, table)
         options.output.with_suffix(".json").write_text(json.dumps(everything, indent=1), encoding="utf-8")
     return 0
 

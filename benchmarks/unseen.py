@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.tables import markdown_table, write_text
 from data.labelled import read_labelled
 from models.captioner import AudioCaptioner
 
@@ -54,11 +55,8 @@ def main(arguments: Sequence[str]) -> int:
         name = clip.path.relative_to(options.labelled / "clips").as_posix()
         rows.append([name, clip.labels[0], text, judged.get((name, text), "")])
     counts = Counter(row[3] for row in rows)
-    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
     summary = ", ".join(f"{word} {counts[word]}" for word in JUDGEMENTS) + f", not judged {counts['']}"
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text("\n".join(lines) + f"\n\n{summary}.\n", encoding="utf-8")
+    write_text(options.output, f"{markdown_table(HEADER, rows)}\n{summary}.\n")
     print(summary)
     return 0
 

@@ -6,7 +6,7 @@ Kouzelis, Katsouros, "Weakly-supervised Automated Audio Captioning via text only
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -100,16 +100,10 @@ def sources_of(caption: str) -> tuple[Source, ...]:
         if classes := classes_of(part):
             level = WEAK_DB * bool(_WEAK.search(part)) - WEAK_DB / 2 * bool(_STRONG.search(part))
             found.append(Source(classes, turn, level))
-    whole = classes_of(text)  # patterns may reach over a connector
-    if whole and not found:
+    if not found and (whole := classes_of(text)):  # patterns may reach over a connector
         found.append(Source(whole, 0))
-    first = min((source.turn for source in found), default=0)
-    return tuple(
-        sorted(
-            (Source(source.classes, source.turn - first, source.level_db) for source in found),
-            key=lambda source: source.turn,
-        )
-    )
+    found.sort(key=lambda source: source.turn)
+    return tuple(replace(source, turn=source.turn - found[0].turn) for source in found)
 
 
 def read_texts(paths: Iterable[str], styles: Sequence[str]) -> list[TextClip]:

@@ -13,6 +13,15 @@ from data.tables import DatasetError, TableReport, read_rows
 LAST_TRAINING_FOLD = 3
 
 
+def find_layout(root: Path) -> tuple[Path, Path, str] | None:
+    """Table, folder of clips, and the column of their file names, in a folder of labelled clips; None where there is no table."""
+    layouts = (
+        (root / "meta" / "esc50.csv", root / "audio", "filename"),
+        (root / "clips.csv", root / "clips", "file_name"),
+    )
+    return next((layout for layout in layouts if layout[0].is_file()), None)
+
+
 def read_labelled(root: Path, held_out: int = 0) -> tuple[list[FileClip], list[FileClip]]:
     """Clips to learn from and clips kept out, in the table's order.
 
@@ -24,14 +33,10 @@ def read_labelled(root: Path, held_out: int = 0) -> tuple[list[FileClip], list[F
     Raises:
         DatasetError: no table, or a column is missing.
     """
-    layouts = [
-        (root / "clips.csv", root / "clips", "file_name"),
-        (root / "meta" / "esc50.csv", root / "audio", "filename"),
-    ]
-    found = [layout for layout in layouts if layout[0].is_file()]
-    if not found:
+    layout = find_layout(root)
+    if layout is None:
         raise DatasetError(f"{root} has neither clips.csv nor meta/esc50.csv: give a folder of labelled clips.")
-    table, folder, name = found[0]
+    table, folder, name = layout
     columns, records = read_rows(table, TableReport())
     label = next((column for column in ("category", "label") if column in columns), None)
     if name not in columns or label is None:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from data.audio import AudioError, load_audio
 from data.clotho import DatasetError, FileClip
+from data.labelled import find_layout
 from data.sound_captions import (
     FRAME_S,
     SoundShape,
@@ -63,16 +64,12 @@ def read_collection(root: Path) -> list[LabelledSound]:
     Raises:
         DatasetError: neither layout is there, a column is missing, or a category has no phrases.
     """
-    layouts = [
-        (root / "meta" / "esc50.csv", root / "audio", "filename"),
-        (root / "clips.csv", root / "clips", "file_name"),
-    ]
-    found = [layout for layout in layouts if layout[0].is_file()]
-    if not found:
+    layout = find_layout(root)
+    if layout is None:
         raise DatasetError(
             f"{root} has neither meta/esc50.csv nor clips.csv: python -m data.download esc50 fetches ESC-50."
         )
-    table, folder, name = found[0]
+    table, folder, name = layout
     rows = pd.read_csv(table, dtype=str, keep_default_na=False)
     source = "src_file" if "src_file" in rows else "freesound_id"
     missing = [column for column in (name, "fold", "category", source) if column not in rows]

@@ -197,16 +197,18 @@ class AudioCaptioner(nn.Module):
         Returns:
             Prefix tokens (B, T', D) and their number for each clip (B,).
         """
-        frames, frame_lengths = self.projection(audio_embeddings, lengths)
         if self.config.captioner.projection.kind == "none":
-            frames, frame_lengths = frames.new_zeros(len(frames), 0, self.decoder.width), torch.zeros_like(lengths)
+            frames = audio_embeddings.new_zeros(len(lengths), 0, self.decoder.width)
+            frame_lengths = torch.zeros_like(lengths)
+        else:
+            frames, frame_lengths = self.projection(audio_embeddings, lengths)
         before = []
         if self.style_embed is not None:
             numbers = torch.zeros_like(lengths) if styles is None else styles
             before.append(self.style_embed(numbers)[:, None])  # (B, 1, D)
         if self.tag_prefix is not None:
             with torch.no_grad():  # the tagger learns from labels alone, so that its scores stay scores
-                logits = self.encoder.tag_logits(audio_embeddings, clip_parts(lengths, audio_embeddings.shape[1]))
+                logits = self._part_logits(audio_embeddings, lengths)
             before.append(self.tag_prefix(logits))  # (B, K, D)
         if not before:
             return frames, frame_lengths
@@ -299,8 +301,11 @@ class AudioCaptioner(nn.Module):
 
     def tag_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
         """Probability of each tag (B, C), the highest of the whole clip and its thirds, of embeddings (B, T, E)."""
-        logits = self.encoder.tag_logits(audio_embeddings, clip_parts(lengths, audio_embeddings.shape[1]))
-        return torch.sigmoid(logits.float()).amax(dim=1)
+        return torch.sigmoid(self._part_logits(audio_embeddings, lengths).float()).amax(dim=1)
+
+    def _part_logits(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
+        """Tag logits (B, P, C) of the whole clips and their thirds."""
+        return self.encoder.tag_logits(audio_embeddings, clip_parts(lengths, audio_embeddings.shape[1]))
 
     def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
         """Log-probability of each caption (token ids without marks) after one clip's prefix (T', D)."""
@@ -338,10 +343,8 @@ class AudioCaptioner(nn.Module):
         ]
         by_tags = ranks_by_tags(decoding) and tag_scores is not None
         if decoding.method == "sample" or by_tags:
-            texts, num_tokens = (
-                [caption.text.lower() for caption in captions],
-                [caption.num_tokens for caption in captions],
-            )
+            texts = [caption.text.lower() for caption in captions]
+            num_tokens = [caption.num_tokens for caption in captions]
             order = rank(texts, scores, num_tokens, tag_scores if by_tags else None, decoding)
             captions = [captions[number] for number in order]
         captions = captions[: decoding.num_captions]

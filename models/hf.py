@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from configs.schema import EncoderConfig
-from models.encoder import AudioEncoder, EncoderOutput, SpecMasks, frame_mask, hide_spans, pad_to_minimum
+from models.encoder import AudioEncoder, EncoderOutput, SpecMasks, hide_spans, pad_to_minimum
 from models.errors import CheckpointError
 from models.published import load_pretrained, load_settings
-from models.windows import join_windows, repeat_masks, split_windows
+from models.windows import join_output, repeat_masks, split_windows
 
 PREFIX = "hf:"
 AST, WHISPER = "audio-spectrogram-transformer", "whisper"
@@ -106,13 +106,7 @@ class TransformersEncoder(AudioEncoder):
             embeddings, frames = self._fixed(windows, samples, masks)
         else:
             embeddings, frames = self._by_length(windows, samples, masks)
-        embeddings, frames = join_windows(embeddings, frames, counts)
-        embeddings = embeddings[:, : int(frames.max())]
-        embeddings = embeddings * frame_mask(frames, embeddings.shape[1])[..., None]
-        if self.output == "clip":
-            embeddings = embeddings.sum(dim=1, keepdim=True) / frames[:, None, None]  # (B, 1, E)
-            return EncoderOutput(embeddings, torch.ones_like(frames), None)
-        return EncoderOutput(embeddings, frames, None)
+        return join_output(embeddings, frames, counts, self.output)
 
     def _fixed(self, windows: Tensor, samples: Tensor, masks: SpecMasks | None) -> tuple[Tensor, Tensor]:
         """Embeddings (W, T, E) of windows that all fill one length, and the clips' own frames (W,)."""

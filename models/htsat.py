@@ -17,10 +17,10 @@ from transformers import ClapAudioConfig, ClapAudioModelWithProjection, ClapFeat
 from transformers.audio_utils import mel_filter_bank
 
 from configs.schema import EncoderConfig
-from models.encoder import AudioEncoder, EncoderOutput, SpecMasks, frame_mask
+from models.encoder import AudioEncoder, EncoderOutput, SpecMasks
 from models.errors import CheckpointError
 from models.published import load_pretrained, load_settings
-from models.windows import join_windows, repeat_masks, split_windows
+from models.windows import join_output, repeat_masks, split_windows
 
 PATCH_WIDTH = 96  # channels after the first convolution at width 1
 NUM_HEADS = (4, 8, 16, 32)
@@ -219,13 +219,7 @@ class HtsAt(ClapAudioEncoder):
         frames = -torch.div(
             -samples * self.window_frames, self.log_mel.max_samples, rounding_mode="floor"
         )  # (W,) ceiling
-        embeddings, frames = join_windows(embeddings, frames, counts)
-        embeddings = embeddings[:, : int(frames.max())]
-        embeddings = embeddings * frame_mask(frames, embeddings.shape[1])[..., None]
-        if self.output == "clip":
-            embeddings = embeddings.sum(dim=1, keepdim=True) / frames[:, None, None]  # (B, 1, E)
-            return EncoderOutput(embeddings, torch.ones_like(frames), None)
-        return EncoderOutput(embeddings, frames, None)
+        return join_output(embeddings, frames, counts, self.output)
 
 
 def front_end_settings(source: str) -> FrontEndSettings:

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.encoder import SpecMasks
+from models.encoder import EncoderOutput, SpecMasks, frame_mask
 
 
 def split_windows(waveform: Tensor, lengths: Tensor, longest: int) -> tuple[Tensor, Tensor, list[int]]:
@@ -50,6 +50,24 @@ def join_windows(embeddings: Tensor, frames: Tensor, counts: list[int]) -> tuple
         start += count
     lengths = torch.tensor([len(clip) for clip in clips], device=frames.device)
     return nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths
+
+
+def join_output(embeddings: Tensor, frames: Tensor, counts: list[int], output: str) -> EncoderOutput:
+    """What an encoder without a tagger gives for windows' embeddings (W, T, E) with their own frames (W,).
+
+    Args:
+        embeddings: of windows; what lies beyond their frames is made zero.
+        frames: of windows.
+        counts: windows of each clip.
+        output: "frames", or "clip" for the mean over each clip's frames.
+    """
+    embeddings, frames = join_windows(embeddings, frames, counts)
+    embeddings = embeddings[:, : int(frames.max())]
+    embeddings = embeddings * frame_mask(frames, embeddings.shape[1])[..., None]
+    if output == "clip":
+        embeddings = embeddings.sum(dim=1, keepdim=True) / frames[:, None, None]  # (B, 1, E)
+        return EncoderOutput(embeddings, torch.ones_like(frames), None)
+    return EncoderOutput(embeddings, frames, None)
 
 
 def join_logits(logits: Tensor, counts: list[int]) -> Tensor:

@@ -167,8 +167,7 @@ class TrainingSet(Dataset[Sample]):
         band_spans = draw_spans(self.config.band_masks, self.config.band_mask_share, generator)
         if self.embed is not None:
             audio = hide_spans(audio, time_spans, band_spans)
-        style = self.styles.index(clip.style) if clip.style in self.styles else 0
-        return Sample(clip.name, audio, captions, time_spans, band_spans, tags, style)
+        return Sample(clip.name, audio, captions, time_spans, band_spans, tags, style_number(clip, self.styles))
 
     def _audio(self, clip: Clip, generator: np.random.Generator) -> NDArray[np.float32]:
         if isinstance(clip, TextClip):
@@ -250,6 +249,11 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
 
     def __len__(self) -> int:
         return (self.last_step - self.first_step) * self.accumulation
+
+
+def style_number(clip: Clip, styles: Sequence[str]) -> int:
+    """Number of the manner that a clip's captions are written in; 0, the usual one, where it is unknown or not among `styles`."""
+    return styles.index(clip.style) if clip.style in styles else 0
 
 
 def pad_arrays(arrays: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,6 @@ Shapes: B clips, S samples, C tag classes.
 """
 
 import copy
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,8 +27,6 @@ from training.batches import pad_arrays
 from training.optimisation import cosine_factor
 from vocabulary.words import classes_of
 
-logger = logging.getLogger(__name__)
-
 AUGMENTATION = AugmentConfig(gain_db=6.0)
 LONGEST_S = 10.0  # read of a clip
 TIME_MASKS, BAND_MASKS = (1, 0.15), (2, 0.1)  # SpecAugment: spans, and the longest as a share
@@ -44,7 +41,6 @@ class TagTargets:
     """
 
     def __init__(self, collections: Sequence[Sequence[FileClip]]) -> None:
-        self.collections = collections
         self._judged: dict[str, tuple[int, ...]] = {}
         for clips in collections:
             labels = {label for clip in clips for label in clip.labels}

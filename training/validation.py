@@ -13,7 +13,7 @@ from configs.schema import DecodingConfig
 from data.captions import encode_caption, normalize_caption
 from data.clotho import Clip
 from models.captioner import AudioCaptioner
-from training.batches import Collate, Sample
+from training.batches import Collate, Sample, style_number
 from training.objective import CaptioningLoss, token_weights
 
 
@@ -98,5 +98,5 @@ def _sample(captioner: AudioCaptioner, clip: Clip, audio: NDArray[np.float32]) -
     limit = captioner.config.decoding.max_tokens
     captions = [(encode_caption(captioner.tokenizer, text, limit), 1.0) for text in clip.captions]
     none = np.zeros((0, 2), dtype=np.float32)
-    styles = captioner.config.captioner.styles
-    return Sample(clip.name, audio, captions, none, none, style=styles.index(clip.style) if clip.style in styles else 0)
+    style = style_number(clip, captioner.config.captioner.styles)
+    return Sample(clip.name, audio, captions, none, none, style=style)

@@ -1,13 +1,14 @@
 """Which of AudioSet's classes the words of a caption or a label stand for, by the table `sound_words.yaml`."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import yaml
 
 from vocabulary.audioset import tag_ids
 
+KEPT = 8192  # answers of each function that are kept: captions of live sound go on for hours
 NEAR_CHARACTERS = 10  # between the beginnings of two words that name one thing
 
 
@@ -32,7 +33,7 @@ def expand(words: str) -> str:
     return words.replace(" .. ", r"\b.{0,25}?\b").replace("*", r"\w*")
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _rows_of_word(word: str) -> tuple[int, ...]:
     """Numbers of the rows about single words that a word matches; far fewer words than captions are looked at."""
     return tuple(n for n, (words, _) in enumerate(_rows()) if " " not in words and _pattern(n).fullmatch(word))
@@ -56,7 +57,7 @@ def _matches(words: str) -> list[tuple[int, int]]:
     return sorted((start, row) for row, start in found.items())
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def classes_of(words: str) -> tuple[int, ...]:
     """AudioSet classes that words name, in the order of the words; the main class of each row before its others.
 
@@ -72,7 +73,7 @@ def main_classes(words: str) -> frozenset[int]:
     return frozenset(_rows()[row][1][0] for _, row in _matches(words))
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def sources_in(words: str) -> tuple[tuple[int, ...], ...]:
     """The classes of each thing that words name: rows that match at the same or the next word are one thing.
 

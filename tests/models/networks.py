@@ -1,8 +1,10 @@
 """Small random networks in transformers' format, saved as their authors publish theirs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
@@ -132,3 +134,12 @@ def _roberta_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
     )
+
+
+def pad_clips(clips: Sequence[np.ndarray], padding: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clips (S,) as one batch (B, longest + padding), zero behind each, and their lengths (B,)."""
+    lengths = [len(clip) for clip in clips]
+    batch = torch.zeros(len(clips), max(lengths) + padding)
+    for row, clip in enumerate(clips):
+        batch[row, : len(clip)] = torch.from_numpy(clip)
+    return batch, torch.tensor(lengths)

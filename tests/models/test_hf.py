@@ -13,7 +13,7 @@ from models.encoder import SpecMasks
 from models.encoders import build_encoder, encoder_label
 from models.errors import CheckpointError
 from models.hf import TransformersEncoder
-from tests.models.networks import AUDIO_KINDS, make_audio_network, make_clap
+from tests.models.networks import AUDIO_KINDS, make_audio_network, make_clap, pad_clips
 
 RATE = 16000
 FRAMES_A_SECOND = {"ast": 10, "whisper": 50, "wav2vec2-bert": 50, "wav2vec2": 50, "hubert": 50}
@@ -42,12 +42,8 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def encode(encoder: TransformersEncoder, clips: list[np.ndarray], padding: int = 0) -> tuple[torch.Tensor, list[int]]:
-    lengths = [len(clip) for clip in clips]
-    batch = torch.zeros(len(clips), max(lengths) + padding)
-    for row, clip in enumerate(clips):
-        batch[row, : len(clip)] = torch.from_numpy(clip)
     with torch.no_grad():
-        output = encoder(batch, torch.tensor(lengths))
+        output = encoder(*pad_clips(clips, padding))
     assert output.logits is None and output.embeddings.shape[2] == encoder.embedding_dim == 32
     return output.embeddings, output.lengths.tolist()
 

@@ -15,7 +15,7 @@ from models.encoder import SpecMasks
 from models.encoders import build_encoder
 from models.errors import CheckpointError
 from models.htsat import ClapLogMel, FrontEndSettings, HtsAt
-from tests.models.networks import make_clap
+from tests.models.networks import make_clap, pad_clips
 
 RATE = 48000
 
@@ -45,12 +45,8 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def encode(encoder: HtsAt, clips: list[np.ndarray], padding: int = 0) -> tuple[torch.Tensor, list[int]]:
-    lengths = [len(clip) for clip in clips]
-    batch = torch.zeros(len(clips), max(lengths) + padding)
-    for row, clip in enumerate(clips):
-        batch[row, : len(clip)] = torch.from_numpy(clip)
     with torch.no_grad():
-        output = encoder(batch, torch.tensor(lengths))
+        output = encoder(*pad_clips(clips, padding))
     return output.embeddings, output.lengths.tolist()
 
 
@@ -61,10 +57,7 @@ def test_the_front_end_gives_the_feature_extractors_numbers(truncation: str, pad
     front_end = ClapLogMel(FrontEndSettings(truncation=truncation, padding=padding))
     clips = [noise(10, 1), noise(3.1, 2), noise(0.4, 3), noise(9.9999, 4)]
     theirs = extractor(clips, sampling_rate=RATE, return_tensors="np")["input_features"][:, 0]  # (B, M, F)
-    batch = torch.zeros(len(clips), 10 * RATE)
-    for row, clip in enumerate(clips):
-        batch[row, : len(clip)] = torch.from_numpy(clip)
-    ours = front_end(batch, torch.tensor([len(clip) for clip in clips])).transpose(1, 2).numpy()
+    ours = front_end(*pad_clips(clips)).transpose(1, 2).numpy()
     assert ours.shape == theirs.shape == (4, 1001, 64)
     assert np.abs(ours - theirs).max() < 1e-3  # decibels
     assert np.ptp(theirs) > 20

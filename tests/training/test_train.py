@@ -21,11 +21,9 @@ from models.checkpoint import read_metadata
 ROOT = Path(__file__).parents[2]
 
 
-def options(dataset: Path, folder: Path, **changes: object) -> list[str]:
-    """Command line of a small, quick run; keys use __ for dots."""
-    settings: dict[str, object] = {
-        "captioner.encoder.name": "mobilenet",
-        "captioner.encoder.width": 0.1,
+def small_run(dataset: Path, folder: Path) -> dict[str, object]:
+    """Settings of a quick run, whatever its encoder."""
+    return {
         "captioner.encoder.max_duration_s": 2.0,
         "captioner.decoder.num_layers": 1,
         "captioner.decoder.num_heads": 2,
@@ -34,22 +32,35 @@ def options(dataset: Path, folder: Path, **changes: object) -> list[str]:
         "data.dataset_root": dataset,
         "data.batch_size": 4,
         "data.cache_dir": folder / "cache",
-        "data.augment.mixup_alpha": 0.4,
         "training.checkpoints_dir": folder,
         "training.run_name": "run",
+        "decoding.max_tokens": 10,
+    }
+
+
+def command_line(config: Path, settings: dict[str, object], changes: dict[str, object]) -> list[str]:
+    """Options of train.py; the changes' keys use __ for dots."""
+    settings = settings | {key.replace("__", "."): value for key, value in changes.items()}
+    return ["--config", str(config), *(f"--{key}={value}" for key, value in settings.items())]
+
+
+def options(dataset: Path, folder: Path, **changes: object) -> list[str]:
+    """Command line of a small, quick run; keys use __ for dots."""
+    settings = small_run(dataset, folder) | {
+        "captioner.encoder.name": "mobilenet",
+        "captioner.encoder.width": 0.1,
+        "data.augment.mixup_alpha": 0.4,
         "training.num_steps": 6,
         "training.validate_every": 3,
         "training.warmup_steps": 2,
         "training.learning_rate": 0.003,
         "training.ema_decay": 0.9,
         "training.label_smoothing": 0.1,
-        "decoding.max_tokens": 10,
     }
-    settings |= {key.replace("__", "."): value for key, value in changes.items()}
     empty = folder / "empty.yaml"
     folder.mkdir(parents=True, exist_ok=True)
     empty.write_text("{}\n")
-    return ["--config", str(empty), *(f"--{key}={value}" for key, value in settings.items())]
+    return command_line(empty, settings, changes)
 
 
 def losses(folder: Path) -> list[float]:

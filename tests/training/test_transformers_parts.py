@@ -10,30 +10,19 @@ import train
 from models.captioner import AudioCaptioner
 from models.checkpoint import read_metadata
 from tests.models.networks import make_audio_network, make_clap, make_llama
+from tests.training.test_train import command_line, small_run
 
 ROOT = Path(__file__).parents[2]
 
 
 def arguments(config: str, dataset: Path, folder: Path, **changes: object) -> list[str]:
     """Command line of a few small steps of a shipped configuration; keys use __ for dots."""
-    settings: dict[str, object] = {
-        "captioner.encoder.max_duration_s": 2.0,
-        "captioner.decoder.num_layers": 1,
-        "captioner.decoder.num_heads": 2,
-        "captioner.decoder.width": 32,
-        "captioner.tokenizer.vocab_size": 120,
-        "data.dataset_root": dataset,
-        "data.batch_size": 4,
-        "data.cache_dir": folder / "cache",
-        "training.checkpoints_dir": folder,
-        "training.run_name": "run",
+    settings = small_run(dataset, folder) | {
         "training.num_steps": 4,
         "training.validate_every": 2,
         "training.warmup_steps": 1,
-        "decoding.max_tokens": 10,
     }
-    settings |= {key.replace("__", "."): value for key, value in changes.items()}
-    return ["--config", str(ROOT / "configs" / config), *(f"--{key}={value}" for key, value in settings.items())]
+    return command_line(ROOT / "configs" / config, settings, changes)
 
 
 @pytest.mark.parametrize("name", ["htsat", "clap"])
