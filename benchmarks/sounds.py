@@ -13,7 +13,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -127,15 +127,18 @@ def judge(name: str, clips: Sequence[FileClip], captions: dict[str, str], millis
 
 
 def caption_all(
-    captioner: AudioCaptioner, clips: Sequence[FileClip], batch_size: int = 8
+    captioner: AudioCaptioner, clips: Sequence[FileClip], style: str = "", batch_size: int = 8
 ) -> tuple[dict[str, str], float]:
-    """Best caption of each clip by name, and milliseconds a clip (reading included)."""
+    """Best caption of each clip by name, and milliseconds a clip (reading included); an empty style is the checkpoint's own."""
+    decoding = captioner.config.decoding
+    decoding = replace(decoding, style=style or decoding.style)
     captions: dict[str, str] = {}
     started = time.perf_counter()
     for start in tqdm(range(0, len(clips), batch_size), desc="captioning", unit="batch"):
         part = clips[start : start + batch_size]
         waveforms = [clip.load(captioner.sample_rate, captioner.max_duration_s) for clip in part]
-        captions |= {clip.name: best[0].text for clip, best in zip(part, captioner.caption(waveforms), strict=True)}
+        found = captioner.caption(waveforms, decoding)
+        captions |= {clip.name: best[0].text for clip, best in zip(part, found, strict=True)}
     return captions, 1000 * (time.perf_counter() - started) / len(clips)
 
 
@@ -166,6 +169,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.sounds")
     parser.add_argument("--ckpt_path", nargs="*", default=[], help="checkpoints to judge")
+    parser.add_argument("--styles", nargs="*", default=[], help="manners to judge each in; without it, its usual one")
     parser.add_argument("--retrieval_weights", help="mn04's weights file: adds the retrieval baseline")
     parser.add_argument("--retrieval_mixtures", type=int, default=1200, help="training mixtures among its candidates")
     parser.add_argument("--seed", type=int, default=0)
@@ -181,9 +185,12 @@ def main(arguments: Sequence[str]) -> int:
         rows.append(judge("retrieval: nearest training clip", clips, captions, float("nan")))
         everything["retrieval"] = captions
     for path in options.ckpt_path:
-        captions, milliseconds = caption_all(AudioCaptioner.from_pretrained(path), clips)
-        rows.append(judge(path, clips, captions, milliseconds))
-        everything[path] = captions
+        captioner = AudioCaptioner.from_pretrained(path)
+        for style in options.styles or [""]:
+            name = f"{path}, {style}" if style else path
+            captions, milliseconds = caption_all(captioner, clips, style)
+            rows.append(judge(name, clips, captions, milliseconds))
+            everything[name] = captions
     table = markdown_table(HEADER, [row.cells() for row in rows])
     print(table, end="")
     if options.output:

@@ -157,6 +157,8 @@ class TextsConfig:
         styles: the manner of each table, one of captioner.styles.
         donors: folders of labelled clips (`data/labelled.py`), whose embeddings stand for what the captions name.
         held_out: clips of each folder without folds that lend nothing, so that they can be listened to unseen.
+        composed: captions to put together from the short ones of the first table (`data/composed_texts.py`), so that rare
+            sounds and pairs are said as often as others.
         durations_s: shortest and longest clip, in seconds, that each table's captions are about, two numbers a table.
         brief_style: manner, one of captioner.styles, of the short captions that donors of `sound_phrases.yaml`'s categories
             and mixtures of two of them get, to be learnt as recordings beside the texts; empty for none.
@@ -168,6 +170,7 @@ class TextsConfig:
     styles: tuple[str, ...] = ()
     donors: tuple[str, ...] = ()
     held_out: int = 0
+    composed: int = 0
     durations_s: tuple[float, ...] = ()
     brief_style: str = ""
     brief_mixtures: int = 0
@@ -247,6 +250,9 @@ class DecodingConfig:
         repetition_ban: "content" never says a content word twice, "none" allows everything.
         seed: seed of the sampling.
         style: manner of writing, one of captioner.styles; empty takes the first.
+        second_style: another manner whose beams are candidates too where captions are ranked by tags; empty for none. One that
+            was learnt from rare sounds and unusual pairs names what the usual one leaves out.
+        second_handicap: what those candidates lose, in log-probability a token.
         coverage_weight: how much it counts that a caption names what the tagger surely hears (`models/ranking.py`);
             with this or the next above 0, all beams' captions are ranked anew.
         support_weight: how much it counts that the tagger hears what a caption names.
@@ -266,6 +272,8 @@ class DecodingConfig:
     repetition_ban: Literal["content", "none"] = "content"
     seed: int = 0
     style: str = ""
+    second_style: str = ""
+    second_handicap: float = 0.5
     coverage_weight: float = 0.0
     support_weight: float = 0.0
     consensus_weight: float = 0.0

@@ -39,7 +39,7 @@ from models.errors import CheckpointError
 from models.llama import LlamaDecoder
 from models.mini_audio_caption import read_parts
 from models.projection import Projection
-from models.ranking import fit_to_tags, rank, ranks_by_tags
+from models.ranking import Candidate, fit_to_tags, rank, ranks_by_tags
 from models.tag_prefix import TagPrefix, clip_parts
 
 logger = logging.getLogger(__name__)
@@ -276,15 +276,19 @@ class AudioCaptioner(nn.Module):
         decoding = decoding or self.config.decoding
         if styles is None:
             styles = torch.full_like(lengths, self.style_number(decoding.style))
-        prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)  # (B, T', D), (B,)
         calibration = self.calibration
         asks_tagger = ranks_by_tags(decoding) or (calibration is not None and calibration.uses_tags)
         hears_tags = asks_tagger and self.has_tagger
-        scores = self.tag_scores(audio_embeddings, lengths) if hears_tags else [None] * len(prefix)
+        scores = self.tag_scores(audio_embeddings, lengths) if hears_tags else [None] * len(lengths)
+        manners = [styles]
+        if decoding.second_style and decoding.method == "beam" and ranks_by_tags(decoding) and self.has_tagger:
+            manners.append(torch.full_like(styles, self.style_number(decoding.second_style)))
+        prefixes, sizes = zip(*(self.prefix(audio_embeddings, lengths, numbers) for numbers in manners), strict=True)
+        prefix, prefix_lengths = torch.cat(prefixes), torch.cat(sizes)  # (M * B, T', D), (M * B,) in M manners
         processors = LogitsProcessorList([ContentWordBan(self.words)] if decoding.repetition_ban == "content" else [])
         search = _generation_config(decoding)
         if decoding.method != "sample":
-            found = self.decoder.generate(prefix, prefix_lengths, search, processors)  # (B * N, L)
+            found = self.decoder.generate(prefix, prefix_lengths, search, processors)  # (M * B * N, L)
             rows = list(found.reshape(len(prefix), -1, found.shape[-1]))
         else:  # one clip at a time, each from the same seed, so that a clip's captions do not depend on its neighbours
             rows = []
@@ -294,9 +298,12 @@ class AudioCaptioner(nn.Module):
                     torch.manual_seed(decoding.seed)
                     clip_prefix, clip_length = prefix[clip : clip + 1, :frames], prefix_lengths[clip : clip + 1]
                     rows.append(self.decoder.generate(clip_prefix, clip_length, search, processors))
+        read = [self._read(prefix[row], prefix_lengths[row], found) for row, found in enumerate(rows)]
         return [
-            self._rank(prefix[clip], prefix_lengths[clip], candidates, decoding, scores[clip], calibration)
-            for clip, candidates in enumerate(rows)
+            self._rank(
+                read[clip], [c for more in read[clip + len(lengths) :: len(lengths)] for c in more], decoding, tags
+            )
+            for clip, tags in enumerate(scores)
         ]
 
     def tag_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
@@ -321,33 +328,39 @@ class AudioCaptioner(nn.Module):
         losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=-100)  # (R, L)
         return [-value for value in losses.sum(dim=1).tolist()]
 
-    def _rank(
-        self,
-        prefix: Tensor,
-        length: Tensor,
-        found: Tensor,
-        decoding: DecodingConfig,
-        tag_scores: Tensor | None,
-        calibration: Calibration | None,
-    ) -> list[Caption]:
-        """Distinct captions of one clip: beams in their order, samples most probable a token first, or both by the tags."""
+    def _read(self, prefix: Tensor, length: Tensor, found: Tensor) -> list[Caption]:
+        """Distinct captions (N, L) that were found after one clip's prefix (T', D), in their order."""
         by_text: dict[str, list[int]] = {}
         for ids in found.tolist():
             words = ids[: ids.index(self.token_ids["eos"])] if self.token_ids["eos"] in ids else ids
             words = [token_id for token_id in words if token_id != self.token_ids["pad"]]
             by_text.setdefault(self.tokenizer.decode(words).strip(), words)
         scores = self.score(prefix, length, list(by_text.values()))
-        captions = [
+        return [
             Caption(text, score, num_tokens=len(ids) + 1)
             for (text, ids), score in zip(by_text.items(), scores, strict=True)
         ]
+
+    def _rank(
+        self, captions: list[Caption], second: list[Caption], decoding: DecodingConfig, tag_scores: Tensor | None
+    ) -> list[Caption]:
+        """The best captions of one clip: beams in their order, samples most probable a token first, or both by the tags.
+
+        Those of the second manner that the first one has not are candidates too, with a handicap.
+        """
+        known = {caption.text for caption in captions}
+        others = [caption for caption in second if caption.text not in known]
         by_tags = ranks_by_tags(decoding) and tag_scores is not None
         if decoding.method == "sample" or by_tags:
-            texts = [caption.text.lower() for caption in captions]
-            num_tokens = [caption.num_tokens for caption in captions]
-            order = rank(texts, scores, num_tokens, tag_scores if by_tags else None, decoding)
-            captions = [captions[number] for number in order]
+            handicaps = [0.0] * len(captions) + [decoding.second_handicap] * len(others)
+            captions = captions + others
+            candidates = [
+                Candidate(caption.text.lower(), caption.log_probability, caption.num_tokens, handicap)
+                for caption, handicap in zip(captions, handicaps, strict=True)
+            ]
+            captions = [captions[number] for number in rank(candidates, tag_scores if by_tags else None, decoding)]
         captions = captions[: decoding.num_captions]
+        calibration = self.calibration
         if calibration is None:
             return captions
         return [replace(caption, probability=_probability(caption, tag_scores, calibration)) for caption in captions]

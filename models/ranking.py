@@ -61,18 +61,32 @@ def ranks_by_tags(decoding: DecodingConfig) -> bool:
     return decoding.coverage_weight > 0 or decoding.support_weight > 0
 
 
-def consensus(captions: Sequence[str], log_probabilities: Sequence[float]) -> list[float]:
+@dataclass(frozen=True)
+class Candidate:
+    """A caption to be ranked.
+
+    Attributes:
+        text: in lower case.
+        log_probability: of the whole caption, natural.
+        num_tokens: its tokens, the end token included.
+        handicap: what its log-probability a token loses before it is compared.
+    """
+
+    text: str
+    log_probability: float
+    num_tokens: int
+    handicap: float = 0.0
+
+
+def consensus(candidates: Sequence[Candidate]) -> list[float]:
     """Mean likeness, 0 to 1, of each caption to all candidates, itself among them, weighted by the roots of their probabilities.
 
     Likeness is the F-score of shared words and pairs of neighbouring words. The roots flatten the weights: a few beams hold
     little of all that could be said.
-
-    Args:
-        captions: candidates.
-        log_probabilities: of each whole caption, natural.
     """
-    counts = [Counter(words := caption.split()) + Counter(pairwise(words)) for caption in captions]
-    weights = torch.softmax(torch.tensor(log_probabilities) / 2, dim=0).tolist()
+    counts = [Counter(words := candidate.text.split()) + Counter(pairwise(words)) for candidate in candidates]
+    log_probabilities = torch.tensor([candidate.log_probability for candidate in candidates])
+    weights = torch.softmax(log_probabilities / 2, dim=0).tolist()
 
     def likeness(one: Counter[Any], other: Counter[Any]) -> float:
         return 2 * (one & other).total() / max(1, one.total() + other.total())
@@ -80,31 +94,24 @@ def consensus(captions: Sequence[str], log_probabilities: Sequence[float]) -> li
     return [sum(w * likeness(own, other) for w, other in zip(weights, counts, strict=True)) for own in counts]
 
 
-def rank(
-    captions: Sequence[str],
-    log_probabilities: Sequence[float],
-    num_tokens: Sequence[int],
-    scores: Tensor | None,
-    decoding: DecodingConfig,
-) -> list[int]:
-    """Numbers of captions, the best first; with tags, each next one is the best that also differs from those before it.
+def rank(candidates: Sequence[Candidate], scores: Tensor | None, decoding: DecodingConfig) -> list[int]:
+    """Numbers of candidates, the best first; with tags, each next one is the best that also differs from those before it.
 
     The latter is maximal marginal relevance (Carbonell, Goldstein, SIGIR 1998) over shared words.
 
     Args:
-        captions: texts in lower case.
-        log_probabilities: of each whole caption, natural.
-        num_tokens: of each, the end token included.
+        candidates: captions of one clip.
         scores: (C,) tag probabilities, or None without a tagger.
         decoding: its `coverage_weight`, `support_weight`, `consensus_weight` and `strong_tag`.
     """
-    values = [score / count for score, count in zip(log_probabilities, num_tokens, strict=True)]
+    values = [candidate.log_probability / candidate.num_tokens - candidate.handicap for candidate in candidates]
     if scores is None:
-        return sorted(range(len(captions)), key=lambda number: -values[number])
-    for number, (caption, agreed) in enumerate(zip(captions, consensus(captions, log_probabilities), strict=True)):
-        fit = fit_to_tags(caption, scores, decoding.strong_tag)
+        return sorted(range(len(candidates)), key=lambda number: -values[number])
+    for number, (candidate, agreed) in enumerate(zip(candidates, consensus(candidates), strict=True)):
+        fit = fit_to_tags(candidate.text, scores, decoding.strong_tag)
         values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
         values[number] += decoding.consensus_weight * agreed
+    captions = [candidate.text for candidate in candidates]
     words = [frozenset(caption.split()) for caption in captions]
     order: list[int] = []
     likest = [0.0] * len(captions)  # the greatest share of words that a caption has in common with one before it

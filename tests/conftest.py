@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from configs.schema import CaptionerConfig, Config, DecoderConfig, DecodingConfig, EncoderConfig
+from data import sounds
 from data.captions import train_tokenizer
 from models.captioner import AudioCaptioner
 
@@ -100,3 +101,24 @@ def tone_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table = pd.DataFrame(rows, columns=["file_name", "caption_1", "caption_2"])
         table.to_csv(root / f"clotho_captions_{split}.csv", index=False)
     return root
+
+
+@pytest.fixture(scope="session")
+def labelled_sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled sounds as `python -m data.sounds` leaves them: two classes, short clips."""
+    root = tmp_path_factory.mktemp("sounds")
+    (root / "ESC-50" / "audio").mkdir(parents=True)
+    (root / "ESC-50" / "meta").mkdir()
+    rows = []
+    for fold in range(1, 5):
+        for category, hertz in (("dog", 500), ("siren", 1500)):
+            name = f"{fold}-{category}.wav"
+            time = np.arange(16000) / 16000
+            sound = 0.3 * np.sin(2 * np.pi * hertz * time) * (time % 0.5 < 0.3)
+            noise = np.random.default_rng(fold).normal(0, 0.001, 16000)
+            soundfile.write(root / "ESC-50" / "audio" / name, sound + noise, 16000)
+            rows.append({"filename": name, "fold": fold, "category": category, "src_file": f"{fold}{category}"})
+    pd.DataFrame(rows).to_csv(root / "ESC-50" / "meta" / "esc50.csv", index=False)
+    arguments = ["--root", str(root / "ESC-50"), "--output", str(root / "out"), "--mixtures", "2"]
+    assert sounds.main(arguments) == 0
+    return root / "out"

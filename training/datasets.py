@@ -11,6 +11,7 @@ from tqdm import tqdm
 from configs.schema import DataConfig
 from data.caption_texts import read_texts
 from data.clotho import Clip, FileClip, load_split
+from data.composed_texts import compose_texts
 from data.labelled import read_labelled
 from data.sounds import caption_briefly, make_mixtures
 
@@ -39,6 +40,8 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     for mixture in tqdm(mixtures, desc="wording mixtures", unit="clip", disable=not mixtures):
         len(mixture.captions)  # measured and worded at the first look, kept after it
     texts = read_texts(config.texts.tables, config.texts.styles)
+    if config.texts.composed:
+        texts += compose_texts(texts, config.texts.composed, config.texts.styles[0], seed)
     donors = [read_labelled(Path(root), config.texts.held_out)[0] for root in config.texts.donors]
     if texts:  # a recording with captions lends its sound too
         donors.append([replace(clip, labels=clip.captions[:1]) for clip in train if not clip.labels])

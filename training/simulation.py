@@ -12,6 +12,7 @@ roots of their tag scores correlate at 0.80 with those of the real mixtures, wit
 Shapes: N donors, T frames, E encoder width, C tag classes.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,9 +37,13 @@ MIN_DONORS, MIN_MADE = 8, 3  # of a class; made ones fill up to the first, and a
 MADE_FRAMES, MADE_SCORES, MADE_STEPS = 12, (5.0, 1.2), 150
 LEAST_HIGHEST = 0.7  # what a class scores at its clearest, at least; else the mean of the five clearest real clips
 SHARES = (1.0, 0.6, 0.4, 0.25)  # how likely a source takes a donor of its first, second ... class
-DRAWN, CLEAR = 4, 3.0  # donors that a source chooses from, and how much the class's score counts
-ANY_DONOR = 0.2  # share of sources that take any donor of the class, however the tagger misses or confuses it
-SPEECH, SPEECH_DB = tag_ids()["Speech"], 4.0  # the tagger hears speech through other sounds
+DRAWN, CLEAR = 8, 5.0  # donors that a source chooses from, and how much the class's score counts
+ANY_DONOR = (
+    0.1  # share of sources but speech that take any donor of the class, however the tagger misses or confuses it
+)
+SPEECH, SPEECH_DB = tag_ids()["Speech"], 14.0  # the tagger hears speech through other sounds
+PART, PART_SPEECH = 0.4, 0.9  # how often one of several sources is heard in a part of its turn alone
+UNSAID_SPEECH, UNSAID_SPEECH_DB = 0.6, (-10.0, 14.0)  # share and levels of texts without speech where some is heard
 UNSAID = 0.25  # share of captions that keep silent about a quiet sound
 UNHEARD = 0.04  # share of further sources that the encoder does not hear at all
 
@@ -91,17 +96,27 @@ class Simulator:
         for source in sources:
             turn = turns.index(source.turn)
             start, end = int(bounds[turn]), max(int(bounds[turn + 1]), int(bounds[turn]) + 1)
-            if len(turns) == 1 and len(sources) > 1 and generator.random() < 0.3:  # heard in a part of the clip alone
-                length = int(generator.integers(max(1, num_frames // 4), num_frames + 1))
-                start = int(generator.integers(0, num_frames - length + 1))
-                end = start + length
+            in_part = PART_SPEECH if SPEECH in source.classes else PART
+            if len(sources) > 1 and generator.random() < in_part:  # heard in a part of its turn alone
+                start, end = self._part(start, end, generator)
             elif turn > 0 and generator.random() < 0.15:  # what comes later was there, quieter, before
                 start = 0
             layers.append((self._donor(source, generator), start, min(end, num_frames), self._level(source, generator)))
         if generator.random() < UNSAID or not layers:
             number = int(generator.integers(self.donors.num_real))
             layers.append((number, 0, num_frames, float(generator.uniform(-24, -8))))
+        speakers = self.donors.classes.get(SPEECH, ())
+        speaks = any(SPEECH in source.classes for source in clip.sources)
+        if len(speakers) and not speaks and generator.random() < UNSAID_SPEECH:
+            number = int(generator.choice(speakers))
+            layers.append((number, *self._part(0, num_frames, generator), float(generator.uniform(*UNSAID_SPEECH_DB))))
         return self._mix(layers, num_frames, generator)
+
+    def _part(self, start: int, end: int, generator: np.random.Generator) -> tuple[int, int]:
+        """First and last frame of a part of a span."""
+        length = int(generator.integers(max(1, (end - start) // 4), end - start + 1))
+        first = int(generator.integers(start, end - length + 1))
+        return first, first + length
 
     def _level(self, source: Source, generator: np.random.Generator) -> float:
         speech = SPEECH_DB if SPEECH in source.classes else 0.0
@@ -115,7 +130,7 @@ class Simulator:
         shares = np.array(SHARES[: len(known)])
         number = known[int(generator.choice(len(known), p=shares / shares.sum()))]
         drawn = generator.choice(self.donors.classes[number], size=DRAWN)
-        if generator.random() < ANY_DONOR:
+        if number != SPEECH and generator.random() < ANY_DONOR:
             return int(drawn[0])
         wanted = set(source.classes)
 
@@ -169,17 +184,19 @@ def collect_donors(clips: Sequence[FileClip], embed: FrozenFeatures, encoder: Au
         labelled = {c for c in named if int(ranks[number, c]) < DOUBTED}
         heard = [int(c) for c in scores[number].topk(3).indices if scores[number, c] >= HEARD]
         of_donor.append(frozenset(labelled | set(heard)))
-    counts = [sum(c in own for own in of_donor) for c in range(logits.shape[1])]
+    having = Counter(c for own in of_donor for c in own)
+    counts = [having[c] for c in range(logits.shape[1])]
     made, made_classes = make_donors(encoder, means, logits, counts, seed)
     frames += made
     of_donor += made_classes
-    classes = {
-        c: np.array([n for n, own in enumerate(of_donor) if c in own], dtype=np.int64) for c in range(logits.shape[1])
-    }
-    known = {c: numbers for c, numbers in classes.items() if len(numbers)}
+    members: dict[int, list[int]] = {}
+    for number, own in enumerate(of_donor):
+        for c in own:
+            members.setdefault(c, []).append(number)
+    classes = {c: np.array(numbers, dtype=np.int64) for c, numbers in members.items()}
     made_means = torch.stack([torch.from_numpy(clip_frames.mean(axis=0)) for clip_frames in made])
     all_scores = torch.cat([scores, torch.sigmoid(tag_means(encoder, made_means))]).numpy().astype(np.float32)
-    return Donors(frames, known, of_donor, all_scores, len(clips))
+    return Donors(frames, classes, of_donor, all_scores, len(clips))
 
 
 def text_durations(config: TextsConfig) -> dict[str, tuple[float, float]]:
@@ -188,11 +205,11 @@ def text_durations(config: TextsConfig) -> dict[str, tuple[float, float]]:
     return dict(zip(config.styles, pairs, strict=True)) if config.durations_s else {}
 
 
-@torch.no_grad()
 def tag_means(encoder: AudioEncoder, means: torch.Tensor) -> torch.Tensor:
-    """Tag logits (N, C) of clips whose frames' mean is (N, E)."""
-    parts = torch.ones(len(means), 1, 1, dtype=torch.bool, device=means.device)
-    return encoder.tag_logits(means[:, None], parts)[:, 0]
+    """Tag logits (N, C), by a frozen encoder, of clips whose frames' mean is (N, E)."""
+    device = next(encoder.parameters()).device
+    parts = torch.ones(len(means), 1, 1, dtype=torch.bool, device=device)
+    return encoder.tag_logits(means[:, None].to(device), parts)[:, 0].to(means.device)
 
 
 def make_donors(
@@ -226,9 +243,8 @@ def make_donors(
     targets = torch.from_numpy(draws.astype(np.float32)) * highest
     embeddings = means[picked].clone().requires_grad_(True)
     optimizer = torch.optim.Adam([embeddings], lr=0.03)
-    parts = torch.ones(len(wanted), 1, 1, dtype=torch.bool)
     for _ in range(MADE_STEPS):
-        said = encoder.tag_logits(embeddings[:, None], parts)[:, 0].gather(1, wanted[:, None])[:, 0]  # (M,)
+        said = tag_means(encoder, embeddings).gather(1, wanted[:, None])[:, 0]  # (M,)
         away = embeddings - centre
         distance = ((away @ precision) * away).sum(dim=1) / means.shape[1]
         loss = (F.binary_cross_entropy_with_logits(said, targets, reduction="none") * 4 + distance).sum()

@@ -7,32 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 
 from benchmarks import encoders
-from data import sounds
 from models.captioner import AudioCaptioner
-
-
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Labelled sounds as `python -m data.sounds` leaves them: two classes, short clips."""
-    root = tmp_path_factory.mktemp("sounds")
-    (root / "ESC-50" / "audio").mkdir(parents=True)
-    (root / "ESC-50" / "meta").mkdir()
-    rows = []
-    for fold in range(1, 5):
-        for category, hertz in (("dog", 500), ("siren", 1500)):
-            name = f"{fold}-{category}.wav"
-            time = np.arange(16000) / 16000
-            sound = 0.3 * np.sin(2 * np.pi * hertz * time) * (time % 0.5 < 0.3)
-            noise = np.random.default_rng(fold).normal(0, 0.001, 16000)
-            soundfile.write(root / "ESC-50" / "audio" / name, sound + noise, 16000)
-            rows.append({"filename": name, "fold": fold, "category": category, "src_file": f"{fold}{category}"})
-    pd.DataFrame(rows).to_csv(root / "ESC-50" / "meta" / "esc50.csv", index=False)
-    arguments = ["--root", str(root / "ESC-50"), "--output", str(root / "out"), "--mixtures", "2"]
-    assert sounds.main(arguments) == 0
-    return root / "out"
 
 
 def read_table(path: Path) -> dict[str, dict[str, str]]:
@@ -40,16 +17,16 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
     return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
 
 
-def run(labelled: Path, folder: Path, *arguments: str) -> int:
-    common = ["--dataset_root", str(labelled), "--scale", "0.1", "--batch_size", "2", "--mixtures", "2"]
+def run(labelled_sounds: Path, folder: Path, *arguments: str) -> int:
+    common = ["--dataset_root", str(labelled_sounds), "--scale", "0.1", "--batch_size", "2", "--mixtures", "2"]
     return encoders.main([*common, "--work", str(folder / "runs"), "--output", str(folder / "table.md"), *arguments])
 
 
 @pytest.mark.slow
 def test_every_encoder_is_trained_and_judged(
-    labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    labelled_sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(labelled, tmp_path, "--steps", "2") == 0
+    assert run(labelled_sounds, tmp_path, "--steps", "2") == 0
     table = read_table(tmp_path / "table.md")
     assert list(table) == list(encoders.contenders(1.0))
     for name, row in table.items():
@@ -63,21 +40,21 @@ def test_every_encoder_is_trained_and_judged(
     losses = [float(pd.read_csv(path)["loss"].iloc[0]) for path in (tmp_path / "runs").glob("*/*_llama/losses.csv")]
     assert len(losses) == len(table) and np.ptp(losses) < 1  # one decoder, one vocabulary
     trained = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("losses.csv")}
-    assert run(labelled, tmp_path, "--steps", "2", "--encoders", "htsat") == 0  # judged again, not trained again
+    assert run(labelled_sounds, tmp_path, "--steps", "2", "--encoders", "htsat") == 0  # judged again, not trained again
     assert trained == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("losses.csv")}
 
 
-def test_a_budget_in_minutes_ends_the_training(labelled: Path, tmp_path: Path) -> None:
-    assert run(labelled, tmp_path, "--minutes", "0.01", "--encoders", "mobilenet", "--max_clips", "2") == 0
+def test_a_budget_in_minutes_ends_the_training(labelled_sounds: Path, tmp_path: Path) -> None:
+    assert run(labelled_sounds, tmp_path, "--minutes", "0.01", "--encoders", "mobilenet", "--max_clips", "2") == 0
     [row] = read_table(tmp_path / "table.md").values()
     assert int(row["steps"]) >= 1 and 0.0 <= float(row["training minutes"]) < 0.5
 
 
 @pytest.mark.slow
-def test_told_to_end_it_saves_and_the_same_command_goes_on(labelled: Path, tmp_path: Path) -> None:
+def test_told_to_end_it_saves_and_the_same_command_goes_on(labelled_sounds: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "benchmarks.encoders", "--dataset_root", str(labelled), "--scale", "0.1", "--batch_size", "2",
-        "--mixtures", "2", "--work", str(tmp_path / "runs"), "--output", str(tmp_path / "table.md"),
+        sys.executable, "-m", "benchmarks.encoders", "--dataset_root", str(labelled_sounds), "--scale", "0.1",
+        "--batch_size", "2", "--mixtures", "2", "--work", str(tmp_path / "runs"), "--output", str(tmp_path / "table.md"),
         "--encoders", "mobilenet", "--steps", "100000",
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=Path(encoders.__file__).parents[1], stderr=subprocess.PIPE, text=True)
@@ -89,12 +66,12 @@ def test_told_to_end_it_saves_and_the_same_command_goes_on(labelled: Path, tmp_p
     [last] = (tmp_path / "runs" / "mobilenet").glob("*_llama/last")
     steps = encoders.training_state(last)["step"]
     assert process.returncode == 128 + 15 and 0 < steps < 100000
-    assert run(labelled, tmp_path, "--steps", str(steps + 1), "--encoders", "mobilenet") == 0
+    assert run(labelled_sounds, tmp_path, "--steps", str(steps + 1), "--encoders", "mobilenet") == 0
     [row] = read_table(tmp_path / "table.md").values()
     assert row["steps"] == str(steps + 1)
 
 
-def test_a_training_that_fails_is_told(tmp_path: Path, labelled: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert run(labelled, tmp_path, "--steps", "2", "--batch_size", "0", "--encoders", "mobilenet") == 2
+def test_a_training_that_fails_is_told(tmp_path: Path, labelled_sounds: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert run(labelled_sounds, tmp_path, "--steps", "2", "--batch_size", "0", "--encoders", "mobilenet") == 2
     assert "train.py failed for mobilenet" in caplog.text
     assert run(tmp_path / "none", tmp_path, "--steps", "2") == 2

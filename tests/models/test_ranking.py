@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from configs.schema import DecodingConfig
-from models.ranking import MIN_SCORE, consensus, fit_to_tags, rank
+from models.ranking import MIN_SCORE, Candidate, consensus, fit_to_tags, rank
 from vocabulary.audioset import tag_ids
 
 
@@ -33,27 +33,40 @@ def test_support_is_low_for_what_is_not_heard() -> None:
     assert fit_to_tags("it goes on", tags, 0.3).support == pytest.approx(math.log(MIN_SCORE))
 
 
+def candidates(*found: tuple[str, float, int]) -> list[Candidate]:
+    return [Candidate(*values) for values in found]
+
+
 def test_the_best_comes_first_and_probability_alone_decides_without_weights() -> None:
-    captions = ["a man is speaking", "a dog barks"]
+    captions = candidates(("a man is speaking", -2.0, 4), ("a dog barks", -3.2, 4))
     tags = scores(Dog=0.9)
     decoding = DecodingConfig(coverage_weight=1.0, support_weight=0.5)
-    assert rank(captions, [-2.0, -3.2], [4, 4], tags, decoding) == [1, 0]
-    assert rank(captions, [-2.0, -3.2], [4, 4], tags, replace(decoding, coverage_weight=0, support_weight=0)) == [0, 1]
-    assert rank(captions, [-2.0, -3.2], [4, 4], None, decoding) == [0, 1]
+    assert rank(captions, tags, decoding) == [1, 0]
+    assert rank(captions, tags, replace(decoding, coverage_weight=0, support_weight=0)) == [0, 1]
+    assert rank(captions, None, decoding) == [0, 1]
+
+
+def test_a_handicap_counts_against_a_candidate() -> None:
+    decoding = DecodingConfig(coverage_weight=1.0, support_weight=0.1)
+    told, named = Candidate("a man is speaking", -2.0, 4), Candidate("a dog barks", -3.2, 4)
+    tags = scores(Dog=0.9, Speech=0.2)
+    assert rank([told, named], tags, decoding) == [1, 0]
+    assert rank([told, replace(named, handicap=0.5)], tags, decoding) == [1, 0]
+    assert rank([told, replace(named, handicap=2.0)], tags, decoding) == [0, 1]
 
 
 def test_alternatives_differ_from_what_came_before() -> None:
-    captions = ["a dog is barking", "the dog is barking", "a siren wails"]
+    captions = candidates(("a dog is barking", -2.5, 5), ("the dog is barking", -2.75, 5), ("a siren wails", -4.5, 5))
     tags = scores(Dog=0.6, Siren=0.5)
     decoding = DecodingConfig(coverage_weight=0.1, support_weight=0.1)
-    assert rank(captions, [-2.5, -2.75, -4.5], [5, 5, 5], tags, decoding) == [0, 2, 1]
-    assert rank(captions, [-2.5, -2.75, -4.5], [5, 5, 5], None, decoding) == [0, 1, 2]
+    assert rank(captions, tags, decoding) == [0, 2, 1]
+    assert rank(captions, None, decoding) == [0, 1, 2]
 
 
 def test_consensus_is_what_the_likely_candidates_say_too() -> None:
-    agreed = consensus(["a dog barks", "a dog barks", "a siren wails"], [-3.0, -3.0, -3.0])
+    agreed = consensus(candidates(("a dog barks", -3.0, 4), ("a dog barks", -3.0, 4), ("a siren wails", -3.0, 4)))
     assert agreed[0] == agreed[1] == pytest.approx((1 + 1 + 2 / 10) / 3)  # five words and pairs each; "a" is shared
     assert agreed[2] == pytest.approx((1 + 2 * 2 / 10) / 3)
-    swayed = consensus(["a dog barks", "a siren wails"], [-9.0, -3.0])
+    swayed = consensus(candidates(("a dog barks", -9.0, 4), ("a siren wails", -3.0, 4)))
     assert swayed[1] > swayed[0]
-    assert consensus(["alone"], [-1.0]) == [pytest.approx(1.0)]
+    assert consensus(candidates(("alone", -1.0, 2))) == [pytest.approx(1.0)]

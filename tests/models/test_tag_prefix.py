@@ -144,3 +144,26 @@ def test_ranking_by_tags_keeps_the_captions_and_their_probabilities() -> None:
     ranked = dataclasses.replace(plain, coverage_weight=1.0, support_weight=1.0, strong_tag=0.1)
     first, second = (captioner.caption(sound, decoding)[0] for decoding in (plain, ranked))
     assert {c.text: round(c.log_probability, 3) for c in first} == {c.text: round(c.log_probability, 3) for c in second}
+
+
+def test_a_second_manner_lends_its_captions_for_a_handicap() -> None:
+    captioner = tags_only()
+    torch.manual_seed(0)
+    for weight in [*captioner.decoder.parameters(), captioner.style_embed.weight]:
+        if weight.dim() > 1:
+            torch.nn.init.normal_(weight, std=0.5)  # so that manners differ without training
+    sound = [np.random.default_rng(seed).normal(size=64000).astype(np.float32) * 0.1 for seed in (1, 2)]
+    first = DecodingConfig(num_beams=3, max_tokens=8, min_tokens=1, coverage_weight=0.5, support_weight=0.1)
+    one, other = captioner.config.captioner.styles[:2]
+    dear, cheap = (dataclasses.replace(first, second_style=other, second_handicap=cost) for cost in (1e6, -1e6))
+    own = captioner.caption(sound, first)
+    second = captioner.caption(sound, dataclasses.replace(first, style=other))
+    assert [found[0].text for found in own] != [found[0].text for found in second]
+    assert [found[0].text for found in captioner.caption(sound, dear)] == [found[0].text for found in own]
+    for clip, lent in zip(captioner.caption(sound, cheap), second, strict=True):
+        assert clip[0].text == lent[0].text
+        assert clip[0].log_probability == pytest.approx(lent[0].log_probability, abs=1e-4)  # of its own manner
+    same = dataclasses.replace(first, style=one, second_style=one)
+    assert [found[0].text for found in captioner.caption(sound, same)] == [found[0].text for found in own]
+    with pytest.raises(ValueError, match="no style 'verse'"):
+        captioner.caption(sound, dataclasses.replace(first, second_style="verse"))

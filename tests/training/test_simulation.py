@@ -63,6 +63,20 @@ def test_styles_have_their_own_lengths(simulate: Simulator) -> None:
     assert 45 <= min(lengths) < max(lengths) <= 90
 
 
+def test_speech_is_heard_in_texts_that_do_not_speak_of_it_too_but_clearest_in_those_that_do() -> None:
+    dog, speech = tag_ids()["Dog"], simulation.SPEECH
+    frames = [np.eye(2, dtype=np.float32)[[number] * 5] for number in range(2)]
+    own = [frozenset({dog}), frozenset({speech})]
+    classes = {dog: np.array([0]), speech: np.array([1])}
+    simulate = Simulator(Donors(frames, classes, own, np.zeros((2, 527), np.float32), 1), 3.0)
+    unsaid = np.array([embeddings(simulate, "a dog barks", seed)[:, 1].max() for seed in range(300)])
+    said = np.array(
+        [embeddings(simulate, "a dog barks and then a man speaks", seed)[:, 1].max() for seed in range(300)]
+    )
+    assert 0.5 < (unsaid > 0).mean() < 0.7 and (said > 0).mean() > 0.9  # UNSAID_SPEECH, UNHEARD
+    assert said.mean() > 1.3 * unsaid[unsaid > 0].mean()
+
+
 def test_made_donors_make_the_tagger_say_their_class(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulation, "MIN_MADE", 0)
     torch.manual_seed(0)

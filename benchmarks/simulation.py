@@ -1,0 +1,132 @@
+"""What the tagger hears of real recordings and of texts' simulated sound, side by side.
+
+    python -m benchmarks.simulation --config configs/any_sound.yaml --ckpt_path checkpoints/any_sound \
+        --output benchmarks/results/simulation.md
+
+A decoder that learns from simulated sound believes the tagger as far as the simulation is like life. For recordings with
+captions (both splits of the configuration's data set) and for texts of the same manner: how often a class is named whose score
+lies in an interval, for speech and for all other classes that are not wide ones, and quantiles of scores. Scores are the highest
+of a clip and its thirds, by the checkpoint's own encoder; a recording counts once for each of its captions.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.tables import markdown_table, write_text
+from configs.loading import load_config
+from data.caption_texts import TextClip, sources_of
+from data.clotho import Clip
+from models.captioner import AudioCaptioner
+from training.datasets import load_clips
+from training.features import FrozenFeatures
+from training.simulation import SPEECH, Simulator, collect_donors, text_durations
+from vocabulary.audioset import wide_tags
+from vocabulary.words import classes_of
+
+BOUNDS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+FEWEST = 5  # scores in an interval that a share is given of
+
+
+@torch.no_grad()
+def tag_scores(captioner: AudioCaptioner, embeddings: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Scores (N, C) of clips' embeddings (T, E)."""
+    rows = [torch.from_numpy(frames)[None].to(captioner.device) for frames in embeddings]
+    scores = [captioner.tag_scores(row, torch.tensor([row.shape[1]], device=row.device))[0] for row in rows]
+    return torch.stack(scores).double().cpu().numpy()
+
+
+def named_shares(scores: NDArray[np.float64], named: NDArray[np.bool_]) -> list[str]:
+    """Percent of classes named among those whose score lies between two BOUNDS; scores and named of one shape."""
+    interval = np.clip(np.digitize(scores, BOUNDS) - 1, 0, len(BOUNDS) - 2)
+    groups = [named[interval == number] for number in range(len(BOUNDS) - 1)]
+    return [f"{100 * group.mean():.0f}" if len(group) >= FEWEST else "n/a" for group in groups]
+
+
+def quantiles(values: Sequence[float] | NDArray[np.float64]) -> list[str]:
+    """QUANTILES of values."""
+    return [f"{value:.2f}" for value in np.quantile(values, QUANTILES)] if len(values) else ["n/a"] * len(QUANTILES)
+
+
+def compare(name: str, scores: NDArray[np.float64], captions: Sequence[str]) -> tuple[list[list[str]], list[list[str]]]:
+    """Rows of the two tables for captions and the scores (N, C) of their sound."""
+    named = np.zeros(scores.shape, dtype=bool)
+    for row, caption in enumerate(captions):
+        named[row, list(classes_of(caption))] = True
+    others = np.array([number not in wide_tags() and number != SPEECH for number in range(scores.shape[1])])
+    shares = [
+        [name, "speech", *named_shares(scores[:, SPEECH], named[:, SPEECH])],
+        [name, "others", *named_shares(scores[:, others], named[:, others])],
+    ]
+    things = [
+        float(scores[row, own].max())
+        for row, caption in enumerate(captions)
+        for source in sources_of(caption)
+        if SPEECH not in source.classes and (own := [number for number in source.classes if others[number]])
+    ]
+    unnamed = np.where(others & ~named, scores, 0.0).max(axis=1)
+    spread = [
+        [name, "speech where it is named", *quantiles(scores[named[:, SPEECH], SPEECH])],
+        [name, "speech where it is not", *quantiles(scores[~named[:, SPEECH], SPEECH])],
+        [name, "other things named", *quantiles(things)],
+        [name, "the highest not named", *quantiles(unnamed)],
+    ]
+    return shares, spread
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="configuration with data.texts")
+    parser.add_argument("--ckpt_path", required=True, help="captioner whose encoder hears")
+    parser.add_argument("--texts", type=int, default=1000, help="texts to simulate of each manner")
+    parser.add_argument("--output", type=Path, help="Markdown file to write")
+    options = parser.parse_args(arguments)
+    config = load_config(options.config)
+    captioner = AudioCaptioner.from_pretrained(options.ckpt_path)
+    encoder = captioner.encoder
+    encoder.set_trained(False)
+    embed = FrozenFeatures(encoder, captioner.config.captioner.encoder, cache=None)
+    clips = load_clips(config.data, config.training.seed)
+    lent = [clip for group in clips.donors for clip in group]
+    donors = collect_donors(tqdm(lent, desc="donors", unit="clip"), embed, encoder, config.training.seed)
+    simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(config.data.texts))
+    recorded: list[Clip] = [clip for clip in [*clips.train, *clips.validation] if not isinstance(clip, TextClip)]
+    shares, spread = [], []
+    for style in config.data.texts.styles:
+        real = [clip for clip in recorded if clip.style == style]
+        texts = [clip for clip in clips.train if isinstance(clip, TextClip) and clip.style == style]
+        generator = np.random.default_rng(config.training.seed)
+        drawn = [texts[int(row)] for row in generator.choice(len(texts), min(options.texts, len(texts)), replace=False)]
+        made = tag_scores(captioner, [simulate(text, generator) for text in tqdm(drawn, desc=style, unit="text")])
+        sounds = [(f"{style}, {len(drawn)} simulated", made, [text.captions[0] for text in drawn])]
+        if real:
+            heard = tag_scores(captioner, [embed(clip) for clip in tqdm(real, desc=style, unit="clip")])
+            repeated = np.repeat(heard, [len(clip.captions) for clip in real], axis=0)
+            sounds.insert(
+                0, (f"{style}, {len(real)} real", repeated, [text for clip in real for text in clip.captions])
+            )
+        for name, scores, captions in sounds:
+            rows = compare(name, scores, captions)
+            shares += rows[0]
+            spread += rows[1]
+    intervals = [f"named at {low} to {high}, %" for low, high in zip(BOUNDS, BOUNDS[1:], strict=False)]
+    text = markdown_table(["sound", "classes", *intervals], shares)
+    text += "\n" + markdown_table(["sound", "scores of", *(f"quantile {level}" for level in QUANTILES)], spread)
+    print(text, end="")
+    if options.output:
+        write_text(options.output, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

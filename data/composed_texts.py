@@ -1,0 +1,58 @@
+"""Captions put together from people's captions, so that rare sounds and unusual pairs of sounds are said as often as others.
+
+People's captions name what their collections hold: speech in every second one, a saw in one of thousands, and of all pairs of
+sounds only few. Here each class is as likely as any other, alone or beside any other, in words that people wrote.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from data.caption_texts import TextClip
+from data.captions import normalize_caption
+
+MOST_WORDS = 8  # of a part
+FEWEST = 3  # captions that a class needs to be drawn
+SINGLES = 0.4  # share of captions that are left alone
+
+_FINITE = re.compile(r"\b(?:is|are|was|were|has|have|can)\b|^(?:an?|the|another|one) [a-z]+ [a-z]+[^s\W]s\b")
+# "a dog barks" may stand behind "while"; "a dog barking" and "barking dogs" may not.
+_CLAUSES = ("{a} while {b}", "{a} as {b}", "{a} and {b}", "{a} and then {b}", "{a}, then {b}", "{a} before {b}")
+_PHRASES = ("{a} followed by {b}", "{a} followed by {b}", "{a} with {b}", "{a} and {b}")
+
+
+def compose_texts(texts: Sequence[TextClip], count: int, style: str, seed: int) -> list[TextClip]:
+    """Captions of one sound, or of two joined, by classes drawn alike.
+
+    Args:
+        texts: captions to take parts from: the short ones that name one sound.
+        count: how many to make.
+        style: of the captions taken, and of those made.
+        seed: decides the draw.
+    """
+    pools: dict[int, list[str]] = {}
+    for text in texts:
+        if text.style != style or len(text.sources) != 1:
+            continue
+        words = normalize_caption(text.captions[0])
+        if len(words.split()) <= MOST_WORDS:
+            pools.setdefault(text.sources[0].classes[0], []).append(words)
+    pools = {number: sorted(set(pool)) for number, pool in sorted(pools.items())}
+    classes = [number for number, pool in pools.items() if len(pool) >= FEWEST]
+    if len(classes) < 2:
+        return []
+    generator = np.random.default_rng(seed)
+
+    def pick(options: Sequence[str]) -> str:
+        return options[int(generator.integers(len(options)))]
+
+    made = []
+    for number in range(count):
+        first, second = (classes[int(row)] for row in generator.choice(len(classes), size=2, replace=False))
+        caption, other = pick(pools[first]), pick(pools[second])
+        if generator.random() >= SINGLES:
+            pattern = pick(_CLAUSES if _FINITE.search(other) else _PHRASES)
+            caption = pattern.format(a=caption, b=other)
+        made.append(TextClip(f"composed/{number}", (caption,), style))
+    return made

@@ -1,0 +1,50 @@
+"""Captions put together from captions."""
+
+import re
+from collections import Counter
+
+from data.caption_texts import TextClip
+from data.composed_texts import compose_texts
+from vocabulary.audioset import tag_ids
+
+DOG, RAIN, SPEECH = (tag_ids()[name] for name in ("Dog", "Rain", "Male speech, man speaking"))
+DOGS = ("A dog barks.", "A dog is barking", "dogs barking")
+RAINS = ("Rain is falling", "rain falls on a roof", "the rain pours")
+SPEAKERS = tuple(f"a man speaks {manner}" for manner in ("softly", "quietly", "slowly", "angrily", "calmly", "loudly"))
+OTHERS = ("a dog barks while it rains", "a dog barks at a man who speaks to his wife in a very large and empty hall")
+
+
+def texts(*captions: str) -> list[TextClip]:
+    return [TextClip(caption, (caption,), "short") for caption in captions]
+
+
+def test_each_sound_is_drawn_as_often_as_any_other_alone_and_beside_any_other() -> None:
+    made = compose_texts(texts(*DOGS, *RAINS, *SPEAKERS * 20, *OTHERS), 600, "short", 0)
+    heard = Counter(source.classes[0] for text in made for source in text.sources)
+    assert len(made) == 600 and all(text.style == "short" for text in made)
+    assert all(abs(heard[number] / heard.total() - 1 / 3) < 0.06 for number in (DOG, RAIN, SPEECH))
+    pairs = Counter(frozenset(source.classes[0] for source in text.sources) for text in made)
+    assert len([pair for pair in pairs if len(pair) == 2]) == 3
+    assert {len(text.sources) for text in made} == {1, 2} and {source.turn for t in made for source in t.sources} == {
+        0,
+        1,
+    }
+
+
+def test_words_are_those_of_the_captions_and_clauses_alone_stand_behind_while() -> None:
+    made = {text.captions[0] for text in compose_texts(texts(*DOGS, *RAINS), 400, "short", 1)}
+    parts = {re.sub(r"\W+$", "", caption.lower()) for caption in DOGS + RAINS}
+    for caption in made:
+        first, _, second = re.sub(
+            r",? (?:while|as|and then|then|before|followed by|with|and) ", "|", caption
+        ).partition("|")
+        assert first in parts and (not second or second in parts)
+    assert any("a dog barks" in caption and "while" in caption for caption in made)
+    assert not any(re.search("(while|as|before|then) dogs barking", caption) for caption in made)
+
+
+def test_the_seed_decides_and_too_few_captions_give_none() -> None:
+    source = texts(*DOGS, *RAINS)
+    assert compose_texts(source, 20, "short", 3) == compose_texts(source, 20, "short", 3)
+    assert compose_texts(source, 20, "short", 3) != compose_texts(source, 20, "short", 4)
+    assert compose_texts(source, 20, "other", 3) == compose_texts(texts(*DOGS), 20, "short", 3) == []
