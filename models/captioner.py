@@ -5,6 +5,7 @@ Shapes: B clips, S samples, T frames, T' prefix tokens, R captions, L tokens, E 
 
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -288,8 +289,12 @@ class AudioCaptioner(nn.Module):
         processors = LogitsProcessorList([ContentWordBan(self.words)] if decoding.repetition_ban == "content" else [])
         search = _generation_config(decoding)
         if decoding.method != "sample":
-            found = self.decoder.generate(prefix, prefix_lengths, search, processors)  # (M * B * N, L)
-            rows = list(found.reshape(len(prefix), -1, found.shape[-1]))
+            found, sums = self.decoder.generate(
+                prefix, prefix_lengths, search, processors
+            )  # (M * B * N, L), (M * B * N,)
+            rows = list(
+                zip(found.reshape(len(prefix), -1, found.shape[-1]), sums.reshape(len(prefix), -1), strict=True)
+            )
         else:  # one clip at a time, each from the same seed, so that a clip's captions do not depend on its neighbours
             rows = []
             for clip in range(len(prefix)):
@@ -298,7 +303,7 @@ class AudioCaptioner(nn.Module):
                     torch.manual_seed(decoding.seed)
                     clip_prefix, clip_length = prefix[clip : clip + 1, :frames], prefix_lengths[clip : clip + 1]
                     rows.append(self.decoder.generate(clip_prefix, clip_length, search, processors))
-        read = [self._read(prefix[row], prefix_lengths[row], found) for row, found in enumerate(rows)]
+        read = [self._read(prefix[row], prefix_lengths[row], *found) for row, found in enumerate(rows)]
         return [
             self._rank(
                 read[clip], [c for more in read[clip + len(lengths) :: len(lengths)] for c in more], decoding, tags
@@ -328,17 +333,21 @@ class AudioCaptioner(nn.Module):
         losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=-100)  # (R, L)
         return [-value for value in losses.sum(dim=1).tolist()]
 
-    def _read(self, prefix: Tensor, length: Tensor, found: Tensor) -> list[Caption]:
-        """Distinct captions (N, L) that were found after one clip's prefix (T', D), in their order."""
-        by_text: dict[str, list[int]] = {}
-        for ids in found.tolist():
+    def _read(self, prefix: Tensor, length: Tensor, found: Tensor, log_probabilities: Tensor) -> list[Caption]:
+        """Distinct captions of those found (N, L) after one clip's prefix (T', D), in their order.
+
+        Log-probabilities (N,) that are not known are computed.
+        """
+        by_text: dict[str, tuple[list[int], float]] = {}
+        for ids, known in zip(found.tolist(), log_probabilities.tolist(), strict=True):
             words = ids[: ids.index(self.token_ids["eos"])] if self.token_ids["eos"] in ids else ids
             words = [token_id for token_id in words if token_id != self.token_ids["pad"]]
-            by_text.setdefault(self.tokenizer.decode(words).strip(), words)
-        scores = self.score(prefix, length, list(by_text.values()))
+            by_text.setdefault(self.tokenizer.decode(words).strip(), (words, known))
+        unknown = [ids for ids, known in by_text.values() if math.isnan(known)]
+        computed = iter(self.score(prefix, length, unknown) if unknown else [])
         return [
-            Caption(text, score, num_tokens=len(ids) + 1)
-            for (text, ids), score in zip(by_text.items(), scores, strict=True)
+            Caption(text, next(computed) if math.isnan(known) else known, num_tokens=len(ids) + 1)
+            for text, (ids, known) in by_text.items()
         ]
 
     def _rank(

@@ -131,7 +131,7 @@ class LlamaDecoder(nn.Module):
         prefix_lengths: Tensor,
         generation_config: GenerationConfig,
         logits_processor: LogitsProcessorList | None = None,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Token ids that transformers' `generate` finds after the prefix, the begin token left out.
 
         Args:
@@ -141,7 +141,9 @@ class LlamaDecoder(nn.Module):
             logits_processor: further rules.
 
         Returns:
-            (B * num_return_sequences, L') int64, padded on the right.
+            Ids (B * num_return_sequences, L') int64, padded on the right, and the log-probability of each sequence (B *
+            num_return_sequences,), the end token's included; not a number where a beam search does not tell it: in other
+            searches, and for beams that were cut off.
         """
         begin = torch.full((prefix.shape[0], 1), self.token_ids["bos"], dtype=torch.long, device=prefix.device)
         embeddings, mask = self.input_embeddings(prefix, prefix_lengths, begin)
@@ -151,12 +153,24 @@ class LlamaDecoder(nn.Module):
         generation_config.pad_token_id = self.token_ids["pad"]
         generation_config.bos_token_id = self.token_ids["bos"]
         generation_config.eos_token_id = self.token_ids["eos"]
-        return self.llama.generate(
+        generation_config.return_dict_in_generate = True
+        generation_config.output_scores = (
+            generation_config.num_beams or 1
+        ) > 1  # sequences_scores comes with them alone
+        found = self.llama.generate(
             inputs_embeds=embeddings.to(self.llama.dtype),
             attention_mask=mask,
             generation_config=generation_config,
             logits_processor=processors,
         )
+        ends = found.sequences == self.token_ids["eos"]  # (B * N, L')
+        scores = getattr(found, "sequences_scores", None)
+        if scores is None:
+            return found.sequences, torch.full((len(ends),), torch.nan, device=prefix.device)
+        # A beam's score is its log-probability over its length, the end token included, to the power of length_penalty.
+        lengths = ends.float().argmax(dim=1) + 1
+        sums = scores.float() * lengths**generation_config.length_penalty
+        return found.sequences, torch.where(ends.any(dim=1), sums, torch.nan)
 
 
 def load_llama(name: str, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:

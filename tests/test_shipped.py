@@ -7,9 +7,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 import evaluate
 import inference
@@ -61,6 +63,29 @@ def test_the_usual_one_writes_in_both_manners(any_sound: AudioCaptioner) -> None
         for style in ("audiocaps", "clotho")
     }
     assert texts["audiocaps"] != texts["clotho"]
+
+
+@pytest.mark.parametrize(("penalty", "longest"), [(1.0, 40), (2.0, 40), (0.5, 6)])
+def test_what_a_beam_search_tells_is_the_log_probability_of_the_sentence(
+    any_sound: AudioCaptioner, monkeypatch: pytest.MonkeyPatch, penalty: float, longest: int
+) -> None:
+    """With the short limit some beams are cut off, which the search does not tell about."""
+    decoding = replace(any_sound.config.decoding, num_captions=8, max_tokens=longest, length_penalty=penalty)
+    sounds = [load_audio(ROOT / "assets" / f"{name}.flac", any_sound.sample_rate) for name in ("siren", "sea_waves")]
+    told = any_sound.caption(sounds, decoding)
+    generate, known = any_sound.decoder.generate, []
+
+    def tells_nothing(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        ids, log_probabilities = generate(*arguments)
+        known.extend(log_probabilities.isfinite().tolist())
+        return ids, torch.full_like(log_probabilities, torch.nan)
+
+    monkeypatch.setattr(any_sound.decoder, "generate", tells_nothing)
+    computed = any_sound.caption(sounds, decoding)
+    assert any(known) and all(known) == (longest > 6)
+    for one, other in zip(sum(told, []), sum(computed, []), strict=True):
+        assert one.text == other.text and one.num_tokens == other.num_tokens
+        assert one.log_probability == pytest.approx(other.log_probability, abs=1e-3)
 
 
 def test_the_usual_one_is_near_what_people_say_of_real_recordings(any_sound: AudioCaptioner, shared: Path) -> None:

@@ -49,7 +49,8 @@ def test_several_captions_of_one_clip(decoder: LlamaDecoder) -> None:
 @pytest.mark.parametrize("length", [1, 3, 5])
 def test_cached_generation_is_what_whole_passes_give(decoder: LlamaDecoder, length: int) -> None:
     prefix, lengths = torch.randn(1, 5, 32), torch.tensor([length])
-    found = decoder.generate(prefix, lengths, GenerationConfig(max_new_tokens=8, min_new_tokens=8, do_sample=False))[0]
+    search = GenerationConfig(max_new_tokens=8, min_new_tokens=8, do_sample=False)
+    found = decoder.generate(prefix, lengths, search)[0][0]
     ids = [TOKENS["bos"]]
     for _ in range(8):
         logits = decoder(prefix, lengths, torch.tensor([ids]))[0, -1]
@@ -63,7 +64,7 @@ def test_generation_stops_at_the_end_token(decoder: LlamaDecoder) -> None:
         decoder.llama.lm_head.weight = torch.nn.Parameter(torch.zeros(50, 32))
         decoder.llama.lm_head.bias = torch.nn.Parameter(torch.zeros(50))
         decoder.llama.lm_head.bias[TOKENS["eos"]] = 9.0
-    found = decoder.generate(
+    found, _ = decoder.generate(
         torch.randn(1, 3, 32), torch.tensor([3]), GenerationConfig(max_new_tokens=20, do_sample=False)
     )
     assert found.tolist() == [[TOKENS["eos"]]]
@@ -127,7 +128,7 @@ def test_generation_is_transformers_own(published: tuple[Path, LlamaForCausalLM]
     prefix = torch.randn(1, 6, 32)
     settings = {"max_new_tokens": 12, "min_new_tokens": 4, **SEARCHES[search]}
     torch.manual_seed(3)
-    ours = decoder.generate(prefix, torch.tensor([6]), GenerationConfig(**settings))
+    ours, _ = decoder.generate(prefix, torch.tensor([6]), GenerationConfig(**settings))
     begin = llama.get_input_embeddings()(torch.tensor([[PRETRAINED_TOKENS["bos"]]]))
     llama.generation_config = GenerationConfig(
         pad_token_id=PRETRAINED_TOKENS["pad"],
@@ -140,7 +141,7 @@ def test_generation_is_transformers_own(published: tuple[Path, LlamaForCausalLM]
     assert torch.equal(ours, theirs) and ours.shape[1] > 4
     padded = torch.cat([prefix, torch.randn(1, 3, 32)], dim=1)
     torch.manual_seed(3)
-    assert torch.equal(decoder.generate(padded, torch.tensor([6]), GenerationConfig(**settings)), theirs)
+    assert torch.equal(decoder.generate(padded, torch.tensor([6]), GenerationConfig(**settings))[0], theirs)
 
 
 def test_the_prefix_stands_before_the_words(published: tuple[Path, LlamaForCausalLM]) -> None:
@@ -160,7 +161,7 @@ def test_a_decoder_of_more_tokens_than_the_tokenizer_says_known_ones_alone(
     config = DecoderConfig(pretrained=str(published[0]), dropout=0.0)
     decoder = LlamaDecoder(config, 5, PRETRAINED_TOKENS).eval()
     search = GenerationConfig(max_new_tokens=20, min_new_tokens=20, do_sample=True)
-    found = decoder.generate(torch.randn(8, 3, 32), torch.full((8,), 3), search)
+    found, _ = decoder.generate(torch.randn(8, 3, 32), torch.full((8,), 3), search)
     assert found.shape == (8, 20) and set(found.flatten().tolist()) <= {0, 1, 3, 4}
 
 
