@@ -158,7 +158,7 @@ class TextsConfig:
         donors: folders of labelled clips (`data/labelled.py`), whose embeddings stand for what the captions name.
         held_out: clips of each folder without folds that lend nothing, so that they can be listened to unseen.
         composed: captions to put together from the short ones of the first table (`data/composed_texts.py`), so that rare
-            sounds and pairs are said as often as others.
+            sounds and pairs are said as often as others; in the first table's manner, or in brief_style where there is one.
         durations_s: shortest and longest clip, in seconds, that each table's captions are about, two numbers a table.
         brief_style: manner, one of captioner.styles, of the short captions that donors of `sound_phrases.yaml`'s categories
             and mixtures of two of them get, to be learnt as recordings beside the texts; empty for none.

@@ -41,7 +41,8 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
         len(mixture.captions)  # measured and worded at the first look, kept after it
     texts = read_texts(config.texts.tables, config.texts.styles)
     if config.texts.composed:
-        texts += compose_texts(texts, config.texts.composed, config.texts.styles[0], seed)
+        first = [text for text in texts if text.style == config.texts.styles[0]]
+        texts += compose_texts(first, config.texts.composed, config.texts.brief_style or config.texts.styles[0], seed)
     donors = [read_labelled(Path(root), config.texts.held_out)[0] for root in config.texts.donors]
     if texts:  # a recording with captions lends its sound too
         donors.append([replace(clip, labels=clip.captions[:1]) for clip in train if not clip.labels])
