@@ -304,11 +304,10 @@ class AudioCaptioner(nn.Module):
                     clip_prefix, clip_length = prefix[clip : clip + 1, :frames], prefix_lengths[clip : clip + 1]
                     rows.append(self.decoder.generate(clip_prefix, clip_length, search, processors))
         read = [self._read(prefix[row], prefix_lengths[row], *found) for row, found in enumerate(rows)]
+        second = read[len(lengths) :] or [[]] * len(lengths)
         return [
-            self._rank(
-                read[clip], [c for more in read[clip + len(lengths) :: len(lengths)] for c in more], decoding, tags
-            )
-            for clip, tags in enumerate(scores)
+            self._rank(own, lent, decoding, tags, calibration)
+            for own, lent, tags in zip(read[: len(lengths)], second, scores, strict=True)
         ]
 
     def tag_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
@@ -351,7 +350,12 @@ class AudioCaptioner(nn.Module):
         ]
 
     def _rank(
-        self, captions: list[Caption], second: list[Caption], decoding: DecodingConfig, tag_scores: Tensor | None
+        self,
+        captions: list[Caption],
+        second: list[Caption],
+        decoding: DecodingConfig,
+        tag_scores: Tensor | None,
+        calibration: Calibration | None,
     ) -> list[Caption]:
         """The best captions of one clip: beams in their order, samples most probable a token first, or both by the tags.
 
@@ -369,7 +373,6 @@ class AudioCaptioner(nn.Module):
             ]
             captions = [captions[number] for number in rank(candidates, tag_scores if by_tags else None, decoding)]
         captions = captions[: decoding.num_captions]
-        calibration = self.calibration
         if calibration is None:
             return captions
         return [replace(caption, probability=_probability(caption, tag_scores, calibration)) for caption in captions]

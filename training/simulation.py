@@ -38,9 +38,7 @@ MADE_FRAMES, MADE_SCORES, MADE_STEPS = 12, (5.0, 1.2), 150
 LEAST_HIGHEST = 0.7  # what a class scores at its clearest, at least; else the mean of the five clearest real clips
 SHARES = (1.0, 0.6, 0.4, 0.25)  # how likely a source takes a donor of its first, second ... class
 DRAWN, CLEAR = 8, 5.0  # donors that a source chooses from, and how much the class's score counts
-ANY_DONOR = (
-    0.1  # share of sources but speech that take any donor of the class, however the tagger misses or confuses it
-)
+ANY_DONOR = 0.1  # share of sources, but for speech, that take any donor of the class, missed or confused as it may be
 SPEECH, SPEECH_DB = tag_ids()["Speech"], 14.0  # the tagger hears speech through other sounds
 PART, PART_SPEECH = 0.4, 0.9  # how often one of several sources is heard in a part of its turn alone
 UNSAID_SPEECH, UNSAID_SPEECH_DB = 0.6, (-10.0, 14.0)  # share and levels of texts without speech where some is heard
