@@ -3,10 +3,10 @@ PYTHON := .venv/bin/python
 .PHONY: test quick lint format bench
 
 test: ## every test
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadgroup
 
 quick: ## tests of a few seconds each
-	$(PYTHON) -m pytest -m "not slow"
+	$(PYTHON) -m pytest -n 2 --dist loadgroup -m "not slow"
 
 lint: ## what CI checks before the tests
 	.venv/bin/ruff check .

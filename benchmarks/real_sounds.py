@@ -25,6 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.tables import markdown_table, write_text
+from captioning.options import run_command
 from data.caption_texts import read_texts
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
@@ -129,20 +130,8 @@ def cells(
     ]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_root", required=True, help="captioned clips with a validation split")
-    parser.add_argument(
-        "--ckpt_path",
-        nargs="+",
-        required=True,
-        help="captioners; the first one's tagger serves the baselines",
-    )
-    parser.add_argument("--texts", nargs="*", default=[], help="caption tables, one for each style")
-    parser.add_argument("--output", type=Path, help="Markdown file to write; captions go beside it as JSON")
-    options = parser.parse_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Score captioners and baselines on the clips of each corpus; returns the exit status."""
     clips = load_split(options.dataset_root, "validation", 0.0, 0)
     captions: dict[str, list[str]] = {}
     for number, path in enumerate(options.ckpt_path):
@@ -173,6 +162,26 @@ def main(arguments: Sequence[str]) -> int:
         content = {clip.name: {name: said[row] for name, said in captions.items()} for row, clip in enumerate(clips)}
         options.output.with_suffix(".json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset_root", required=True, help="captioned clips with a validation split")
+    parser.add_argument(
+        "--ckpt_path",
+        nargs="+",
+        required=True,
+        help="captioners; the first one's tagger serves the baselines",
+    )
+    parser.add_argument("--texts", nargs="*", default=[], help="caption tables, one for each style")
+    parser.add_argument("--output", type=Path, help="Markdown file to write; captions go beside it as JSON")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
 
 
 if __name__ == "__main__":

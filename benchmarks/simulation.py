@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.tables import markdown_table, write_text
+from captioning.options import run_command
 from configs.loading import load_config
 from data.caption_texts import TextClip, sources_of
 from data.clotho import Clip
@@ -30,6 +31,8 @@ from training.features import FrozenFeatures
 from training.simulation import SPEECH, Simulator, collect_donors, text_durations
 from vocabulary.audioset import wide_tags
 from vocabulary.words import classes_of
+
+logger = logging.getLogger(__name__)
 
 BOUNDS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -82,15 +85,8 @@ def compare(name: str, scores: NDArray[np.float64], captions: Sequence[str]) -> 
     return shares, spread
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="configuration with data.texts")
-    parser.add_argument("--ckpt_path", required=True, help="captioner whose encoder hears")
-    parser.add_argument("--texts", type=int, default=1000, help="texts to simulate of each manner")
-    parser.add_argument("--output", type=Path, help="Markdown file to write")
-    options = parser.parse_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Compare simulated with real sounds; returns the exit status."""
     config = load_config(options.config)
     captioner = AudioCaptioner.from_pretrained(options.ckpt_path)
     encoder = captioner.encoder
@@ -126,6 +122,21 @@ def main(arguments: Sequence[str]) -> int:
     if options.output:
         write_text(options.output, text)
     return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="configuration with data.texts")
+    parser.add_argument("--ckpt_path", required=True, help="captioner whose encoder hears")
+    parser.add_argument("--texts", type=int, default=1000, help="texts to simulate of each manner")
+    parser.add_argument("--output", type=Path, help="Markdown file to write")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
 
 
 if __name__ == "__main__":

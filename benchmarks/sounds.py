@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.tables import markdown_table, write_text
+from captioning.options import run_command
 from configs.schema import EncoderConfig
 from data.captions import normalize_caption
 from data.clotho import Clip, FileClip, load_split
@@ -163,18 +164,8 @@ def retrieve(weights: str, dataset_root: str, clips: Sequence[FileClip], mixture
     return {clip.name: train[int(best)].captions[0] for clip, best in zip(clips, likeness.argmax(1), strict=True)}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.sounds")
-    parser.add_argument("--ckpt_path", nargs="*", default=[], help="checkpoints to judge")
-    parser.add_argument("--styles", nargs="*", default=[], help="manners to judge each in; without it, its usual one")
-    parser.add_argument("--retrieval_weights", help="mn04's weights file: adds the retrieval baseline")
-    parser.add_argument("--retrieval_mixtures", type=int, default=1200, help="training mixtures among its candidates")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="Markdown file to write; captions go beside it as JSON")
-    options = parser.parse_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Judge each captioner that the options name; returns the exit status."""
     torch.manual_seed(options.seed)
     clips = load_split(options.dataset_root, "validation", 0.0, options.seed)
     rows, everything = [], {}
@@ -197,6 +188,24 @@ def main(arguments: Sequence[str]) -> int:
         write_text(options.output, table)
         options.output.with_suffix(".json").write_text(json.dumps(everything, indent=1), encoding="utf-8")
     return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.sounds")
+    parser.add_argument("--ckpt_path", nargs="*", default=[], help="checkpoints to judge")
+    parser.add_argument("--styles", nargs="*", default=[], help="manners to judge each in; without it, its usual one")
+    parser.add_argument("--retrieval_weights", help="mn04's weights file: adds the retrieval baseline")
+    parser.add_argument("--retrieval_mixtures", type=int, default=1200, help="training mixtures among its candidates")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, help="Markdown file to write; captions go beside it as JSON")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
 
 
 if __name__ == "__main__":

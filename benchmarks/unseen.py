@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.tables import markdown_table, write_text
+from captioning.options import run_command
 from data.labelled import read_labelled
 from models.captioner import AudioCaptioner
 
@@ -37,15 +38,8 @@ def read_judgements(path: Path) -> dict[tuple[str, str], str]:
     return {(row[0], row[2]): row[3] for row in cells if len(row) == len(HEADER) and row[3] in JUDGEMENTS}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--labelled", type=Path, required=True, help="folder of labelled clips")
-    parser.add_argument("--held_out", type=int, default=100, help="clips kept out of it, as data.texts.held_out had it")
-    parser.add_argument("--ckpt_path", required=True)
-    parser.add_argument("--output", type=Path, required=True, help="Markdown file to write")
-    options = parser.parse_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Caption the clips that were kept out; returns the exit status."""
     captioner = AudioCaptioner.from_pretrained(options.ckpt_path)
     judged = read_judgements(options.output)
     rows = []
@@ -59,6 +53,21 @@ def main(arguments: Sequence[str]) -> int:
     write_text(options.output, f"{markdown_table(HEADER, rows)}\n{summary}.\n")
     print(summary)
     return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--labelled", type=Path, required=True, help="folder of labelled clips")
+    parser.add_argument("--held_out", type=int, default=100, help="clips kept out of it, as data.texts.held_out had it")
+    parser.add_argument("--ckpt_path", required=True)
+    parser.add_argument("--output", type=Path, required=True, help="Markdown file to write")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
 
 
 if __name__ == "__main__":

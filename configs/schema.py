@@ -53,11 +53,14 @@ class ProjectionConfig:
         kind: one linear layer, a layer norm and two layers with GELU between, or "none": the decoder sees tags alone.
         pool: how many neighbouring frames are averaged into one prefix token.
         dropout: probability of dropping a value of the projected embeddings, 0 to 1.
+        clip_dropout: probability of hiding all frames of a clip in training, 0 to 1, so that the decoder learns to go by the
+            tags, which tell more of clips that were not trained on; without tags it does nothing.
     """
 
     kind: Literal["linear", "mlp", "none"] = "mlp"
     pool: int = 1
     dropout: float = 0.2
+    clip_dropout: float = 0.0
 
 
 @dataclass(frozen=True)

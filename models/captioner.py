@@ -203,6 +203,9 @@ class AudioCaptioner(nn.Module):
             frame_lengths = torch.zeros_like(lengths)
         else:
             frames, frame_lengths = self.projection(audio_embeddings, lengths)
+            hidden = self.config.captioner.projection.clip_dropout
+            if self.training and self.tag_prefix is not None and hidden:
+                frame_lengths = frame_lengths * (torch.rand(len(lengths), device=lengths.device) >= hidden)
         before = []
         if self.style_embed is not None:
             numbers = torch.zeros_like(lengths) if styles is None else styles

@@ -32,7 +32,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="session", autouse=True)
 def few_threads() -> None:
     """Small tensors are slower on many cores; and several test runs may share a machine."""
-    torch.set_num_threads(min(2, torch.get_num_threads()))
+    beside_others = "PYTEST_XDIST_WORKER" in os.environ
+    torch.set_num_threads(1 if beside_others else min(2, torch.get_num_threads()))
 
 
 @pytest.fixture(scope="session")

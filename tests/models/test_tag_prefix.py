@@ -93,6 +93,17 @@ def test_tags_teach_the_decoder_but_captions_do_not_teach_the_tagger(tagged: Aud
     assert all(parameter.grad is None for parameter in tagged.encoder.parameters())
 
 
+def test_frames_are_hidden_in_training_alone(tagged: AudioCaptioner) -> None:
+    embeddings, lengths = torch.randn(64, 5, tagged.encoder.embedding_dim), torch.full((64,), 5)
+    shape = dataclasses.replace(tagged.config.captioner.projection, clip_dropout=0.5)
+    parts = dataclasses.replace(tagged.config.captioner, projection=shape)
+    tagged.config = dataclasses.replace(tagged.config, captioner=parts)
+    torch.manual_seed(0)
+    counts = tagged.train().prefix(embeddings, lengths)[1].tolist()
+    assert set(counts) == {3, 8} and 16 < counts.count(3) < 48
+    assert set(tagged.eval().prefix(embeddings, lengths)[1].tolist()) == {8}
+
+
 def test_tags_need_frames(tagged: AudioCaptioner) -> None:
     encoder = dataclasses.replace(tagged.config.captioner.encoder, output="clip")
     config = dataclasses.replace(tagged.config, captioner=dataclasses.replace(tagged.config.captioner, encoder=encoder))

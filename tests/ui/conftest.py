@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={Path(__file__).with_name('screen.json')}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One window at a time, where tests run side by side: they wait for one another's events and devices."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("window"))
+
+
 def pytest_runtest_logfinish() -> None:
     """Let go of a test's widgets now and here: collected later, by whatever thread, they would take the process with them."""
     gc.collect()
