@@ -34,7 +34,7 @@ from evaluation.scores import Score, ScoreSettings, score_systems
 from models.captioner import AudioCaptioner
 from models.encoder import EncoderOutput
 from training.batches import style_number
-from vocabulary.audioset import tag_ids, tag_names, wide_tags
+from vocabulary.audioset import speech_tags, tag_names, wide_tags
 from vocabulary.words import classes_of, main_classes
 
 logger = logging.getLogger(__name__)
@@ -51,11 +51,6 @@ HEADER = [
     "distinct",
     "words",
 ]
-SPEECH = frozenset(
-    number
-    for name, number in tag_ids().items()
-    if "speech" in name.lower() or name in ("Conversation", "Narration, monologue")
-)
 
 
 @torch.no_grad()
@@ -118,7 +113,7 @@ def cells(
         score = scores[key]
         return f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})"
 
-    speech = np.mean([bool(classes_of(text)) and set(classes_of(text)) <= SPEECH for text in captions])
+    speech = np.mean([bool(classes_of(text)) and set(classes_of(text)) <= speech_tags() for text in captions])
     return [
         f"{len(clips)} of {corpus}",
         name,

@@ -261,6 +261,8 @@ class DecodingConfig:
         support_weight: how much it counts that the tagger hears what a caption names.
         consensus_weight: how much it counts, besides one of these, that a caption says what the other beams say.
         strong_tag: probability, 0 to 1, from which a tag ought to be named.
+        least_tag: probability, 0 to 1, below which people and their voices are not named at all, whatever is usual in captions;
+            0 allows everything.
     """
 
     method: Literal["beam", "greedy", "sample"] = "beam"
@@ -281,6 +283,7 @@ class DecodingConfig:
     support_weight: float = 0.0
     consensus_weight: float = 0.0
     strong_tag: float = 0.3
+    least_tag: float = 0.0
 
 
 @dataclass(frozen=True)

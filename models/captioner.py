@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from models.checkpoint import (
     read_tensors,
     write_checkpoint,
 )
-from models.decoding import ContentWordBan, WordTable
+from models.decoding import ContentWordBan, HumanWords, UnheardWordBan, WordTable
 from models.encoder import AudioEncoder, EncoderOutput, SpecMasks
 from models.encoders import build_encoder, published_source, weights_sha256
 from models.errors import CheckpointError
@@ -281,37 +282,53 @@ class AudioCaptioner(nn.Module):
         if styles is None:
             styles = torch.full_like(lengths, self.style_number(decoding.style))
         calibration = self.calibration
-        asks_tagger = ranks_by_tags(decoding) or (calibration is not None and calibration.uses_tags)
-        hears_tags = asks_tagger and self.has_tagger
-        scores = self.tag_scores(audio_embeddings, lengths) if hears_tags else [None] * len(lengths)
+        asks_tagger = (
+            ranks_by_tags(decoding) or decoding.least_tag or (calibration is not None and calibration.uses_tags)
+        )
+        scores = self.tag_scores(audio_embeddings, lengths) if asks_tagger and self.has_tagger else None  # (B, C)
         manners = [styles]
         if decoding.second_style and decoding.method == "beam" and ranks_by_tags(decoding) and self.has_tagger:
             manners.append(torch.full_like(styles, self.style_number(decoding.second_style)))
         prefixes, sizes = zip(*(self.prefix(audio_embeddings, lengths, numbers) for numbers in manners), strict=True)
         prefix, prefix_lengths = torch.cat(prefixes), torch.cat(sizes)  # (M * B, T', D), (M * B,) in M manners
-        processors = LogitsProcessorList([ContentWordBan(self.words)] if decoding.repetition_ban == "content" else [])
-        search = _generation_config(decoding)
+        unheard = None
+        if scores is not None and decoding.least_tag:
+            unheard = self.human_words.unheard(scores, decoding.least_tag).repeat(len(manners), 1)  # (M * B, V)
         if decoding.method != "sample":
-            found, sums = self.decoder.generate(
-                prefix, prefix_lengths, search, processors
-            )  # (M * B * N, L), (M * B * N,)
-            rows = list(
-                zip(found.reshape(len(prefix), -1, found.shape[-1]), sums.reshape(len(prefix), -1), strict=True)
-            )
+            ids, sums = self._search(prefix, prefix_lengths, unheard, decoding)  # (M * B * N, L), (M * B * N,)
+            rows = list(zip(ids.reshape(len(prefix), -1, ids.shape[-1]), sums.reshape(len(prefix), -1), strict=True))
         else:  # one clip at a time, each from the same seed, so that a clip's captions do not depend on its neighbours
             rows = []
             for clip in range(len(prefix)):
-                frames = int(prefix_lengths[clip])
+                one = slice(clip, clip + 1)
+                banned = None if unheard is None else unheard[one]
                 with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
                     torch.manual_seed(decoding.seed)
-                    clip_prefix, clip_length = prefix[clip : clip + 1, :frames], prefix_lengths[clip : clip + 1]
-                    rows.append(self.decoder.generate(clip_prefix, clip_length, search, processors))
+                    clip_prefix = prefix[one, : int(prefix_lengths[clip])]
+                    rows.append(self._search(clip_prefix, prefix_lengths[one], banned, decoding))
         read = [self._read(prefix[row], prefix_lengths[row], *found) for row, found in enumerate(rows)]
         second = read[len(lengths) :] or [[]] * len(lengths)
+        tags = scores if scores is not None else [None] * len(lengths)
         return [
-            self._rank(own, lent, decoding, tags, calibration)
-            for own, lent, tags in zip(read[: len(lengths)], second, scores, strict=True)
+            self._rank(own, lent, decoding, heard, calibration)
+            for own, lent, heard in zip(read[: len(lengths)], second, tags, strict=True)
         ]
+
+    def _search(
+        self, prefix: Tensor, prefix_lengths: Tensor, unheard: Tensor | None, decoding: DecodingConfig
+    ) -> tuple[Tensor, Tensor]:
+        """Ids (P * N, L) and log-probabilities (P * N,) found after prefixes (P, T', D); tokens `unheard` (P, V) are not said."""
+        processors = LogitsProcessorList()
+        if decoding.repetition_ban == "content":
+            processors.append(ContentWordBan(self.words))
+        if unheard is not None:
+            processors.append(UnheardWordBan(unheard))
+        return self.decoder.generate(prefix, prefix_lengths, _generation_config(decoding), processors)
+
+    @cached_property
+    def human_words(self) -> HumanWords:
+        """Tokens that are words for people and their sounds; made when they are first asked for, which takes 0.3 s."""
+        return HumanWords(self.words)
 
     def tag_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
         """Probability of each tag (B, C), the highest of the whole clip and its thirds, of embeddings (B, T, E)."""

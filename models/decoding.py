@@ -9,6 +9,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import LogitsProcessor
 
+from vocabulary.audioset import speech_tags, tag_ids
+from vocabulary.words import classes_of
+
+HUMAN_TAGS = tuple(range(tag_ids()["Animal"]))  # AudioSet's table lists the sounds of people first
+PEOPLE = frozenset(
+    """man men woman women male males female females adult adults people boy boys girl girls guy lady""".split()  # noqa: SIM905
+)
 # English function words, numerals and a few words that a sentence about sounds needs more than once.
 FUNCTION_WORDS = frozenset(
     """a about above across after again against along also although among an and another any are around as at away back be
@@ -52,6 +59,46 @@ class WordTable:
         """Whether a word may not be said again."""
         text = "".join(self.texts[token_id] for token_id in word)
         return text.isalpha() and text not in FUNCTION_WORDS
+
+
+class UnheardWordBan(LogitsProcessor):
+    """Forbids the tokens that the tags do not allow, other ones for each clip.
+
+    Args:
+        banned: (P, V) bool, the tokens forbidden after each of P prefixes.
+    """
+
+    def __init__(self, banned: Tensor) -> None:
+        self.banned = banned
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Set the scores (R, V) of forbidden next tokens to minus infinity; R is a multiple of P, a prefix's rows together."""
+        banned = self.banned.repeat_interleave(len(scores) // len(self.banned), dim=0)
+        return scores.masked_fill(torch.nn.functional.pad(banned, (0, scores.shape[1] - banned.shape[1])), -torch.inf)
+
+
+class HumanWords:
+    """The tokens that are words for people and for speech, and the tags of which such a word needs one.
+
+    Captions speak of people wherever people may be; a decoder that learnt from them does so too, whether or not they are
+    heard. A word for people needs any sound that people make, one for speech any kind of speech.
+
+    Args:
+        words: of the decoder's tokenizer.
+    """
+
+    def __init__(self, words: WordTable) -> None:
+        self.num_tokens = len(words.texts)
+        begins = {token_id: words.texts[token_id] for token_id, starts in enumerate(words.starts) if starts}
+        self.people = [token_id for token_id, text in begins.items() if text in PEOPLE]
+        self.speech = [token_id for token_id, text in begins.items() if set(classes_of(text)[:1]) & speech_tags()]
+
+    def unheard(self, scores: Tensor, least: float) -> Tensor:
+        """Tokens (B, V) bool whose tags all have scores, among those of C tags (B, C), below the least."""
+        banned = torch.zeros(len(scores), self.num_tokens, dtype=torch.bool, device=scores.device)
+        for token_ids, tags in ((self.people, HUMAN_TAGS), (self.speech, speech_tags())):
+            banned[:, token_ids] |= scores[:, list(tags)].amax(dim=1, keepdim=True) < least
+        return banned
 
 
 class KnownTokens(LogitsProcessor):

@@ -29,6 +29,13 @@ def tag_ids() -> dict[str, int]:
 
 
 @cache
+def speech_tags() -> frozenset[int]:
+    """Numbers of the classes that are kinds of speech."""
+    others = ("Conversation", "Narration, monologue")
+    return frozenset(number for name, number in tag_ids().items() if "speech" in name.lower() or name in others)
+
+
+@cache
 def wide_tags() -> frozenset[int]:
     """Numbers of the classes in WIDE."""
     return frozenset(tag_ids()[name] for name in WIDE)

@@ -1,15 +1,16 @@
-"""The ban on content words that were said already."""
+"""Words that may not be said: content words again, and people whom nobody hears."""
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from models.decoding import ContentWordBan, WordTable
+from models.decoding import ContentWordBan, HumanWords, UnheardWordBan, WordTable
+from vocabulary.audioset import tag_ids
 
 TOKENS = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁dog", "▁bar", "ks", "▁and", "▁the", "▁r", "ain", "▁dogs", "s"]
 
 
-def word_table() -> WordTable:
-    tokenizer = Tokenizer(models.WordLevel({token: number for number, token in enumerate(TOKENS)}, unk_token="[PAD]"))
+def word_table(tokens: list[str] = TOKENS) -> WordTable:
+    tokenizer = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token="[PAD]"))
     tokenizer.add_special_tokens(["[PAD]", "[BOS]", "[EOS]"])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
@@ -39,3 +40,18 @@ def test_a_word_of_pieces_loses_its_long_first_piece_or_its_last() -> None:
 def test_nothing_is_banned_at_the_start() -> None:
     scores = ContentWordBan(word_table())(torch.zeros(2, 0, dtype=torch.long), torch.zeros(2, len(TOKENS)))
     assert torch.isfinite(scores).all()
+
+
+def test_people_and_speech_are_not_named_where_no_tag_allows_it() -> None:
+    tokens = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁man", "▁speaks", "▁laughs", "▁dog", "man", "▁people"]
+    words = HumanWords(word_table(tokens))
+    scores = torch.zeros(3, 527)
+    scores[1, tag_ids()["Laughter"]] = 0.2
+    scores[2, tag_ids()["Conversation"]] = 0.2
+    banned = words.unheard(scores, 0.1)
+    named = [{tokens[number] for number in row.nonzero().flatten().tolist()} for row in banned]
+    assert named == [{"▁man", "▁speaks", "▁people"}, {"▁speaks"}, set()]
+    assert not words.unheard(scores, 0.0).any()
+    found = UnheardWordBan(banned[:2])(torch.zeros(4, 1, dtype=torch.long), torch.zeros(4, len(tokens) + 2))
+    assert torch.equal(torch.isinf(found[::2]), torch.nn.functional.pad(banned[:2], (0, 2)))  # two beams of each clip
+    assert torch.equal(found[0], found[1]) and torch.equal(found[2], found[3])

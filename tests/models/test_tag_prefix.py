@@ -1,7 +1,9 @@
 """Tags as a prefix: parts of a clip, order by strength, and no dependence on padding."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -111,7 +113,7 @@ def test_tags_need_frames(tagged: AudioCaptioner) -> None:
         AudioCaptioner(config, tagged.tokenizer)
 
 
-def tags_only(width: int = 32) -> AudioCaptioner:
+def tags_only(width: int = 32, texts: Sequence[str] = ("a dog barks", "rain falls")) -> AudioCaptioner:
     """A small captioner whose decoder sees styles and tags alone."""
     torch.manual_seed(0)
     parts = CaptionerConfig(
@@ -121,7 +123,7 @@ def tags_only(width: int = 32) -> AudioCaptioner:
         decoder=DecoderConfig(num_layers=1, num_heads=2, width=width, max_positions=64),
         styles=("short", "long"),
     )
-    return AudioCaptioner(Config(captioner=parts), train_tokenizer(["a dog barks", "rain falls"] * 3, 80)).eval()
+    return AudioCaptioner(Config(captioner=parts), train_tokenizer([*texts] * 3, 80)).eval()
 
 
 def test_another_tagger_takes_the_place_of_its_own(tiny_checkpoint: Path) -> None:
@@ -155,6 +157,28 @@ def test_ranking_by_tags_keeps_the_captions_and_their_probabilities() -> None:
     ranked = dataclasses.replace(plain, coverage_weight=1.0, support_weight=1.0, strong_tag=0.1)
     first, second = (captioner.caption(sound, decoding)[0] for decoding in (plain, ranked))
     assert {c.text: round(c.log_probability, 3) for c in first} == {c.text: round(c.log_probability, 3) for c in second}
+
+
+@pytest.mark.parametrize("method", ["beam", "greedy", "sample"])
+def test_each_clip_says_only_what_its_own_tags_allow(method: str) -> None:
+    captioner = tags_only(texts=["man", "dog"])
+    allowed = ["man", "dog", "man"]
+
+    def unheard(scores: torch.Tensor, least: float) -> torch.Tensor:
+        assert scores.shape == (3, 527) and least == 0.2
+        banned = torch.ones(3, len(captioner.words.texts), dtype=torch.bool)
+        for row, word in enumerate(allowed):
+            banned[row, [captioner.words.texts.index(word), captioner.token_ids["eos"]]] = False
+        return banned
+
+    captioner.human_words = SimpleNamespace(unheard=unheard)  # type: ignore[assignment]
+    sound = [np.random.default_rng(number).normal(size=64000).astype(np.float32) * 0.1 for number in range(3)]
+    decoding = DecodingConfig(
+        method=method, num_beams=2, max_tokens=4, min_tokens=1, least_tag=0.2, repetition_ban="none",  # type: ignore[arg-type]
+        support_weight=1.0, second_style="long",
+    )  # fmt: skip
+    for word, captions in zip(allowed, captioner.caption(sound, decoding), strict=True):
+        assert all(caption.text and not caption.text.replace(word, "").strip() for caption in captions)
 
 
 def test_a_second_manner_lends_its_captions_for_a_handicap() -> None:
