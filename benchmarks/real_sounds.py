@@ -79,8 +79,11 @@ def template(scores: Tensor) -> str:
 def nearest(
     scores: Sequence[Tensor], styles: Sequence[str], tables: Sequence[str], manners: Sequence[str]
 ) -> list[str]:
-    """For each clip the caption of its manner whose named classes are most like its tag scores (cosine of square roots)."""
-    texts = read_texts(tables, manners)
+    """For each clip the caption of its manner whose named classes are most like its tag scores (cosine of square roots).
+
+    The tables are those of the first manners; a captioner may know more.
+    """
+    texts = read_texts(tables, manners[: len(tables)])
     named = torch.zeros(len(texts), len(tag_names()))
     for row, text in enumerate(tqdm(texts, desc="classes of texts", unit="caption")):
         named[row, list(classes_of(text.captions[0]))] = 1.0
@@ -169,7 +172,7 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         help="captioners; the first one's tagger serves the baselines",
     )
-    parser.add_argument("--texts", nargs="*", default=[], help="caption tables, one for each style")
+    parser.add_argument("--texts", nargs="*", default=[], help="caption tables of the first captioner's styles, in their order")
     parser.add_argument("--output", type=Path, help="Markdown file to write; captions go beside it as JSON")
     return parser
 

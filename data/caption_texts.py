@@ -5,7 +5,7 @@ Kouzelis, Katsouros, "Weakly-supervised Automated Audio Captioning via text only
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -106,7 +106,7 @@ def sources_of(caption: str) -> tuple[Source, ...]:
     return tuple(replace(source, turn=source.turn - found[0].turn) for source in found)
 
 
-def read_texts(paths: Iterable[str], styles: Sequence[str]) -> list[TextClip]:
+def read_texts(paths: Sequence[str], styles: Sequence[str]) -> list[TextClip]:
     """Captions of tables: a column `caption` (AudioCaps' tables), or `caption_1` to `caption_N` (Clotho's).
 
     Args:
@@ -114,8 +114,10 @@ def read_texts(paths: Iterable[str], styles: Sequence[str]) -> list[TextClip]:
         styles: the manner of each.
 
     Raises:
-        DatasetError: a table is missing, has no such column, or has no caption that names a known class.
+        DatasetError: a table is missing, has no such column or no manner, or has no caption that names a known class.
     """
+    if len(paths) != len(styles):
+        raise DatasetError(f"{len(paths)} caption tables but {len(styles)} styles: name the manner of each table.")
     clips: list[TextClip] = []
     for path, style in zip(paths, styles, strict=True):
         if not Path(path).is_file():

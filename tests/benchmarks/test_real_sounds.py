@@ -33,7 +33,7 @@ def test_the_nearest_caption_is_of_the_clip_s_manner(tmp_path: Path) -> None:
     (tmp_path / "long.csv").write_text("caption_1\nA dog is barking in the yard\n")
     tables = [str(tmp_path / "short.csv"), str(tmp_path / "long.csv")]
     heard = [scores(Dog=0.8, Bark=0.5), scores(Rain=0.7), scores(Rain=0.7)]
-    found = nearest(heard, ["short", "short", "long"], tables, ["short", "long"])
+    found = nearest(heard, ["short", "short", "long"], tables, ["short", "long", "plain"])
     assert found == ["a dog barks", "rain falls", "a dog is barking in the yard"]
 
 

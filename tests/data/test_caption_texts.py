@@ -73,6 +73,8 @@ def test_unusable_tables_are_named(tmp_path: Path, content: str | None, message:
         path.write_text(content)
     with pytest.raises(DatasetError, match=message):
         read_texts([str(path)], ["clotho"])
+    with pytest.raises(DatasetError, match="1 caption tables but 2 styles"):
+        read_texts([str(path)], ["clotho", "plain"])
 
 
 def test_a_text_has_no_labels_that_would_be_judged() -> None:
