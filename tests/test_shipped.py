@@ -20,9 +20,11 @@ from captioning.files import DEFAULT_CHECKPOINT
 from data.audio import load_audio
 from data.captions import normalize_caption
 from data.clotho import load_split
+from data.labelled import read_labelled
 from data.sound_captions import named_categories
 from models.captioner import AudioCaptioner
 from training.validation import cider_d
+from vocabulary.audioset import speech_tags
 
 ROOT = Path(__file__).parents[1]
 LEAST_CIDER_D = 0.75
@@ -97,6 +99,23 @@ def test_the_usual_one_is_near_what_people_say_of_real_recordings(any_sound: Aud
         captions[clip.name] = any_sound.caption([waveform])[0][0].text
     score = cider_d(captions, {clip.name: clip.captions for clip in clips})
     assert len(clips) == 43 and score is not None and score > LEAST_CIDER_D
+
+
+def test_the_usual_one_names_labelled_clips_and_no_speakers_whom_it_does_not_hear(
+    any_sound: AudioCaptioner, shared: Path
+) -> None:
+    """Of the 400 clips of fold 4, among which its ranking was chosen, it names 88.5 %; see the model card."""
+    decoding = any_sound.config.decoding
+    clips = read_labelled(shared / "sounds")[1][::10]
+    named = 0
+    for clip in clips:
+        output = any_sound.encode_clips([clip.load(any_sound.sample_rate, any_sound.max_duration_s)])
+        text = any_sound.caption_embeddings(output.embeddings, output.lengths)[0][0].text
+        named += clip.labels[0] in named_categories(text)
+        with torch.no_grad():
+            heard = any_sound.tag_scores(output.embeddings, output.lengths)[0]
+        assert float(heard[sorted(speech_tags())].max()) >= decoding.least_tag > 0 or "speak" not in text
+    assert len(clips) == 40 and named >= 32
 
 
 @pytest.mark.parametrize(
