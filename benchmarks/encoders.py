@@ -45,7 +45,8 @@ from models.encoders import encoder_label
 logger = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[1]
 NO_LIMIT = 1_000_000  # steps
-TABLE_HEADER = ["encoder", *HEADER[1:], "encoder, M parameters", "captioner, M parameters", "steps", "training minutes"]
+COSTS = ["validation loss a token", "encoder, M parameters", "captioner, M parameters", "steps", "training minutes"]
+TABLE_HEADER = ["encoder", *HEADER[1:], *COSTS]
 FRAMES_A_TOKEN = 16  # of networks that give 50 frames a second; the others give about three
 
 
@@ -197,12 +198,13 @@ def training_state(checkpoint: Path) -> dict[str, Any]:
 
 
 def cells(row: Row, captioner: AudioCaptioner, checkpoint: Path) -> list[str]:
-    """A row of the table: the measures of benchmarks/sounds.py, and what they cost."""
+    """A row of the table: the measures of benchmarks/sounds.py, the loss at the end, and what they cost."""
     state = training_state(checkpoint)
     encoder = sum(parameter.numel() for parameter in captioner.encoder.parameters())
     whole = sum(parameter.numel() for parameter in captioner.parameters())
+    loss = f"{captioner.metadata['validation']['loss']:.3f}"
     costs = [f"{encoder / 1e6:.2f}", f"{whole / 1e6:.2f}", str(state["step"]), f"{state['seconds'] / 60:.1f}"]
-    return [*row.cells(), *costs]
+    return [*row.cells(), loss, *costs]
 
 
 def run(options: argparse.Namespace) -> int:

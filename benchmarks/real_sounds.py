@@ -172,7 +172,9 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         help="captioners; the first one's tagger serves the baselines",
     )
-    parser.add_argument("--texts", nargs="*", default=[], help="caption tables of the first captioner's styles, in their order")
+    parser.add_argument(
+        "--texts", nargs="*", default=[], help="caption tables of the first captioner's styles, in their order"
+    )
     parser.add_argument("--output", type=Path, help="Markdown file to write; captions go beside it as JSON")
     return parser
 
