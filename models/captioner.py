@@ -288,7 +288,9 @@ class AudioCaptioner(nn.Module):
         scores = self.tag_scores(audio_embeddings, lengths) if asks_tagger and self.has_tagger else None  # (B, C)
         manners = [styles]
         if decoding.second_style and decoding.method == "beam" and ranks_by_tags(decoding) and self.has_tagger:
-            manners.append(torch.full_like(styles, self.style_number(decoding.second_style)))
+            second_style = torch.full_like(styles, self.style_number(decoding.second_style))
+            if not torch.equal(styles, second_style):  # the same manner would find the same captions
+                manners.append(second_style)
         prefixes, sizes = zip(*(self.prefix(audio_embeddings, lengths, numbers) for numbers in manners), strict=True)
         prefix, prefix_lengths = torch.cat(prefixes), torch.cat(sizes)  # (M * B, T', D), (M * B,) in M manners
         unheard = None

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,6 +180,23 @@ def test_each_clip_says_only_what_its_own_tags_allow(method: str) -> None:
     )  # fmt: skip
     for word, captions in zip(allowed, captioner.caption(sound, decoding), strict=True):
         assert all(caption.text and not caption.text.replace(word, "").strip() for caption in captions)
+
+
+@pytest.mark.parametrize(("style", "searched"), [("short", 2), ("long", 1)])
+def test_a_second_manner_that_is_the_first_is_not_searched_again(
+    monkeypatch: pytest.MonkeyPatch, style: str, searched: int
+) -> None:
+    captioner = tags_only()
+    generate, prefixes = captioner.decoder.generate, []
+
+    def watched(prefix: torch.Tensor, *others: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        prefixes.append(len(prefix))
+        return generate(prefix, *others)
+
+    monkeypatch.setattr(captioner.decoder, "generate", watched)
+    sound = [np.random.default_rng(1).normal(size=64000).astype(np.float32) * 0.1]
+    captioner.caption(sound, DecodingConfig(max_tokens=8, support_weight=1.0, style=style, second_style="long"))
+    assert prefixes == [searched]
 
 
 def test_a_second_manner_lends_its_captions_for_a_handicap() -> None:
