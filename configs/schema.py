@@ -163,7 +163,7 @@ class TextsConfig:
         composed: captions to put together from the short ones of the first table (`data/composed_texts.py`), so that rare
             sounds and pairs are said as often as others; in the first table's manner, or in brief_style where there is one.
         durations_s: shortest and longest clip, in seconds, that each table's captions are about, two numbers a table.
-        brief_style: manner, one of captioner.styles, of the short captions that donors of `sound_phrases.yaml`'s categories
+        brief_style: manner, one of captioner.styles, of the short captions that donors of known labels (`data/label_captions.py`)
             and mixtures of two of them get, to be learnt as recordings beside the texts; empty for none.
         brief_mixtures: how many mixtures.
         brief_repeats: how often each of these clips comes in an epoch.

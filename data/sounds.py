@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from data.audio import AudioError, load_audio
 from data.clotho import DatasetError, FileClip
+from data.label_captions import caption_label, has_captions
 from data.labelled import find_layout
 from data.sound_captions import (
     FRAME_S,
@@ -195,21 +196,21 @@ def make_mixtures(clips: Sequence[FileClip], count: int, seed: int) -> list[Mixt
 
 
 def caption_briefly(clips: Sequence[FileClip], mixtures: int, style: str, seed: int) -> list[FileClip | Mixture]:
-    """Clips of known categories, and mixtures of two, with short captions of our own.
+    """Clips of known labels, and mixtures of two, with short captions of our own.
 
     Args:
-        clips: labelled clips; those with other labels than one of `sound_phrases.yaml` are left out.
-        mixtures: how many, half one after the other and half at once.
+        clips: labelled clips; those whose label neither `sound_phrases.yaml` nor `label_captions.yaml` has are left out.
+        mixtures: how many, of the former's sounds alone, half one after the other and half at once.
         style: the manner that the captions are said to have.
         seed: decides.
     """
-    known = [clip for clip in clips if len(clip.labels) == 1 and clip.labels[0] in phrases()]
+    single = [clip for clip in clips if len(clip.labels) == 1 and has_captions(clip.labels[0])]
     captioned: list[FileClip | Mixture] = []
-    for number, clip in enumerate(known):
+    for number, clip in enumerate(single):
         generator = np.random.default_rng([seed, number])
-        texts = tuple(describe_briefly(clip.labels, "", generator) for _ in range(NUM_REFERENCES))
+        texts = tuple(caption_label(clip.labels[0], generator) for _ in range(NUM_REFERENCES))
         captioned.append(replace(clip, captions=texts, style=style))
-    styled = [replace(clip, style=style) for clip in known]
+    styled = [replace(clip, style=style) for clip in single if clip.labels[0] in phrases()]
     drawn = make_mixtures(styled, mixtures, seed) if mixtures else []
     return captioned + [replace(mixture, brief=True) for mixture in drawn]
 

@@ -44,12 +44,12 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
         first = [text for text in texts if text.style == config.texts.styles[0]]
         texts += compose_texts(first, config.texts.composed, config.texts.brief_style or config.texts.styles[0], seed)
     donors = [read_labelled(Path(root), config.texts.held_out)[0] for root in config.texts.donors]
-    if texts:  # a recording with captions lends its sound too
-        donors.append([replace(clip, labels=clip.captions[:1]) for clip in train if not clip.labels])
     briefly: list[Clip] = []
     if config.texts.brief_style:
-        lent = [clip for group in donors for clip in group]
-        briefly += caption_briefly(lent, config.texts.brief_mixtures, config.texts.brief_style, seed)
+        labelled = [clip for group in donors for clip in group]
+        briefly += caption_briefly(labelled, config.texts.brief_mixtures, config.texts.brief_style, seed)
+    if texts:  # a recording with captions lends its sound too
+        donors.append([replace(clip, labels=clip.captions[:1]) for clip in train if not clip.labels])
     summary = {
         "dataset_root": str(config.dataset_root),
         "training_clips": len(train),

@@ -1,0 +1,47 @@
+"""Short captions of labels, by the tables `sound_phrases.yaml` and `label_captions.yaml`."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from data.sound_captions import describe_briefly, phrases
+
+
+@cache
+def _entries() -> tuple[tuple[re.Pattern[str], dict[str, Any]], ...]:
+    text = Path(__file__).with_name("label_captions.yaml").read_text(encoding="utf-8")
+    return tuple((re.compile(entry["labels"]), entry) for entry in yaml.safe_load(text))
+
+
+@cache
+def _entry(label: str) -> dict[str, Any] | None:
+    """What the tables say of a label: the sound that it is like, or captions."""
+    if label in phrases():
+        return {"like": label}
+    text = " ".join(label.lower().replace("_", " ").split())
+    return next((entry for pattern, entry in _entries() if pattern.fullmatch(text)), None)
+
+
+def has_captions(label: str) -> bool:
+    """Whether the tables know a label."""
+    return _entry(label) is not None
+
+
+def caption_label(label: str, generator: np.random.Generator) -> str:
+    """A short sentence, in lower case, that names what the label names and nothing more.
+
+    Args:
+        label: one that `has_captions`.
+        generator: draws the words.
+    """
+    entry = _entry(label)
+    if entry is None:
+        raise ValueError(f"no captions for {label!r}: neither sound_phrases.yaml nor label_captions.yaml has it.")
+    if "like" in entry:
+        return describe_briefly([entry["like"]], "", generator)
+    captions: list[str] = entry["captions"]
+    return captions[int(generator.integers(len(captions)))]
