@@ -260,6 +260,9 @@ class DecodingConfig:
             with this or the next above 0, all beams' captions are ranked anew.
         support_weight: how much it counts that the tagger hears what a caption names.
         consensus_weight: how much it counts, besides one of these, that a caption says what the other beams say.
+        heard_bonus: what a word for a tag that is not named yet gains in the search, in nats times the root of the tag's
+            probability; where there is a second style, in that one's search alone. Captions are then ranked by their own
+            log-probability.
         strong_tag: probability, 0 to 1, from which a tag ought to be named.
         least_tag: probability, 0 to 1, below which people and their voices are not named at all, whatever is usual in captions;
             0 allows everything.
@@ -282,6 +285,7 @@ class DecodingConfig:
     coverage_weight: float = 0.0
     support_weight: float = 0.0
     consensus_weight: float = 0.0
+    heard_bonus: float = 0.0
     strong_tag: float = 0.3
     least_tag: float = 0.0
 

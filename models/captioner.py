@@ -34,7 +34,15 @@ from models.checkpoint import (
     read_tensors,
     write_checkpoint,
 )
-from models.decoding import ContentWordBan, HumanWords, UnheardWordBan, WordTable
+from models.decoding import (
+    ContentWordBan,
+    HeardWordBonus,
+    HumanWords,
+    NamedClasses,
+    SearchRules,
+    UnheardWordBan,
+    WordTable,
+)
 from models.encoder import AudioEncoder, EncoderOutput, SpecMasks
 from models.encoders import build_encoder, published_source, weights_sha256
 from models.errors import CheckpointError
@@ -43,6 +51,7 @@ from models.mini_audio_caption import read_parts
 from models.projection import Projection
 from models.ranking import Candidate, fit_to_tags, rank, ranks_by_tags
 from models.tag_prefix import TagPrefix, clip_parts
+from vocabulary.audioset import wide_tags
 
 logger = logging.getLogger(__name__)
 
@@ -283,7 +292,10 @@ class AudioCaptioner(nn.Module):
             styles = torch.full_like(lengths, self.style_number(decoding.style))
         calibration = self.calibration
         asks_tagger = (
-            ranks_by_tags(decoding) or decoding.least_tag or (calibration is not None and calibration.uses_tags)
+            ranks_by_tags(decoding)
+            or decoding.least_tag > 0
+            or decoding.heard_bonus > 0
+            or (calibration is not None and calibration.uses_tags)
         )
         scores = self.tag_scores(audio_embeddings, lengths) if asks_tagger and self.has_tagger else None  # (B, C)
         manners = [styles]
@@ -293,21 +305,25 @@ class AudioCaptioner(nn.Module):
                 manners.append(second_style)
         prefixes, sizes = zip(*(self.prefix(audio_embeddings, lengths, numbers) for numbers in manners), strict=True)
         prefix, prefix_lengths = torch.cat(prefixes), torch.cat(sizes)  # (M * B, T', D), (M * B,) in M manners
-        unheard = None
+        rules = SearchRules()
         if scores is not None and decoding.least_tag:
-            unheard = self.human_words.unheard(scores, decoding.least_tag).repeat(len(manners), 1)  # (M * B, V)
+            unheard = self.human_words.unheard(scores, decoding.least_tag)  # (B, V)
+            rules = replace(rules, unheard=unheard.repeat(len(manners), 1))
+        if scores is not None and decoding.heard_bonus:
+            own = decoding.heard_bonus * scores.sqrt()  # (B, C)
+            own[:, sorted(wide_tags())] = 0.0
+            rules = replace(rules, bonus=torch.cat([*[torch.zeros_like(own)] * (len(manners) - 1), own]))
         if decoding.method != "sample":
-            ids, sums = self._search(prefix, prefix_lengths, unheard, decoding)  # (M * B * N, L), (M * B * N,)
+            ids, sums = self._search(prefix, prefix_lengths, rules, decoding)  # (M * B * N, L), (M * B * N,)
             rows = list(zip(ids.reshape(len(prefix), -1, ids.shape[-1]), sums.reshape(len(prefix), -1), strict=True))
         else:  # one clip at a time, each from the same seed, so that a clip's captions do not depend on its neighbours
             rows = []
             for clip in range(len(prefix)):
                 one = slice(clip, clip + 1)
-                banned = None if unheard is None else unheard[one]
                 with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
                     torch.manual_seed(decoding.seed)
                     clip_prefix = prefix[one, : int(prefix_lengths[clip])]
-                    rows.append(self._search(clip_prefix, prefix_lengths[one], banned, decoding))
+                    rows.append(self._search(clip_prefix, prefix_lengths[one], rules.of(one), decoding))
         read = [self._read(prefix[row], prefix_lengths[row], *found) for row, found in enumerate(rows)]
         second = read[len(lengths) :] or [[]] * len(lengths)
         tags = scores if scores is not None else [None] * len(lengths)
@@ -317,20 +333,31 @@ class AudioCaptioner(nn.Module):
         ]
 
     def _search(
-        self, prefix: Tensor, prefix_lengths: Tensor, unheard: Tensor | None, decoding: DecodingConfig
+        self, prefix: Tensor, prefix_lengths: Tensor, rules: SearchRules, decoding: DecodingConfig
     ) -> tuple[Tensor, Tensor]:
-        """Ids (P * N, L) and log-probabilities (P * N,) found after prefixes (P, T', D); tokens `unheard` (P, V) are not said."""
+        """Ids (P * N, L) found after prefixes (P, T', D), and their log-probabilities (P * N,), not a number where not known."""
         processors = LogitsProcessorList()
         if decoding.repetition_ban == "content":
             processors.append(ContentWordBan(self.words))
-        if unheard is not None:
-            processors.append(UnheardWordBan(unheard))
-        return self.decoder.generate(prefix, prefix_lengths, _generation_config(decoding), processors)
+        if rules.unheard is not None:
+            processors.append(UnheardWordBan(rules.unheard))
+        if rules.bonus is not None:
+            processors.append(HeardWordBonus(rules.bonus, self.named_classes))
+        ids, sums = self.decoder.generate(prefix, prefix_lengths, _generation_config(decoding), processors)
+        if rules.bonus is not None:  # the sums have the bonus in them
+            raised = rules.bonus.any(dim=1).repeat_interleave(len(sums) // len(prefix))
+            sums = sums.masked_fill(raised, torch.nan)
+        return ids, sums
+
+    @cached_property
+    def named_classes(self) -> NamedClasses:
+        """The classes that tokens name; made when they are first asked for, which takes 0.3 s."""
+        return NamedClasses(self.words)
 
     @cached_property
     def human_words(self) -> HumanWords:
-        """Tokens that are words for people and their sounds; made when they are first asked for, which takes 0.3 s."""
-        return HumanWords(self.words)
+        """Tokens that are words for people and their sounds."""
+        return HumanWords(self.words, self.named_classes)
 
     def tag_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
         """Probability of each tag (B, C), the highest of the whole clip and its thirds, of embeddings (B, T, E)."""

@@ -4,6 +4,8 @@ Labbé et al. (CoNeTTE, arXiv 2309.00454) ban repeated content words in beam sea
 from a few per cent to about 0.1 %.
 """
 
+from dataclasses import dataclass
+
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -77,6 +79,50 @@ class UnheardWordBan(LogitsProcessor):
         return scores.masked_fill(torch.nn.functional.pad(banned, (0, scores.shape[1] - banned.shape[1])), -torch.inf)
 
 
+class NamedClasses:
+    """The AudioSet classes that the word which a token begins stands for.
+
+    Args:
+        words: of the decoder's tokenizer.
+
+    Attributes:
+        main: (V,) int64, the main class of each token; C, the number of classes, where it names none.
+        all: (V, K) int64, every class that a token names, padded with C.
+    """
+
+    MOST = 6
+
+    def __init__(self, words: WordTable) -> None:
+        num_classes = len(tag_ids())
+        self.main = torch.full((len(words.texts),), num_classes)
+        self.all = torch.full((len(words.texts), self.MOST), num_classes)
+        for token_id, starts in enumerate(words.starts):
+            if starts and words.texts[token_id] and (classes := classes_of(words.texts[token_id])[: self.MOST]):
+                self.main[token_id] = classes[0]
+                self.all[token_id, : len(classes)] = torch.tensor(classes)
+
+
+class HeardWordBonus(LogitsProcessor):
+    """Raises words for what is heard and not named yet, so that the search finds captions that name it.
+
+    Args:
+        bonus: (P, C) what a word for a class gains after each of P prefixes, nats.
+        named: what the tokens name.
+    """
+
+    def __init__(self, bonus: Tensor, named: NamedClasses) -> None:
+        self.bonus = torch.nn.functional.pad(bonus, (0, 1))  # nothing for what names no class
+        self.main, self.all = named.main.to(bonus.device), named.all.to(bonus.device)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Add to the scores (R, V) after hypotheses (R, L); R is a multiple of P, a prefix's rows together."""
+        bonus = self.bonus.repeat_interleave(len(scores) // len(self.bonus), dim=0)  # (R, C + 1)
+        bonus = bonus.scatter(1, self.all[input_ids].flatten(1), 0.0)
+        scores = scores.clone()
+        scores[:, : len(self.main)] += bonus[:, self.main]
+        return scores
+
+
 class HumanWords:
     """The tokens that are words for people and for speech, and the tags of which such a word needs one.
 
@@ -85,13 +131,14 @@ class HumanWords:
 
     Args:
         words: of the decoder's tokenizer.
+        named: what they name.
     """
 
-    def __init__(self, words: WordTable) -> None:
+    def __init__(self, words: WordTable, named: NamedClasses) -> None:
         self.num_tokens = len(words.texts)
-        begins = {token_id: words.texts[token_id] for token_id, starts in enumerate(words.starts) if starts}
-        self.people = [token_id for token_id, text in begins.items() if text in PEOPLE]
-        self.speech = [token_id for token_id, text in begins.items() if set(classes_of(text)[:1]) & speech_tags()]
+        begins = [token_id for token_id, starts in enumerate(words.starts) if starts]
+        self.people = [token_id for token_id in begins if words.texts[token_id] in PEOPLE]
+        self.speech = [token_id for token_id in begins if int(named.main[token_id]) in speech_tags()]
 
     def unheard(self, scores: Tensor, least: float) -> Tensor:
         """Tokens (B, V) bool whose tags all have scores, among those of C tags (B, C), below the least."""
@@ -99,6 +146,24 @@ class HumanWords:
         for token_ids, tags in ((self.people, HUMAN_TAGS), (self.speech, speech_tags())):
             banned[:, token_ids] |= scores[:, list(tags)].amax(dim=1, keepdim=True) < least
         return banned
+
+
+@dataclass(frozen=True)
+class SearchRules:
+    """What the tags ask of a search after each of P prefixes.
+
+    Attributes:
+        unheard: (P, V) bool, tokens that are not said; None allows all.
+        bonus: (P, C) float, what words for each class gain (`HeardWordBonus`); None for nothing.
+    """
+
+    unheard: Tensor | None = None
+    bonus: Tensor | None = None
+
+    def of(self, rows: slice) -> "SearchRules":
+        """The rules of some prefixes."""
+        unheard, bonus = (None if rule is None else rule[rows] for rule in (self.unheard, self.bonus))
+        return SearchRules(unheard, bonus)
 
 
 class KnownTokens(LogitsProcessor):

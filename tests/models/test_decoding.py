@@ -3,7 +3,7 @@
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from models.decoding import ContentWordBan, HumanWords, UnheardWordBan, WordTable
+from models.decoding import ContentWordBan, HeardWordBonus, HumanWords, NamedClasses, UnheardWordBan, WordTable
 from vocabulary.audioset import tag_ids
 
 TOKENS = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁dog", "▁bar", "ks", "▁and", "▁the", "▁r", "ain", "▁dogs", "s"]
@@ -44,7 +44,7 @@ def test_nothing_is_banned_at_the_start() -> None:
 
 def test_people_and_speech_are_not_named_where_no_tag_allows_it() -> None:
     tokens = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁man", "▁speaks", "▁laughs", "▁dog", "man", "▁people"]
-    words = HumanWords(word_table(tokens))
+    words = HumanWords(word_table(tokens), NamedClasses(word_table(tokens)))
     scores = torch.zeros(3, 527)
     scores[1, tag_ids()["Laughter"]] = 0.2
     scores[2, tag_ids()["Conversation"]] = 0.2
@@ -55,3 +55,20 @@ def test_people_and_speech_are_not_named_where_no_tag_allows_it() -> None:
     found = UnheardWordBan(banned[:2])(torch.zeros(4, 1, dtype=torch.long), torch.zeros(4, len(tokens) + 2))
     assert torch.equal(torch.isinf(found[::2]), torch.nn.functional.pad(banned[:2], (0, 2)))  # two beams of each clip
     assert torch.equal(found[0], found[1]) and torch.equal(found[2], found[3])
+
+
+def test_words_for_what_is_heard_gain_until_it_is_named() -> None:
+    tokens = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁dog", "▁barks", "▁rain", "dog", "▁cat"]
+    bonus = torch.zeros(2, 527)
+    bonus[0, tag_ids()["Dog"]], bonus[0, tag_ids()["Rain"]], bonus[1, tag_ids()["Cat"]] = 2.0, 1.0, 3.0
+    rule = HeardWordBonus(bonus, NamedClasses(word_table(tokens)))
+
+    def gains(text: list[str]) -> list[dict[str, float]]:
+        ids = torch.tensor([[tokens.index(token) for token in text]] * 4, dtype=torch.long)
+        found = rule(ids, torch.zeros(4, len(tokens) + 1))
+        assert torch.equal(found[0], found[1]) and torch.equal(found[2], found[3])  # two beams of each clip
+        return [{tokens[n]: float(row[n]) for n in row.nonzero().flatten().tolist()} for row in found[::2]]
+
+    assert gains([]) == gains(["▁a"]) == [{"▁dog": 2.0, "▁rain": 1.0}, {"▁cat": 3.0}]
+    assert gains(["▁a", "▁dog"]) == [{"▁rain": 1.0}, {"▁cat": 3.0}]
+    assert gains(["▁dog", "▁a", "▁rain"]) == [{}, {"▁cat": 3.0}]

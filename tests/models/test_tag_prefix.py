@@ -27,6 +27,7 @@ from models.captioner import AudioCaptioner
 from models.encoders import build_encoder
 from models.errors import CheckpointError
 from models.tag_prefix import NUM_PARTS, TagPrefix, clip_parts
+from vocabulary.audioset import tag_ids
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.integers(0, 7))
@@ -220,3 +221,33 @@ def test_a_second_manner_lends_its_captions_for_a_handicap() -> None:
     assert [found[0].text for found in captioner.caption(sound, same)] == [found[0].text for found in own]
     with pytest.raises(ValueError, match="no style 'verse'"):
         captioner.caption(sound, dataclasses.replace(first, second_style="verse"))
+
+
+@pytest.mark.parametrize("second_style", ["", "long"])
+def test_a_bonus_brings_words_for_what_is_heard_and_leaves_probabilities(
+    monkeypatch: pytest.MonkeyPatch, second_style: str
+) -> None:
+    captioner = tags_only(texts=["dog barks", "rain falls"])
+    heard = torch.zeros(2, 527)
+    heard[0, tag_ids()["Dog"]] = heard[1, tag_ids()["Rain"]] = 0.9
+    monkeypatch.setattr(captioner, "tag_scores", lambda *_: heard)
+    sound = [np.random.default_rng(seed).normal(size=64000).astype(np.float32) * 0.1 for seed in (1, 2)]
+    decoding = DecodingConfig(
+        num_beams=2, num_captions=4, max_tokens=8, min_tokens=1, heard_bonus=30.0, support_weight=1.0,
+        second_handicap=-1e3,
+        second_style=second_style,
+    )  # fmt: skip
+    found = captioner.caption(sound, decoding)
+    for word, captions in zip(("dog", "rain"), found, strict=True):
+        assert any(caption.text.startswith(word) for caption in captions)
+    with torch.no_grad():
+        output = captioner.encode_clips(sound)
+        manners = [torch.full_like(output.lengths, captioner.style_number(style)) for style in ("", second_style)]
+        prefixes = [captioner.prefix(output.embeddings, output.lengths, styles) for styles in manners]
+        for clip, captions in enumerate(found):
+            for caption in captions:
+                ids = captioner.tokenizer.encode(caption.text, add_special_tokens=False).ids
+                if len(ids) + 1 < caption.num_tokens:
+                    continue  # other pieces of the same text
+                own = [captioner.score(prefix[clip], lengths[clip], [ids])[0] for prefix, lengths in prefixes]
+                assert min(abs(caption.log_probability - value) for value in own) < 1e-3
