@@ -108,8 +108,8 @@ def render(label: str, folder: Path) -> Path:
     for name, effects in TONES:
         if name == label:
             _run("sox", "-r", "48000", "-n", str(raw), *effects.split())  # pluck takes no lower rate
-    shape = ("-r", str(SAMPLE_RATE), "-b", "16")
-    _run("sox", str(raw), *shape, str(target), "remix", "-", "trim", "0", "10", "gain", "-n", "-3")
+    one_channel = ("remix", "-", "rate", str(SAMPLE_RATE), "trim", "0", "10", "gain", "-n", "-3")
+    _run("sox", str(raw), "-b", "16", str(target), *one_channel)
     raw.unlink()
     return target
 
