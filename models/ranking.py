@@ -107,10 +107,12 @@ def rank(candidates: Sequence[Candidate], scores: Tensor | None, decoding: Decod
     values = [candidate.log_probability / candidate.num_tokens - candidate.handicap for candidate in candidates]
     if scores is None:
         return sorted(range(len(candidates)), key=lambda number: -values[number])
-    for number, (candidate, agreed) in enumerate(zip(candidates, consensus(candidates), strict=True)):
+    for number, candidate in enumerate(candidates):
         fit = fit_to_tags(candidate.text, scores, decoding.strong_tag)
         values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
-        values[number] += decoding.consensus_weight * agreed
+    if decoding.consensus_weight:
+        for number, agreed in enumerate(consensus(candidates)):
+            values[number] += decoding.consensus_weight * agreed
     captions = [candidate.text for candidate in candidates]
     words = [frozenset(caption.split()) for caption in captions]
     order: list[int] = []

@@ -44,7 +44,8 @@ def _phrase_rows() -> tuple[int, ...]:
     return tuple(n for n, (words, _) in enumerate(_rows()) if " " in words)
 
 
-def _matches(words: str) -> list[tuple[int, int]]:
+@lru_cache(maxsize=KEPT)
+def _matches(words: str) -> tuple[tuple[int, int], ...]:
     """(start, row) of each row that matches, by where it does."""
     text = " ".join(words.lower().replace("_", " ").split())
     found: dict[int, int] = {}
@@ -54,7 +55,7 @@ def _matches(words: str) -> list[tuple[int, int]]:
     for row in _phrase_rows():
         if match := _pattern(row).search(text):
             found[row] = match.start()
-    return sorted((start, row) for row, start in found.items())
+    return tuple(sorted((start, row) for row, start in found.items()))
 
 
 @lru_cache(maxsize=KEPT)
