@@ -32,6 +32,7 @@ from data.clotho import Clip
 from data.feature_cache import FeatureCache
 from data.sounds import Mixture
 from models.captioner import AudioCaptioner
+from models.checkpoint import TOKENIZER_FILE
 from models.encoders import encoder_label
 from training.batches import Batch, StepSampler, TrainingSet, build_loader
 from training.datasets import load_clips
@@ -39,6 +40,7 @@ from training.features import FrozenFeatures, encoder_fingerprint
 from training.objective import CaptioningLoss, token_weights
 from training.optimisation import MovingAverage, build_optimizer, set_learning_rates
 from training.run_folder import RunFolder, TrainingError
+from training.self_critical import CiderReward, draw_captions, words_of
 from training.simulation import Simulator, collect_donors, text_durations
 from training.tagger import tune_tagger
 from training.tracking import History
@@ -118,19 +120,21 @@ class Trainer:
                 save_file({name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}, kept)
             encoder.load_state_dict(load_file(kept))
 
-    # -- phases: with a frozen encoder, then with a trained one --------------------------------------------------------
+    # -- phases: with a frozen encoder, with a trained one, with drawn captions ----------------------------------------
 
     @property
     def trains_encoder(self) -> bool:
         """Whether the encoder is trained at the current step."""
-        return self.step >= self.encoder_first_step
+        return self.step >= self.encoder_first_step and not self.is_critical
 
-    def start_phase(self) -> None:
-        """Build what depends on whether the encoder is trained: features, loader, wrapped loss."""
+    def start_phase(self) -> int:
+        """Build what depends on what is trained, and how: features, loader, wrapped loss; returns the step where that ends."""
         encoder, data = self.captioner.encoder, self.config.data
         embed = None
         # A phase's last validation comes at the step where the next one begins, so it is noted here.
         self.phase_trains_encoder = self.trains_encoder
+        if self.is_critical:
+            self.start_criticism()
         if self.phase_trains_encoder:
             encoder.set_trained(True)
         else:
@@ -164,9 +168,8 @@ class Trainer:
             self.config.captioner.styles,
             self.simulate,
         )
-        phase_end = self.config.training.num_steps
-        if not self.phase_trains_encoder:
-            phase_end = min(phase_end, self.encoder_first_step)
+        ends = (self.encoder_first_step, self.config.training.num_steps, self.config.training.total_steps)
+        phase_end = min(end for end in ends if end > self.step)
         sampler = StepSampler(
             len(dataset),
             data.batch_size,
@@ -180,11 +183,24 @@ class Trainer:
         )
         self.loader = iter(build_loader(dataset, sampler, self.captioner.token_ids["pad"], data))
         settings = self.config.training
-        objective = CaptioningLoss(
-            self.captioner, settings.label_smoothing, self.phase_trains_encoder, settings.tag_loss
-        )
+        smoothing = 0.0 if self.is_critical else settings.label_smoothing
+        objective = CaptioningLoss(self.captioner, smoothing, self.phase_trains_encoder, settings.tag_loss)
         self.objective = self.accelerator.prepare_model(objective)
         self.objective.train()
+        return phase_end
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether the current step rewards drawn captions."""
+        return self.step >= self.config.training.num_steps
+
+    def start_criticism(self) -> None:
+        """Begin with the averaged weights; count the n-grams of the training captions."""
+        if self.config.training.ema_decay and self.step == self.config.training.num_steps:
+            self.average.restart(self.trained)
+        hidden = not self.accelerator.is_main_process
+        clips = tqdm(self.clips.train, desc="n-grams", unit="clip", disable=hidden)
+        self.reward = CiderReward([words_of(text) for text in clip.captions] for clip in clips)
 
     # -- one step ------------------------------------------------------------------------------------------------------
 
@@ -206,7 +222,7 @@ class Trainer:
         return [batch.to(self.accelerator.device) for batch in parts]
 
     def train_step(self, batches: Sequence[Batch]) -> float:
-        """Update the weights once; returns the mean training loss a token over all processes.
+        """Update the weights once; returns the mean training loss a token over all processes, or minus the mean reward.
 
         Raises:
             TrainingError: the loss is not finite; no weight was changed.
@@ -214,7 +230,13 @@ class Trainer:
         settings = self.config.training
         # Dropout is seeded by the step, so that a resumed run needs no generator state to repeat it.
         torch.manual_seed(hash((settings.seed, self.step, self.accelerator.process_index)) % 2**63)
-        weight = torch.stack([token_weights(batch).sum() for batch in batches]).sum()
+        reward = None
+        if self.is_critical:
+            batches, reward = self._draw(batches)
+        if reward is None:
+            weight = torch.stack([token_weights(batch).sum() for batch in batches]).sum()
+        else:  # weights are advantages there, so words are counted
+            weight = torch.stack([(batch.caption_lengths - 1).sum() for batch in batches]).sum().float()
         weight = self.accelerator.reduce(weight, "sum")
         total = torch.zeros((), device=self.accelerator.device)
         for part, batch in enumerate(batches):
@@ -234,9 +256,22 @@ class Trainer:
         if settings.ema_decay:
             self.average.update(self.trained)
         self.step += 1
+        if reward is not None:
+            total = (
+                -self.accelerator.reduce(torch.tensor(reward, device=total.device), "mean")
+                / self.accelerator.num_processes
+            )
         mean = float(self.accelerator.reduce(total, "sum"))
         self.history.add_step(mean, rate)
         return mean
+
+    def _draw(self, batches: Sequence[Batch]) -> tuple[list[Batch], float]:
+        """Captions drawn for the clips of each micro-batch, weighted by their advantage, and the mean reward."""
+        count, longest = self.config.training.self_critical.captions, self.config.decoding.max_tokens
+        with self.accelerator.autocast():
+            found = [draw_captions(self.captioner, batch, self.reward, count, longest) for batch in batches]
+        self.objective.train()
+        return [drawn for drawn, _ in found], sum(reward for _, reward in found) / len(found)
 
     def _check_finite(self, loss: Tensor, batch: Batch) -> None:
         finite = torch.isfinite(loss.detach()).float()
@@ -320,6 +355,11 @@ class Trainer:
         saved = AudioCaptioner.read_config(folder)
         if saved.captioner.decoder != self.config.captioner.decoder:
             raise TrainingError(f"{folder} was trained with another decoder: resume with the same configuration.")
+        if (folder / TOKENIZER_FILE).read_text(encoding="utf-8") != self.captioner.tokenizer.to_str(pretty=False):
+            raise TrainingError(
+                f"{folder} was trained with another vocabulary: the training captions have changed since; put them back, or "
+                "begin a new run."
+            )
         with torch.no_grad():
             for name, parameter in self.trained:
                 parameter.copy_(state["weights"][name])
@@ -387,10 +427,10 @@ def _run_steps(trainer: Trainer) -> bool:
         signal.signal(name, lambda *_: setattr(trainer, "stop_requested", True))
     show = trainer.accelerator.is_main_process
     limit_s = settings.max_minutes * 60 or float("inf")
-    with tqdm(total=settings.num_steps, initial=trainer.step, unit="step", disable=not show, smoothing=0.05) as bar:
-        while trainer.step < settings.num_steps:
-            trainer.start_phase()
-            while trainer.step < settings.num_steps and trainer.trains_encoder == trainer.phase_trains_encoder:
+    with tqdm(total=settings.total_steps, initial=trainer.step, unit="step", disable=not show, smoothing=0.05) as bar:
+        while trainer.step < settings.total_steps:
+            phase_end = trainer.start_phase()
+            while trainer.step < phase_end:
                 started = time.monotonic()
                 loss = trainer.train_step(trainer.next_batches())
                 duration = time.monotonic() - started
@@ -404,7 +444,8 @@ def _run_steps(trainer: Trainer) -> bool:
                     trainer.save(is_best=False)
                     return False
                 out_of_time = trainer.seconds >= limit_s
-                if trainer.step % settings.validate_every == 0 or trainer.step == settings.num_steps or out_of_time:
+                ends = trainer.step in (settings.num_steps, settings.total_steps)
+                if trainer.step % settings.validate_every == 0 or ends or out_of_time:
                     trainer.validate_and_save()
                 if out_of_time:
                     logger.info("stopping after %.1f minutes at step %d.", trainer.seconds / 60, trainer.step)

@@ -314,6 +314,21 @@ class TaggerConfig:
 
 
 @dataclass(frozen=True)
+class SelfCriticalConfig:
+    """What follows the last step of cross-entropy: drawn captions are rewarded by CIDEr-D (`training/self_critical.py`).
+
+    Attributes:
+        num_steps: further optimiser steps; 0 for none.
+        learning_rate: of the decoder, falling to zero in a line; the encoder stays as it is.
+        captions: drawn for each clip, at least 2.
+    """
+
+    num_steps: int = 0
+    learning_rate: float = 1e-4
+    captions: int = 5
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """The optimiser, its schedule, and what is kept.
 
@@ -342,6 +357,7 @@ class TrainingConfig:
         keep: numbered checkpoints kept beside the best and the last.
         tensorboard: write TensorBoard files into the run's folder.
         tagger: what comes before the first step.
+        self_critical: what comes after the last one.
     """
 
     run_name: str = "clotho"
@@ -367,6 +383,12 @@ class TrainingConfig:
     keep: int = 1
     tensorboard: bool = False
     tagger: TaggerConfig = field(default_factory=TaggerConfig)
+    self_critical: SelfCriticalConfig = field(default_factory=SelfCriticalConfig)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of all kinds."""
+        return self.num_steps + self.self_critical.num_steps
 
 
 @dataclass(frozen=True)

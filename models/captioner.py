@@ -6,7 +6,8 @@ Shapes: B clips, S samples, T frames, T' prefix tokens, R captions, L tokens, E 
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -221,7 +222,7 @@ class AudioCaptioner(nn.Module):
             numbers = torch.zeros_like(lengths) if styles is None else styles
             before.append(self.style_embed(numbers)[:, None])  # (B, 1, D)
         if self.tag_prefix is not None:
-            with torch.no_grad():  # the tagger learns from labels alone, so that its scores stay scores
+            with torch.no_grad(), _without_dropout(self.encoder):  # the tagger learns from labels alone
                 logits = self._part_logits(audio_embeddings, lengths)
             before.append(self.tag_prefix(logits))  # (B, K, D)
         if not before:
@@ -551,6 +552,19 @@ class AudioCaptioner(nn.Module):
                 f"{source} does not fit its configuration: {(unfit + missing)[0]} is missing or unlike."
             )
         self.load_state_dict(dict(tensors), strict=False)
+
+
+@contextmanager
+def _without_dropout(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode, whatever the mode before and after."""
+    training = module.training
+    if training:
+        module.eval()
+    try:
+        yield
+    finally:
+        if training:
+            module.train()
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -56,8 +56,12 @@ def set_learning_rates(
     optimizer: torch.optim.Optimizer, step: int, config: TrainingConfig, encoder_first_step: int
 ) -> float:
     """Set each group's rate for a step; returns the decoder's."""
-    rate = 0.0
+    rate, critical = 0.0, step - config.num_steps
     for group in optimizer.param_groups:
+        if critical >= 0:
+            left = 1 - critical / config.self_critical.num_steps
+            rate = group["lr"] = 0.0 if group["in_encoder"] else config.self_critical.learning_rate * left
+            continue
         factor = schedule_factor(step, config, encoder_first_step if group["in_encoder"] else 0)
         group["lr"] = group["peak_lr"] * factor
         if not group["in_encoder"]:
@@ -93,6 +97,13 @@ class MovingAverage:
             current = tensor.detach().clone()
             tensor.copy_(self.values[name])
             self.values[name].copy_(current)
+
+    @torch.no_grad()
+    def restart(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+        """Let the weights be their averages, and forget those as training goes on."""
+        self.num_updates = 0
+        for name, tensor in parameters:
+            tensor.copy_(self.values[name])
 
     def state(self) -> dict[str, object]:
         """What `load` needs."""

@@ -251,3 +251,21 @@ def test_a_bonus_brings_words_for_what_is_heard_and_leaves_probabilities(
                     continue  # other pieces of the same text
                 own = [captioner.score(prefix[clip], lengths[clip], [ids])[0] for prefix, lengths in prefixes]
                 assert min(abs(caption.log_probability - value) for value in own) < 1e-3
+
+
+def test_tags_are_the_same_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tagger's own dropout would have the decoder learn to trust its scores less than it may."""
+    captioner = tags_only()
+    forward, seen = captioner.tag_prefix.forward, []  # type: ignore[union-attr]
+
+    def watched(logits: torch.Tensor) -> torch.Tensor:
+        seen.append(logits)
+        return forward(logits)
+
+    monkeypatch.setattr(captioner.tag_prefix, "forward", watched)
+    embeddings, lengths = torch.randn(1, 9, captioner.encoder.embedding_dim), torch.tensor([9])
+    for training in (False, True, True):
+        captioner.train(training)
+        captioner.prefix(embeddings, lengths)
+        assert captioner.encoder.training == captioner.encoder.classifier.training == training
+    assert torch.equal(seen[0], seen[1]) and torch.equal(seen[1], seen[2])
