@@ -40,7 +40,7 @@ from training.features import FrozenFeatures, encoder_fingerprint
 from training.objective import CaptioningLoss, token_weights
 from training.optimisation import MovingAverage, build_optimizer, set_learning_rates
 from training.run_folder import RunFolder, TrainingError
-from training.self_critical import CiderReward, draw_captions, words_of
+from training.self_critical import CiderReward, find_captions, words_of
 from training.simulation import Simulator, collect_donors, text_durations
 from training.tagger import tune_tagger
 from training.tracking import History
@@ -120,7 +120,7 @@ class Trainer:
                 save_file({name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}, kept)
             encoder.load_state_dict(load_file(kept))
 
-    # -- phases: with a frozen encoder, with a trained one, with drawn captions ----------------------------------------
+    # -- phases: with a frozen encoder, with a trained one, with its own captions ----------------------------------------
 
     @property
     def trains_encoder(self) -> bool:
@@ -170,9 +170,10 @@ class Trainer:
         )
         ends = (self.encoder_first_step, self.config.training.num_steps, self.config.training.total_steps)
         phase_end = min(end for end in ends if end > self.step)
+        batch_size = self.config.training.self_critical.batch_size if self.is_critical else data.batch_size
         sampler = StepSampler(
             len(dataset),
-            data.batch_size,
+            batch_size,
             self.config.training.seed,
             self.step,
             phase_end,
@@ -191,7 +192,7 @@ class Trainer:
 
     @property
     def is_critical(self) -> bool:
-        """Whether the current step rewards drawn captions."""
+        """Whether the current step rewards the captioner's own captions."""
         return self.step >= self.config.training.num_steps
 
     def start_criticism(self) -> None:
@@ -232,7 +233,7 @@ class Trainer:
         torch.manual_seed(hash((settings.seed, self.step, self.accelerator.process_index)) % 2**63)
         reward = None
         if self.is_critical:
-            batches, reward = self._draw(batches)
+            batches, reward = self._criticise(batches)
         if reward is None:
             weight = torch.stack([token_weights(batch).sum() for batch in batches]).sum()
         else:  # weights are advantages there, so words are counted
@@ -265,13 +266,13 @@ class Trainer:
         self.history.add_step(mean, rate)
         return mean
 
-    def _draw(self, batches: Sequence[Batch]) -> tuple[list[Batch], float]:
-        """Captions drawn for the clips of each micro-batch, weighted by their advantage, and the mean reward."""
-        count, longest = self.config.training.self_critical.captions, self.config.decoding.max_tokens
+    def _criticise(self, batches: Sequence[Batch]) -> tuple[list[Batch], float]:
+        """Captions found for the clips of each micro-batch, weighted by their advantage, and the mean reward."""
+        beams, longest = self.config.training.self_critical.num_beams, self.config.decoding.max_tokens
         with self.accelerator.autocast():
-            found = [draw_captions(self.captioner, batch, self.reward, count, longest) for batch in batches]
+            found = [find_captions(self.captioner, batch, self.reward, beams, longest) for batch in batches]
         self.objective.train()
-        return [drawn for drawn, _ in found], sum(reward for _, reward in found) / len(found)
+        return [weighted for weighted, _ in found], sum(reward for _, reward in found) / len(found)
 
     def _check_finite(self, loss: Tensor, batch: Batch) -> None:
         finite = torch.isfinite(loss.detach()).float()

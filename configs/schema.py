@@ -315,17 +315,19 @@ class TaggerConfig:
 
 @dataclass(frozen=True)
 class SelfCriticalConfig:
-    """What follows the last step of cross-entropy: drawn captions are rewarded by CIDEr-D (`training/self_critical.py`).
+    """What follows the last step of cross-entropy: found captions are rewarded by CIDEr-D (`training/self_critical.py`).
 
     Attributes:
         num_steps: further optimiser steps; 0 for none.
         learning_rate: of the decoder, falling to zero in a line; the encoder stays as it is.
-        captions: drawn for each clip, at least 2.
+        batch_size: clips in one of these steps.
+        num_beams: captions found for each clip, at least 2.
     """
 
     num_steps: int = 0
-    learning_rate: float = 1e-4
-    captions: int = 5
+    learning_rate: float = 3e-5
+    batch_size: int = 32
+    num_beams: int = 5
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""Self-critical training: captions are drawn, and those better than the others drawn for the clip become more probable.
+"""Self-critical training: of the captions that a beam search finds for a clip, the better ones become more probable.
 
 Cross-entropy teaches every word of one person's sentence alike; what captions are judged by is which sounds they name. Rennie et
-al., "Self-critical sequence training", CVPR 2017, arXiv 1612.00563, take the score itself as reward; the mean of the other
-captions drawn for the same clip is the baseline (Luo, "A Better Variant of Self-Critical Sequence Training", arXiv 2003.09971).
+al., "Self-critical sequence training", CVPR 2017, arXiv 1612.00563, take the score itself as reward. Beams in place of samples:
+Cornia et al., "Meshed-Memory Transformer", CVPR 2020, arXiv 1912.08226. The mean of a clip's other captions is the baseline: Luo,
+"A Better Variant of Self-Critical Sequence Training", arXiv 2003.09971.
 
-Shapes: B clips, K captions drawn for each, L tokens.
+Shapes: B clips, K captions found for each, L tokens.
 """
 
 import math
@@ -89,44 +90,44 @@ def words_of(caption: str) -> list[str]:
 
 
 @torch.no_grad()
-def draw_captions(
-    captioner: AudioCaptioner, batch: Batch, reward: CiderReward, num_drawn: int, max_tokens: int
+def find_captions(
+    captioner: AudioCaptioner, batch: Batch, reward: CiderReward, num_beams: int, max_tokens: int
 ) -> tuple[Batch, float]:
-    """A batch whose captions are drawn from the captioner, weighted by their advantage; and the mean reward.
+    """A batch whose captions are those that the captioner finds, weighted by their advantage; and the mean reward.
 
     Args:
         captioner: left in evaluation mode.
         batch: clips with their captions, which are the references.
         reward: of a caption.
-        num_drawn: K, captions for each clip, at least 2.
+        num_beams: K, at least 2.
         max_tokens: longest caption, without marks.
     """
     captioner.eval()
     begin, end, pad = (captioner.token_ids[mark] for mark in ("bos", "eos", "pad"))
     prefix, lengths = captioner.prefix(batch.audio, batch.lengths, batch.styles)
     config = GenerationConfig(
-        max_new_tokens=max_tokens, do_sample=True, top_k=0, num_beams=1, num_return_sequences=num_drawn
+        max_new_tokens=max_tokens, num_beams=num_beams, num_return_sequences=num_beams, length_penalty=1.0
     )
     found, _ = captioner.decoder.generate(prefix, lengths, config)  # (B * K, L)
-    rows = [ids[: ids.index(end) + 1] if end in ids else ids for ids in found.tolist()]
+    rows = [ids[: ids.index(end) + 1] if end in ids else [i for i in ids if i != pad] for ids in found.tolist()]
     references: list[list[list[str]]] = [[] for _ in batch.names]
     for clip, ids in zip(batch.clip_index.tolist(), batch.caption_ids.tolist(), strict=True):
         references[clip].append(words_of(captioner.tokenizer.decode(ids)))
     texts = captioner.tokenizer.decode_batch(rows)
     scores = torch.tensor(
         [
-            reward(words_of(text) if ids[-1] == end else normalize_caption(text).split(), references[row // num_drawn])
+            reward(words_of(text) if ids[-1] == end else normalize_caption(text).split(), references[row // num_beams])
             for row, (text, ids) in enumerate(zip(texts, rows, strict=True))
         ]
-    ).reshape(-1, num_drawn)  # (B, K)
-    drawn = replace(
+    ).reshape(-1, num_beams)  # (B, K)
+    weighted = replace(
         batch,
         caption_ids=pad_captions([[begin, *ids] for ids in rows], pad).to(found.device),
         caption_lengths=torch.tensor([len(ids) + 1 for ids in rows], device=found.device),
         caption_weights=advantages(scores).flatten().to(found.device),
-        clip_index=torch.arange(len(rows), device=found.device) // num_drawn,
+        clip_index=torch.arange(len(rows), device=found.device) // num_beams,
     )
-    return drawn, float(scores.mean())
+    return weighted, float(scores.mean())
 
 
 def advantages(scores: Tensor) -> Tensor:
