@@ -423,7 +423,7 @@ def fit(trainer: Trainer) -> bool:
 
 
 def _run_steps(trainer: Trainer) -> bool:
-    settings, batch_size = trainer.config.training, trainer.config.data.batch_size
+    settings = trainer.config.training
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: setattr(trainer, "stop_requested", True))
     show = trainer.accelerator.is_main_process
@@ -433,12 +433,14 @@ def _run_steps(trainer: Trainer) -> bool:
             phase_end = trainer.start_phase()
             while trainer.step < phase_end:
                 started = time.monotonic()
-                loss = trainer.train_step(trainer.next_batches())
+                batches = trainer.next_batches()
+                loss = trainer.train_step(batches)
                 duration = time.monotonic() - started
                 trainer.seconds += duration
                 rate = trainer.history.rates[-1]
+                num_clips = sum(len(batch.names) for batch in batches) * trainer.accelerator.num_processes
                 bar.set_postfix_str(
-                    f"loss {loss:.3f}, rate {rate:.1e}, {batch_size / duration:.0f} clips/s", refresh=False
+                    f"loss {loss:.3f}, rate {rate:.1e}, {num_clips / duration:.0f} clips/s", refresh=False
                 )
                 bar.update()
                 if trainer.should_stop():

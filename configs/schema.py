@@ -261,8 +261,7 @@ class DecodingConfig:
         support_weight: how much it counts that the tagger hears what a caption names.
         consensus_weight: how much it counts, besides one of these, that a caption says what the other beams say.
         heard_bonus: what a word for a tag that is not named yet gains in the search, in nats times the root of the tag's
-            probability; where there is a second style, in that one's search alone. Captions are then ranked by their own
-            log-probability.
+            probability. Captions are ranked by their own log-probability all the same.
         strong_tag: probability, 0 to 1, from which a tag ought to be named.
         least_tag: probability, 0 to 1, below which people and their voices are not named at all, whatever is usual in captions;
             0 allows everything.

@@ -313,7 +313,7 @@ class AudioCaptioner(nn.Module):
         if scores is not None and decoding.heard_bonus:
             own = decoding.heard_bonus * scores.sqrt()  # (B, C)
             own[:, sorted(wide_tags())] = 0.0
-            rules = replace(rules, bonus=torch.cat([*[torch.zeros_like(own)] * (len(manners) - 1), own]))
+            rules = replace(rules, bonus=own.repeat(len(manners), 1))
         if decoding.method != "sample":
             ids, sums = self._search(prefix, prefix_lengths, rules, decoding)  # (M * B * N, L), (M * B * N,)
             rows = list(zip(ids.reshape(len(prefix), -1, ids.shape[-1]), sums.reshape(len(prefix), -1), strict=True))
@@ -350,10 +350,9 @@ class AudioCaptioner(nn.Module):
         if rules.bonus is not None:
             processors.append(HeardWordBonus(rules.bonus, self.named_classes))
         ids, sums = self.decoder.generate(prefix, prefix_lengths, _generation_config(decoding), processors)
-        if rules.bonus is not None:  # the sums have the bonus in them
-            raised = rules.bonus.any(dim=1).repeat_interleave(len(sums) // len(prefix))
-            sums = sums.masked_fill(raised, torch.nan)
-        return ids, sums
+        return ids, sums if rules.bonus is None else torch.full_like(
+            sums, torch.nan
+        )  # sums with a bonus in them tell nothing
 
     @cached_property
     def named_classes(self) -> NamedClasses:
