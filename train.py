@@ -258,10 +258,7 @@ class Trainer:
             self.average.update(self.trained)
         self.step += 1
         if reward is not None:
-            total = (
-                -self.accelerator.reduce(torch.tensor(reward, device=total.device), "mean")
-                / self.accelerator.num_processes
-            )
+            total = torch.tensor(-reward / self.accelerator.num_processes, device=total.device)
         mean = float(self.accelerator.reduce(total, "sum"))
         self.history.add_step(mean, rate)
         return mean

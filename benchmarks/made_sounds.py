@@ -9,20 +9,20 @@ The folder has `clips/` and `clips.csv`, as `data.labelled` reads it. All progra
 """
 
 import argparse
-import csv
 import logging
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from captioning.options import run_command
-from data.tables import DatasetError
+from data.tables import DatasetError, write_rows
 
 logger = logging.getLogger(__name__)
 
@@ -93,25 +93,27 @@ def _variable_length(value: int) -> bytes:
     return bytes(reversed(parts))
 
 
-def render(label: str, folder: Path) -> Path:
-    """Make the sound of a label; returns its file."""
-    raw, target = folder / "raw.wav", folder / f"{label.replace(' ', '_')}.flac"
-    for name, voice, speed, text in SPEECH:
-        if name == label:
-            _run("espeak-ng", "-v", voice, "-s", str(speed), "-w", str(raw), text)
-    for name, program, notes in INSTRUMENTS:
-        if name == label:
-            score = folder / "notes.mid"
-            score.write_bytes(midi(program, notes))
-            _run("fluidsynth", "-ni", "-F", str(raw), "-r", str(SAMPLE_RATE), str(SOUND_FONT), str(score))
-            score.unlink()
-    for name, effects in TONES:
-        if name == label:
-            _run("sox", "-r", "48000", "-n", str(raw), *effects.split())  # pluck takes no lower rate
+def speak(raw: Path, voice: str, speed: int, text: str) -> None:
+    """Write a text as espeak-ng says it."""
+    _run("espeak-ng", "-v", voice, "-s", str(speed), "-w", str(raw), text)
+
+
+def play(raw: Path, program: int | None, notes: Sequence[tuple[float, float, int]]) -> None:
+    """Write notes as the sound font plays them."""
+    score = raw.with_suffix(".mid")
+    score.write_bytes(midi(program, notes))
+    _run("fluidsynth", "-ni", "-F", str(raw), "-r", str(SAMPLE_RATE), str(SOUND_FONT), str(score))
+
+
+def sound(raw: Path, effects: str) -> None:
+    """Write what sox's effects make of silence, at 48 kHz: pluck takes no lower rate."""
+    _run("sox", "-r", "48000", "-n", str(raw), *effects.split())
+
+
+def finish(raw: Path, target: Path) -> None:
+    """One channel at the usual rate, 10 s at most, its peak 3 dB below full scale."""
     one_channel = ("remix", "-", "rate", str(SAMPLE_RATE), "trim", "0", "10", "gain", "-n", "-3")
     _run("sox", str(raw), "-b", "16", str(target), *one_channel)
-    raw.unlink()
-    return target
 
 
 def _run(*command: str) -> None:
@@ -132,16 +134,18 @@ def run(options: argparse.Namespace) -> int:
         )
     clips = options.output / "clips"
     clips.mkdir(parents=True, exist_ok=True)
+    families: tuple[tuple[Callable[..., None], Sequence[tuple[Any, ...]]], ...] = (
+        (speak, SPEECH), (play, INSTRUMENTS), (sound, TONES),
+    )  # fmt: skip
+    makers = [(make, *entry) for make, entries in families for entry in entries]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for entry in tqdm([*SPEECH, *INSTRUMENTS, *TONES], desc="sounds", unit="clip"):
-            made = render(entry[0], Path(folder))
-            shutil.move(made, clips / made.name)
-            rows.append({"file_name": made.name, "label": entry[0]})
-    with (options.output / "clips.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["file_name", "label"])
-        writer.writeheader()
-        writer.writerows(rows)
+        raw = Path(folder) / "raw.wav"
+        for make, label, *settings in tqdm(makers, desc="sounds", unit="clip"):
+            make(raw, *settings)
+            rows.append([f"{label.replace(' ', '_')}.flac", label])
+            finish(raw, clips / rows[-1][0])
+    write_rows(options.output / "clips.csv", ["file_name", "label"], rows)
     return 0
 
 

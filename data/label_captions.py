@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from data.sound_captions import describe_briefly, phrases
+from vocabulary.words import fold_words
 
 
 @cache
@@ -22,7 +23,7 @@ def _entry(label: str) -> dict[str, Any] | None:
     """What the tables say of a label: the sound that it is like, or captions."""
     if label in phrases():
         return {"like": label}
-    text = " ".join(label.lower().replace("_", " ").split())
+    text = fold_words(label)
     return next((entry for pattern, entry in _entries() if pattern.fullmatch(text)), None)
 
 

@@ -8,7 +8,6 @@ split by folds keeps training and validation apart.
 """
 
 import argparse
-import csv
 import logging
 import shutil
 import sys
@@ -38,6 +37,7 @@ from data.sound_captions import (
     measure,
     phrases,
 )
+from data.tables import write_rows
 
 logger = logging.getLogger(__name__)
 
@@ -275,16 +275,9 @@ def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, see
         labels.append(["validation", mixture.name, mixture.order, ";".join(mixture.labels), sources])
     header = ["file_name", *(f"caption_{number}" for number in range(1, NUM_REFERENCES + 1))]
     for split, rows in captions.items():
-        _write_table(output / f"clotho_captions_{split}.csv", header, rows)
-    _write_table(output / "labels.csv", ["split", "file_name", "kind", "labels", "source_id"], labels)
+        write_rows(output / f"clotho_captions_{split}.csv", header, rows)
+    write_rows(output / "labels.csv", ["split", "file_name", "kind", "labels", "source_id"], labels)
     return {split: len(rows) for split, rows in captions.items()}
-
-
-def _write_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -306,14 +306,8 @@ class AudioCaptioner(nn.Module):
                 manners.append(second_style)
         prefixes, sizes = zip(*(self.prefix(audio_embeddings, lengths, numbers) for numbers in manners), strict=True)
         prefix, prefix_lengths = torch.cat(prefixes), torch.cat(sizes)  # (M * B, T', D), (M * B,) in M manners
-        rules = SearchRules()
-        if scores is not None and decoding.least_tag:
-            unheard = self.human_words.unheard(scores, decoding.least_tag)  # (B, V)
-            rules = replace(rules, unheard=unheard.repeat(len(manners), 1))
-        if scores is not None and decoding.heard_bonus:
-            own = decoding.heard_bonus * scores.sqrt()  # (B, C)
-            own[:, sorted(wide_tags())] = 0.0
-            rules = replace(rules, bonus=own.repeat(len(manners), 1))
+        rules = SearchRules() if scores is None else self._rules(scores, decoding)
+        rules = rules.of(torch.arange(len(lengths), device=lengths.device).repeat(len(manners)))  # (M * B,)
         if decoding.method != "sample":
             ids, sums = self._search(prefix, prefix_lengths, rules, decoding)  # (M * B * N, L), (M * B * N,)
             rows = list(zip(ids.reshape(len(prefix), -1, ids.shape[-1]), sums.reshape(len(prefix), -1), strict=True))
@@ -333,6 +327,16 @@ class AudioCaptioner(nn.Module):
             for own, lent, heard in zip(read[: len(lengths)], second, tags, strict=True)
         ]
 
+    def _rules(self, scores: Tensor, decoding: DecodingConfig) -> SearchRules:
+        """What tag scores (B, C) ask of a search, for each clip."""
+        unheard = bonus = None
+        if decoding.least_tag:
+            unheard = self.human_words.unheard(scores, decoding.least_tag)  # (B, V)
+        if decoding.heard_bonus:
+            bonus = decoding.heard_bonus * scores.sqrt()  # (B, C)
+            bonus[:, sorted(wide_tags())] = 0.0
+        return SearchRules(unheard, bonus)
+
     def _settle(self) -> None:
         """Leave training mode; `eval` alone visits 400 modules, 4 ms for each clip."""
         if any(module.training for module in (self, self.encoder, self.decoder, self.projection)):
@@ -350,9 +354,9 @@ class AudioCaptioner(nn.Module):
         if rules.bonus is not None:
             processors.append(HeardWordBonus(rules.bonus, self.named_classes))
         ids, sums = self.decoder.generate(prefix, prefix_lengths, _generation_config(decoding), processors)
-        return ids, sums if rules.bonus is None else torch.full_like(
-            sums, torch.nan
-        )  # sums with a bonus in them tell nothing
+        if rules.bonus is not None:
+            sums = torch.full_like(sums, torch.nan)  # with a bonus in them they tell nothing
+        return ids, sums
 
     @cached_property
     def named_classes(self) -> NamedClasses:
@@ -386,6 +390,11 @@ class AudioCaptioner(nn.Module):
         losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=-100)  # (R, L)
         return [-value for value in losses.sum(dim=1).tolist()]
 
+    def without_marks(self, ids: list[int]) -> list[int]:
+        """Token ids before the end token, or all where there is none, without padding."""
+        words = ids[: ids.index(self.token_ids["eos"])] if self.token_ids["eos"] in ids else ids
+        return [token_id for token_id in words if token_id != self.token_ids["pad"]]
+
     def _read(self, prefix: Tensor, length: Tensor, found: Tensor, log_probabilities: Tensor) -> list[Caption]:
         """Distinct captions of those found (N, L) after one clip's prefix (T', D), in their order.
 
@@ -393,8 +402,7 @@ class AudioCaptioner(nn.Module):
         """
         by_text: dict[str, tuple[list[int], float]] = {}
         for ids, known in zip(found.tolist(), log_probabilities.tolist(), strict=True):
-            words = ids[: ids.index(self.token_ids["eos"])] if self.token_ids["eos"] in ids else ids
-            words = [token_id for token_id in words if token_id != self.token_ids["pad"]]
+            words = self.without_marks(ids)
             by_text.setdefault(self.tokenizer.decode(words).strip(), (words, known))
         unknown = [ids for ids, known in by_text.values() if math.isnan(known)]
         computed = iter(self.score(prefix, length, unknown) if unknown else [])

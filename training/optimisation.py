@@ -56,14 +56,14 @@ def set_learning_rates(
     optimizer: torch.optim.Optimizer, step: int, config: TrainingConfig, encoder_first_step: int
 ) -> float:
     """Set each group's rate for a step; returns the decoder's."""
-    rate, critical = 0.0, step - config.num_steps
+    rate = 0.0
     for group in optimizer.param_groups:
-        if critical >= 0:
-            left = 1 - critical / config.self_critical.num_steps
-            rate = group["lr"] = 0.0 if group["in_encoder"] else config.self_critical.learning_rate * left
-            continue
-        factor = schedule_factor(step, config, encoder_first_step if group["in_encoder"] else 0)
-        group["lr"] = group["peak_lr"] * factor
+        if step >= config.num_steps:
+            left = 1 - (step - config.num_steps) / config.self_critical.num_steps
+            group["lr"] = 0.0 if group["in_encoder"] else config.self_critical.learning_rate * left
+        else:
+            factor = schedule_factor(step, config, encoder_first_step if group["in_encoder"] else 0)
+            group["lr"] = group["peak_lr"] * factor
         if not group["in_encoder"]:
             rate = group["lr"]
     return rate

@@ -44,10 +44,15 @@ def _phrase_rows() -> tuple[int, ...]:
     return tuple(n for n, (words, _) in enumerate(_rows()) if " " in words)
 
 
+def fold_words(words: str) -> str:
+    """Words in lower case with one space between them; an underscore parts words too."""
+    return " ".join(words.lower().replace("_", " ").split())
+
+
 @lru_cache(maxsize=KEPT)
 def _matches(words: str) -> tuple[tuple[int, int], ...]:
     """(start, row) of each row that matches, by where it does."""
-    text = " ".join(words.lower().replace("_", " ").split())
+    text = fold_words(words)
     found: dict[int, int] = {}
     for word in re.finditer(r"\w+", text):
         for row in _rows_of_word(word.group()):
