@@ -42,13 +42,12 @@ from training.optimisation import MovingAverage, build_optimizer, set_learning_r
 from training.run_folder import RunFolder, TrainingError
 from training.self_critical import CiderReward, find_captions, words_of
 from training.simulation import Simulator, collect_donors, text_durations
-from training.tagger import tune_tagger
+from training.tagger import TAGGER_FILE, tune_tagger
 from training.tracking import History
 from training.validation import ValidationResult, validate
 
 logger = logging.getLogger("train")
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "cnn14_llama.yaml"
-TAGGER_FILE = "tagger.safetensors"
 NEVER = sys.maxsize
 
 
@@ -115,7 +114,7 @@ class Trainer:
             )
         with self.accelerator.main_process_first():
             if not kept.exists():
-                tune_tagger(encoder, self.clips.donors, self.config.training.tagger, self.config.training.seed)
+                tune_tagger(encoder, self.clips.labelled, self.config.training.tagger, self.config.training.seed)
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 save_file({name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}, kept)
             encoder.load_state_dict(load_file(kept))
@@ -149,11 +148,12 @@ class Trainer:
                 recorded = [clip for clip in self.clips.train if not isinstance(clip, TextClip)]
                 embed.fill(recorded, "embeddings of the training clips")
                 embed.fill(self.clips.validation, "embeddings of the validation clips")
-                lent = [clip for group in self.clips.donors for clip in group]
+                lent = [*itertools.chain.from_iterable(self.clips.labelled), *self.clips.recordings]
                 embed.fill(lent, "embeddings of the donors")
             if lent and self.simulate is None:
                 donors = collect_donors(lent, embed, encoder, self.config.training.seed)
-                self.simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(data.texts))
+                lengths = text_durations(data.texts)
+                self.simulate = Simulator(donors, encoder.frame_rate_hz, lengths, data.texts.noise)
         self.load_audio: Any = embed or (lambda clip: clip.load(encoder.sample_rate, self.captioner.max_duration_s))
         dataset = TrainingSet(
             self.clips.train,

@@ -71,11 +71,13 @@ class TagsConfig:
         num_tags: how many, each one prefix token; 0 leaves tags out.
         summary: whether all tags' scores, of the whole clip and of each third, stand before them as four more tokens.
         dropout: probability of hiding a tag in training, 0 to 1.
+        parts: whether scores are told for each third of a clip; without, for the whole clip alone.
     """
 
     num_tags: int = 0
     summary: bool = False
     dropout: float = 0.1
+    parts: bool = True
 
 
 @dataclass(frozen=True)
@@ -163,10 +165,13 @@ class TextsConfig:
         composed: captions to put together from the short ones of the first table (`data/composed_texts.py`), so that rare
             sounds and pairs are said as often as others; in the first table's manner, or in brief_style where there is one.
         durations_s: shortest and longest clip, in seconds, that each table's captions are about, two numbers a table.
-        brief_style: manner, one of captioner.styles, of the short captions that donors of known labels (`data/label_captions.py`)
-            and mixtures of two of them get, to be learnt as recordings beside the texts; empty for none.
+        noise: whether simulated sound has what real sound has (`training/simulation.py`): unclear, quiet and missing sources,
+            others that nobody speaks of; without, each source is the clearest donor of its class, and nothing else is heard.
+        brief_style: manner, one of captioner.styles, of the short captions of our own that donors of known labels
+            (`data/label_captions.py`) and mixtures of two of them get, to be learnt as recordings beside the texts; each comes
+            once more in the first table's manner, half of it in people's words. Empty for none.
         brief_mixtures: how many mixtures.
-        brief_repeats: how often each of these clips comes in an epoch.
+        brief_repeats: how often each of these clips comes in an epoch in brief_style.
     """
 
     tables: tuple[str, ...] = ()
@@ -175,6 +180,7 @@ class TextsConfig:
     held_out: int = 0
     composed: int = 0
     durations_s: tuple[float, ...] = ()
+    noise: bool = True
     brief_style: str = ""
     brief_mixtures: int = 0
     brief_repeats: int = 1
@@ -261,7 +267,8 @@ class DecodingConfig:
         support_weight: how much it counts that the tagger hears what a caption names.
         consensus_weight: how much it counts, besides one of these, that a caption says what the other beams say.
         heard_bonus: what a word for a tag that is not named yet gains in the search, in nats times the root of the tag's
-            probability. Captions are ranked by their own log-probability all the same.
+            probability; one number, or one for each of captioner.styles. Captions are ranked by their own log-probability all
+            the same.
         strong_tag: probability, 0 to 1, from which a tag ought to be named.
         least_tag: probability, 0 to 1, below which people and their voices are not named at all, whatever is usual in captions;
             0 allows everything.
@@ -284,7 +291,7 @@ class DecodingConfig:
     coverage_weight: float = 0.0
     support_weight: float = 0.0
     consensus_weight: float = 0.0
-    heard_bonus: float = 0.0
+    heard_bonus: float | tuple[float, ...] = 0.0
     strong_tag: float = 0.3
     least_tag: float = 0.0
 
@@ -295,7 +302,9 @@ class TaggerConfig:
 
     Attributes:
         num_steps: optimiser steps; 0 leaves the encoder as it is.
-        batch_size: clips in a step, half of them mixtures of two.
+        pool: clips that are drawn once, half of them mixtures of two, and learnt from in turn; what the encoder's frozen layers
+            make of them is kept in memory (40 kB a clip for mobilenet's mn04 with 6 frozen layers).
+        batch_size: clips in a step.
         learning_rate: peak rate; linear warm-up over a twentieth of the steps, then cosine to zero.
         weight_decay: decoupled weight decay.
         distillation: weight of the tags that the labels do not speak of, whose targets are the scores as they were.
@@ -304,6 +313,7 @@ class TaggerConfig:
     """
 
     num_steps: int = 0
+    pool: int = 24000
     batch_size: int = 32
     learning_rate: float = 5e-4
     weight_decay: float = 0.01

@@ -1,28 +1,101 @@
 """Captions put together from people's captions, so that rare sounds and unusual pairs of sounds are said as often as others.
 
 People's captions name what their collections hold: speech in every second one, a saw in one of thousands, and of all pairs of
-sounds only few. Here each class is as likely as any other, alone or beside any other, in words that people wrote.
+sounds only few. Here each class is as likely as any other, alone or beside any other, in words that people wrote; and
+labelled clips are given captions in people's manner.
 """
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from data.caption_texts import TextClip
 from data.captions import normalize_caption
+from data.clotho import FileClip
+from data.sound_captions import clause_of, named_categories, phrases
+from data.sounds import Mixture
+from data.tags import tags_of
+from vocabulary.words import classes_of
 
 MOST_WORDS = 8  # of a part
-FEWEST, MOST_REPEATS = (
-    8,
-    3,
-)  # captions that a class needs to be drawn; how often one caption is: few would be learnt by heart
+FEWEST = 8  # captions that a class needs to be drawn
+MOST_REPEATS = 3  # how often one caption is drawn: few would be learnt by heart
 SINGLES = 0.4  # share of captions that are left alone
 
 _FINITE = re.compile(r"\b(?:is|are|was|were|has|have|can)\b|^(?:an?|the|another|one) [a-z]+ [a-z]+[^s\W]s\b")
-# "a dog barks" may stand behind "while"; "a dog barking" and "barking dogs" may not.
-_CLAUSES = ("{a} while {b}", "{a} as {b}", "{a} and {b}", "{a} and then {b}", "{a}, then {b}", "{a} before {b}")
-_PHRASES = ("{a} followed by {b}", "{a} followed by {b}", "{a} with {b}", "{a} and {b}")
+_JOINED = re.compile(r"\b(?:followed|then|while|as|before|after)\b")  # it speaks of more, of no known class
+# By what may stand at the second place: "a dog barks" behind "while", not "a dog barking" or "barking dogs".
+_PATTERNS = {
+    ("sequence", "clause"): ("{a} and then {b}", "{a}, then {b}", "{a} before {b}"),
+    ("sequence", "phrase"): ("{a} followed by {b}",),
+    ("overlay", "clause"): ("{a} while {b}", "{a} as {b}", "{a} and {b}"),
+    ("overlay", "phrase"): ("{a} with {b}", "{a} and {b}"),
+}
+PEOPLES = 0.5  # share of a labelled clip's captions that people wrote, of sounds of which they wrote enough
+
+
+def short_captions(texts: Sequence[TextClip]) -> dict[int, list[str]]:
+    """The different short captions of one sound, by its class."""
+    pools: dict[int, set[str]] = {}
+    for text in texts:
+        words = normalize_caption(text.captions[0])
+        if len(words.split()) <= MOST_WORDS and len(text.sources) == 1 and not _JOINED.search(words):
+            pools.setdefault(text.sources[0].classes[0], set()).add(words)
+    return {number: sorted(pool) for number, pool in pools.items()}
+
+
+def join(first: str, second: str, finite: bool, order: str, generator: np.random.Generator) -> str:
+    """Two captions as one, of sounds one after the other ("sequence") or at once ("overlay"); is the second one a clause?"""
+    patterns = _PATTERNS[order, "clause" if finite else "phrase"]
+    return patterns[int(generator.integers(len(patterns)))].format(a=first, b=second)
+
+
+def caption_as_people_do(
+    clips: Sequence[FileClip | Mixture], texts: Sequence[TextClip], style: str, seed: int
+) -> list[FileClip | Mixture]:
+    """Labelled clips and mixtures under captions that people wrote of such sounds, and under their own.
+
+    Args:
+        clips: with short captions of their own; a mixture's labels are sounds of `sound_phrases.yaml`.
+        texts: people's captions; of sounds of which there are fewer than FEWEST short ones, the clips' own alone are taken.
+        style: manner of the result.
+        seed: decides.
+    """
+    pools = short_captions(texts)
+    own: dict[str, list[str]] = {}
+
+    def of_label(label: str) -> list[str]:
+        if label not in own:
+            found = [text for number in tags_of([label]) or classes_of(label)[:1] for text in pools.get(number, ())]
+            if label in phrases():
+                found = [text for text in found if named_categories(text) == {label}]
+            own[label] = found if len(found) >= FEWEST else []
+        return own[label]
+
+    def people_wrote(label: str, generator: np.random.Generator) -> str:
+        options = of_label(label)
+        return options[int(generator.integers(len(options)))] if options and generator.random() < PEOPLES else ""
+
+    def two(mixture: Mixture, generator: np.random.Generator) -> str:
+        one, other = mixture.labels
+        first = people_wrote(one, generator) or clause_of(one, True, generator)
+        second, finite = people_wrote(other, generator), bool(generator.integers(2))
+        if second:
+            finite = bool(_FINITE.search(second))
+        return join(first, second or clause_of(other, finite, generator), finite, mixture.order, generator)
+
+    said: list[FileClip | Mixture] = []
+    for number, clip in enumerate(clips):
+        generator = np.random.default_rng([seed, number])
+        if isinstance(clip, Mixture):
+            captions = tuple(two(clip, generator) for _ in clip.captions)
+            said.append(replace(clip, first=replace(clip.first, style=style), said=captions))
+        else:
+            captions = tuple(people_wrote(clip.labels[0], generator) or own_one for own_one in clip.captions)
+            said.append(replace(clip, captions=captions, style=style))
+    return said
 
 
 def compose_texts(texts: Sequence[TextClip], count: int, style: str, seed: int) -> list[TextClip]:
@@ -34,23 +107,12 @@ def compose_texts(texts: Sequence[TextClip], count: int, style: str, seed: int) 
         style: of the captions made.
         seed: decides the draw.
     """
-    pools: dict[int, list[str]] = {}
-    for text in texts:
-        if len(text.sources) != 1:
-            continue
-        words = normalize_caption(text.captions[0])
-        if len(words.split()) <= MOST_WORDS:
-            pools.setdefault(text.sources[0].classes[0], []).append(words)
     generator = np.random.default_rng(seed)
     left = {
-        number: list(generator.permutation(sorted(set(pool)) * MOST_REPEATS))
-        for number, pool in sorted(pools.items())
-        if len(set(pool)) >= FEWEST
+        number: list(generator.permutation(pool * MOST_REPEATS))
+        for number, pool in sorted(short_captions(texts).items())
+        if len(pool) >= FEWEST
     }
-
-    def pick(options: Sequence[str]) -> str:
-        return options[int(generator.integers(len(options)))]
-
     made = []
     for number in range(count):
         classes = [number for number, pool in left.items() if pool]
@@ -60,7 +122,7 @@ def compose_texts(texts: Sequence[TextClip], count: int, style: str, seed: int) 
         caption = str(left[first].pop())
         if generator.random() >= SINGLES:
             other = str(left[second].pop())
-            pattern = pick(_CLAUSES if _FINITE.search(other) else _PHRASES)
-            caption = pattern.format(a=caption, b=other)
+            order = ("sequence", "overlay")[int(generator.integers(2))]
+            caption = join(caption, other, bool(_FINITE.search(other)), order, generator)
         made.append(TextClip(f"composed/{number}", (caption,), style))
     return made

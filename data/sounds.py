@@ -96,7 +96,7 @@ class Mixture:
         order: "sequence" or "overlay".
         gain_db: level of the second over the first.
         seed: of its captions.
-        brief: whether they are as short as AudioCaps' are.
+        said: captions; with none, they are worded by `seed`, in Clotho's manner.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Mixture:
     order: str
     gain_db: float
     seed: int
-    brief: bool = False
+    said: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -124,10 +124,10 @@ class Mixture:
 
     @cached_property
     def captions(self) -> tuple[str, ...]:
-        """Five captions, worded by `seed`, their counts taken from the waveforms."""
+        """What was said of it, or five captions worded by `seed`, their counts taken from the waveforms."""
+        if self.said:
+            return self.said
         generator = np.random.default_rng(self.seed)
-        if self.brief:
-            return tuple(describe_briefly(self.labels, self.order, generator) for _ in range(NUM_REFERENCES))
         parts = [(clip.labels[0], _shape(clip)) for clip in (self.first, self.second)]
         return tuple(describe_mixture(parts[0], parts[1], self.order, self.gain_db, generator, NUM_REFERENCES))
 
@@ -211,8 +211,11 @@ def caption_briefly(clips: Sequence[FileClip], mixtures: int, style: str, seed: 
         texts = tuple(caption_label(clip.labels[0], generator) for _ in range(NUM_REFERENCES))
         captioned.append(replace(clip, captions=texts, style=style))
     styled = [replace(clip, style=style) for clip in single if clip.labels[0] in phrases()]
-    drawn = make_mixtures(styled, mixtures, seed) if mixtures else []
-    return captioned + [replace(mixture, brief=True) for mixture in drawn]
+    for mixture in make_mixtures(styled, mixtures, seed) if mixtures else []:
+        generator = np.random.default_rng(mixture.seed)
+        texts = tuple(describe_briefly(mixture.labels, mixture.order, generator) for _ in range(NUM_REFERENCES))
+        captioned.append(replace(mixture, said=texts))
+    return captioned
 
 
 def draw_mixture(clips: Sequence[FileClip], order: str, name: str, generator: np.random.Generator) -> Mixture:

@@ -295,7 +295,7 @@ class AudioCaptioner(nn.Module):
         asks_tagger = (
             ranks_by_tags(decoding)
             or decoding.least_tag > 0
-            or decoding.heard_bonus > 0
+            or bool(np.any(decoding.heard_bonus))
             or (calibration is not None and calibration.uses_tags)
         )
         scores = self.tag_scores(audio_embeddings, lengths) if asks_tagger and self.has_tagger else None  # (B, C)
@@ -306,8 +306,8 @@ class AudioCaptioner(nn.Module):
                 manners.append(second_style)
         prefixes, sizes = zip(*(self.prefix(audio_embeddings, lengths, numbers) for numbers in manners), strict=True)
         prefix, prefix_lengths = torch.cat(prefixes), torch.cat(sizes)  # (M * B, T', D), (M * B,) in M manners
-        rules = SearchRules() if scores is None else self._rules(scores, decoding)
-        rules = rules.of(torch.arange(len(lengths), device=lengths.device).repeat(len(manners)))  # (M * B,)
+        every = torch.cat(manners)  # (M * B,)
+        rules = SearchRules() if scores is None else self._rules(scores.repeat(len(manners), 1), every, decoding)
         if decoding.method != "sample":
             ids, sums = self._search(prefix, prefix_lengths, rules, decoding)  # (M * B * N, L), (M * B * N,)
             rows = list(zip(ids.reshape(len(prefix), -1, ids.shape[-1]), sums.reshape(len(prefix), -1), strict=True))
@@ -327,13 +327,19 @@ class AudioCaptioner(nn.Module):
             for own, lent, heard in zip(read[: len(lengths)], second, tags, strict=True)
         ]
 
-    def _rules(self, scores: Tensor, decoding: DecodingConfig) -> SearchRules:
-        """What tag scores (B, C) ask of a search, for each clip."""
+    def _rules(self, scores: Tensor, styles: Tensor, decoding: DecodingConfig) -> SearchRules:
+        """What tag scores (P, C) ask of a search, for each prefix in its manner (P,)."""
         unheard = bonus = None
         if decoding.least_tag:
-            unheard = self.human_words.unheard(scores, decoding.least_tag)  # (B, V)
-        if decoding.heard_bonus:
-            bonus = decoding.heard_bonus * scores.sqrt()  # (B, C)
+            unheard = self.human_words.unheard(scores, decoding.least_tag)  # (P, V)
+        if np.any(decoding.heard_bonus):
+            amounts = torch.tensor(decoding.heard_bonus, device=scores.device)  # (), or one for each manner
+            if amounts.dim() and len(amounts) != len(self.config.captioner.styles):
+                raise ValueError(
+                    f"decoding.heard_bonus has {len(amounts)} number(s), but the captioner {len(self.config.captioner.styles)} "
+                    "styles: give one number, or one for each style."
+                )
+            bonus = (amounts[styles][:, None] if amounts.dim() else amounts) * scores.sqrt()  # (P, C)
             bonus[:, sorted(wide_tags())] = 0.0
         return SearchRules(unheard, bonus)
 

@@ -98,6 +98,32 @@ class AudioEncoder(nn.Module, ABC):
             spec_masks: spectrogram cells to hide; None hides none.
         """
 
+    def frozen_part(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> tuple[Tensor, Tensor]:
+        """What the layers that are never trained make of clips, so that the others can be trained without them.
+
+        Args:
+            waveform: (B, S), as `forward` takes it, of 10 s at most.
+            lengths: (B,).
+            spec_masks: spectrogram cells to hide.
+
+        Returns:
+            Maps (B, ..., T) and each clip's frames (B,), for `trained_part`.
+
+        Raises:
+            CheckpointError: the encoder cannot be parted.
+        """
+        raise CheckpointError(
+            f"{type(self).__name__} cannot be trained from its frozen layers on: set training.tagger.num_steps to 0."
+        )
+
+    def trained_part(self, maps: Tensor, frames: Tensor) -> Tensor:
+        """Tag logits (B, 527) of what `frozen_part` gave.
+
+        Raises:
+            CheckpointError: the encoder cannot be parted.
+        """
+        raise CheckpointError(f"{type(self).__name__} cannot be parted.")
+
     def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
         """What the tagger says of parts of clips whose frame embeddings are known.
 

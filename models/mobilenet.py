@@ -234,6 +234,7 @@ class MobileNet(AudioEncoder):
             channels = to_multiple_of_8(shape.channels * width)
         features.append(convolution(channels, self.embedding_dim, 1, 1, 1, nn.Hardswish()))
         self.features = nn.ModuleList(features)
+        self.features.to(memory_format=torch.channels_last)  # 1.7 times as fast on a CPU
         head = to_multiple_of_8(1280 * width)
         self.classifier = nn.Sequential(
             nn.Identity(),
@@ -248,16 +249,19 @@ class MobileNet(AudioEncoder):
     def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
         """Embeddings of clips of any length, in equal windows of at most 10 s joined in time."""
         windows, window_lengths, counts = split_windows(waveform, lengths, int(WINDOW_S * SAMPLE_RATE))
-        with torch.autocast(waveform.device.type, enabled=False):  # powers of quiet sounds underflow in half precision
-            log_mel, frames = self.log_mel(*pad_to_minimum(windows.float(), window_lengths, MIN_SAMPLES))  # (W, F, T)
-        if spec_masks is not None:
-            log_mel = hide_spans(log_mel, frames, repeat_masks(spec_masks, counts))
-        embeddings, frames, logits = self.network(log_mel, frames)
+        masks = None if spec_masks is None else repeat_masks(spec_masks, counts)
+        embeddings, frames, logits = self.network(*self._spectrogram(windows, window_lengths, masks))
         if self.output == "clip":
             embeddings = embeddings.sum(dim=1, keepdim=True) / frames[:, None, None]  # (W, 1, E)
             embeddings = torch.stack([part.mean(dim=0) for part in embeddings.split(counts)])  # (B, 1, E)
             return EncoderOutput(embeddings, torch.ones_like(lengths), join_logits(logits, counts))
         return EncoderOutput(*join_windows(embeddings, frames, counts), join_logits(logits, counts))
+
+    def _spectrogram(self, waveform: Tensor, lengths: Tensor, masks: SpecMasks | None) -> tuple[Tensor, Tensor]:
+        """Log-mel spectrogram (W, F, T) of windows, and their frames (W,)."""
+        with torch.autocast(waveform.device.type, enabled=False):  # powers of quiet sounds underflow in half precision
+            log_mel, frames = self.log_mel(*pad_to_minimum(waveform.float(), lengths, MIN_SAMPLES))
+        return (log_mel if masks is None else hide_spans(log_mel, frames, masks)), frames
 
     def layers(self) -> nn.ModuleList:
         """First convolution, 15 inverted residuals, last convolution."""
@@ -270,12 +274,36 @@ class MobileNet(AudioEncoder):
 
     def network(self, log_mel: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings (B, T', E), their lengths (B,) and tag logits (B, 527) of spectrograms (B, F, T)."""
-        maps = log_mel[:, None]  # (B, 1, F, T)
-        lengths = Lengths(frames, maps.shape[3])
-        maps = self.features[0](lengths.clean(maps))
-        lengths = lengths.strided(2, maps.shape[3])
-        for block in self.features[1:-1]:
-            maps, lengths = block(maps, lengths)
-        maps = lengths.clean(self.features[-1](maps))  # (B, E, F', T')
-        logits = self.classifier(lengths.mean(maps))  # (B, 527)
+        maps = log_mel[:, None]
+        return self._head(*self._through(0, len(self.features), maps, Lengths(frames, maps.shape[3])))
+
+    def frozen_part(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> tuple[Tensor, Tensor]:
+        """Maps (B, K, F', T') after the first `frozen_layers`, and each clip's frames (B,)."""
+        log_mel, frames = self._spectrogram(waveform, lengths, spec_masks)
+        maps = log_mel[:, None]
+        maps, left = self._through(0, self.frozen_layers, maps, Lengths(frames, maps.shape[3]))
+        return maps, left.frames
+
+    def trained_part(self, maps: Tensor, frames: Tensor) -> Tensor:
+        """Tag logits (B, 527) of maps after the first `frozen_layers`."""
+        return self._head(*self._through(self.frozen_layers, len(self.features), maps, Lengths(frames, maps.shape[3])))[
+            2
+        ]
+
+    def _through(self, first: int, end: int, maps: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
+        """Maps (B, K, F, T) after the layers `first` to `end` - 1, and their lengths."""
+        for number in range(first, end):
+            layer = self.features[number]
+            if isinstance(layer, Block):
+                maps, lengths = layer(maps, lengths)
+            elif number == 0:
+                maps = layer(lengths.clean(maps))
+                lengths = lengths.strided(2, maps.shape[3])
+            else:
+                maps = lengths.clean(layer(maps))
+        return maps, lengths
+
+    def _head(self, maps: Tensor, lengths: Lengths) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings (B, T', E), their lengths (B,) and tag logits (B, 527) of the last layer's maps (B, E, F', T')."""
+        logits = self.classifier(lengths.mean(maps))
         return maps.mean(dim=2).transpose(1, 2), lengths.frames, logits

@@ -47,6 +47,8 @@ class TagPrefix(nn.Module):
 
     def forward(self, logits: Tensor) -> Tensor:
         """Tokens (B, K, D), or (B, P + K, D) with a summary, of tag logits (B, P, C) over the parts of `clip_parts`."""
+        if not self.config.parts:
+            logits = logits[:, :1].expand(-1, NUM_PARTS, -1)
         scores = torch.sigmoid(logits.float()).sqrt()  # (B, P, C); the root parts the many small scores
         _, tags = scores.amax(dim=1).topk(self.config.num_tags, dim=1)  # (B, K)
         profile = scores.gather(2, tags[:, None].expand(-1, NUM_PARTS, -1)).transpose(1, 2)  # (B, K, P)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from configs.schema import DataConfig
 from data.caption_texts import read_texts
 from data.clotho import Clip, FileClip, load_split
-from data.composed_texts import compose_texts
+from data.composed_texts import caption_as_people_do, compose_texts
 from data.labelled import read_labelled
 from data.sounds import caption_briefly, make_mixtures
 
@@ -20,11 +20,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Clips:
-    """Training and validation clips, collections that lend texts their sound, and what to note of them in a checkpoint."""
+    """The clips of a run.
+
+    Attributes:
+        train: to learn captions of.
+        validation: to choose on.
+        labelled: collections that teach the tagger and lend texts their sound.
+        recordings: with captions, which lend theirs too.
+        summary: what to note of them in a checkpoint.
+    """
 
     train: Sequence[Clip]
     validation: Sequence[Clip]
-    donors: Sequence[Sequence[FileClip]]
+    labelled: Sequence[Sequence[FileClip]]
+    recordings: Sequence[FileClip]
     summary: dict[str, Any]
 
 
@@ -40,25 +49,28 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     for mixture in tqdm(mixtures, desc="wording mixtures", unit="clip", disable=not mixtures):
         len(mixture.captions)  # measured and worded at the first look, kept after it
     texts = read_texts(config.texts.tables, config.texts.styles)
+    peoples = [text for text in texts if text.style == config.texts.styles[0]]
     if config.texts.composed:
-        first = [text for text in texts if text.style == config.texts.styles[0]]
-        texts += compose_texts(first, config.texts.composed, config.texts.brief_style or config.texts.styles[0], seed)
-    donors = [read_labelled(Path(root), config.texts.held_out)[0] for root in config.texts.donors]
+        texts += compose_texts(peoples, config.texts.composed, config.texts.brief_style or config.texts.styles[0], seed)
+    labelled = [read_labelled(Path(root), config.texts.held_out)[0] for root in config.texts.donors]
     briefly: list[Clip] = []
     if config.texts.brief_style:
-        labelled = [clip for group in donors for clip in group]
-        briefly += caption_briefly(labelled, config.texts.brief_mixtures, config.texts.brief_style, seed)
-    if texts:  # a recording with captions lends its sound too
-        donors.append([replace(clip, labels=clip.captions[:1]) for clip in train if not clip.labels])
+        every = [clip for group in labelled for clip in group]
+        plain = caption_briefly(every, config.texts.brief_mixtures, config.texts.brief_style, seed)
+        briefly += plain * config.texts.brief_repeats
+        if peoples:
+            briefly += caption_as_people_do(plain, peoples, config.texts.styles[0], seed)
+    recordings = [replace(clip, labels=clip.captions[:1]) for clip in train if texts and not clip.labels]
+    num_donors = len(recordings) + sum(map(len, labelled))
     summary = {
         "dataset_root": str(config.dataset_root),
         "training_clips": len(train),
         "training_mixtures": len(mixtures),
         "validation_clips": len(validation),
-        **({"texts": len(texts), "donors": sum(map(len, donors)), "briefly_captioned": len(briefly)} if texts else {}),
+        **({"texts": len(texts), "donors": num_donors, "briefly_captioned": len(briefly)} if texts else {}),
     }
     logger.info(
         "%d training clips, %d mixtures, %d texts, %d validation clips",
         len(train), len(mixtures), len(texts), len(validation),
     )  # fmt: skip
-    return Clips([*train, *mixtures, *texts, *briefly * config.texts.brief_repeats], validation, donors, summary)
+    return Clips([*train, *mixtures, *texts, *briefly], validation, labelled, recordings, summary)

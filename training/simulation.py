@@ -41,6 +41,7 @@ DRAWN, CLEAR = 8, 5.0  # donors that a source chooses from, and how much the cla
 ANY_DONOR = 0.1  # share of sources, but for speech, that take any donor of the class, missed or confused as it may be
 SPEECH, SPEECH_DB = tag_ids()["Speech"], 14.0  # the tagger hears speech through other sounds
 PART, PART_SPEECH = 0.4, 0.9  # how often one of several sources is heard in a part of its turn alone
+EARLY = 0.15  # how often a later source begins with what comes before it, and outlasts it
 UNSAID_SPEECH, UNSAID_SPEECH_DB = 0.6, (-10.0, 14.0)  # share and levels of texts without speech where some is heard
 UNSAID = 0.25  # share of captions that keep silent about a quiet sound
 UNHEARD = 0.04  # share of further sources that the encoder does not hear at all
@@ -72,12 +73,18 @@ class Simulator:
         donors: clips to take sounds from.
         frame_rate_hz: frames in a second.
         durations_s: shortest and longest clip of each style; others last 10 s.
+        noise: whether sources may be unclear, quiet, heard in part or not at all, and others are heard of which nobody speaks.
     """
 
     def __init__(
-        self, donors: Donors, frame_rate_hz: float, durations_s: dict[str, tuple[float, float]] | None = None
+        self,
+        donors: Donors,
+        frame_rate_hz: float,
+        durations_s: dict[str, tuple[float, float]] | None = None,
+        noise: bool = True,
     ) -> None:
         self.donors = donors
+        self.noise = noise
         self.frame_rate_hz = frame_rate_hz
         self.durations_s = durations_s or {}
 
@@ -85,21 +92,26 @@ class Simulator:
         """Embeddings (T, E) float32; the same generator state gives the same."""
         low, high = self.durations_s.get(clip.style, (10.0, 10.0))
         num_frames = max(3, round(float(generator.uniform(low, high)) * self.frame_rate_hz))
-        sources = [s for n, s in enumerate(clip.sources) if n == 0 or generator.random() > UNHEARD]
+        unheard = UNHEARD * self.noise
+        sources = [s for n, s in enumerate(clip.sources) if n == 0 or generator.random() > unheard]
         turns = sorted({source.turn for source in sources})
         # Where one turn ends and the next begins, each a tenth of the clip long at least.
         cuts = np.sort(generator.uniform(0.1, 0.9, size=len(turns) - 1))
         bounds = np.round(np.concatenate([[0.0], cuts, [1.0]]) * num_frames).astype(int)
         layers = []
+        begins: list[tuple[int, int]] = []  # first frame and turn of each source
         for source in sources:
             turn = turns.index(source.turn)
             start, end = int(bounds[turn]), max(int(bounds[turn + 1]), int(bounds[turn]) + 1)
             in_part = PART_SPEECH if SPEECH in source.classes else PART
-            if len(sources) > 1 and generator.random() < in_part:  # heard in a part of its turn alone
+            if self.noise and len(sources) > 1 and generator.random() < in_part:  # heard in a part of its turn alone
                 start, end = self._part(start, end, generator)
-            elif turn > 0 and generator.random() < 0.15:  # what comes later was there, quieter, before
-                start = 0
+            elif self.noise and turn > 0 and generator.random() < EARLY:
+                start = max(begin for begin, other in begins if other < turn)
+            begins.append((start, turn))
             layers.append((self._donor(source, generator), start, min(end, num_frames), self._level(source, generator)))
+        if not self.noise:
+            return self._mix(layers, num_frames, generator)
         if generator.random() < UNSAID or not layers:
             number = int(generator.integers(self.donors.num_real))
             layers.append((number, 0, num_frames, float(generator.uniform(-24, -8))))
@@ -117,6 +129,8 @@ class Simulator:
         return first, first + length
 
     def _level(self, source: Source, generator: np.random.Generator) -> float:
+        if not self.noise:
+            return 0.0
         speech = SPEECH_DB if SPEECH in source.classes else 0.0
         return source.level_db + speech + float(generator.normal(0.0, 4.0))
 
@@ -125,6 +139,9 @@ class Simulator:
         known = [number for number in source.classes if number in self.donors.classes][: len(SHARES)]
         if not known:
             return int(generator.integers(self.donors.num_real))
+        if not self.noise:
+            rows = self.donors.classes[known[0]]
+            return int(rows[self.donors.scores[rows, known[0]].argmax()])
         shares = np.array(SHARES[: len(known)])
         number = known[int(generator.choice(len(known), p=shares / shares.sum()))]
         drawn = generator.choice(self.donors.classes[number], size=DRAWN)

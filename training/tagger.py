@@ -2,13 +2,16 @@
 
 What a clip is labelled with is taught as heard, the other classes of its collection as not heard; for all that the labels do
 not speak of, the tagger's own scores as they were are the targets (distillation: Li, Hoiem, "Learning without Forgetting",
-arXiv 1606.09282). Half of the clips are mixtures of two, drawn anew each time.
+arXiv 1606.09282). Half of the clips are mixtures of two. What the layers that are not trained make of them takes most of the
+time, so it is computed once, for a pool of clips.
 
 Shapes: B clips, S samples, C tag classes.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,7 +30,9 @@ from training.batches import pad_arrays
 from training.optimisation import cosine_factor
 from vocabulary.words import classes_of
 
+TAGGER_FILE = "tagger.safetensors"  # in a run's folder: the encoder after this
 AUGMENTATION = AugmentConfig(gain_db=6.0)
+Waveforms = list[NDArray[np.float32]]
 LONGEST_S = 10.0  # read of a clip
 TIME_MASKS, BAND_MASKS = (1, 0.15), (2, 0.1)  # SpecAugment: spans, and the longest as a share
 
@@ -57,6 +62,83 @@ class TagTargets:
         return heard, set.intersection(*judged) - heard if judged else set()
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Clips to learn from, as the encoder's frozen layers hear them.
+
+    Attributes:
+        maps: (N, ..., T) float16, of `AudioEncoder.frozen_part`.
+        frames: (N,) each clip's own.
+        before: (N, C) logits of the tagger as it was.
+        known: tags that are heard and that are not, of each clip.
+    """
+
+    maps: Tensor
+    frames: Tensor
+    before: Tensor
+    known: Sequence[tuple[set[int], set[int]]]
+
+    def batch(self, step: int, size: int, seed: int) -> "Pool":
+        """The clips of a step: each epoch goes through all in an order of its own."""
+        epoch, position = divmod(step, max(1, len(self.frames) // size))
+        order = np.random.default_rng([seed, epoch]).permutation(len(self.frames))
+        rows = order[position * size : (position + 1) * size]
+        return Pool(self.maps[rows], self.frames[rows], self.before[rows], [self.known[row] for row in rows])
+
+    def to(self, device: torch.device) -> "Pool":
+        """The same on a device."""
+        return replace(self, maps=self.maps.to(device), frames=self.frames.to(device), before=self.before.to(device))
+
+
+def read_ahead(read: Callable[[int], Waveforms], starts: Iterable[int]) -> Iterator[Waveforms]:
+    """What `read` gives for each start, the next one read in another thread meanwhile."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting: Future[Waveforms] | None = None
+        for start in starts:
+            following = reader.submit(read, start)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
+
+
+@torch.no_grad()
+def draw_pool(
+    teacher: AudioEncoder, collections: Sequence[Sequence[FileClip]], config: TaggerConfig, seed: int
+) -> Pool:
+    """Draw clips and mixtures, at random levels and with parts of their spectrograms hidden, and let the tagger hear them."""
+    device = next(teacher.parameters()).device
+    targets = TagTargets(collections)
+    known: list[tuple[set[int], set[int]]] = []
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    bar = tqdm(total=config.pool, desc="clips for the tagger", unit="clip")
+    longest = int(config.max_duration_s * teacher.sample_rate)
+    clips = [draw(collections, seed, number) for number in range(config.pool)]
+
+    def read(start: int) -> Waveforms:
+        drawn, generator = clips[start : start + config.batch_size], sample_generator(seed, 1, start)
+        return [load(clip, teacher.sample_rate, config, generator) for clip in drawn]
+
+    starts = range(0, config.pool, config.batch_size)
+    for start, waveforms in zip(starts, read_ahead(read, starts), strict=True):
+        drawn = clips[start : start + config.batch_size]
+        known += [targets(clip.labels) for clip in drawn]
+        generator = sample_generator(seed, 2, start)
+        waveform, lengths = pad_arrays(waveforms)
+        waveform = F.pad(waveform, (0, max(0, longest - waveform.shape[1])))  # all maps are of one length
+        masks = SpecMasks(
+            time=torch.from_numpy(np.stack([draw_spans(*TIME_MASKS, generator) for _ in drawn])).to(device),
+            band=torch.from_numpy(np.stack([draw_spans(*BAND_MASKS, generator) for _ in drawn])).to(device),
+        )
+        maps, frames = teacher.frozen_part(waveform.to(device), lengths.to(device), masks)
+        parts.append((maps.half().cpu(), frames.cpu(), teacher.trained_part(maps, frames).cpu()))
+        bar.update(len(drawn))
+    bar.close()
+    maps, frames, before = (torch.cat(rows) for rows in zip(*parts, strict=True))
+    return Pool(maps, frames, before, known)
+
+
 def tune_tagger(
     encoder: AudioEncoder, collections: Sequence[Sequence[FileClip]], config: TaggerConfig, seed: int
 ) -> None:
@@ -68,32 +150,19 @@ def tune_tagger(
         config: how long and how fast.
         seed: decides everything that is drawn.
     """
-    device = next(encoder.parameters()).device
     teacher = copy.deepcopy(encoder).eval().requires_grad_(False)
     encoder.set_trained(True)
+    pool = draw_pool(teacher, collections, config, seed)
     encoder.train()
-    targets = TagTargets(collections)
-    clips = [clip for group in collections for clip in group]
     parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     losses = []
     bar = tqdm(range(config.num_steps), desc="tagger", unit="step")
     for step in bar:
         torch.manual_seed(seed * 1_000_003 + step)
-        drawn = [draw(clips, seed, step, row) for row in range(config.batch_size)]
-        generator = sample_generator(seed, step, config.batch_size)
-        waveforms = [load(clip, encoder.sample_rate, config, generator) for clip in drawn]
-        waveform, lengths = pad_arrays(waveforms)
-        waveform, lengths = waveform.to(device), lengths.to(device)
-        masks = SpecMasks(
-            time=torch.from_numpy(np.stack([draw_spans(*TIME_MASKS, generator) for _ in drawn])).to(device),
-            band=torch.from_numpy(np.stack([draw_spans(*BAND_MASKS, generator) for _ in drawn])).to(device),
-        )
-        with torch.no_grad():
-            before = teacher(waveform, lengths).logits
-        now = encoder(waveform, lengths, masks).logits
-        assert before is not None and now is not None
-        loss = tagger_loss(now, before, [targets(clip.labels) for clip in drawn], config.distillation)
+        batch = pool.batch(step, config.batch_size, seed).to(next(encoder.parameters()).device)
+        now = encoder.trained_part(batch.maps.float(), batch.frames)
+        loss = tagger_loss(now, batch.before, batch.known, config.distillation)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * cosine_factor(step, config.num_steps, config.num_steps // 20)
         optimizer.zero_grad(set_to_none=True)
@@ -116,12 +185,14 @@ def blend_weights(encoder: AudioEncoder, before: AudioEncoder, share: float) -> 
             tensor.lerp_(old[name], 1 - share)
 
 
-def draw(clips: Sequence[FileClip], seed: int, step: int, row: int) -> FileClip | Mixture:
-    """The clip or mixture at a row of a step's batch: a quarter are sequences, a quarter overlays."""
-    generator = sample_generator(seed, step, row)
-    if row % 2 == 0:
+def draw(collections: Sequence[Sequence[FileClip]], seed: int, number: int) -> FileClip | Mixture:
+    """One of a pool's clips: half are as they are, a quarter are sequences and a quarter overlays of two of one collection."""
+    generator = sample_generator(seed, 0, number)
+    sizes = np.array([len(clips) for clips in collections])
+    clips = collections[int(generator.choice(len(collections), p=sizes / sizes.sum()))]
+    if number % 2 == 0 or len({clip.labels for clip in clips}) < 2:
         return clips[int(generator.integers(len(clips)))]
-    return draw_mixture(clips, "sequence" if row % 4 == 1 else "overlay", f"{step}/{row}", generator)
+    return draw_mixture(clips, "sequence" if number % 4 == 1 else "overlay", str(number), generator)
 
 
 def load(

@@ -2,9 +2,14 @@
 
 import re
 from collections import Counter
+from pathlib import Path
 
 from data.caption_texts import TextClip
-from data.composed_texts import FEWEST, MOST_REPEATS, compose_texts
+from data.captions import normalize_caption
+from data.clotho import FileClip
+from data.composed_texts import FEWEST, MOST_REPEATS, caption_as_people_do, compose_texts, short_captions
+from data.sound_captions import named_categories
+from data.sounds import caption_briefly
 from vocabulary.audioset import tag_ids
 
 DOG, RAIN, SPEECH = (tag_ids()[name] for name in ("Dog", "Rain", "Male speech, man speaking"))
@@ -57,3 +62,29 @@ def test_the_seed_decides_and_too_few_captions_give_none() -> None:
     assert compose_texts(source, 20, "short", 3) != compose_texts(source, 20, "short", 4)
     assert compose_texts(texts(*DOGS), 20, "short", 3) == []
     assert compose_texts(texts(*DOGS, *RAINS[: FEWEST - 1]), 20, "short", 3) == []
+
+
+def test_short_captions_are_of_one_sound_alone() -> None:
+    found = short_captions(texts(*DOGS, *OTHERS, "a dog barks followed by a thud of no known class", "a dog barks"))
+    assert set(found) == {DOG} and len(found[DOG]) == len(set(found[DOG])) == len(DOGS)
+
+
+def test_labelled_clips_are_captioned_in_peoples_words_where_they_wrote_enough(tmp_path: Path) -> None:
+    labels = ["dog", "rain", "siren", "dog", "rain"]
+    clips = [FileClip(tmp_path / f"{n}.wav", (), (label,), str(n)) for n, label in enumerate(labels)]
+    for clip in clips:
+        clip.path.touch()
+    briefly = caption_briefly(clips, 60, "plain", seed=0)
+    found = caption_as_people_do(briefly, texts(*DOGS, *RAINS), "peoples", seed=0)
+    peoples = {normalize_caption(text) for text in DOGS + RAINS}
+    assert len(found) == len(briefly) and {clip.style for clip in found} == {"peoples"}
+    assert [clip.identity for clip in found] == [clip.identity for clip in briefly]  # their embeddings are the same
+    for clip in found:
+        assert len(clip.captions) == 5
+        assert all(named_categories(normalize_caption(text)) == set(clip.labels) for text in clip.captions)
+    said = [text for clip in found[:5] for text in clip.captions]
+    assert {text in peoples for text in said} == {True, False}
+    assert not any(text in peoples for text in found[2].captions)  # of the siren nobody wrote
+    joined = [text for clip in found[5:] for text in clip.captions]
+    assert any(text.startswith("a dog barks") and "while" in text for text in joined)
+    assert found == caption_as_people_do(briefly, texts(*DOGS, *RAINS), "peoples", seed=0)

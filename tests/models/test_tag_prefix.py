@@ -269,3 +269,32 @@ def test_tags_are_the_same_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
         captioner.prefix(embeddings, lengths)
         assert captioner.encoder.training == captioner.encoder.classifier.training == training
     assert torch.equal(seen[0], seen[1]) and torch.equal(seen[1], seen[2])
+
+
+def test_each_manner_may_have_a_bonus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    captioner = tags_only(texts=["dog barks", "rain falls"])
+    names = captioner.config.captioner.styles
+    heard = torch.zeros(1, 527)
+    heard[0, tag_ids()["Dog"]] = 0.9
+    monkeypatch.setattr(captioner, "tag_scores", lambda *_: heard)
+    sound = [np.random.default_rng(1).normal(size=64000).astype(np.float32) * 0.1]
+    plain = DecodingConfig(num_beams=2, max_tokens=8, min_tokens=1)
+
+    def said(style: str, bonus: float | tuple[float, ...]) -> str:
+        return captioner.caption(sound, dataclasses.replace(plain, style=style, heard_bonus=bonus))[0][0].text
+
+    bonuses = tuple(30.0 * (number == 1) for number in range(len(names)))
+    assert said(names[1], bonuses) == said(names[1], 30.0) and said(names[1], 30.0).startswith("dog")
+    assert said(names[0], bonuses) == said(names[0], 0.0)
+    with pytest.raises(ValueError, match=f"1 number.*{len(names)} styles"):
+        said(names[0], (1.0,))
+
+
+def test_without_parts_the_thirds_tell_what_the_whole_tells() -> None:
+    torch.manual_seed(0)
+    prefix = TagPrefix(TagsConfig(num_tags=2, summary=True, dropout=0.0, parts=False), 8).eval()
+    logits = torch.randn(1, NUM_PARTS, 527)
+    other = torch.cat([logits[:, :1], torch.randn(1, NUM_PARTS - 1, 527)], dim=1)
+    assert torch.equal(prefix(logits), prefix(other))
+    prefix.config = TagsConfig(num_tags=2, summary=True, dropout=0.0)
+    assert not torch.equal(prefix(logits), prefix(other))

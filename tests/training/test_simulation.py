@@ -1,11 +1,12 @@
 """Embeddings of texts, put together from donors."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from configs.schema import EncoderConfig
@@ -37,9 +38,14 @@ def embeddings(simulate: Simulator, caption: str, seed: int) -> np.ndarray:
 
 
 @settings(deadline=None, max_examples=40)
+@example(747)
 @given(st.integers(0, 10**6))
 def test_what_follows_comes_later(simulate: Simulator, seed: int) -> None:
-    sound = embeddings(simulate, "a dog barks followed by a siren", seed)
+    quiet = replace(simulate.donors, frames=[np.zeros_like(simulate.donors.frames[0]), *simulate.donors.frames])
+    later = {number: rows + 1 for number, rows in quiet.classes.items()}
+    scores = np.zeros((4, 527), np.float32)
+    donors = Donors(quiet.frames, later, [frozenset(), *quiet.of_donor], scores, 1)  # the background is neither sound
+    sound = embeddings(Simulator(donors, 3.0), "a dog barks followed by a siren", seed)
     assert sound.shape == (30, 3) and sound.dtype == np.float32
     dog, siren = (np.average(np.arange(30), weights=sound[:, row] + 1e-9) for row in (0, 1))
     if sound[:, 1].sum() > 0:  # seldom a further source is not heard at all
@@ -104,3 +110,17 @@ def test_donors_have_the_classes_of_their_labels_unless_the_tagger_hears_nothing
     ranks = tag_means(encoder, torch.stack([torch.from_numpy(f.mean(0)).float() for f in frames.values()]))
     believed = (ranks.argsort(dim=1, descending=True).argsort(dim=1)[:, DOG] < 60).tolist()
     assert [DOG in own for own in donors.of_donor[:40]] == believed
+
+
+def test_without_noise_each_source_is_its_clearest_donor_and_nothing_else_is_heard() -> None:
+    frames = [np.eye(4, dtype=np.float32)[[number] * 5] for number in range(4)]
+    scores = np.zeros((4, 527), np.float32)
+    scores[1, DOG] = 0.9  # the clearer of two dogs
+    classes = {DOG: np.array([0, 1]), SIREN: np.array([2]), RAIN: np.array([3])}
+    own = [frozenset({DOG}), frozenset({DOG}), frozenset({SIREN}), frozenset({RAIN})]
+    simulate = Simulator(Donors(frames, classes, own, scores, 4), 3.0, noise=False)
+    for seed in range(20):
+        sound = embeddings(simulate, "a faint dog barks followed by a loud siren", seed)
+        assert (sound[:, [0, 3]] == 0).all()
+        first = int((sound[:, 1] > 0).sum())
+        assert (sound[:first, 1] == 1).all() and (sound[first:, 2] == 1).all() and 0 < first < 30

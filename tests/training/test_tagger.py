@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from configs.schema import EncoderConfig, TaggerConfig
 from data.clotho import FileClip
 from data.tags import tags_of
-from models.encoder import AudioEncoder
+from models.encoder import AudioEncoder, SpecMasks
 from models.encoders import build_encoder
-from training.tagger import TagTargets, blend_weights, tagger_loss, tune_tagger
+from training.tagger import TagTargets, blend_weights, draw, draw_pool, read_ahead, tagger_loss, tune_tagger
 from vocabulary.audioset import tag_ids
 
 DOG, RAIN = tag_ids()["Dog"], tag_ids()["Rain"]
@@ -73,7 +73,7 @@ def test_it_learns_its_labels_and_keeps_its_frozen_layers(
         return float((logits[::2, DOG] - logits[::2, RAIN] + logits[1::2, RAIN] - logits[1::2, DOG]).mean())
 
     before = margin()
-    tune_tagger(small_encoder, [clips], TaggerConfig(num_steps=20, batch_size=8, learning_rate=3e-3), seed=0)
+    tune_tagger(small_encoder, [clips], TaggerConfig(num_steps=20, pool=24, batch_size=8, learning_rate=3e-3), seed=0)
     assert margin() > before + 1.0
     assert all(torch.equal(a, b) for a, b in zip(frozen, small_encoder.layers()[1].parameters(), strict=True))
     assert not any(parameter.requires_grad for parameter in small_encoder.parameters())
@@ -87,7 +87,7 @@ def test_the_same_seed_trains_the_same(tmp_path: Path, make_tone: Callable[..., 
     for _ in range(2):
         torch.manual_seed(0)
         encoder = build_encoder(EncoderConfig(name="mobilenet", width=0.1, train_from_step=0))
-        tune_tagger(encoder, [clips], TaggerConfig(num_steps=2, batch_size=4), seed=3)
+        tune_tagger(encoder, [clips], TaggerConfig(num_steps=2, pool=6, batch_size=4), seed=3)
         found.append(encoder.state_dict()["classifier.5.weight"])
     assert torch.equal(*found)
 
@@ -99,3 +99,45 @@ def test_blending_goes_from_the_old_weights_to_the_new(small_encoder: AudioEncod
     blend_weights(small_encoder, before, 0.75)
     for new, old in zip(small_encoder.parameters(), before.parameters(), strict=True):
         assert torch.allclose(new, old + 0.75, atol=1e-6)
+
+
+def test_an_encoder_parted_at_its_frozen_layers_hears_the_same(small_encoder: AudioEncoder) -> None:
+    small_encoder.eval()
+    waveform, lengths = torch.randn(2, 64000) * 0.1, torch.tensor([64000, 40000])
+    waveform[1, 40000:] = 0
+    masks = SpecMasks(time=torch.tensor([[[0.2, 0.4]], [[0.0, 0.0]]]), band=torch.tensor([[[0.1, 0.2]], [[0.5, 0.6]]]))
+    with torch.no_grad():
+        whole = small_encoder(waveform, lengths, masks).logits
+        maps, frames = small_encoder.frozen_part(waveform, lengths, masks)
+        assert whole is not None
+        assert torch.allclose(whole, small_encoder.trained_part(maps, frames), atol=1e-6)
+
+
+def test_a_pool_is_drawn_of_clips_and_mixtures_and_each_epoch_goes_through_it(
+    small_encoder: AudioEncoder, tmp_path: Path, make_tone: Callable[..., NDArray[np.float32]]
+) -> None:
+    groups = []
+    for folder, labels in ((tmp_path / "a", ["dog", "rain", "siren"]), (tmp_path / "b", ["naildrop", "a dog barks"])):
+        folder.mkdir()
+        groups.append(clips_of(folder, labels))
+        for clip in groups[-1]:
+            soundfile.write(clip.path, make_tone(1.0, 32000, 500.0), 32000)
+    drawn = [draw(groups, 0, number) for number in range(40)]
+    assert [len(clip.labels) for clip in drawn] == [1, 2] * 20
+    assert all(len({label in ("naildrop", "a dog barks") for label in clip.labels}) == 1 for clip in drawn)
+    pool = draw_pool(small_encoder.eval(), groups, TaggerConfig(pool=10, batch_size=4), seed=0)
+    assert len(pool.maps) == len(pool.frames) == len(pool.before) == len(pool.known) == 10
+    for epoch in range(2):
+        steps = [pool.batch(2 * epoch + part, 4, seed=0) for part in range(2)]
+        rows = torch.cat([batch.before for batch in steps])
+        assert len(rows) == 8 and len(rows.unique(dim=0)) == 8
+    assert not torch.equal(pool.batch(0, 4, seed=0).before, pool.batch(2, 4, seed=0).before)
+
+
+def test_reading_ahead_keeps_the_order_and_passes_errors_on() -> None:
+    assert list(read_ahead(lambda start: [np.full(1, start, np.float32)], [])) == []
+    assert [int(found[0][0]) for found in read_ahead(lambda start: [np.full(1, start, np.float32)], range(5))] == [
+        *range(5)
+    ]
+    with pytest.raises(ZeroDivisionError):
+        list(read_ahead(lambda start: [np.full(1, 1 / start, np.float32)], [1, 0, 2]))

@@ -15,6 +15,7 @@ from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
 from tests.training.test_train import losses, options, run_folder
 from training import simulation
+from training.tagger import TAGGER_FILE
 
 TEXTS = [
     "A dog barks while rain falls",
@@ -69,6 +70,7 @@ def text_options(tone_dataset: Path, collection: Path, folder: Path, **changes: 
         "data__texts__donors": f"[{collection}]",
         "data__augment__mixup_alpha": 0.0,
         "training__tagger__num_steps": 2,
+        "training__tagger__pool": 12,
         "training__tagger__batch_size": 4,
     }
     return options(tone_dataset, folder, **(settings | changes))
@@ -100,7 +102,7 @@ def test_a_resumed_run_repeats_every_digit(tone_dataset: Path, collection: Path,
     assert train.main(run("parts", training__num_steps=3)) == 0
     assert train.main([*run("parts"), "--resume"]) == 0
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
-    (run_folder(tmp_path / "parts") / train.TAGGER_FILE).unlink()
+    (run_folder(tmp_path / "parts") / TAGGER_FILE).unlink()
     assert train.main([*run("parts", training__num_steps=9), "--resume"]) == 2
 
 

@@ -1,0 +1,151 @@
+"""What each part of a text-trained captioner's recipe is worth: short trainings without it, each with several seeds.
+
+    python train.py --config configs/any_sound.yaml --training.checkpoints_dir runs     # leaves the tagger that all hear with
+    python -m benchmarks.ablations --config configs/any_sound.yaml --tagger runs/any_sound/mobilenet_llama/tagger.safetensors \
+        --recordings datasets/captioned --labelled datasets/sounds50 --output benchmarks/results/ablations.md
+
+Every training is as long as any other and shorter than the configuration's, so the figures compare with one another alone.
+CIDEr-D of the validation recordings of each corpus in its manner; sounds named in labelled validation clips, and both of two in
+mixtures (`benchmarks.sounds`). Means over seeds, and the lowest and highest.
+"""
+
+import argparse
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.real_sounds import caption, listen
+from benchmarks.sounds import caption_all
+from benchmarks.tables import markdown_table, write_text
+from captioning.options import run_command
+from configs.loading import load_config
+from data.captions import normalize_caption
+from data.clotho import FileClip, load_split
+from data.sound_captions import named_categories
+from models.captioner import AudioCaptioner
+from models.encoders import encoder_label
+from training.tagger import TAGGER_FILE
+from training.validation import cider_d
+
+logger = logging.getLogger(__name__)
+
+TRAIN = Path(__file__).parents[1] / "train.py"
+WHOLE = "whole recipe"
+TRAININGS: dict[str, list[str]] = {
+    WHOLE: [],
+    "no noise in the simulation": ["--data.texts.noise", "false"],
+    "no times of tags": ["--captioner.tags.parts", "false"],
+    "no labelled clips to caption": ["--data.texts.brief_style", ""],
+}
+SEARCHES: dict[str, dict[str, Any]] = {
+    "no ranking by tags": {"coverage_weight": 0.0, "support_weight": 0.0},
+    "no bonus for what is heard": {"heard_bonus": 0.0},
+}
+
+
+def measure(
+    captioner: AudioCaptioner, recordings: Sequence[FileClip], labelled: Sequence[FileClip]
+) -> dict[str, float]:
+    """CIDEr-D of each corpus, and the shares of single sounds and of both of two that are named, in percent."""
+    found: dict[str, float] = {}
+    said = caption(captioner, recordings, listen(captioner, recordings))
+    for corpus in sorted({clip.style for clip in recordings}):
+        own = [(text, clip) for text, clip in zip(said, recordings, strict=True) if clip.style == corpus]
+        score = cider_d({clip.name: text for text, clip in own}, {clip.name: clip.captions for _, clip in own})
+        found[f"CIDEr-D {corpus}".strip()] = float("nan") if score is None else score
+    captions, _ = caption_all(captioner, labelled, "")
+    for title, count in (("single named, %", 1), ("both of a mixture named, %", 2)):
+        hits = [
+            set(clip.labels) <= named_categories(normalize_caption(captions[clip.name]))
+            for clip in labelled
+            if len(clip.labels) == count
+        ]
+        found[title] = 100 * float(np.mean(hits)) if hits else float("nan")
+    return found
+
+
+def train_one(options: argparse.Namespace, name: str, seed: int) -> AudioCaptioner:
+    """The captioner of one training; one that is there already is not trained again.
+
+    Raises:
+        RuntimeError: the training failed.
+    """
+    run_name = f"{name.replace(' ', '_')}-{seed}"
+    folder = options.runs / run_name / f"{encoder_label(load_config(options.config).captioner.encoder.name)}_llama"
+    if not (folder / "best").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        if options.tagger:
+            shutil.copyfile(options.tagger, folder / TAGGER_FILE)
+        steps = str(options.steps)
+        settings = {"run_name": run_name, "checkpoints_dir": str(options.runs), "seed": str(seed)}
+        settings |= {"num_steps": steps, "validate_every": steps, "warmup_steps": str(max(1, options.steps // 10))}
+        given = [word for key, value in settings.items() for word in (f"--training.{key}", value)]
+        command = [sys.executable, str(TRAIN), "--config", str(options.config), *given, *TRAININGS[name]]
+        if subprocess.run(command, check=False).returncode:
+            raise RuntimeError(f"the training of {name!r} with seed {seed} failed: its message stands above.")
+    return AudioCaptioner.from_pretrained(folder / "best")
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Mean, and the lowest and highest."""
+    return f"{np.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, measure and write the table; returns the exit status."""
+    recordings = load_split(options.recordings, "validation", 0.0, 0)
+    labelled = load_split(options.labelled, "validation", 0.0, 0)[:: options.every]
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in [*TRAININGS, *SEARCHES]}
+    for seed in options.seeds:
+        for name in TRAININGS:
+            captioner = train_one(options, name, seed)
+            results[name].append(measure(captioner, recordings, labelled))
+            if name == WHOLE:
+                own = captioner.config
+                for other, changes in SEARCHES.items():
+                    captioner.config = replace(own, decoding=replace(own.decoding, **changes))
+                    results[other].append(measure(captioner, recordings, labelled))
+            logger.info("seed %d, %s: %s", seed, name, results[name][-1])
+    columns = list(results[WHOLE][0])
+    rows = [
+        [name, *(spread([one[key] for one in found], 1 if key.endswith("%") else 3) for key in columns)]
+        for name, found in results.items()
+    ]
+    text = markdown_table(["recipe", *columns], rows)
+    print(text, end="")
+    if options.output:
+        write_text(options.output, text)
+        options.output.with_suffix(".json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="configuration of the whole recipe")
+    parser.add_argument("--recordings", required=True, help="captioned clips with a validation split")
+    parser.add_argument("--labelled", required=True, help="folder written by python -m data.sounds")
+    parser.add_argument("--every", type=int, default=4, help="of the labelled validation clips, take each so manieth")
+    parser.add_argument("--tagger", type=Path, help="a run's tagger.safetensors; without it, each training trains one")
+    parser.add_argument("--steps", type=int, default=500, help="of each training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablations"), help="folder of the trainings")
+    parser.add_argument("--output", type=Path, help="Markdown file to write; figures of each seed go beside it as JSON")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
