@@ -81,10 +81,7 @@ class Trainer:
             )
         set_seed(settings.seed)
         self.clips = load_clips(config.data, settings.seed)
-        tokenizer = build_tokenizer(
-            tokenizer_config(config.captioner), [text for clip in self.clips.train for text in clip.captions]
-        )
-        self.captioner = AudioCaptioner(config, tokenizer)
+        self.captioner = begin_with(config, self.clips.train)
         if settings.tag_loss and not self.captioner.encoder.has_tagger:
             raise TrainingError(f"{config.captioner.encoder.name} has no tagger to teach: set training.tag_loss to 0.")
         self.encoder_first_step: int = NEVER if first_step is None else first_step
@@ -386,6 +383,28 @@ class Trainer:
             return self.stop_requested
         flag = torch.tensor(float(self.stop_requested), device=self.accelerator.device)
         return bool(float(self.accelerator.reduce(flag, "sum")) > 0)
+
+
+def begin_with(config: Config, clips: Sequence[Clip]) -> AudioCaptioner:
+    """A captioner of random weights and a vocabulary of the clips' captions, or of those of `training.start_from`.
+
+    Raises:
+        TrainingError: the networks there are others than the configuration's.
+    """
+    if config.training.start_from is None:
+        captions = [text for clip in clips for text in clip.captions]
+        return AudioCaptioner(config, build_tokenizer(tokenizer_config(config.captioner), captions))
+    source = AudioCaptioner.from_pretrained(config.training.start_from)
+    captioner = AudioCaptioner(config, source.tokenizer)
+    try:
+        captioner.load_state_dict(source.state_dict())
+    except RuntimeError as error:
+        what = str(error).strip().splitlines()[-1].strip()
+        raise TrainingError(
+            f"{config.training.start_from} has other networks than the configuration ({what}): take its config.yaml's captioner "
+            "section, or leave training.start_from out."
+        ) from error
+    return captioner
 
 
 def size_rank(clip: Clip) -> int:

@@ -169,9 +169,9 @@ class TextsConfig:
             others that nobody speaks of; without, each source is the clearest donor of its class, and nothing else is heard.
         brief_style: manner, one of captioner.styles, of the short captions of our own that donors of known labels
             (`data/label_captions.py`) and mixtures of two of them get, to be learnt as recordings beside the texts; each comes
-            once more in the first table's manner, half of it in people's words. Empty for none.
+            once more in the first table's manner, in people's words (`data/composed_texts.py`). Empty for none.
         brief_mixtures: how many mixtures.
-        brief_repeats: how often each of these clips comes in an epoch in brief_style.
+        brief_repeats: how often each of these clips comes in an epoch in each of the two manners.
     """
 
     tables: tuple[str, ...] = ()
@@ -347,6 +347,7 @@ class TrainingConfig:
         run_name: first folder under checkpoints_dir; the encoder's and decoder's names make the second.
         checkpoints_dir: folder that all runs share.
         seed: seed of weights, order, augmentation and dropout.
+        start_from: checkpoint whose weights and vocabulary the run begins with, its networks being the same; None for new ones.
         num_steps: optimiser steps.
         max_minutes: stop (with validation and saving) after this many minutes of training; 0 for no limit.
         learning_rate: peak rate of AdamW.
@@ -374,6 +375,7 @@ class TrainingConfig:
     run_name: str = "clotho"
     checkpoints_dir: str = "checkpoints"
     seed: int = 0
+    start_from: str | None = None
     num_steps: int = 15000
     max_minutes: float = 0.0
     learning_rate: float = 5e-4

@@ -33,7 +33,6 @@ _PATTERNS = {
     ("overlay", "clause"): ("{a} while {b}", "{a} as {b}", "{a} and {b}"),
     ("overlay", "phrase"): ("{a} with {b}", "{a} and {b}"),
 }
-PEOPLES = 0.5  # share of a labelled clip's captions that people wrote, of sounds of which they wrote enough
 
 
 def short_captions(texts: Sequence[TextClip]) -> dict[int, list[str]]:
@@ -55,11 +54,11 @@ def join(first: str, second: str, finite: bool, order: str, generator: np.random
 def caption_as_people_do(
     clips: Sequence[FileClip | Mixture], texts: Sequence[TextClip], style: str, seed: int
 ) -> list[FileClip | Mixture]:
-    """Labelled clips and mixtures under captions that people wrote of such sounds, and under their own.
+    """Labelled clips and mixtures under captions that people wrote of such sounds.
 
     Args:
         clips: with short captions of their own; a mixture's labels are sounds of `sound_phrases.yaml`.
-        texts: people's captions; of sounds of which there are fewer than FEWEST short ones, the clips' own alone are taken.
+        texts: people's captions; of sounds of which there are fewer than FEWEST short ones, the clips' own words are taken.
         style: manner of the result.
         seed: decides.
     """
@@ -76,7 +75,7 @@ def caption_as_people_do(
 
     def people_wrote(label: str, generator: np.random.Generator) -> str:
         options = of_label(label)
-        return options[int(generator.integers(len(options)))] if options and generator.random() < PEOPLES else ""
+        return options[int(generator.integers(len(options)))] if options else ""
 
     def two(mixture: Mixture, generator: np.random.Generator) -> str:
         one, other = mixture.labels

@@ -57,9 +57,10 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     if config.texts.brief_style:
         every = [clip for group in labelled for clip in group]
         plain = caption_briefly(every, config.texts.brief_mixtures, config.texts.brief_style, seed)
-        briefly += plain * config.texts.brief_repeats
+        briefly += plain
         if peoples:
             briefly += caption_as_people_do(plain, peoples, config.texts.styles[0], seed)
+        briefly *= config.texts.brief_repeats
     recordings = [replace(clip, labels=clip.captions[:1]) for clip in train if texts and not clip.labels]
     num_donors = len(recordings) + sum(map(len, labelled))
     summary = {

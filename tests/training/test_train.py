@@ -85,6 +85,25 @@ def test_a_run_learns_and_leaves_what_it_promises(tone_dataset: Path, tmp_path: 
     assert captioner.config.training.num_steps == 30
 
 
+def test_a_run_begins_with_another_checkpoint_and_its_vocabulary(
+    tone_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert train.main(options(tone_dataset, tmp_path / "first", training__num_steps=30)) == 0
+    first = run_folder(tmp_path / "first") / "last"
+    further = options(tone_dataset, tmp_path / "second", training__start_from=str(first), training__learning_rate=1e-6)
+    assert train.main(further) == 0
+    assert losses(tmp_path / "second")[0] < losses(tmp_path / "first")[0] - 0.3
+    one, two = (AudioCaptioner.from_pretrained(path) for path in (first, run_folder(tmp_path / "second") / "last"))
+    assert one.tokenizer.to_str() == two.tokenizer.to_str()
+    for (name, before), after in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
+        assert torch.allclose(before, after, atol=1e-4), name
+    larger = options(
+        tone_dataset, tmp_path / "third", training__start_from=str(first), captioner__decoder__num_layers=3
+    )
+    assert train.main(larger) == 2
+    assert "has other networks than the configuration" in caplog.text
+
+
 @pytest.mark.parametrize("unfreeze", [None, 0, 3])
 def test_a_resumed_run_repeats_every_digit(tone_dataset: Path, tmp_path: Path, unfreeze: int | None) -> None:
     extra = {
