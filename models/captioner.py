@@ -460,7 +460,10 @@ class AudioCaptioner(nn.Module):
     def encoder_is_borrowed(self) -> bool:
         """Whether the encoder stays as a published file gave it, so that a checkpoint only names that file."""
         encoder = self.config.captioner.encoder
-        trained = encoder.train_from_step is not None or self.config.training.tagger.num_steps > 0
+        training = self.config.training
+        trained = (
+            encoder.train_from_step is not None or training.tagger.num_steps > 0 or training.start_from is not None
+        )
         return published_source(encoder) is not None and not trained
 
     def save_pretrained(

@@ -106,6 +106,17 @@ def test_a_resumed_run_repeats_every_digit(tone_dataset: Path, collection: Path,
     assert train.main([*run("parts", training__num_steps=9), "--resume"]) == 2
 
 
+def test_a_run_that_starts_from_another_keeps_its_tagger(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
+    assert train.main(text_options(tone_dataset, collection, tmp_path / "one")) == 0
+    start = run_folder(tmp_path / "one") / "last"
+    changes = {"training__start_from": str(start), "training__tagger__num_steps": 0, "captioner__tags__dropout": 0.2}
+    assert train.main(text_options(tone_dataset, collection, tmp_path / "two", **changes)) == 0
+    one, two = (AudioCaptioner.from_pretrained(run_folder(tmp_path / name) / "last") for name in ("one", "two"))
+    assert two.metadata["encoder_included"]
+    for before, after in zip(one.encoder.parameters(), two.encoder.parameters(), strict=True):
+        assert torch.equal(before, after)
+
+
 def test_a_captioner_that_would_hear_nothing_is_refused(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
     assert train.main(text_options(tone_dataset, collection, tmp_path, captioner__tags__num_tags=0)) == 2
     assert issubclass(CheckpointError, ValueError)
