@@ -306,8 +306,7 @@ class AudioCaptioner(nn.Module):
                 manners.append(second_style)
         prefixes, sizes = zip(*(self.prefix(audio_embeddings, lengths, numbers) for numbers in manners), strict=True)
         prefix, prefix_lengths = torch.cat(prefixes), torch.cat(sizes)  # (M * B, T', D), (M * B,) in M manners
-        every = torch.cat(manners)  # (M * B,)
-        rules = SearchRules() if scores is None else self._rules(scores.repeat(len(manners), 1), every, decoding)
+        rules = SearchRules() if scores is None else self._rules(scores, manners, decoding)  # of M * B prefixes
         if decoding.method != "sample":
             ids, sums = self._search(prefix, prefix_lengths, rules, decoding)  # (M * B * N, L), (M * B * N,)
             rows = list(zip(ids.reshape(len(prefix), -1, ids.shape[-1]), sums.reshape(len(prefix), -1), strict=True))
@@ -327,11 +326,11 @@ class AudioCaptioner(nn.Module):
             for own, lent, heard in zip(read[: len(lengths)], second, tags, strict=True)
         ]
 
-    def _rules(self, scores: Tensor, styles: Tensor, decoding: DecodingConfig) -> SearchRules:
-        """What tag scores (P, C) ask of a search, for each prefix in its manner (P,)."""
+    def _rules(self, scores: Tensor, manners: Sequence[Tensor], decoding: DecodingConfig) -> SearchRules:
+        """What tag scores (B, C) ask of a search, for each clip in each of M manners (B,)."""
         unheard = bonus = None
         if decoding.least_tag:
-            unheard = self.human_words.unheard(scores, decoding.least_tag)  # (P, V)
+            unheard = self.human_words.unheard(scores, decoding.least_tag).repeat(len(manners), 1)  # (M * B, V)
         if np.any(decoding.heard_bonus):
             amounts = torch.tensor(decoding.heard_bonus, device=scores.device)  # (), or one for each manner
             if amounts.dim() and len(amounts) != len(self.config.captioner.styles):
@@ -339,7 +338,8 @@ class AudioCaptioner(nn.Module):
                     f"decoding.heard_bonus has {len(amounts)} number(s), but the captioner {len(self.config.captioner.styles)} "
                     "styles: give one number, or one for each style."
                 )
-            bonus = (amounts[styles][:, None] if amounts.dim() else amounts) * scores.sqrt()  # (P, C)
+            roots = scores.sqrt().repeat(len(manners), 1)  # (M * B, C)
+            bonus = (amounts[torch.cat(list(manners))][:, None] if amounts.dim() else amounts) * roots
             bonus[:, sorted(wide_tags())] = 0.0
         return SearchRules(unheard, bonus)
 
