@@ -145,7 +145,7 @@ class Trainer:
                 recorded = [clip for clip in self.clips.train if not isinstance(clip, TextClip)]
                 embed.fill(recorded, "embeddings of the training clips")
                 embed.fill(self.clips.validation, "embeddings of the validation clips")
-                lent = [*itertools.chain.from_iterable(self.clips.labelled), *self.clips.recordings]
+                lent = self.clips.donors
                 embed.fill(lent, "embeddings of the donors")
             if lent and self.simulate is None:
                 donors = collect_donors(lent, embed, encoder, self.config.training.seed)

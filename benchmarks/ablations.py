@@ -10,7 +10,6 @@ mixtures (`benchmarks.sounds`). Means over seeds, and the lowest and highest.
 """
 
 import argparse
-import json
 import logging
 import shutil
 import subprocess
@@ -24,7 +23,7 @@ import numpy as np
 
 from benchmarks.real_sounds import caption, listen
 from benchmarks.sounds import caption_all
-from benchmarks.tables import markdown_table, write_text
+from benchmarks.tables import markdown_table, publish
 from captioning.options import run_command
 from configs.loading import load_config
 from data.captions import normalize_caption
@@ -119,11 +118,7 @@ def run(options: argparse.Namespace) -> int:
         [name, *(spread([one[key] for one in found], 1 if key.endswith("%") else 3) for key in columns)]
         for name, found in results.items()
     ]
-    text = markdown_table(["recipe", *columns], rows)
-    print(text, end="")
-    if options.output:
-        write_text(options.output, text)
-        options.output.with_suffix(".json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    publish(markdown_table(["recipe", *columns], rows), options.output, results)
     return 0
 
 

@@ -12,7 +12,6 @@ named by two references or more that the caption names too.
 """
 
 import argparse
-import json
 import logging
 import sys
 from collections import Counter
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.tables import markdown_table, write_text
+from benchmarks.tables import markdown_table, publish
 from captioning.options import run_command
 from data.caption_texts import read_texts
 from data.captions import normalize_caption
@@ -153,12 +152,8 @@ def run(options: argparse.Namespace) -> int:
         found = score_systems(systems, ScoreSettings(measures=MEASURES))
         for name, system, score in zip(captions, systems, found, strict=True):
             table.append(cells(corpus, name, own, system.candidates, score))
-    text = markdown_table(HEADER, table)
-    print(text, end="")
-    if options.output:
-        write_text(options.output, text)
-        content = {clip.name: {name: said[row] for name, said in captions.items()} for row, clip in enumerate(clips)}
-        options.output.with_suffix(".json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    content = {clip.name: {name: said[row] for name, said in captions.items()} for row, clip in enumerate(clips)}
+    publish(markdown_table(HEADER, table), options.output, content)
     return 0
 
 

@@ -10,7 +10,6 @@ of a clip and its thirds, by the checkpoint's own encoder; a recording counts on
 """
 
 import argparse
-import itertools
 import logging
 import sys
 from collections.abc import Sequence
@@ -94,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     encoder.set_trained(False)
     embed = FrozenFeatures(encoder, captioner.config.captioner.encoder, cache=None)
     clips = load_clips(config.data, config.training.seed)
-    lent = [*itertools.chain.from_iterable(clips.labelled), *clips.recordings]
+    lent = clips.donors
     donors = collect_donors(tqdm(lent, desc="donors", unit="clip"), embed, encoder, config.training.seed)
     simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(config.data.texts))
     recorded: list[Clip] = [clip for clip in [*clips.train, *clips.validation] if not isinstance(clip, TextClip)]

@@ -8,7 +8,6 @@ its caption has words for both. Intervals are 95 % bootstrap percentiles over cl
 """
 
 import argparse
-import json
 import logging
 import sys
 import time
@@ -21,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.tables import markdown_table, write_text
+from benchmarks.tables import markdown_table, publish
 from captioning.options import run_command
 from configs.schema import EncoderConfig
 from data.captions import normalize_caption
@@ -182,11 +181,7 @@ def run(options: argparse.Namespace) -> int:
             captions, milliseconds = caption_all(captioner, clips, style)
             rows.append(judge(name, clips, captions, milliseconds))
             everything[name] = captions
-    table = markdown_table(HEADER, [row.cells() for row in rows])
-    print(table, end="")
-    if options.output:
-        write_text(options.output, table)
-        options.output.with_suffix(".json").write_text(json.dumps(everything, indent=1), encoding="utf-8")
+    publish(markdown_table(HEADER, [row.cells() for row in rows]), options.output, everything)
     return 0
 
 

@@ -1,7 +1,9 @@
 """Tables of results, as Markdown."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -15,3 +17,11 @@ def write_text(path: Path, text: str) -> None:
     """Write a file of results, in a folder that is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def publish(table: str, output: Path | None, details: Any) -> None:
+    """Print a table; with a file to write it to, write it, and as JSON beside it what it was made from."""
+    print(table, end="")
+    if output:
+        write_text(output, table)
+        output.with_suffix(".json").write_text(json.dumps(details, indent=1), encoding="utf-8")

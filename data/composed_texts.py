@@ -16,8 +16,7 @@ from data.captions import normalize_caption
 from data.clotho import FileClip
 from data.sound_captions import clause_of, named_categories, phrases
 from data.sounds import Mixture
-from data.tags import tags_of
-from vocabulary.words import classes_of
+from data.tags import tags_of_any
 
 MOST_WORDS = 8  # of a part
 FEWEST = 8  # captions that a class needs to be drawn
@@ -67,7 +66,7 @@ def caption_as_people_do(
 
     def of_label(label: str) -> list[str]:
         if label not in own:
-            found = [text for number in tags_of([label]) or classes_of(label)[:1] for text in pools.get(number, ())]
+            found = [text for number in tags_of_any(label) for text in pools.get(number, ())]
             if label in phrases():
                 found = [text for text in found if named_categories(text) == {label}]
             own[label] = found if len(found) >= FEWEST else []

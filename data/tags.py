@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from data.sound_captions import phrases
 from vocabulary.audioset import tag_ids
+from vocabulary.words import classes_of
 
 
 def tags_of(labels: Sequence[str]) -> tuple[int, ...]:
@@ -17,3 +18,8 @@ def tags_of(labels: Sequence[str]) -> tuple[int, ...]:
         names = [label] if label in tag_ids() else phrases().get(label, {}).get("tags", [])
         found.update(tag_ids()[name] for name in names)
     return tuple(sorted(found))
+
+
+def tags_of_any(label: str) -> tuple[int, ...]:
+    """Tags of a label as `tags_of` has them, or the first class that its words stand for; empty where they stand for none."""
+    return tags_of([label]) or classes_of(label)[:1]

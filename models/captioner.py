@@ -326,7 +326,7 @@ class AudioCaptioner(nn.Module):
             for own, lent, heard in zip(read[: len(lengths)], second, tags, strict=True)
         ]
 
-    def _rules(self, scores: Tensor, manners: Sequence[Tensor], decoding: DecodingConfig) -> SearchRules:
+    def _rules(self, scores: Tensor, manners: list[Tensor], decoding: DecodingConfig) -> SearchRules:
         """What tag scores (B, C) ask of a search, for each clip in each of M manners (B,)."""
         unheard = bonus = None
         if decoding.least_tag:
@@ -339,7 +339,7 @@ class AudioCaptioner(nn.Module):
                     "styles: give one number, or one for each style."
                 )
             roots = scores.sqrt().repeat(len(manners), 1)  # (M * B, C)
-            bonus = (amounts[torch.cat(list(manners))][:, None] if amounts.dim() else amounts) * roots
+            bonus = (amounts[torch.cat(manners)][:, None] if amounts.dim() else amounts) * roots
             bonus[:, sorted(wide_tags())] = 0.0
         return SearchRules(unheard, bonus)
 

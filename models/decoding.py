@@ -160,8 +160,8 @@ class SearchRules:
     unheard: Tensor | None = None
     bonus: Tensor | None = None
 
-    def of(self, rows: slice | Tensor) -> "SearchRules":
-        """The rules of some prefixes, by a slice or by their numbers."""
+    def of(self, rows: slice) -> "SearchRules":
+        """The rules of some prefixes."""
         unheard, bonus = (None if rule is None else rule[rows] for rule in (self.unheard, self.bonus))
         return SearchRules(unheard, bonus)
 

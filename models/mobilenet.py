@@ -274,24 +274,22 @@ class MobileNet(AudioEncoder):
 
     def network(self, log_mel: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings (B, T', E), their lengths (B,) and tag logits (B, 527) of spectrograms (B, F, T)."""
-        maps = log_mel[:, None]
-        return self._head(*self._through(0, len(self.features), maps, Lengths(frames, maps.shape[3])))
+        return self._head(*self._through(0, len(self.features), log_mel[:, None], frames))
 
     def frozen_part(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> tuple[Tensor, Tensor]:
         """Maps (B, K, F', T') after the first `frozen_layers`, and each clip's frames (B,)."""
         log_mel, frames = self._spectrogram(waveform, lengths, spec_masks)
-        maps = log_mel[:, None]
-        maps, left = self._through(0, self.frozen_layers, maps, Lengths(frames, maps.shape[3]))
-        return maps, left.frames
+        maps, lengths_left = self._through(0, self.frozen_layers, log_mel[:, None], frames)
+        return maps, lengths_left.frames
 
     def trained_part(self, maps: Tensor, frames: Tensor) -> Tensor:
         """Tag logits (B, 527) of maps after the first `frozen_layers`."""
-        return self._head(*self._through(self.frozen_layers, len(self.features), maps, Lengths(frames, maps.shape[3])))[
-            2
-        ]
+        _, _, logits = self._head(*self._through(self.frozen_layers, len(self.features), maps, frames))
+        return logits
 
-    def _through(self, first: int, end: int, maps: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
-        """Maps (B, K, F, T) after the layers `first` to `end` - 1, and their lengths."""
+    def _through(self, first: int, end: int, maps: Tensor, frames: Tensor) -> tuple[Tensor, Lengths]:
+        """Maps (B, K, F, T) of clips with `frames` (B,) after the layers `first` to `end` - 1, and their lengths."""
+        lengths = Lengths(frames, maps.shape[3])
         for number in range(first, end):
             layer = self.features[number]
             if isinstance(layer, Block):

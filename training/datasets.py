@@ -1,5 +1,6 @@
 """The clips of a run: training and validation, with on-the-fly mixtures where the data set is labelled."""
 
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,11 @@ class Clips:
     recordings: Sequence[FileClip]
     summary: dict[str, Any]
 
+    @property
+    def donors(self) -> list[FileClip]:
+        """All that lend texts their sound."""
+        return [*itertools.chain.from_iterable(self.labelled), *self.recordings]
+
 
 def load_clips(config: DataConfig, seed: int) -> Clips:
     """Read a data set's development and validation splits; the evaluation split is never touched.
@@ -53,22 +59,25 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     if config.texts.composed:
         texts += compose_texts(peoples, config.texts.composed, config.texts.brief_style or config.texts.styles[0], seed)
     labelled = [read_labelled(Path(root), config.texts.held_out)[0] for root in config.texts.donors]
+    every = [clip for group in labelled for clip in group]
     briefly: list[Clip] = []
     if config.texts.brief_style:
-        every = [clip for group in labelled for clip in group]
         plain = caption_briefly(every, config.texts.brief_mixtures, config.texts.brief_style, seed)
         briefly += plain
         if peoples:
             briefly += caption_as_people_do(plain, peoples, config.texts.styles[0], seed)
         briefly *= config.texts.brief_repeats
     recordings = [replace(clip, labels=clip.captions[:1]) for clip in train if texts and not clip.labels]
-    num_donors = len(recordings) + sum(map(len, labelled))
     summary = {
         "dataset_root": str(config.dataset_root),
         "training_clips": len(train),
         "training_mixtures": len(mixtures),
         "validation_clips": len(validation),
-        **({"texts": len(texts), "donors": num_donors, "briefly_captioned": len(briefly)} if texts else {}),
+        **(
+            {"texts": len(texts), "donors": len(every) + len(recordings), "briefly_captioned": len(briefly)}
+            if texts
+            else {}
+        ),
     }
     logger.info(
         "%d training clips, %d mixtures, %d texts, %d validation clips",

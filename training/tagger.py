@@ -24,11 +24,10 @@ from configs.schema import AugmentConfig, TaggerConfig
 from data.augment import augment_waveform, draw_spans, sample_generator
 from data.clotho import FileClip
 from data.sounds import Mixture, draw_mixture
-from data.tags import tags_of
+from data.tags import tags_of, tags_of_any
 from models.encoder import NUM_AUDIOSET_CLASSES, AudioEncoder, SpecMasks
 from training.batches import pad_arrays
 from training.optimisation import cosine_factor
-from vocabulary.words import classes_of
 
 TAGGER_FILE = "tagger.safetensors"  # in a run's folder: the encoder after this
 AUGMENTATION = AugmentConfig(gain_db=6.0)
@@ -57,7 +56,7 @@ class TagTargets:
         """Tags that are heard, and tags that are not, in a clip (or a mixture) of these labels."""
         heard: set[int] = set()
         for label in labels:
-            heard.update(tags_of([label]) or classes_of(label)[:1])
+            heard.update(tags_of_any(label))
         judged = [set(self._judged.get(label, ())) for label in labels]
         return heard, set.intersection(*judged) - heard if judged else set()
 
