@@ -158,8 +158,8 @@ class SimulatedEngine:
         return CaptionerInfo(choice.checkpoint, "mobilenet", "cpu", 32000, 30.0)
 
     def caption_file(self, request: CaptionRequest, on_progress: Callable[[float], None]) -> list[CaptionRecord]:
-        self.requests.append(request)
         self._cancelled.clear()
+        self.requests.append(request)  # from here on a cancellation counts
         for step in range(self.num_steps):
             on_progress(step / self.num_steps)
             self._cancelled.wait(self.step_s)

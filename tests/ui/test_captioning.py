@@ -172,18 +172,18 @@ def test_one_bad_file_does_not_stop_the_queue_and_cancel_stops_it(
     caption_file = engine.caption_file
 
     def fail_first(request: object, on_progress: object) -> object:
-        engine.file_error = "0.flac is damaged." if len(engine.requests) == 0 else ""
+        is_first = len(engine.requests) == 0
+        engine.file_error, engine.step_s = ("0.flac is damaged.", 0.0) if is_first else ("", 60.0)
         return caption_file(request, on_progress)  # type: ignore[arg-type]
 
     engine.caption_file = fail_first  # type: ignore[method-assign,assignment]
-    engine.step_s = 0.2
     app.open_paths([folder])
     click(qtbot, app.window.queue.run)
     files = app.window.queue.files
-    qtbot.waitUntil(lambda: "captioning" in files.topLevelItem(1).text(1))
-    assert files.topLevelItem(0).text(1) == "failed" and "damaged" in files.topLevelItem(0).text(2)
+    qtbot.waitUntil(lambda: len(engine.requests) == 2 and files.topLevelItem(0).text(1) == "failed")
+    assert "damaged" in files.topLevelItem(0).text(2)
     click(qtbot, app.window.queue.cancel)
-    qtbot.waitUntil(lambda: not app.state.captioning, timeout=1000)
+    qtbot.waitUntil(lambda: not app.state.captioning)
     assert [files.topLevelItem(row).text(1) for row in range(1, 3)] == ["cancelled", "cancelled"]
 
 
