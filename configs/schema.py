@@ -160,6 +160,8 @@ class TextsConfig:
     Attributes:
         tables: CSV files with a column `caption`, or `caption_1` to `caption_N`.
         styles: the manner of each table, one of captioner.styles.
+        participles: manner, one of captioner.styles, of the first table's captions with verbs in -ing, where they cannot be told
+            in the simple present as the others are (`data/simple_present.py`). Empty leaves all as they are.
         donors: folders of labelled clips (`data/labelled.py`), whose embeddings stand for what the captions name.
         held_out: clips of each folder without folds that lend nothing, so that they can be listened to unseen.
         composed: captions to put together from the short ones of the first table (`data/composed_texts.py`), so that rare
@@ -176,6 +178,7 @@ class TextsConfig:
 
     tables: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()
+    participles: str = ""
     donors: tuple[str, ...] = ()
     held_out: int = 0
     composed: int = 0

@@ -6,7 +6,7 @@ labelled clips are given captions in people's manner.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,6 @@ FEWEST = 8  # captions that a class needs to be drawn
 MOST_REPEATS = 3  # how often one caption is drawn: few would be learnt by heart
 SINGLES = 0.4  # share of captions that are left alone
 
-_FINITE = re.compile(r"\b(?:is|are|was|were|has|have|can)\b|^(?:an?|the|another|one) [a-z]+ [a-z]+[^s\W]s\b")
 _JOINED = re.compile(r"\b(?:followed|then|while|as|before|after)\b")  # it speaks of more, of no known class
 # By what may stand at the second place: "a dog barks" behind "while", not "a dog barking" or "barking dogs".
 _PATTERNS = {
@@ -51,13 +50,18 @@ def join(first: str, second: str, finite: bool, order: str, generator: np.random
 
 
 def caption_as_people_do(
-    clips: Sequence[FileClip | Mixture], texts: Sequence[TextClip], style: str, seed: int
+    clips: Sequence[FileClip | Mixture],
+    texts: Sequence[TextClip],
+    is_clause: Callable[[str], bool],
+    style: str,
+    seed: int,
 ) -> list[FileClip | Mixture]:
     """Labelled clips and mixtures under captions that people wrote of such sounds.
 
     Args:
         clips: with short captions of their own; a mixture's labels are sounds of `sound_phrases.yaml`.
         texts: people's captions; of sounds of which there are fewer than FEWEST short ones, the clips' own words are taken.
+        is_clause: whether a caption is a clause, "a dog barks", and no phrase, "a dog barking".
         style: manner of the result.
         seed: decides.
     """
@@ -81,7 +85,7 @@ def caption_as_people_do(
         first = people_wrote(one, generator) or clause_of(one, True, generator)
         second, finite = people_wrote(other, generator), bool(generator.integers(2))
         if second:
-            finite = bool(_FINITE.search(second))
+            finite = is_clause(second)
         return join(first, second or clause_of(other, finite, generator), finite, mixture.order, generator)
 
     said: list[FileClip | Mixture] = []
@@ -96,11 +100,14 @@ def caption_as_people_do(
     return said
 
 
-def compose_texts(texts: Sequence[TextClip], count: int, style: str, seed: int) -> list[TextClip]:
+def compose_texts(
+    texts: Sequence[TextClip], is_clause: Callable[[str], bool], count: int, style: str, seed: int
+) -> list[TextClip]:
     """Captions of one sound, or of two joined, by classes drawn alike as long as they have captions left.
 
     Args:
         texts: captions to take parts from: the short ones that name one sound.
+        is_clause: whether a caption is a clause, "a dog barks", and no phrase, "a dog barking".
         count: how many to make; fewer come where the captions do not suffice.
         style: of the captions made.
         seed: decides the draw.
@@ -121,6 +128,6 @@ def compose_texts(texts: Sequence[TextClip], count: int, style: str, seed: int) 
         if generator.random() >= SINGLES:
             other = str(left[second].pop())
             order = ("sequence", "overlay")[int(generator.integers(2))]
-            caption = join(caption, other, bool(_FINITE.search(other)), order, generator)
+            caption = join(caption, other, is_clause(other), order, generator)
         made.append(TextClip(f"composed/{number}", (caption,), style))
     return made

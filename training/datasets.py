@@ -14,6 +14,7 @@ from data.caption_texts import read_texts
 from data.clotho import Clip, FileClip, load_split
 from data.composed_texts import caption_as_people_do, compose_texts
 from data.labelled import read_labelled
+from data.simple_present import Retelling, tell_simply
 from data.sounds import caption_briefly, make_mixtures
 
 logger = logging.getLogger(__name__)
@@ -55,9 +56,14 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     for mixture in tqdm(mixtures, desc="wording mixtures", unit="clip", disable=not mixtures):
         len(mixture.captions)  # measured and worded at the first look, kept after it
     texts = read_texts(config.texts.tables, config.texts.styles)
-    peoples = [text for text in texts if text.style == config.texts.styles[0]]
+    peoples = [text for text in texts if text.style in config.texts.styles[:1]]
+    retelling = Retelling(text.captions[0] for text in peoples)
+    if config.texts.participles:
+        texts = tell_simply(peoples, retelling, config.texts.participles) + texts[len(peoples) :]
+        peoples = [text for text in texts if text.style == config.texts.styles[0]]
     if config.texts.composed:
-        texts += compose_texts(peoples, config.texts.composed, config.texts.brief_style or config.texts.styles[0], seed)
+        style = config.texts.brief_style or config.texts.styles[0]
+        texts += compose_texts(peoples, retelling.is_clause, config.texts.composed, style, seed)
     labelled = [read_labelled(Path(root), config.texts.held_out)[0] for root in config.texts.donors]
     every = [clip for group in labelled for clip in group]
     briefly: list[Clip] = []
@@ -65,7 +71,7 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
         plain = caption_briefly(every, config.texts.brief_mixtures, config.texts.brief_style, seed)
         briefly += plain
         if peoples:
-            briefly += caption_as_people_do(plain, peoples, config.texts.styles[0], seed)
+            briefly += caption_as_people_do(plain, peoples, retelling.is_clause, config.texts.styles[0], seed)
         briefly *= config.texts.brief_repeats
     recordings = [replace(clip, labels=clip.captions[:1]) for clip in train if texts and not clip.labels]
     summary = {
