@@ -42,6 +42,7 @@ TRAININGS: dict[str, list[str]] = {
     WHOLE: [],
     "no noise in the simulation": ["--data.texts.noise", "false"],
     "no times of tags": ["--captioner.tags.parts", "false"],
+    "captions as they were written": ["--data.texts.participles", ""],
     "no labelled clips to caption": ["--data.texts.brief_style", ""],
 }
 SEARCHES: dict[str, dict[str, Any]] = {

@@ -11,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 import train
+from configs.schema import DataConfig, TextsConfig
+from data.caption_texts import TextClip
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
 from tests.training.test_train import losses, options, run_folder
 from training import simulation
+from training.datasets import load_clips
 from training.tagger import TAGGER_FILE
 
 TEXTS = [
@@ -92,6 +95,30 @@ def test_one_run_tunes_the_tagger_and_learns_from_texts(tone_dataset: Path, coll
     short, long = (captioner.prefix(embeddings, torch.tensor([6]), torch.tensor([style]))[0] for style in (0, 1))
     assert short.shape == (1, 1 + 4 + 3, 32)  # style, summary, tags, and no frames
     assert not torch.allclose(short[:, 0], long[:, 0]) and torch.equal(short[:, 1:], long[:, 1:])
+
+
+def test_the_first_manner_is_told_in_the_simple_present(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
+    captions = 3 * [
+        "A dog is barking",
+        "A dog barks",
+        "A man is speaking while it rains",
+        "It is raining",
+        "A man speaks",
+    ]
+    pd.DataFrame({"caption": [*captions, "Rain with barking"]}).to_csv(tmp_path / "texts.csv", index=False)
+    tables = TextsConfig(
+        tables=(str(tmp_path / "texts.csv"), str(collection / "texts.csv")), styles=("short", "long"), participles="other",
+        durations_s=(3.0, 5.0, 8.0, 9.0), donors=(str(collection),), brief_style="plain", brief_mixtures=2,
+    )  # fmt: skip
+    clips = load_clips(DataConfig(dataset_root=str(tone_dataset), texts=tables), seed=0)
+    said = {(clip.style, clip.captions[0]) for clip in clips.train if isinstance(clip, TextClip)}
+    assert {text for style, text in said if style == "short"} == {
+        "A dog barks", "A man speaks", "a dog barks", "a man speaks while it rains", "it rains",
+    }  # fmt: skip
+    assert {text for style, text in said if style == "other"} == {"Rain with barking"}
+    assert len([style for style, _ in said if style == "long"]) == 5
+    assert {clip.style for clip in clips.train} >= {"short", "long", "plain", "other"}
+    assert simulation.text_durations(tables) == {"short": (3.0, 5.0), "long": (8.0, 9.0), "other": (3.0, 5.0)}
 
 
 def test_a_resumed_run_repeats_every_digit(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
