@@ -6,47 +6,78 @@ labelled clips are given captions in people's manner.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
 from data.caption_texts import TextClip
 from data.captions import normalize_caption
 from data.clotho import FileClip
-from data.sound_captions import clause_of, named_categories, phrases
+from data.sound_captions import named_categories, phrases
 from data.sounds import Mixture
 from data.tags import tags_of_any
+from vocabulary.words import classes_of
 
 MOST_WORDS = 8  # of a part
 FEWEST = 8  # captions that a class needs to be drawn
+FEWEST_USUAL = 3  # captions that two people or more wrote of a label's sound, for it to be told in people's words
 MOST_REPEATS = 3  # how often one caption is drawn: few would be learnt by heart
 SINGLES = 0.4  # share of captions that are left alone
 
 _JOINED = re.compile(r"\b(?:followed|then|while|as|before|after)\b")  # it speaks of more, of no known class
 # By what may stand at the second place: "a dog barks" behind "while", not "a dog barking" or "barking dogs".
 _PATTERNS = {
-    ("sequence", "clause"): ("{a} and then {b}", "{a}, then {b}", "{a} before {b}"),
+    ("sequence", "clause"): ("{a} and then {b}", "{a}, then {b}", "{a} before {b}", "{a} and {b}"),
     ("sequence", "phrase"): ("{a} followed by {b}",),
-    ("overlay", "clause"): ("{a} while {b}", "{a} as {b}", "{a} and {b}"),
+    ("overlay", "clause"): ("{a} while {b}", "{a} as {b}", "{a} as {b}", "{a} and {b}"),
     ("overlay", "phrase"): ("{a} with {b}", "{a} and {b}"),
 }
 
 
-def short_captions(texts: Sequence[TextClip]) -> dict[int, list[str]]:
-    """The different short captions of one sound, by its class."""
-    pools: dict[int, set[str]] = {}
+def short_captions(texts: Sequence[TextClip]) -> dict[int, Counter[str]]:
+    """The short captions of one sound, by its class, and how often each was written."""
+    pools: dict[int, Counter[str]] = {}
     for text in texts:
         words = normalize_caption(text.captions[0])
         if len(words.split()) <= MOST_WORDS and len(text.sources) == 1 and not _JOINED.search(words):
-            pools.setdefault(text.sources[0].classes[0], set()).add(words)
-    return {number: sorted(pool) for number, pool in pools.items()}
+            pools.setdefault(text.sources[0].classes[0], Counter())[words] += 1
+    return pools
 
 
 def join(first: str, second: str, finite: bool, order: str, generator: np.random.Generator) -> str:
     """Two captions as one, of sounds one after the other ("sequence") or at once ("overlay"); is the second one a clause?"""
     patterns = _PATTERNS[order, "clause" if finite else "phrase"]
     return patterns[int(generator.integers(len(patterns)))].format(a=first, b=second)
+
+
+def usual_captions(texts: Sequence[TextClip]) -> Callable[[str], list[str]]:
+    """For a label the short captions that two people or more wrote of such a sound, each as often as it was written.
+
+    The list is empty where there are fewer than FEWEST_USUAL different ones: what one person alone wrote is odd, and would be
+    learnt by heart.
+    """
+    written = {
+        number: {text: n for text, n in sorted(pool.items()) if n >= 2}
+        for number, pool in short_captions(texts).items()
+    }
+    by_sound: dict[str, dict[str, int]] = {label: {} for label in phrases()}
+    for pool in written.values():
+        for text, n in pool.items():
+            label = next(iter(named)) if len(named := named_categories(text)) == 1 else None
+            if label and set(classes_of(text)) & set(tags_of_any(label)):  # not a gun that fires for a fire
+                by_sound[label][text] = n
+
+    @cache
+    def usual(label: str) -> list[str]:
+        found = by_sound.get(label)
+        if found is None:
+            found = {text: n for number in tags_of_any(label) for text, n in written.get(number, {}).items()}
+        return list(Counter(found).elements()) if len(found) >= FEWEST_USUAL else []
+
+    return usual
 
 
 def caption_as_people_do(
@@ -56,46 +87,36 @@ def caption_as_people_do(
     style: str,
     seed: int,
 ) -> list[FileClip | Mixture]:
-    """Labelled clips and mixtures under captions that people wrote of such sounds.
+    """Labelled clips and mixtures under captions that people wrote of such sounds; those of whose sounds there are none stay out.
 
     Args:
-        clips: with short captions of their own; a mixture's labels are sounds of `sound_phrases.yaml`.
-        texts: people's captions; of sounds of which there are fewer than FEWEST short ones, the clips' own words are taken.
+        clips: with short captions of their own, which say how many each has; a mixture's labels are sounds of
+            `sound_phrases.yaml`.
+        texts: people's captions.
         is_clause: whether a caption is a clause, "a dog barks", and no phrase, "a dog barking".
         style: manner of the result.
         seed: decides.
     """
-    pools = short_captions(texts)
-    own: dict[str, list[str]] = {}
+    usual = usual_captions(texts)
 
-    def of_label(label: str) -> list[str]:
-        if label not in own:
-            found = [text for number in tags_of_any(label) for text in pools.get(number, ())]
-            if label in phrases():
-                found = [text for text in found if named_categories(text) == {label}]
-            own[label] = found if len(found) >= FEWEST else []
-        return own[label]
-
-    def people_wrote(label: str, generator: np.random.Generator) -> str:
-        options = of_label(label)
-        return options[int(generator.integers(len(options)))] if options else ""
+    def draw(label: str, generator: np.random.Generator) -> str:
+        options = usual(label)
+        return options[int(generator.integers(len(options)))]
 
     def two(mixture: Mixture, generator: np.random.Generator) -> str:
-        one, other = mixture.labels
-        first = people_wrote(one, generator) or clause_of(one, True, generator)
-        second, finite = people_wrote(other, generator), bool(generator.integers(2))
-        if second:
-            finite = is_clause(second)
-        return join(first, second or clause_of(other, finite, generator), finite, mixture.order, generator)
+        first, second = (draw(label, generator) for label in mixture.labels)
+        return join(first, second, is_clause(second), mixture.order, generator)
 
     said: list[FileClip | Mixture] = []
     for number, clip in enumerate(clips):
+        if not all(usual(label) for label in clip.labels):
+            continue
         generator = np.random.default_rng([seed, number])
         if isinstance(clip, Mixture):
             captions = tuple(two(clip, generator) for _ in clip.captions)
             said.append(replace(clip, first=replace(clip.first, style=style), said=captions))
         else:
-            captions = tuple(people_wrote(clip.labels[0], generator) or own_one for own_one in clip.captions)
+            captions = tuple(draw(clip.labels[0], generator) for _ in clip.captions)
             said.append(replace(clip, captions=captions, style=style))
     return said
 
@@ -114,7 +135,7 @@ def compose_texts(
     """
     generator = np.random.default_rng(seed)
     left = {
-        number: list(generator.permutation(pool * MOST_REPEATS))
+        number: list(generator.permutation(sorted(pool) * MOST_REPEATS))
         for number, pool in sorted(short_captions(texts).items())
         if len(pool) >= FEWEST
     }

@@ -7,7 +7,14 @@ from pathlib import Path
 from data.caption_texts import TextClip
 from data.captions import normalize_caption
 from data.clotho import FileClip
-from data.composed_texts import FEWEST, MOST_REPEATS, caption_as_people_do, compose_texts, short_captions
+from data.composed_texts import (
+    FEWEST,
+    MOST_REPEATS,
+    caption_as_people_do,
+    compose_texts,
+    short_captions,
+    usual_captions,
+)
 from data.simple_present import Retelling
 from data.sound_captions import named_categories
 from data.sounds import caption_briefly
@@ -68,26 +75,42 @@ def test_the_seed_decides_and_too_few_captions_give_none() -> None:
     assert compose_texts(texts(*DOGS, *RAINS[: FEWEST - 1]), is_clause, 20, "short", 3) == []
 
 
-def test_short_captions_are_of_one_sound_alone() -> None:
+def test_short_captions_are_of_one_sound_alone_and_counted() -> None:
     found = short_captions(texts(*DOGS, *OTHERS, "a dog barks followed by a thud of no known class", "a dog barks"))
-    assert set(found) == {DOG} and len(found[DOG]) == len(set(found[DOG])) == len(DOGS)
+    assert set(found) == {DOG} and set(found[DOG]) == {normalize_caption(text) for text in DOGS}
+    assert found[DOG]["a dog barks"] == 2 and found[DOG]["dogs barking"] == 1
 
 
-def test_labelled_clips_are_captioned_in_peoples_words_where_they_wrote_enough(tmp_path: Path) -> None:
+def test_only_what_two_people_wrote_is_usual() -> None:
+    usual = usual_captions(texts(*DOGS[:4] * 2, *DOGS[:1], *RAINS, *SPEAKERS[:2] * 2))
+    assert Counter(usual("dog")) == {
+        "a dog barks": 3,
+        "a dog is barking": 2,
+        "dogs barking": 2,
+        "a dog barks softly": 2,
+    }
+    assert usual("rain") == usual("siren") == []  # each once; never
+    assert usual("man speaking") == []  # too few different ones
+    guns = usual_captions(texts(*2 * ["a gun fires", "a gun fires twice", "gunshots fire", "two guns fire"]))
+    assert guns("crackling_fire") == [] and len(guns("gun shot")) == 8
+
+
+def test_labelled_clips_are_captioned_in_peoples_words_or_stay_out(tmp_path: Path) -> None:
     labels = ["dog", "rain", "siren", "dog", "rain"]
     clips = [FileClip(tmp_path / f"{n}.wav", (), (label,), str(n)) for n, label in enumerate(labels)]
     for clip in clips:
         clip.path.touch()
     briefly = caption_briefly(clips, 60, "plain", seed=0)
-    found = caption_as_people_do(briefly, texts(*DOGS, *RAINS), is_clause, "peoples", seed=0)
+    wrote = texts(*2 * DOGS, *2 * RAINS)
+    found = caption_as_people_do(briefly, wrote, is_clause, "peoples", seed=0)
     peoples = {normalize_caption(text) for text in DOGS + RAINS}
-    assert len(found) == len(briefly) and {clip.style for clip in found} == {"peoples"}
-    assert [clip.identity for clip in found] == [clip.identity for clip in briefly]  # their embeddings are the same
+    kept = [clip for clip in briefly if "siren" not in clip.labels]  # of sirens nobody wrote
+    assert 4 < len(kept) < len(briefly) and {clip.style for clip in found} == {"peoples"}
+    assert [clip.identity for clip in found] == [clip.identity for clip in kept]  # their embeddings are the same
     for clip in found:
         assert len(clip.captions) == 5
         assert all(named_categories(normalize_caption(text)) == set(clip.labels) for text in clip.captions)
-    for clip in found[:5]:
-        assert all((text in peoples) == (clip.labels != ("siren",)) for text in clip.captions)  # of sirens nobody wrote
-    joined = [text for clip in found[5:] for text in clip.captions]
-    assert any(text.startswith("a dog barks") and "while" in text for text in joined)
-    assert found == caption_as_people_do(briefly, texts(*DOGS, *RAINS), is_clause, "peoples", seed=0)
+    assert all(text in peoples for clip in found[:4] for text in clip.captions)
+    joined = [text for clip in found[4:] for text in clip.captions]
+    assert any(text.startswith("a dog barks") and " as " in text for text in joined)
+    assert found == caption_as_people_do(briefly, wrote, is_clause, "peoples", seed=0)
