@@ -1,6 +1,6 @@
 """Captions told in the simple present: "a dog barks as birds chirp", not "a dog is barking with birds chirping".
 
-Whoever wrote AudioCaps' validation captions tells most of them so (62 of a hundred have no verb in -ing and no "is"), but of
+Whoever wrote AudioCaps' validation captions tells most of them so (63 of a hundred have no verb in -ing and no "is"), but of
 its training captions only 28 of a hundred are. A manner that is to be like the former is learnt from these, and from
 others told anew where each part of the caption is plain enough. Which words are subjects, and which verbs there are, is read
 off the captions.
