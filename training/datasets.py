@@ -59,7 +59,8 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     peoples = [text for text in texts if text.style in config.texts.styles[:1]]
     retelling = Retelling(text.captions[0] for text in peoples)
     if config.texts.participles:
-        texts = tell_simply(peoples, retelling, config.texts.participles) + texts[len(peoples) :]
+        others = [text for text in texts if text.style != config.texts.styles[0]]
+        texts = tell_simply(peoples, retelling, config.texts.participles) + others
         peoples = [text for text in texts if text.style == config.texts.styles[0]]
     if config.texts.composed:
         style = config.texts.brief_style or config.texts.styles[0]
