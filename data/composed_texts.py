@@ -16,6 +16,7 @@ import numpy as np
 from data.caption_texts import TextClip
 from data.captions import normalize_caption
 from data.clotho import FileClip
+from data.label_captions import caption_label
 from data.sound_captions import named_categories, phrases
 from data.sounds import Mixture
 from data.tags import tags_of_any
@@ -87,11 +88,13 @@ def caption_as_people_do(
     style: str,
     seed: int,
 ) -> list[FileClip | Mixture]:
-    """Labelled clips and mixtures under captions that people wrote of such sounds; those of whose sounds there are none stay out.
+    """Labelled clips and mixtures under captions that people wrote of such sounds.
+
+    Sounds without usual captions keep words of our own, short and in the simple present as well: left out, they would be heard
+    and not said.
 
     Args:
-        clips: with short captions of their own, which say how many each has; a mixture's labels are sounds of
-            `sound_phrases.yaml`.
+        clips: with short captions of their own, as `caption_briefly` gives, which say how many each has.
         texts: people's captions.
         is_clause: whether a caption is a clause, "a dog barks", and no phrase, "a dog barking".
         style: manner of the result.
@@ -101,16 +104,15 @@ def caption_as_people_do(
 
     def draw(label: str, generator: np.random.Generator) -> str:
         options = usual(label)
-        return options[int(generator.integers(len(options)))]
+        return options[int(generator.integers(len(options)))] if options else caption_label(label, generator)
 
     def two(mixture: Mixture, generator: np.random.Generator) -> str:
         first, second = (draw(label, generator) for label in mixture.labels)
-        return join(first, second, is_clause(second), mixture.order, generator)
+        finite = is_clause(second) or not usual(mixture.labels[1])
+        return join(first, second, finite, mixture.order, generator)
 
     said: list[FileClip | Mixture] = []
     for number, clip in enumerate(clips):
-        if not all(usual(label) for label in clip.labels):
-            continue
         generator = np.random.default_rng([seed, number])
         if isinstance(clip, Mixture):
             captions = tuple(two(clip, generator) for _ in clip.captions)

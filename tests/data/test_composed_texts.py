@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from data.caption_texts import TextClip
 from data.captions import normalize_caption
 from data.clotho import FileClip
@@ -15,8 +17,9 @@ from data.composed_texts import (
     short_captions,
     usual_captions,
 )
+from data.label_captions import caption_label
 from data.simple_present import Retelling
-from data.sound_captions import named_categories
+from data.sound_captions import named_categories, phrases
 from data.sounds import caption_briefly
 from vocabulary.audioset import tag_ids
 
@@ -95,22 +98,26 @@ def test_only_what_two_people_wrote_is_usual() -> None:
     assert guns("crackling_fire") == [] and len(guns("gun shot")) == 8
 
 
-def test_labelled_clips_are_captioned_in_peoples_words_or_stay_out(tmp_path: Path) -> None:
-    labels = ["dog", "rain", "siren", "dog", "rain"]
+def test_labelled_clips_are_captioned_in_peoples_words(tmp_path: Path) -> None:
+    labels = ["dog", "rain", "washing_machine", "dog", "rain", "jackhammer"]
     clips = [FileClip(tmp_path / f"{n}.wav", (), (label,), str(n)) for n, label in enumerate(labels)]
     for clip in clips:
         clip.path.touch()
     briefly = caption_briefly(clips, 60, "plain", seed=0)
     wrote = texts(*2 * DOGS, *2 * RAINS)
     found = caption_as_people_do(briefly, wrote, is_clause, "peoples", seed=0)
+    assert len(briefly) > 5 and {clip.style for clip in found} == {"peoples"}
+    assert [clip.identity for clip in found] == [clip.identity for clip in briefly]  # their embeddings are the same
     peoples = {normalize_caption(text) for text in DOGS + RAINS}
-    kept = [clip for clip in briefly if "siren" not in clip.labels]  # of sirens nobody wrote
-    assert 4 < len(kept) < len(briefly) and {clip.style for clip in found} == {"peoples"}
-    assert [clip.identity for clip in found] == [clip.identity for clip in kept]  # their embeddings are the same
-    for clip in found:
-        assert len(clip.captions) == 5
+    machine = {f"{subject} {verbs[0]}" for group in phrases()["washing_machine"]["clauses"]
+               for subject in group["subjects"] for verbs in group["verbs"]}  # fmt: skip
+    hammer = {caption_label("jackhammer", np.random.default_rng(seed)) for seed in range(20)}
+    ours = {"washing_machine": machine, "jackhammer": hammer}  # of which nobody wrote
+    for clip in found[:6]:
+        assert len(clip.captions) == 5 and set(clip.captions) <= ours.get(clip.labels[0], peoples)
+    for clip in found[6:]:
         assert all(named_categories(normalize_caption(text)) == set(clip.labels) for text in clip.captions)
-    assert all(text in peoples for clip in found[:4] for text in clip.captions)
-    joined = [text for clip in found[4:] for text in clip.captions]
+    joined = [text for clip in found[6:] for text in clip.captions]
     assert any(text.startswith("a dog barks") and " as " in text for text in joined)
+    assert any(text.endswith(f" while {clause}") for text in joined for clause in machine)
     assert found == caption_as_people_do(briefly, wrote, is_clause, "peoples", seed=0)
