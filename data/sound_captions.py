@@ -181,11 +181,6 @@ def clause(category: str, finite: bool, pick: Pick) -> str:
     return f"{pick(group['subjects'])} {verb[0 if finite else 1]}"
 
 
-def clause_of(category: str, finite: bool, generator: np.random.Generator) -> str:
-    """`clause`, in words that a generator draws."""
-    return clause(category, finite, _picker(generator))
-
-
 def _thing(category: str, pick: Pick) -> tuple[str, str]:
     """Noun phrase and the "be" that agrees with it."""
     thing = pick(phrases()[category]["things"])
