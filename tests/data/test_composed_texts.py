@@ -113,11 +113,11 @@ def test_labelled_clips_are_captioned_in_peoples_words(tmp_path: Path) -> None:
                for subject in group["subjects"] for verbs in group["verbs"]}  # fmt: skip
     hammer = {caption_label("jackhammer", np.random.default_rng(seed)) for seed in range(20)}
     ours = {"washing_machine": machine, "jackhammer": hammer}  # of which nobody wrote
-    for clip in found[:6]:
-        assert len(clip.captions) == 5 and set(clip.captions) <= ours.get(clip.labels[0], peoples)
-    for clip in found[6:]:
-        assert all(named_categories(normalize_caption(text)) == set(clip.labels) for text in clip.captions)
-    joined = [text for clip in found[6:] for text in clip.captions]
+    for told in found[:6]:
+        assert len(told.captions) == 5 and set(clip.captions) <= ours.get(told.labels[0], peoples)
+    for told in found[6:]:
+        assert all(named_categories(normalize_caption(text)) == set(told.labels) for text in told.captions)
+    joined = [text for told in found[6:] for text in told.captions]
     assert any(text.startswith("a dog barks") and " as " in text for text in joined)
     assert any(text.endswith(f" while {clause}") for text in joined for clause in machine)
     assert found == caption_as_people_do(briefly, wrote, is_clause, "peoples", seed=0)
