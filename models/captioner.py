@@ -359,10 +359,7 @@ class AudioCaptioner(nn.Module):
             processors.append(UnheardWordBan(rules.unheard))
         if rules.bonus is not None:
             processors.append(HeardWordBonus(rules.bonus, self.named_classes))
-        ids, sums = self.decoder.generate(prefix, prefix_lengths, _generation_config(decoding), processors)
-        if rules.bonus is not None:
-            sums = torch.full_like(sums, torch.nan)  # with a bonus in them they tell nothing
-        return ids, sums
+        return self.decoder.generate(prefix, prefix_lengths, _generation_config(decoding), processors)
 
     @cached_property
     def named_classes(self) -> NamedClasses:

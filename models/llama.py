@@ -142,8 +142,7 @@ class LlamaDecoder(nn.Module):
 
         Returns:
             Ids (B * num_return_sequences, L') int64, padded on the right, and the log-probability of each sequence (B *
-            num_return_sequences,), the end token's included; not a number where a beam search does not tell it: in other
-            searches, and for beams that were cut off.
+            num_return_sequences,) without the further rules, the end token's included; not a number where it was cut off.
         """
         begin = torch.full((prefix.shape[0], 1), self.token_ids["bos"], dtype=torch.long, device=prefix.device)
         embeddings, mask = self.input_embeddings(prefix, prefix_lengths, begin)
@@ -154,23 +153,31 @@ class LlamaDecoder(nn.Module):
         generation_config.bos_token_id = self.token_ids["bos"]
         generation_config.eos_token_id = self.token_ids["eos"]
         generation_config.return_dict_in_generate = True
-        generation_config.output_scores = (
-            generation_config.num_beams or 1
-        ) > 1  # sequences_scores comes with them alone
+        generation_config.output_logits = True
         found = self.llama.generate(
             inputs_embeds=embeddings.to(self.llama.dtype),
             attention_mask=mask,
             generation_config=generation_config,
             logits_processor=processors,
         )
-        ends = found.sequences == self.token_ids["eos"]  # (B * N, L')
-        scores = getattr(found, "sequences_scores", None)
-        if scores is None:
-            return found.sequences, torch.full((len(ends),), torch.nan, device=prefix.device)
-        # A beam's score is its log-probability over its length, the end token included, to the power of length_penalty.
-        lengths = ends.float().argmax(dim=1) + 1
-        sums = scores.float() * lengths**generation_config.length_penalty
-        return found.sequences, torch.where(ends.any(dim=1), sums, torch.nan)
+        return found.sequences, self._log_probabilities(
+            found.sequences, found.logits, getattr(found, "beam_indices", None)
+        )
+
+    def _log_probabilities(self, ids: Tensor, logits: tuple[Tensor, ...], beams: Tensor | None) -> Tensor:
+        """Log-probabilities (N,) of sequences (N, L) by the logits (R, V) of each step.
+
+        `beams` (N, L) are the rows that their tokens were taken from; without them, each sequence has a row of its own.
+        """
+        ends = ids == self.token_ids["eos"]  # (N, L)
+        going_on = ends.cumsum(dim=1) - ends.long() == 0  # up to the end token, and with it
+        total = torch.zeros(len(ids), device=ids.device)
+        for step, scores in enumerate(logits[: ids.shape[1]]):
+            rows = torch.arange(len(ids), device=ids.device) if beams is None else beams[:, step].clamp(min=0)
+            spread = scores.float().logsumexp(dim=1)  # (R,)
+            gained = scores[rows, ids[:, step]].float() - spread[rows]
+            total += torch.where(going_on[:, step], gained, 0.0)
+        return torch.where(ends.any(dim=1), total, torch.nan)
 
 
 def load_llama(name: str, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:

@@ -67,12 +67,21 @@ def test_the_usual_one_writes_in_both_manners(any_sound: AudioCaptioner) -> None
     assert texts["audiocaps"] != texts["clotho"]
 
 
-@pytest.mark.parametrize(("penalty", "longest"), [(1.0, 40), (2.0, 40), (0.5, 6)])
-def test_what_a_beam_search_tells_is_the_log_probability_of_the_sentence(
-    any_sound: AudioCaptioner, monkeypatch: pytest.MonkeyPatch, penalty: float, longest: int
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_captions": 8, "length_penalty": 2.0},
+        {"num_captions": 8, "heard_bonus": 0.0, "repetition_ban": "none"},
+        {"num_captions": 8, "max_tokens": 6},
+        {"method": "greedy"},
+        {"method": "sample", "num_captions": 5, "top_p": 0.9},
+    ],
+)
+def test_what_a_search_tells_is_the_log_probability_of_the_sentence(
+    any_sound: AudioCaptioner, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
-    """With the short limit some beams are cut off, which the search does not tell about."""
-    decoding = replace(any_sound.config.decoding, num_captions=8, max_tokens=longest, length_penalty=penalty)
+    """Whatever the rules added to it; of sentences that the short limit cuts off the search tells nothing."""
+    decoding = replace(any_sound.config.decoding, **settings)
     sounds = [load_audio(ROOT / "assets" / f"{name}.flac", any_sound.sample_rate) for name in ("siren", "sea_waves")]
     told = any_sound.caption(sounds, decoding)
     generate, known = any_sound.decoder.generate, []
@@ -84,7 +93,7 @@ def test_what_a_beam_search_tells_is_the_log_probability_of_the_sentence(
 
     monkeypatch.setattr(any_sound.decoder, "generate", tells_nothing)
     computed = any_sound.caption(sounds, decoding)
-    assert any(known) and all(known) == (longest > 6)
+    assert any(known) and all(known) == (decoding.max_tokens > 6)
     for one, other in zip(sum(told, []), sum(computed, []), strict=True):
         assert one.text == other.text and one.num_tokens == other.num_tokens
         assert one.log_probability == pytest.approx(other.log_probability, abs=1e-3)
