@@ -4,7 +4,6 @@ aac-metrics, torch and sentence-transformers take seconds to import and are an e
 imported when they are asked for. Nothing here goes to the network.
 """
 
-import pickle
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from captioning.options import choose_device
 from evaluation.errors import MetricError, UnavailableError
-from evaluation.resources import Resources
+from evaluation.resources import Resources, read_detector
 
 if TYPE_CHECKING:
     from aac_metrics.functional.fer import BERTFlatClassifier
@@ -24,7 +23,6 @@ PENALTY = (
     0.9  # FENSE (Zhou et al., arXiv 2110.04684) and SPIDEr-FL (DCASE 2023) keep a tenth of an erroneous caption's score
 )
 NUM_ERROR_CLASSES = 6  # add_tail, repeat_event, repeat_adv, remove_conj, remove_verb, error
-_DETECTOR_KEYS = {"model_type": str, "num_classes": int, "state_dict": dict}
 
 
 def need_aac_metrics() -> None:
@@ -32,28 +30,6 @@ def need_aac_metrics() -> None:
     for package in ("aac_metrics", "sentence_transformers"):
         if find_spec(package) is None:
             raise UnavailableError(f"{package.replace('_', '-')} is not installed: bash env.sh --eval")
-
-
-def read_detector(checkpoint: Path) -> dict[str, Any]:
-    """Content of a fluency detector's file: `model_type` (name of its encoder), `num_classes`, `state_dict`.
-
-    Only tensors and plain values are read, never code.
-
-    Raises:
-        MetricError: damaged, or of another format.
-    """
-    import torch
-
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MetricError(f"{checkpoint} is no fluency detector ({reason}): delete it and fetch it again.") from error
-    found = content if isinstance(content, dict) else {}
-    wrong = [key for key, kind in _DETECTOR_KEYS.items() if not isinstance(found.get(key), kind)]
-    if wrong:
-        raise MetricError(f"{checkpoint} is no fluency detector (it has no {wrong[0]}): delete it and fetch it again.")
-    return found
 
 
 def load_detector(checkpoint: Path, resources: Resources) -> tuple["BERTFlatClassifier", Any]:

@@ -13,12 +13,14 @@ aac-metrics does, then in the user's cache folder, where `download` puts them, a
 
 import logging
 import os
+import pickle
 import shutil
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pooch
 
@@ -36,6 +38,7 @@ PARSER_ARCHIVE = RemoteFile(
     None,
 )
 PARSER_CAP_BYTES = 2 << 30
+_DETECTOR_KEYS = {"model_type": str, "num_classes": int, "state_dict": dict}
 # The checksum is the one in aac-metrics 0.5.4.
 FLUENCY_DETECTOR = RemoteFile(
     GITHUB,
@@ -172,10 +175,30 @@ def download(mirror: str | None = None) -> Path:
     _fetch_hub_model(f"sentence-transformers/{FENSE_SENTENCE_MODEL}", "FENSE's sentence model, about 270 MB")
     if find_spec("aac_metrics") is None:
         logger.warning("FER, SPIDEr-FL and FENSE also need aac-metrics: bash env.sh --eval installs it.")
-    from evaluation.language_models import read_detector  # brings torch along
-
     _fetch_hub_model(read_detector(checkpoint)["model_type"], "the fluency detector's encoder, about 440 MB")
     return folder
+
+
+def read_detector(checkpoint: Path) -> dict[str, Any]:
+    """Content of a fluency detector's file: `model_type` (name of its encoder), `num_classes`, `state_dict`.
+
+    Only tensors and plain values are read, never code.
+
+    Raises:
+        MetricError: damaged, or of another format.
+    """
+    import torch  # takes seconds, and nothing else here needs it
+
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MetricError(f"{checkpoint} is no fluency detector ({reason}): delete it and fetch it again.") from error
+    found = content if isinstance(content, dict) else {}
+    wrong = [key for key, kind in _DETECTOR_KEYS.items() if not isinstance(found.get(key), kind)]
+    if wrong:
+        raise MetricError(f"{checkpoint} is no fluency detector (it has no {wrong[0]}): delete it and fetch it again.")
+    return found
 
 
 def _fetch_parser(folder: Path, mirror: str | None) -> None:

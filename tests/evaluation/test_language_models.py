@@ -10,8 +10,8 @@ import torch
 
 from evaluation.errors import MetricError, UnavailableError
 from evaluation.inputs import Corpus
-from evaluation.language_models import fluency_errors, read_detector, sentence_likeness
-from evaluation.resources import FENSE_SENTENCE_MODEL, FLUENCY_DETECTOR, Resources
+from evaluation.language_models import fluency_errors, sentence_likeness
+from evaluation.resources import FENSE_SENTENCE_MODEL, FLUENCY_DETECTOR, Resources, read_detector
 from evaluation.scores import ScoreSettings, score_systems
 
 from .conftest import absent
