@@ -170,10 +170,13 @@ class TextsConfig:
         noise: whether simulated sound has what real sound has (`training/simulation.py`): unclear, quiet and missing sources,
             others that nobody speaks of; without, each source is the clearest donor of its class, and nothing else is heard.
         brief_style: manner, one of captioner.styles, of the short captions of our own that donors of known labels
-            (`data/label_captions.py`) and mixtures of two of them get, to be learnt as recordings beside the texts; each comes
-            once more in the first table's manner, in people's words (`data/composed_texts.py`). Empty for none.
+            (`data/label_captions.py`) and mixtures of two of them get, to be learnt as recordings beside the texts. Empty for
+            none.
         brief_mixtures: how many mixtures.
-        brief_repeats: how often each of these clips comes in an epoch in each of the two manners.
+        brief_repeats: how often each of these clips comes in an epoch.
+        peoples: which of these clips are learnt in the first table's manner too (`data/composed_texts.py`): those of whose
+            sounds two people or more wrote, in people's words ("usual"), or the others as well, in words of our own ("all").
+        peoples_repeats: how often each of those comes in an epoch.
     """
 
     tables: tuple[str, ...] = ()
@@ -187,6 +190,8 @@ class TextsConfig:
     brief_style: str = ""
     brief_mixtures: int = 0
     brief_repeats: int = 1
+    peoples: Literal["none", "usual", "all"] = "all"
+    peoples_repeats: int = 1
 
 
 @dataclass(frozen=True)

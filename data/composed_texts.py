@@ -87,11 +87,9 @@ def caption_as_people_do(
     is_clause: Callable[[str], bool],
     style: str,
     seed: int,
+    every: bool = True,
 ) -> list[FileClip | Mixture]:
     """Labelled clips and mixtures under captions that people wrote of such sounds.
-
-    Sounds without usual captions keep words of our own, short and in the simple present as well: left out, they would be heard
-    and not said.
 
     Args:
         clips: with short captions of their own, as `caption_briefly` gives, which say how many each has.
@@ -99,12 +97,14 @@ def caption_as_people_do(
         is_clause: whether a caption is a clause, "a dog barks", and no phrase, "a dog barking".
         style: manner of the result.
         seed: decides.
+        every: tell sounds without usual captions in the plainest words of our own, in the simple present as well; without,
+            clips of such sounds stay out.
     """
     usual = usual_captions(texts)
 
     def draw(label: str, generator: np.random.Generator) -> str:
         options = usual(label)
-        return options[int(generator.integers(len(options)))] if options else caption_label(label, generator)
+        return options[int(generator.integers(len(options)))] if options else caption_label(label, generator, True)
 
     def two(mixture: Mixture, generator: np.random.Generator) -> str:
         first, second = (draw(label, generator) for label in mixture.labels)
@@ -113,6 +113,8 @@ def caption_as_people_do(
 
     said: list[FileClip | Mixture] = []
     for number, clip in enumerate(clips):
+        if not every and not all(usual(label) for label in clip.labels):
+            continue
         generator = np.random.default_rng([seed, number])
         if isinstance(clip, Mixture):
             captions = tuple(two(clip, generator) for _ in clip.captions)

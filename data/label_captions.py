@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from data.sound_captions import describe_briefly, phrases
+from data.sound_captions import describe_briefly, phrases, plainest_clause
 from vocabulary.words import fold_words
 
 
@@ -32,17 +32,19 @@ def has_captions(label: str) -> bool:
     return _entry(label) is not None
 
 
-def caption_label(label: str, generator: np.random.Generator) -> str:
+def caption_label(label: str, generator: np.random.Generator, plainest: bool = False) -> str:
     """A short sentence, in lower case, that names what the label names and nothing more.
 
     Args:
         label: one that `has_captions`.
         generator: draws the words.
+        plainest: of the words for a sound of `sound_phrases.yaml`, take those that stand first.
     """
     entry = _entry(label)
     if entry is None:
         raise ValueError(f"no captions for {label!r}: neither sound_phrases.yaml nor label_captions.yaml has it.")
     if "like" in entry:
-        return describe_briefly([entry["like"]], "", generator)
+        like: str = entry["like"]
+        return plainest_clause(like, generator) if plainest else describe_briefly([like], "", generator)
     captions: list[str] = entry["captions"]
     return captions[int(generator.integers(len(captions)))]

@@ -181,6 +181,12 @@ def clause(category: str, finite: bool, pick: Pick) -> str:
     return f"{pick(group['subjects'])} {verb[0 if finite else 1]}"
 
 
+def plainest_clause(category: str, generator: np.random.Generator) -> str:
+    """A clause of the words that the table has first: "a dog barks", and not "a lone dog gives a sharp bark"."""
+    group = _picker(generator)(phrases()[category]["clauses"])
+    return f"{group['subjects'][0]} {group['verbs'][0][0]}"
+
+
 def _thing(category: str, pick: Pick) -> tuple[str, str]:
     """Noun phrase and the "be" that agrees with it."""
     thing = pick(phrases()[category]["things"])

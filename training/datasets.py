@@ -70,10 +70,11 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     briefly: list[Clip] = []
     if config.texts.brief_style:
         plain = caption_briefly(every, config.texts.brief_mixtures, config.texts.brief_style, seed)
-        briefly += plain
-        if peoples:
-            briefly += caption_as_people_do(plain, peoples, retelling.is_clause, config.texts.styles[0], seed)
-        briefly *= config.texts.brief_repeats
+        briefly += plain * config.texts.brief_repeats
+        if peoples and config.texts.peoples != "none":
+            style, whole = config.texts.styles[0], config.texts.peoples == "all"
+            told = caption_as_people_do(plain, peoples, retelling.is_clause, style, seed, whole)
+            briefly += told * config.texts.peoples_repeats
     recordings = [replace(clip, labels=clip.captions[:1]) for clip in train if texts and not clip.labels]
     summary = {
         "dataset_root": str(config.dataset_root),
