@@ -9,7 +9,6 @@ from models.average import main
 from models.captioner import AudioCaptioner
 from models.checkpoint import read_metadata
 
-
 CALIBRATION = {"intercept": 0.1, "per_token": 1.0, "support": 0.0, "coverage": 0.0, "strong_tag": 0.3}
 
 
