@@ -104,7 +104,11 @@ def caption_as_people_do(
 
     def draw(label: str, generator: np.random.Generator) -> str:
         options = usual(label)
-        return options[int(generator.integers(len(options)))] if options else caption_label(label, generator, True)
+        return (
+            options[int(generator.integers(len(options)))]
+            if options
+            else caption_label(label, generator, plainest=True)
+        )
 
     def two(mixture: Mixture, generator: np.random.Generator) -> str:
         first, second = (draw(label, generator) for label in mixture.labels)

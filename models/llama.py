@@ -172,8 +172,10 @@ class LlamaDecoder(nn.Module):
         ends = ids == self.token_ids["eos"]  # (N, L)
         going_on = ends.cumsum(dim=1) - ends.long() == 0  # up to the end token, and with it
         total = torch.zeros(len(ids), device=ids.device)
+        if beams is None:
+            beams = torch.arange(len(ids), device=ids.device)[:, None].expand_as(ids)
         for step, scores in enumerate(logits[: ids.shape[1]]):
-            rows = torch.arange(len(ids), device=ids.device) if beams is None else beams[:, step].clamp(min=0)
+            rows = beams[:, step].clamp(min=0)
             spread = scores.float().logsumexp(dim=1)  # (R,)
             gained = scores[rows, ids[:, step]].float() - spread[rows]
             total += torch.where(going_on[:, step], gained, 0.0)

@@ -113,7 +113,7 @@ def test_labelled_clips_are_captioned_in_peoples_words(tmp_path: Path) -> None:
     hammer = {caption_label("jackhammer", np.random.default_rng(seed)) for seed in range(20)}
     ours = {"washing_machine": machine, "jackhammer": hammer}  # of which nobody wrote
     for told in found[:6]:
-        assert len(told.captions) == 5 and set(clip.captions) <= ours.get(told.labels[0], peoples)
+        assert len(told.captions) == 5 and set(told.captions) <= ours.get(told.labels[0], peoples)
     for told in found[6:]:
         assert all(named_categories(normalize_caption(text)) == set(told.labels) for text in told.captions)
     joined = [text for told in found[6:] for text in told.captions]
