@@ -42,8 +42,7 @@ TRAININGS: dict[str, list[str]] = {
     WHOLE: [],
     "no noise in the simulation": ["--data.texts.noise", "false"],
     "no times of tags": ["--captioner.tags.parts", "false"],
-    "captions as they were written": ["--data.texts.participles", ""],
-    "every labelled clip as AudioCaps says it": ["--data.texts.peoples", "all", "--data.texts.peoples_repeats", "1"],
+    "no sentences of rare classes": ["--data.texts.rare", "0"],
     "no labelled clips to caption": ["--data.texts.brief_style", ""],
 }
 SEARCHES: dict[str, dict[str, Any]] = {

@@ -166,6 +166,8 @@ class TextsConfig:
         held_out: clips of each folder without folds that lend nothing, so that they can be listened to unseen.
         composed: captions to put together from the short ones of the first table (`data/composed_texts.py`), so that rare
             sounds and pairs are said as often as others; in the first table's manner, or in brief_style where there is one.
+        rare: captions to put together in the first table's manner of classes that it hardly names, in sentences of our own
+            (`data/class_captions.yaml`), alone or beside other sounds.
         durations_s: shortest and longest clip, in seconds, that each table's captions are about, two numbers a table.
         noise: whether simulated sound has what real sound has (`training/simulation.py`): unclear, quiet and missing sources,
             others that nobody speaks of; without, each source is the clearest donor of its class, and nothing else is heard.
@@ -185,6 +187,7 @@ class TextsConfig:
     donors: tuple[str, ...] = ()
     held_out: int = 0
     composed: int = 0
+    rare: int = 0
     durations_s: tuple[float, ...] = ()
     noise: bool = True
     brief_style: str = ""
@@ -317,6 +320,7 @@ class TaggerConfig:
         weight_decay: decoupled weight decay.
         distillation: weight of the tags that the labels do not speak of, whose targets are the scores as they were.
         max_duration_s: longer clips are cropped at random to so many seconds.
+        members: trainings, each with a seed of its own, whose mean is taken.
         blend: share of the trained weights in the result, 0 to 1; the rest are the weights as they were.
     """
 
@@ -327,6 +331,7 @@ class TaggerConfig:
     weight_decay: float = 0.01
     distillation: float = 1.0
     max_duration_s: float = 6.0
+    members: int = 1
     blend: float = 1.0
 
 

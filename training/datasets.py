@@ -13,6 +13,7 @@ from configs.schema import DataConfig
 from data.caption_texts import read_texts
 from data.clotho import Clip, FileClip, load_split
 from data.composed_texts import caption_as_people_do, compose_texts
+from data.label_captions import class_captions
 from data.labelled import read_labelled
 from data.simple_present import Retelling, tell_simply
 from data.sounds import caption_briefly, make_mixtures
@@ -65,6 +66,9 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     if config.texts.composed:
         style = config.texts.brief_style or config.texts.styles[0]
         texts += compose_texts(peoples, retelling.is_clause, config.texts.composed, style, seed)
+    if config.texts.rare:
+        style, own = config.texts.styles[0], class_captions()
+        texts += compose_texts(peoples, retelling.is_clause, config.texts.rare, style, seed, own)
     labelled = [read_labelled(Path(root), config.texts.held_out)[0] for root in config.texts.donors]
     every = [clip for group in labelled for clip in group]
     briefly: list[Clip] = []

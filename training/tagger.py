@@ -33,6 +33,7 @@ TAGGER_FILE = "tagger.safetensors"  # in a run's folder: the encoder after this
 AUGMENTATION = AugmentConfig(gain_db=6.0)
 Waveforms = list[NDArray[np.float32]]
 LONGEST_S = 10.0  # read of a clip
+MEMBER_SEEDS = 1000  # between the seeds of two members
 TIME_MASKS, BAND_MASKS = (1, 0.15), (2, 0.1)  # SpecAugment: spans, and the longest as a share
 
 
@@ -143,13 +144,42 @@ def tune_tagger(
 ) -> None:
     """Train an encoder's tagger in place; its `frozen_layers` stay as they are.
 
+    The mean of several trainings from the same weights hears what is new to it better than each of them: Wortsman et al., Model
+    soups, arXiv 2203.05482.
+
     Args:
         encoder: on its device.
         collections: labelled clips to learn from.
         config: how long and how fast.
         seed: decides everything that is drawn.
+
+    Raises:
+        ValueError: no member.
     """
+    if config.members < 1:
+        raise ValueError(f"training.tagger.members is {config.members}: expected 1 or more.")
     teacher = copy.deepcopy(encoder).eval().requires_grad_(False)
+    before = teacher.state_dict()
+    mean = {name: torch.zeros_like(tensor) for name, tensor in before.items() if tensor.is_floating_point()}
+    for member in range(config.members):
+        encoder.load_state_dict(before)
+        _train_member(encoder, teacher, collections, config, seed + member * MEMBER_SEEDS)
+        for name, total in mean.items():
+            total += encoder.state_dict()[name] / config.members
+    encoder.load_state_dict({**encoder.state_dict(), **mean})
+    blend_weights(encoder, teacher, config.blend)
+    encoder.set_trained(False)
+    encoder.eval()
+
+
+def _train_member(
+    encoder: AudioEncoder,
+    teacher: AudioEncoder,
+    collections: Sequence[Sequence[FileClip]],
+    config: TaggerConfig,
+    seed: int,
+) -> None:
+    """Train an encoder in place from the weights that it has."""
     encoder.set_trained(True)
     pool = draw_pool(teacher, collections, config, seed)
     encoder.train()
@@ -170,9 +200,6 @@ def tune_tagger(
         optimizer.step()
         losses.append(float(loss.detach()))
         bar.set_postfix_str(f"loss {np.mean(losses[-20:]):.3f}", refresh=False)
-    blend_weights(encoder, teacher, config.blend)
-    encoder.set_trained(False)
-    encoder.eval()
 
 
 @torch.no_grad()

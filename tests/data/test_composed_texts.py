@@ -78,6 +78,19 @@ def test_the_seed_decides_and_too_few_captions_give_none() -> None:
     assert compose_texts(texts(*DOGS, *RAINS[: FEWEST - 1]), is_clause, 20, "short", 3) == []
 
 
+def test_classes_that_people_do_not_name_are_told_in_sentences_of_ours() -> None:
+    own = {tag_ids()["Harp"]: ("a harp plays",), tag_ids()["Gong"]: ("a gong rings out",), DOG: ("a hound bays",)}
+    made = compose_texts(texts(*DOGS, *RAINS), is_clause, 40, "short", 0, own)
+    assert len(made) == 40 and all(re.search("harp|gong", text.captions[0]) for text in made)
+    whole = " | ".join(text.captions[0] for text in made)
+    assert "hound" not in whole  # people's words do where there are enough
+    assert re.search(r"(harp plays|gong rings out)( and then|, then| before) (a gong|a harp|a dog|rain)", whole)
+    assert 10 < len(re.findall("harp", whole)) < 40 and re.search("dog|rain", whole)
+    assert made == compose_texts(texts(*DOGS, *RAINS), is_clause, 40, "short", 0, own)
+    others = compose_texts(texts(*DOGS, *RAINS), is_clause, 40, "short", 0)
+    assert {text.name for text in made}.isdisjoint(text.name for text in others)
+
+
 def test_short_captions_are_of_one_sound_alone_and_counted() -> None:
     found = short_captions(texts(*DOGS, *OTHERS, "a dog barks followed by a thud of no known class", "a dog barks"))
     assert set(found) == {DOG} and set(found[DOG]) == {normalize_caption(text) for text in DOGS}

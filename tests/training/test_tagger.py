@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,16 @@ from data.clotho import FileClip
 from data.tags import tags_of
 from models.encoder import AudioEncoder, SpecMasks
 from models.encoders import build_encoder
-from training.tagger import TagTargets, blend_weights, draw, draw_pool, read_ahead, tagger_loss, tune_tagger
+from training.tagger import (
+    MEMBER_SEEDS,
+    TagTargets,
+    blend_weights,
+    draw,
+    draw_pool,
+    read_ahead,
+    tagger_loss,
+    tune_tagger,
+)
 from vocabulary.audioset import tag_ids
 
 DOG, RAIN = tag_ids()["Dog"], tag_ids()["Rain"]
@@ -90,6 +100,25 @@ def test_the_same_seed_trains_the_same(tmp_path: Path, make_tone: Callable[..., 
         tune_tagger(encoder, [clips], TaggerConfig(num_steps=2, pool=6, batch_size=4), seed=3)
         found.append(encoder.state_dict()["classifier.5.weight"])
     assert torch.equal(*found)
+
+
+def test_members_are_trained_apart_and_averaged(
+    small_encoder: AudioEncoder, tmp_path: Path, make_tone: Callable[..., NDArray[np.float32]]
+) -> None:
+    for number in range(2):
+        soundfile.write(tmp_path / f"{number}.wav", make_tone(1.0, 32000, 400.0 * (number + 1)), 32000)
+    clips = clips_of(tmp_path, ["dog", "rain"])
+    one = TaggerConfig(num_steps=2, pool=6, batch_size=4, learning_rate=1e-2)
+    trained = []
+    for seed, config in ((3, one), (3 + MEMBER_SEEDS, one), (3, replace(one, members=2))):
+        encoder = copy.deepcopy(small_encoder)
+        tune_tagger(encoder, [clips], config, seed)
+        trained.append(encoder.state_dict())
+    first, second, both = trained
+    assert not torch.equal(first["classifier.5.weight"], second["classifier.5.weight"])
+    for name, tensor in both.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, (first[name] + second[name]) / 2)
 
 
 def test_blending_goes_from_the_old_weights_to_the_new(small_encoder: AudioEncoder) -> None:
