@@ -26,8 +26,8 @@ from captioning.options import (
     add_decoding_options,
     choose_decoding,
     load_captioner,
-    run_command,
 )
+from configs.commands import run_command
 from data.clotho import SPLITS, FileClip, load_split
 from evaluation.inputs import Corpus, pair, read_predictions, read_references
 from evaluation.measures import MEASURES, chosen

@@ -20,9 +20,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from captioning.files import expand
-from captioning.options import add_captioner_options, add_decoding_options, choose_decoding, load_captioner, run_command
+from captioning.options import add_captioner_options, add_decoding_options, choose_decoding, load_captioner
 from captioning.recordings import NamedFile, Reader, caption_clips
 from captioning.rerank_clap import add_rerank_options, load_reranker
+from configs.commands import run_command
 from data.caption_formats import FORMATS, merge_neighbours, write_records, write_whole
 from data.clotho import load_split
 

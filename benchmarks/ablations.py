@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.real_sounds import caption, listen
 from benchmarks.sounds import caption_all
 from benchmarks.tables import markdown_table, publish
-from captioning.options import run_command
+from configs.commands import run_command
 from configs.loading import load_config
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split

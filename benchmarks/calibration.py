@@ -33,7 +33,7 @@ from scipy.special import expit
 from scipy.stats import binomtest
 from tqdm import tqdm
 
-from captioning.options import run_command
+from configs.commands import run_command
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
 from data.sound_captions import named_categories

@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.sounds import HEADER, Row, caption_all, judge
 from benchmarks.tables import markdown_table, write_text
-from captioning.options import run_command
+from configs.commands import run_command
 from configs.loading import config_to_yaml
 from configs.schema import (
     AugmentConfig,

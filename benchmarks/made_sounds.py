@@ -21,7 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from captioning.options import run_command
+from configs.commands import run_command
 from data.tables import DatasetError, write_rows
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.tables import markdown_table, publish
-from captioning.options import run_command
+from configs.commands import run_command
 from data.caption_texts import read_texts
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.tables import markdown_table, write_text
-from captioning.options import run_command
+from configs.commands import run_command
 from configs.loading import load_config
 from data.caption_texts import TextClip, sources_of
 from data.clotho import Clip

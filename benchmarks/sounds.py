@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.tables import markdown_table, publish
-from captioning.options import run_command
+from configs.commands import run_command
 from configs.schema import EncoderConfig
 from data.captions import normalize_caption
 from data.clotho import Clip, FileClip, load_split

@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.tables import markdown_table, write_text
-from captioning.options import run_command
+from configs.commands import run_command
 from data.labelled import read_labelled
 from models.captioner import AudioCaptioner
 

@@ -1,4 +1,4 @@
-"""What commands share: options that choose a captioner, its device and its way of searching, and how errors are told.
+"""What commands share: options that choose a captioner, its device and its way of searching.
 
 torch and the models are imported where they are needed: they take seconds, and a command that only scores or only shows
 its help does without them.
@@ -6,9 +6,6 @@ its help does without them.
 
 import argparse
 import dataclasses
-import logging
-import sys
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from captioning.files import DEFAULT_CHECKPOINT
@@ -69,24 +66,6 @@ def choose_decoding(own: DecodingConfig, options: argparse.Namespace) -> Decodin
     if decoding.num_captions < 1 or decoding.num_beams < 1 or decoding.temperature <= 0:
         raise ValueError("--num_captions and --num_beams must be 1 or more, and --temperature above 0.")
     return decoding
-
-
-def run_command(
-    parser: argparse.ArgumentParser,
-    run: Callable[[argparse.Namespace], int],
-    arguments: Sequence[str],
-    logger: logging.Logger,
-) -> int:
-    """Run a command; a user's mistake is told in one sentence, with exit status 2. Returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    options = parser.parse_args(arguments)
-    try:
-        return run(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        logger.error("%s", error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
 
 
 def load_captioner(options: argparse.Namespace) -> "AudioCaptioner":

@@ -30,6 +30,8 @@ import py7zr
 import requests
 from tqdm import tqdm
 
+from configs.commands import run_command
+
 logger = logging.getLogger(__name__)
 
 ZENODO = "https://zenodo.org"
@@ -285,20 +287,24 @@ SETS: dict[str, Callable[[Path, str | None], None]] = {
 }
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=sorted(SETS))
     parser.add_argument("--output", type=Path, required=True, help="folder to fetch into")
     parser.add_argument("--mirror", help="server to ask in place of the publisher's")
-    options = parser.parse_args(arguments)
-    try:
-        SETS[options.what](options.output, options.mirror)
-    except OSError as error:
-        logger.error("%s", error)
-        return 2
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Download; returns the exit status."""
+    SETS[options.what](options.output, options.mirror)
     return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
 
 
 if __name__ == "__main__":

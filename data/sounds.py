@@ -22,7 +22,8 @@ import soundfile
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data.audio import AudioError, load_audio
+from configs.commands import run_command
+from data.audio import load_audio
 from data.clotho import DatasetError, FileClip
 from data.label_captions import caption_label, has_captions
 from data.labelled import find_layout
@@ -283,23 +284,27 @@ def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, see
     return {split: len(rows) for split, rows in captions.items()}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="ESC-50, or a folder with clips.csv and clips/")
     parser.add_argument("--output", type=Path, required=True, help="new folder for the data set")
     parser.add_argument("--validation_fold", type=int, default=4)
     parser.add_argument("--mixtures", type=int, default=400, help="validation mixtures, half of each kind")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    try:
-        counts = build(options.root, options.output, options.validation_fold, options.mixtures, options.seed)
-    except (DatasetError, AudioError, OSError) as error:
-        logger.error("%s", error)
-        return 2
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build; returns the exit status."""
+    counts = build(options.root, options.output, options.validation_fold, options.mixtures, options.seed)
     logger.info("%s: %s", options.output, ", ".join(f"{count} {split} clips" for split, count in counts.items()))
     return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
 
 
 if __name__ == "__main__":

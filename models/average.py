@@ -15,6 +15,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from configs.commands import run_command
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
 
@@ -55,20 +56,24 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", type=Path, help="folder to write")
     parser.add_argument("sources", type=Path, nargs="+", help="checkpoints")
     parser.add_argument("--weights", type=float, nargs="+", help="of each; all alike without")
-    options = parser.parse_args(arguments)
-    try:
-        average(options.sources, options.weights or [1.0] * len(options.sources), options.target)
-    except CheckpointError as error:
-        logger.error("%s", error)
-        return 2
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Average; returns the exit status."""
+    average(options.sources, options.weights or [1.0] * len(options.sources), options.target)
     return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from configs.commands import run_command
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
 
@@ -40,20 +41,24 @@ def release(source: Path, target: Path, licence: str) -> None:
     captioner.save_pretrained(target, {"licence": licence}, state)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--licence", required=True, help="what the metadata says of the weights' terms")
-    options = parser.parse_args(arguments)
-    try:
-        release(options.source, options.target, options.licence)
-    except CheckpointError as error:
-        logger.error("%s", error)
-        return 2
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Release; returns the exit status."""
+    release(options.source, options.target, options.licence)
     return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
 
 
 if __name__ == "__main__":
