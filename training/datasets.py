@@ -17,6 +17,7 @@ from data.label_captions import class_captions
 from data.labelled import read_labelled
 from data.simple_present import Retelling, tell_simply
 from data.sounds import caption_briefly, make_mixtures
+from data.tables import DatasetError
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,10 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     for mixture in tqdm(mixtures, desc="wording mixtures", unit="clip", disable=not mixtures):
         len(mixture.captions)  # measured and worded at the first look, kept after it
     texts = read_texts(config.texts.tables, config.texts.styles)
+    if not texts and (config.texts.composed or config.texts.rare):
+        raise DatasetError(
+            "data.texts.composed and rare join people's captions, but data.texts.tables is empty: name a table."
+        )
     peoples = [text for text in texts if text.style in config.texts.styles[:1]]
     retelling = Retelling(text.captions[0] for text in peoples)
     if config.texts.participles:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 import train
 from configs.schema import DataConfig, TextsConfig
 from data.caption_texts import TextClip
+from data.label_captions import class_captions
+from data.tables import DatasetError
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
 from tests.training.test_train import losses, options, run_folder
@@ -119,6 +121,26 @@ def test_the_first_manner_is_told_in_the_simple_present(tone_dataset: Path, coll
     assert len([style for style, _ in said if style == "long"]) == 5
     assert {clip.style for clip in clips.train} >= {"short", "long", "plain", "other"}
     assert simulation.text_durations(tables) == {"short": (3.0, 5.0), "long": (8.0, 9.0), "other": (3.0, 5.0)}
+
+
+def test_rare_classes_and_peoples_manner_are_told_where_asked(tone_dataset: Path, collection: Path) -> None:
+    def said(**changes: object) -> dict[str, list[str]]:
+        texts = TextsConfig(**{"tables": (str(collection / "texts.csv"),), "styles": ("short",), **changes})  # type: ignore[arg-type]
+        found: dict[str, list[str]] = {}
+        for clip in load_clips(DataConfig(dataset_root=str(tone_dataset), texts=texts), seed=0).train:
+            found.setdefault(clip.style, []).append(clip.captions[0])
+        return found
+
+    rare = said(rare=40)["short"]
+    assert len(rare) == len(said()["short"]) + 40
+    assert any(caption in {text for own in class_captions().values() for text in own} for caption in rare)
+    brief = {"brief_style": "plain", "donors": (str(collection),)}
+    everyone = said(peoples="all", peoples_repeats=2, **brief)
+    none = said(peoples="none", **brief)
+    assert everyone["plain"] == none["plain"] and none["short"] == said()["short"]
+    assert len(everyone["short"]) == len(none["short"]) + 2 * len(none["plain"])
+    with pytest.raises(DatasetError, match="tables is empty"):
+        said(tables=(), styles=(), rare=40)
 
 
 def test_a_resumed_run_repeats_every_digit(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
