@@ -42,7 +42,6 @@ TRAININGS: dict[str, list[str]] = {
     WHOLE: [],
     "no noise in the simulation": ["--data.texts.noise", "false"],
     "no times of tags": ["--captioner.tags.parts", "false"],
-    "no sentences of rare classes": ["--data.texts.rare", "0"],
     "no labelled clips to caption": ["--data.texts.brief_style", ""],
 }
 SEARCHES: dict[str, dict[str, Any]] = {
