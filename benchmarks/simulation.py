@@ -13,6 +13,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,6 @@ from benchmarks.tables import markdown_table, write_text
 from configs.commands import run_command
 from configs.loading import load_config
 from data.caption_texts import TextClip, sources_of
-from data.clotho import Clip
 from models.captioner import AudioCaptioner
 from training.datasets import load_clips
 from training.features import FrozenFeatures
@@ -92,11 +92,12 @@ def run(options: argparse.Namespace) -> int:
     encoder = captioner.encoder
     encoder.set_trained(False)
     embed = FrozenFeatures(encoder, captioner.config.captioner.encoder, cache=None)
-    clips = load_clips(config.data, config.training.seed)
+    peoples = replace(config.data.texts, composed=0, rare=0, brief_style="")  # no captions of ours
+    clips = load_clips(replace(config.data, texts=peoples), config.training.seed)
     lent = clips.donors
     donors = collect_donors(tqdm(lent, desc="donors", unit="clip"), embed, encoder, config.training.seed)
     simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(config.data.texts))
-    recorded: list[Clip] = [clip for clip in [*clips.train, *clips.validation] if not isinstance(clip, TextClip)]
+    recorded = [*clips.recordings, *clips.validation]
     shares, spread = [], []
     for style in config.data.texts.styles:
         real = [clip for clip in recorded if clip.style == style]

@@ -1,10 +1,13 @@
 """Real and simulated scores side by side."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from benchmarks import simulation
 from benchmarks.simulation import compare, named_shares, quantiles
+from configs.schema import DataConfig
 from vocabulary.audioset import tag_ids
 
 DOG, SPEECH, ANIMAL = (tag_ids()[name] for name in ("Dog", "Speech", "Animal"))
@@ -32,3 +35,19 @@ def test_a_table_of_texts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulation, "FEWEST", 1)
     shares, _ = compare("x", np.full((1, 527), 0.2), ["a dog barks"])
     assert shares[0][2:] == ["n/a", "0", "n/a", "n/a", "n/a", "n/a"]
+
+
+def test_labelled_clips_under_our_captions_are_no_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Seen(Exception):
+        pass
+
+    def look(config: DataConfig, seed: int) -> None:
+        assert config.texts.tables and config.texts.donors
+        assert not config.texts.brief_style and not config.texts.composed and not config.texts.rare
+        raise Seen
+
+    monkeypatch.setattr(simulation, "load_clips", look)
+    root = Path(simulation.__file__).parents[1]
+    arguments = ["--config", str(root / "configs/any_sound.yaml"), "--ckpt_path", str(root / "checkpoints/any_sound")]
+    with pytest.raises(Seen):
+        simulation.main(arguments)
