@@ -25,6 +25,7 @@ from benchmarks.tables import markdown_table, write_text
 from configs.commands import run_command
 from configs.loading import load_config
 from data.caption_texts import TextClip, sources_of
+from data.clotho import Clip
 from models.captioner import AudioCaptioner
 from training.datasets import load_clips
 from training.features import FrozenFeatures
@@ -97,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
     lent = clips.donors
     donors = collect_donors(tqdm(lent, desc="donors", unit="clip"), embed, encoder, config.training.seed)
     simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(config.data.texts))
-    recorded = [*clips.recordings, *clips.validation]
+    recorded: list[Clip] = [clip for clip in [*clips.train, *clips.validation] if not isinstance(clip, TextClip)]
     shares, spread = [], []
     for style in config.data.texts.styles:
         real = [clip for clip in recorded if clip.style == style]

@@ -161,9 +161,11 @@ def compose_texts(
     made = []
     for number in range(count):
         starts = [number for number in firsts if left[number]]
-        first = starts[int(generator.integers(len(starts)))] if starts else None
+        if not starts:
+            break
+        first = starts[int(generator.integers(len(starts)))]
         others = [number for number, pool in left.items() if pool and number != first]
-        if first is None or not others:
+        if not others:
             break
         second = others[int(generator.integers(len(others)))]
         caption = str(left[first].pop())
