@@ -76,7 +76,7 @@ def usual_captions(texts: Sequence[TextClip]) -> Callable[[str], list[str]]:
     def usual(label: str) -> list[str]:
         found = by_sound.get(label)
         if found is None:
-            found = {text: n for number in tags_of_any(label) for text, n in written.get(number, {}).items()}
+            found = {text: n for number in tags_of_any(label)[:1] for text, n in written.get(number, {}).items()}
         return list(Counter(found).elements()) if len(found) >= FEWEST_USUAL else []
 
     return usual

@@ -35,6 +35,16 @@ def class_captions() -> dict[int, tuple[str, ...]]:
     return {tag_ids()[name]: tuple(captions) for name, captions in yaml.safe_load(text).items()}
 
 
+@cache
+def label_tags(label: str) -> tuple[int, ...]:
+    """Classes of AudioSet, 0 to 526, that the tables say are heard with a label, the main one first; empty for other labels."""
+    entry = _entry(label)
+    if entry is None:
+        return ()
+    names = phrases()[entry["like"]]["tags"] if "like" in entry else entry["tags"].split(";")
+    return tuple(tag_ids()[name.strip()] for name in names)
+
+
 def has_captions(label: str) -> bool:
     """Whether the tables know a label."""
     return _entry(label) is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from data.label_captions import label_tags
 from data.sound_captions import phrases
 from vocabulary.audioset import tag_ids
 from vocabulary.words import classes_of
@@ -21,5 +22,8 @@ def tags_of(labels: Sequence[str]) -> tuple[int, ...]:
 
 
 def tags_of_any(label: str) -> tuple[int, ...]:
-    """Tags of a label as `tags_of` has them, or the first class that its words stand for; empty where they stand for none."""
-    return tags_of([label]) or classes_of(label)[:1]
+    """Tags of a label of any collection, the main one first; empty where it stands for none.
+
+    They are the class of that name, or what `label_captions.yaml` says is heard, or the first class that the words stand for.
+    """
+    return tags_of([label] if label in tag_ids() else []) or label_tags(label) or classes_of(label)[:1]

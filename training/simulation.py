@@ -24,10 +24,10 @@ from torch.nn import functional as F
 from configs.schema import TextsConfig
 from data.caption_texts import Source, TextClip
 from data.clotho import FileClip
+from data.tags import tags_of_any
 from models.encoder import AudioEncoder
 from training.features import FrozenFeatures
 from vocabulary.audioset import tag_ids
-from vocabulary.words import classes_of
 
 MIX_SLOPE = 0.09  # a decibel
 MIX_GAIN = 1.3
@@ -195,7 +195,7 @@ def collect_donors(clips: Sequence[FileClip], embed: FrozenFeatures, encoder: Au
     of_donor: list[frozenset[int]] = []
     ranks = logits.argsort(dim=1, descending=True).argsort(dim=1)  # (N, C)
     for number, clip in enumerate(clips):
-        named = [c for label in clip.labels for c in classes_of(label)[:3]]
+        named = [c for label in clip.labels for c in tags_of_any(label)[:3]]
         labelled = {c for c in named if int(ranks[number, c]) < DOUBTED}
         heard = [int(c) for c in scores[number].topk(3).indices if scores[number, c] >= HEARD]
         of_donor.append(frozenset(labelled | set(heard)))

@@ -2,8 +2,10 @@
 
 from collections import Counter
 
+import pytest
+
 from data.sound_captions import phrases
-from data.tags import tags_of
+from data.tags import tags_of, tags_of_any
 from vocabulary.audioset import tag_ids, tag_names
 
 
@@ -24,3 +26,24 @@ def test_labels_may_be_audiosets_own_and_unknown_ones_stand_for_nothing() -> Non
         sorted(tag_ids()[name] for name in ("Whistling", "Dog", "Bark"))
     )
     assert tags_of([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [
+        ("car horn", ["Vehicle horn, car horn, honking"]),
+        ("Dog_Bark", ["Bark", "Dog"]),
+        ("leopard saw", ["Roar", "Growling"]),
+        ("metalhit", ["Clang"]),
+        ("Glass", ["Glass"]),
+        ("car engine starting", ["Car"]),
+        ("monkeys screaming", ["Screaming"]),
+        ("pipe organ", ["Organ"]),
+        ("an accordion somewhere", ["Accordion"]),
+        ("a thing nobody knows", []),
+    ],
+)
+def test_a_label_of_any_collection_stands_for_what_is_heard(label: str, names: list[str]) -> None:
+    found = [tag_names()[number] for number in tags_of_any(label)]
+    assert (set(names) <= set(found)) if names else not found
+    assert not {"Clang", "Sawing", "Keys jangling"} & (set(found) - set(names))  # no word within a word
