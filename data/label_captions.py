@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from data.sound_captions import describe_briefly, phrases, plainest_clause
-from vocabulary.audioset import tag_ids
+from vocabulary.audioset import named_tags, tag_ids
 from vocabulary.words import fold_words
 
 
@@ -35,14 +35,14 @@ def class_captions() -> dict[int, tuple[str, ...]]:
     return {tag_ids()[name]: tuple(captions) for name, captions in yaml.safe_load(text).items()}
 
 
-@cache
 def label_tags(label: str) -> tuple[int, ...]:
     """Classes of AudioSet, 0 to 526, that the tables say are heard with a label, the main one first; empty for other labels."""
     entry = _entry(label)
     if entry is None:
         return ()
-    names = phrases()[entry["like"]]["tags"] if "like" in entry else entry["tags"].split(";")
-    return tuple(tag_ids()[name.strip()] for name in names)
+    if "like" in entry:
+        return tuple(tag_ids()[name] for name in phrases()[entry["like"]]["tags"])
+    return named_tags(entry["tags"])
 
 
 def has_captions(label: str) -> bool:

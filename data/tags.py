@@ -26,4 +26,6 @@ def tags_of_any(label: str) -> tuple[int, ...]:
 
     They are the class of that name, or what `label_captions.yaml` says is heard, or the first class that the words stand for.
     """
-    return tags_of([label] if label in tag_ids() else []) or label_tags(label) or classes_of(label)[:1]
+    if label in tag_ids():
+        return (tag_ids()[label],)
+    return label_tags(label) or classes_of(label)[:1]

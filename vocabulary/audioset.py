@@ -28,6 +28,11 @@ def tag_ids() -> dict[str, int]:
     return {name: number for number, name in enumerate(tag_names())}
 
 
+def named_tags(names: str) -> tuple[int, ...]:
+    """Numbers of classes in their order, from names with ";" between them, as the tables write them."""
+    return tuple(tag_ids()[name.strip()] for name in names.split(";"))
+
+
 @cache
 def speech_tags() -> frozenset[int]:
     """Numbers of the classes that are kinds of speech."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from vocabulary.audioset import tag_ids
+from vocabulary.audioset import named_tags
 
 KEPT = 8192  # answers of each function that are kept: captions of live sound go on for hours
 NEAR_CHARACTERS = 10  # between the beginnings of two words that name one thing
@@ -19,7 +19,7 @@ def _rows() -> tuple[tuple[str, tuple[int, ...]], ...]:
     rows: list[tuple[str, tuple[int, ...]]] = []
     for family in yaml.safe_load(text).values():
         for words, classes in family.items():
-            rows.append((words, tuple(tag_ids()[name.strip()] for name in classes.split(";"))))
+            rows.append((words, named_tags(classes)))
     return tuple(rows)
 
 

@@ -10,7 +10,7 @@ import data.label_captions
 from data.captions import normalize_caption
 from data.label_captions import caption_label, class_captions, has_captions
 from data.sound_captions import named_categories, phrases
-from vocabulary.audioset import tag_ids, tag_names
+from vocabulary.audioset import named_tags, tag_names
 from vocabulary.words import classes_of
 
 ENTRIES = yaml.safe_load(Path(data.label_captions.__file__).with_name("label_captions.yaml").read_text("utf-8"))
@@ -22,7 +22,7 @@ def test_each_entry_is_a_known_sound_or_has_captions_that_name_one(entry: dict[s
     assert ("captions" in entry) == ("tags" in entry)
     if "like" in entry:
         assert entry["like"] in phrases()
-    tags = {tag_ids()[name.strip()] for name in entry.get("tags", "Dog").split(";")}
+    tags = set(named_tags(entry.get("tags", "Dog")))
     for caption in entry.get("captions", []):
         assert caption == normalize_caption(caption) and classes_of(caption), caption
         assert set(classes_of(caption)) & tags, f"{caption} names none of {entry['tags']}"
