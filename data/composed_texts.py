@@ -16,7 +16,7 @@ import numpy as np
 from data.caption_texts import TextClip
 from data.captions import normalize_caption
 from data.clotho import FileClip
-from data.label_captions import caption_label
+from data.label_captions import caption_label, like_sound
 from data.sound_captions import named_categories, phrases
 from data.sounds import Mixture
 from data.tags import tags_of_any
@@ -74,7 +74,7 @@ def usual_captions(texts: Sequence[TextClip]) -> Callable[[str], list[str]]:
 
     @cache
     def usual(label: str) -> list[str]:
-        found = by_sound.get(label)
+        found = by_sound.get(like_sound(label))
         if found is None:
             found = {text: n for number in tags_of_any(label)[:1] for text, n in written.get(number, {}).items()}
         return list(Counter(found).elements()) if len(found) >= FEWEST_USUAL else []

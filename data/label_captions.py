@@ -45,6 +45,11 @@ def label_tags(label: str) -> tuple[int, ...]:
     return named_tags(entry["tags"])
 
 
+def like_sound(label: str) -> str:
+    """The sound of `sound_phrases.yaml` that a label names or is like; empty for other labels."""
+    return str((_entry(label) or {}).get("like", ""))
+
+
 def has_captions(label: str) -> bool:
     """Whether the tables know a label."""
     return _entry(label) is not None

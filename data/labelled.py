@@ -1,7 +1,7 @@
 """Labelled clips of any kind, to learn from what an encoder hears in them.
 
 A folder has `clips.csv` with the columns `file_name` and `category` or `label`, maybe `fold`, beside `clips/`; or ESC-50's layout
-(`meta/esc50.csv` beside `audio/`).
+(`meta/esc50.csv` beside `audio/`). A column `tags` of AudioSet's classes, ";" between them, says what is heard in place of a label.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data.clotho import FileClip
 from data.tables import DatasetError, TableReport, read_rows
+from vocabulary.audioset import tag_ids
 
 LAST_TRAINING_FOLD = 3
 
@@ -31,23 +32,26 @@ def read_labelled(root: Path, held_out: int = 0) -> tuple[list[FileClip], list[F
             third are kept out.
 
     Raises:
-        DatasetError: no table, or a column is missing.
+        DatasetError: no table, a column is missing, or a tag is no class of AudioSet.
     """
     layout = find_layout(root)
     if layout is None:
         raise DatasetError(f"{root} has neither clips.csv nor meta/esc50.csv: give a folder of labelled clips.")
     table, folder, name = layout
     columns, records = read_rows(table, TableReport())
-    label = next((column for column in ("category", "label") if column in columns), None)
+    label = next((column for column in ("tags", "category", "label") if column in columns), None)
     if name not in columns or label is None:
-        raise DatasetError(f"{table} has the columns {', '.join(columns)}: expected {name} and category or label.")
+        raise DatasetError(f"{table} has the columns {', '.join(columns)}: expected {name} and tags, category or label.")
     rows = [record for _, record in records]
     if "fold" in columns:
         kept_out = {row[name] for row in rows if int(row["fold"]) > LAST_TRAINING_FOLD}
     else:
         ranked = sorted((row[name] for row in rows), key=lambda cell: hashlib.sha256(cell.encode()).digest())
         kept_out = set(ranked[:held_out])
-    clips = {row[name]: FileClip(folder / row[name], (), (row[label].strip(),)) for row in rows}
+    cells = {row[name]: row[label].split(";") if label == "tags" else [row[label]] for row in rows}
+    if label == "tags" and (unknown := {tag.strip() for tags in cells.values() for tag in tags} - tag_ids().keys()):
+        raise DatasetError(f"{table} has the tag {min(unknown)}, which is no class of AudioSet: see vocabulary/audioset_tags.txt.")
+    clips = {cell: FileClip(folder / cell, (), tuple(tag.strip() for tag in tags)) for cell, tags in cells.items()}
     return (
         [clip for cell, clip in clips.items() if cell not in kept_out],
         [clip for cell, clip in clips.items() if cell in kept_out],
