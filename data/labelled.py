@@ -41,7 +41,9 @@ def read_labelled(root: Path, held_out: int = 0) -> tuple[list[FileClip], list[F
     columns, records = read_rows(table, TableReport())
     label = next((column for column in ("tags", "category", "label") if column in columns), None)
     if name not in columns or label is None:
-        raise DatasetError(f"{table} has the columns {', '.join(columns)}: expected {name} and tags, category or label.")
+        raise DatasetError(
+            f"{table} has the columns {', '.join(columns)}: expected {name} and tags, category or label."
+        )
     rows = [record for _, record in records]
     if "fold" in columns:
         kept_out = {row[name] for row in rows if int(row["fold"]) > LAST_TRAINING_FOLD}
@@ -50,7 +52,9 @@ def read_labelled(root: Path, held_out: int = 0) -> tuple[list[FileClip], list[F
         kept_out = set(ranked[:held_out])
     cells = {row[name]: row[label].split(";") if label == "tags" else [row[label]] for row in rows}
     if label == "tags" and (unknown := {tag.strip() for tags in cells.values() for tag in tags} - tag_ids().keys()):
-        raise DatasetError(f"{table} has the tag {min(unknown)}, which is no class of AudioSet: see vocabulary/audioset_tags.txt.")
+        raise DatasetError(
+            f"{table} has the tag {min(unknown)}, which is no class of AudioSet: see vocabulary/audioset_tags.txt."
+        )
     clips = {cell: FileClip(folder / cell, (), tuple(tag.strip() for tag in tags)) for cell, tags in cells.items()}
     return (
         [clip for cell, clip in clips.items() if cell not in kept_out],

@@ -107,7 +107,9 @@ def test_only_what_two_people_wrote_is_usual() -> None:
     }
     assert usual("rain") == usual("siren") == []  # each once; never
     assert usual("man speaking") == []  # too few different ones
-    horns = usual_captions(texts(*2 * ["a car horn honks", "a car honks its horn", "a car horn beeps", "a car drives by"]))
+    horns = usual_captions(
+        texts(*2 * ["a car horn honks", "a car honks its horn", "a car horn beeps", "a car drives by"])
+    )
     assert Counter(horns("car horn")) == Counter(horns("car_horn")) and "a car drives by" not in horns("car horn")
     guns = usual_captions(texts(*2 * ["a gun fires", "a gun fires twice", "gunshots fire", "two guns fire"]))
     assert guns("crackling_fire") == [] and len(guns("gun shot")) == 8

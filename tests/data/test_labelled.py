@@ -37,7 +37,9 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_classes_may_stand_in_place_of_a_label(tmp_path: Path) -> None:
-    learnt, _ = read_labelled(write(tmp_path, "file_name,label,tags", ["a.wav,wood,Wood block; Percussion", "b.wav,dog,Bark"]))
+    learnt, _ = read_labelled(
+        write(tmp_path, "file_name,label,tags", ["a.wav,wood,Wood block; Percussion", "b.wav,dog,Bark"])
+    )
     assert [clip.labels for clip in learnt] == [("Wood block", "Percussion"), ("Bark",)]
     with pytest.raises(DatasetError, match="the tag woof, which is no class of AudioSet"):
         read_labelled(write(tmp_path, "file_name,tags", ["a.wav,Dog;woof"]))
