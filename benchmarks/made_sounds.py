@@ -11,7 +11,6 @@ The folder has `clips/` and `clips.csv`, as `data.labelled` reads it. All progra
 import argparse
 import logging
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from configs.commands import run_command
+from data.midi import Note, midi
 from data.tables import DatasetError, write_rows
 
 logger = logging.getLogger(__name__)
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 PROGRAMS = ("espeak-ng", "fluidsynth", "sox")
 SOUND_FONT = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
 SAMPLE_RATE = 32000
-TICKS = 480  # of a quarter note, which lasts half a second where nothing is said
-DRUMS = 9  # General MIDI's channel of drums
 
 # Label, espeak-ng's voice, words a minute and text. Voices: https://github.com/espeak-ng/espeak-ng/blob/master/docs/voices.md
 SPEECH = (
@@ -40,18 +38,19 @@ SPEECH = (
     ("fast speech", "en-gb+m1", 280, "And they are off, and round the corner comes the favourite, closely followed by the rest."),
     ("slow counting", "en-us+f2", 90, "One. Two. Three. Four. Five. Six."),
 )  # fmt: skip
-# Label, General MIDI program (0 to 127; None for drums) and notes: (start, length, key), in quarter notes.
-SCALE = tuple((step, 1.0, key) for step, key in enumerate((60, 62, 64, 65, 67, 69, 71, 72, 71, 69, 67, 65, 64, 62)))
-CHORDS = tuple((2.0 * n, 2.0, key) for n, root in enumerate((48, 53, 55, 48)) for key in (root, root + 4, root + 7))
-BEAT = tuple((0.5 * n, 0.25, (36, 42, 38, 42)[n % 4]) for n in range(28))
-HELD = ((0.0, 12.0, 60),)
+# Label, General MIDI program (0 to 127; None for drums) and notes.
+SCALE = tuple(Note(step, 1.0, key) for step, key in enumerate((60, 62, 64, 65, 67, 69, 71, 72, 71, 69, 67, 65, 64, 62)))
+CHORDS = tuple(Note(2.0 * n, 2.0, key) for n, root in enumerate((48, 53, 55, 48)) for key in (root, root + 4, root + 7))
+BEAT = tuple(Note(0.5 * n, 0.25, (36, 42, 38, 42)[n % 4]) for n in range(28))
+HELD = (Note(0.0, 12.0, 60),)
 INSTRUMENTS = (
     ("piano", 0, SCALE), ("music box", 10, SCALE), ("xylophone", 13, SCALE), ("church organ", 19, CHORDS),
     ("acoustic guitar", 24, SCALE), ("electric guitar chords", 30, CHORDS), ("violin", 40, SCALE), ("harp", 46, SCALE),
     ("string orchestra", 48, CHORDS), ("choir", 52, CHORDS), ("trumpet", 56, SCALE), ("flute", 73, SCALE),
     ("synthesizer", 81, SCALE), ("banjo", 105, SCALE), ("tubular bells", 14, SCALE[:7]), ("drum kit", None, BEAT),
     ("seashore effect", 122, HELD), ("bird effect", 123, HELD), ("telephone effect", 124, HELD),
-    ("helicopter effect", 125, HELD), ("applause effect", 126, HELD), ("gunshot effect", 127, ((0.0, 4.0, 60), (6.0, 4.0, 60))),
+    ("helicopter effect", 125, HELD), ("applause effect", 126, HELD),
+    ("gunshot effect", 127, (Note(0.0, 4.0, 60), Note(6.0, 4.0, 60))),
 )  # fmt: skip
 # Label and sox's effects on silence; times in seconds, frequencies in hertz.
 TONES = (
@@ -66,39 +65,12 @@ TONES = (
 )  # fmt: skip
 
 
-def midi(program: int | None, notes: Sequence[tuple[float, float, int]]) -> bytes:
-    """A standard MIDI file of one track.
-
-    Args:
-        program: General MIDI instrument; None plays drums.
-        notes: (start, length, key), in quarter notes.
-    """
-    channel = DRUMS if program is None else 0
-    events = [(round(start * TICKS), bytes([0x90 | channel, key, 100])) for start, _, key in notes]
-    events += [(round((start + length) * TICKS), bytes([0x80 | channel, key, 0])) for start, length, key in notes]
-    track = b"" if program is None else bytes([0, 0xC0, program])
-    now = 0
-    for tick, event in sorted(events):
-        track += _variable_length(tick - now) + event
-        now = tick
-    track += b"\x00\xff\x2f\x00"  # end of the track
-    return b"MThd" + struct.pack(">IHHH", 6, 0, 1, TICKS) + b"MTrk" + struct.pack(">I", len(track)) + track
-
-
-def _variable_length(value: int) -> bytes:
-    """MIDI's numbers: seven bits a byte, all but the last with the eighth bit set."""
-    parts = [value & 0x7F]
-    while value := value >> 7:
-        parts.append(0x80 | value & 0x7F)
-    return bytes(reversed(parts))
-
-
 def speak(raw: Path, voice: str, speed: int, text: str) -> None:
     """Write a text as espeak-ng says it."""
     _run("espeak-ng", "-v", voice, "-s", str(speed), "-w", str(raw), text)
 
 
-def play(raw: Path, program: int | None, notes: Sequence[tuple[float, float, int]]) -> None:
+def play(raw: Path, program: int | None, notes: Sequence[Note]) -> None:
     """Write notes as the sound font plays them."""
     score = raw.with_suffix(".mid")
     score.write_bytes(midi(program, notes))
