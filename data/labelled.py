@@ -1,7 +1,7 @@
 """Labelled clips of any kind, to learn from what an encoder hears in them.
 
-A folder has `clips.csv` with the columns `file_name` and `category` or `label`, maybe `fold`, beside `clips/`; or ESC-50's layout
-(`meta/esc50.csv` beside `audio/`). A column `tags` of AudioSet's classes, ";" between them, says what is heard in place of a label.
+A folder has `clips.csv` with the columns `file_name` and `category` or `label`, maybe `fold`, beside `clips/`; or ESC-50's
+layout (`meta/esc50.csv` beside `audio/`). A column `tags` of AudioSet's classes, ";" between them, goes before a label.
 """
 
 import hashlib
