@@ -38,7 +38,7 @@ from training.batches import Batch, StepSampler, TrainingSet, build_loader
 from training.datasets import load_clips
 from training.features import FrozenFeatures, encoder_fingerprint
 from training.objective import CaptioningLoss, token_weights
-from training.optimisation import MovingAverage, build_optimizer, set_learning_rates
+from training.optimisation import MovingAverage, build_optimizer, set_learning_rates, usable_precision
 from training.run_folder import RunFolder, TrainingError
 from training.self_critical import CiderReward, find_captions, words_of
 from training.simulation import Simulator, collect_donors, text_durations
@@ -64,12 +64,13 @@ class Trainer:
         first_step = config.captioner.encoder.train_from_step
         trains_encoder = first_step is not None
         self.config = config
+        on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
         self.accelerator = Accelerator(
-            mixed_precision=settings.mixed_precision,
+            mixed_precision=usable_precision(settings.mixed_precision, on_cpu or not torch.accelerator.is_available()),
             dataloader_config=DataLoaderConfiguration(),
             # A trained encoder's tagger has no gradient without the tags' loss.
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)] if trains_encoder else [],
-            cpu=os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"),
+            cpu=on_cpu,
         )
         self._check_world_size()
         model_name = f"{encoder_label(config.captioner.encoder.name)}_llama"

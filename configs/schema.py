@@ -375,7 +375,7 @@ class TrainingConfig:
         gradient_clip: largest gradient norm; 0 switches clipping off.
         accumulation: parts that a batch is split into to save memory.
         ema_decay: decay of the moving average of the weights that is validated and saved; 0 saves the weights.
-        mixed_precision: "bf16" or "fp16" autocast, or "no".
+        mixed_precision: "bf16" or "fp16" autocast, or "no". On a CPU without instructions for bfloat16, "bf16" trains in float32.
         validate_every: steps between validations.
         select: what chooses the best checkpoint: CIDEr-D on validation, validation loss, or just the last step.
         max_validation_captions: clips decoded for CIDEr-D at each validation; 0 for all.

@@ -1,11 +1,12 @@
 """Learning rates and the moving average."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import TrainingConfig
-from training.optimisation import MovingAverage, schedule_factor
+from training.optimisation import MovingAverage, schedule_factor, usable_precision
 
 
 @given(st.integers(1, 500), st.integers(0, 100), st.integers(0, 600))
@@ -43,3 +44,14 @@ def test_the_average_follows_and_swaps_back() -> None:
     copy = MovingAverage([("w", weight)], 0.9)
     copy.load(**average.state())  # type: ignore[arg-type]
     assert torch.equal(copy.values["w"], average.values["w"]) and copy.num_updates == 1
+
+
+def test_a_cpu_that_must_emulate_bfloat16_trains_in_float32(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
+    assert usable_precision("bf16", on_cpu=False) == "bf16" and usable_precision("fp16", on_cpu=True) == "fp16"
+    assert not caplog.text
+    assert usable_precision("bf16", on_cpu=True) == "no" and "float32" in caplog.text
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert usable_precision("bf16", on_cpu=True) == "bf16"
