@@ -184,23 +184,29 @@ class ContentWordBan(LogitsProcessor):
 
     def __init__(self, words: WordTable) -> None:
         self.words = words
+        self._content: dict[tuple[int, ...], bool] = {}  # the same few words come again at each step of a search
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Set the scores (R, V) of forbidden next tokens of each hypothesis (R, L) to minus infinity."""
+        banned = [(row, token) for row, ids in enumerate(input_ids.tolist()) for token in self._banned(ids)]
+        if not banned:
+            return scores
         scores = scores.clone()
-        for row, token_ids in enumerate(input_ids.tolist()):
-            banned = self._banned(token_ids)
-            if banned:
-                scores[row, torch.tensor(banned, device=scores.device)] = -torch.inf
+        rows, tokens = torch.tensor(banned, device=scores.device).T
+        scores[rows, tokens] = -torch.inf
         return scores
+
+    def _is_content(self, word: list[int]) -> bool:
+        key = tuple(word)
+        if key not in self._content:
+            self._content[key] = self.words.is_content(word)
+        return self._content[key]
 
     def _banned(self, token_ids: list[int]) -> list[int]:
         words = self.words.split(token_ids)
-        if not words:
-            return []
         banned = []
         for word in words:
-            if not self.words.is_content(word):
+            if not self._is_content(word):
                 continue
             if len(word) == 1 or len(self.words.texts[word[0]]) >= 3:
                 banned.append(word[0])  # a long first piece is given up whole: banning its end would leave a stump

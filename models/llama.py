@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoConfig, GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
+from transformers import AutoConfig, DynamicCache, GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
 
 from configs.schema import DecoderConfig
 from models.decoding import KnownTokens
@@ -154,15 +154,29 @@ class LlamaDecoder(nn.Module):
         generation_config.eos_token_id = self.token_ids["eos"]
         generation_config.return_dict_in_generate = True
         generation_config.output_logits = True
+        embeddings = embeddings.to(self.llama.dtype)
+        beams = generation_config.num_beams or 1
+        cached = {"past_key_values": self._read_once(embeddings[:, :-1], mask[:, :-1], beams)} if beams > 1 else {}
         found = self.llama.generate(
-            inputs_embeds=embeddings.to(self.llama.dtype),
+            inputs_embeds=embeddings,
             attention_mask=mask,
             generation_config=generation_config,
+            **cached,
             logits_processor=processors,
         )
         return found.sequences, self._log_probabilities(
             found.sequences, found.logits, getattr(found, "beam_indices", None)
         )
+
+    def _read_once(self, embeddings: Tensor, mask: Tensor, beams: int) -> DynamicCache:
+        """Keys and values of prefixes (B, T, D) for B * beams hypotheses: `generate` alone would read a prefix once a beam."""
+        cache = DynamicCache(config=self.llama.config)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        self.llama.get_decoder()(
+            inputs_embeds=embeddings, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        )
+        cache.batch_repeat_interleave(beams)
+        return cache
 
     def _log_probabilities(self, ids: Tensor, logits: tuple[Tensor, ...], beams: Tensor | None) -> Tensor:
         """Log-probabilities (N,) of sequences (N, L) by the logits (R, V) of each step.

@@ -59,6 +59,18 @@ def test_cached_generation_is_what_whole_passes_give(decoder: LlamaDecoder, leng
     assert found.tolist() == ids[1:]
 
 
+def test_beams_after_a_padded_prefix_are_those_of_the_prefix_alone(decoder: LlamaDecoder) -> None:
+    prefix, lengths = torch.randn(2, 6, decoder.width), torch.tensor([6, 3])
+    search = {"max_new_tokens": 8, "num_beams": 4, "num_return_sequences": 4}
+    together, sums = decoder.generate(prefix, lengths, GenerationConfig(**search))
+    for row, length in enumerate(lengths.tolist()):
+        alone, own_sums = decoder.generate(
+            prefix[row : row + 1, :length], lengths[row : row + 1], GenerationConfig(**search)
+        )
+        assert torch.equal(together[4 * row : 4 * row + 4, : alone.shape[1]], alone)
+        torch.testing.assert_close(sums[4 * row : 4 * row + 4], own_sums, equal_nan=True)
+
+
 def test_generation_stops_at_the_end_token(decoder: LlamaDecoder) -> None:
     with torch.no_grad():  # an output layer that always prefers the end token
         decoder.llama.lm_head.weight = torch.nn.Parameter(torch.zeros(50, 32))
