@@ -95,13 +95,17 @@ def nearest(
     return found
 
 
+def named_by_people(clip: FileClip) -> set[int]:
+    """Classes that two references or more name."""
+    counts = Counter(number for reference in clip.captions for number in main_classes(reference))
+    return {number for number, count in counts.items() if count >= 2}
+
+
 def naming_rate(captions: Sequence[str], clips: Sequence[FileClip]) -> float:
     """Mean over clips of the share of classes, named by two references or more, that the caption names too."""
     shares = []
     for text, clip in zip(captions, clips, strict=True):
-        counts = Counter(number for reference in clip.captions for number in main_classes(reference))
-        wanted = {number for number, count in counts.items() if count >= 2}
-        if wanted:
+        if wanted := named_by_people(clip):
             shares.append(len(wanted & set(classes_of(text))) / len(wanted))
     return float(np.mean(shares)) if shares else float("nan")
 

@@ -14,7 +14,6 @@ labels whose class is one of the three strongest. Scores are the highest of a cl
 import argparse
 import logging
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from sklearn.metrics import label_ranking_average_precision_score
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.real_sounds import named_by_people
 from benchmarks.tables import markdown_table, write_text
 from configs.commands import run_command
 from configs.schema import EncoderConfig
@@ -37,7 +37,6 @@ from models.encoder import AudioEncoder
 from models.encoders import build_encoder
 from models.tag_prefix import clip_parts
 from vocabulary.audioset import tag_ids, wide_tags
-from vocabulary.words import main_classes
 
 logger = logging.getLogger(__name__)
 
@@ -73,12 +72,6 @@ def tag_scores(encoder: AudioEncoder, clips: Sequence[FileClip], name: str) -> S
         logits = encoder.tag_logits(output.embeddings, clip_parts(output.lengths, output.embeddings.shape[1]))
         rows.append(torch.sigmoid(logits[0]).amax(dim=0))
     return torch.stack(rows).double().numpy()
-
-
-def named_by_people(clip: FileClip) -> set[int]:
-    """Classes that two references or more name."""
-    counts = Counter(number for reference in clip.captions for number in main_classes(reference))
-    return {number for number, count in counts.items() if count >= 2}
 
 
 def precision(scores: Scores, wanted: Sequence[set[int]]) -> float:

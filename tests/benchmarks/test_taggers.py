@@ -7,7 +7,8 @@ import pytest
 import soundfile
 import torch
 
-from benchmarks.taggers import load_encoder, main, mean_encoder, named_by_people, precision, ranks
+from benchmarks.real_sounds import named_by_people
+from benchmarks.taggers import load_encoder, main, mean_encoder, precision, ranks
 from data.clotho import FileClip
 from vocabulary.audioset import tag_ids
 
