@@ -167,7 +167,7 @@ class TextsConfig:
         composed: captions to put together from the short ones of the first table (`data/composed_texts.py`), so that rare
             sounds and pairs are said as often as others; in the first table's manner, or in brief_style where there is one.
         rare: captions to put together in the first table's manner of classes that it hardly names, in sentences of our own
-            (`data/class_captions.yaml`), alone or beside other sounds.
+            (`vocabulary/class_captions.yaml`), alone or beside other sounds.
         durations_s: shortest and longest clip, in seconds, that each table's captions are about, two numbers a table.
         noise: whether simulated sound has what real sound has (`training/simulation.py`): unclear, quiet and missing sources,
             others that nobody speaks of; without, each source is the clearest donor of its class, and nothing else is heard.
@@ -281,6 +281,8 @@ class DecodingConfig:
             probability; one number, or one for each of captioner.styles. Captions are ranked by their own log-probability all
             the same.
         strong_tag: probability, 0 to 1, from which a tag ought to be named.
+        unnamed_tag: probability, 0 to 1, from which the best heard tag that no beam names gets sentences of ours
+            (`vocabulary/class_captions.yaml`) as further candidates, where captions are ranked by tags; 0 for none.
         least_tag: probability, 0 to 1, below which people and their voices are not named at all, whatever is usual in captions;
             0 allows everything.
     """
@@ -304,6 +306,7 @@ class DecodingConfig:
     consensus_weight: float = 0.0
     heard_bonus: float | tuple[float, ...] = 0.0
     strong_tag: float = 0.3
+    unnamed_tag: float = 0.0
     least_tag: float = 0.0
 
 

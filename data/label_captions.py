@@ -1,4 +1,4 @@
-"""Short captions of labels and of AudioSet's classes: `sound_phrases.yaml`, `label_captions.yaml`, `class_captions.yaml`."""
+"""Short captions of labels: `sound_phrases.yaml` and `label_captions.yaml`."""
 
 import re
 from functools import cache
@@ -26,13 +26,6 @@ def _entry(label: str) -> dict[str, Any] | None:
         return {"like": label}
     text = fold_words(label)
     return next((entry for pattern, entry in _entries() if pattern.fullmatch(text)), None)
-
-
-@cache
-def class_captions() -> dict[int, tuple[str, ...]]:
-    """Sentences of ours, in lower case, of the classes of AudioSet, 0 to 526, that people's captions hardly name."""
-    text = Path(__file__).with_name("class_captions.yaml").read_text(encoding="utf-8")
-    return {tag_ids()[name]: tuple(captions) for name, captions in yaml.safe_load(text).items()}
 
 
 def label_tags(label: str) -> tuple[int, ...]:

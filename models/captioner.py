@@ -50,7 +50,7 @@ from models.errors import CheckpointError
 from models.llama import LlamaDecoder
 from models.mini_audio_caption import read_parts
 from models.projection import Projection
-from models.ranking import Candidate, fit_to_tags, rank, ranks_by_tags
+from models.ranking import Candidate, captions_of_unnamed, fit_to_tags, rank, ranks_by_tags
 from models.tag_prefix import TagPrefix, clip_parts
 from vocabulary.audioset import wide_tags
 
@@ -319,6 +319,11 @@ class AudioCaptioner(nn.Module):
                     clip_prefix = prefix[one, : int(prefix_lengths[clip])]
                     rows.append(self._search(clip_prefix, prefix_lengths[one], rules.of(one), decoding))
         read = [self._read(prefix[row], prefix_lengths[row], *found) for row, found in enumerate(rows)]
+        if scores is not None and decoding.unnamed_tag and decoding.method == "beam" and ranks_by_tags(decoding):
+            for row, (captions, heard) in enumerate(zip(read, scores, strict=False)):  # in the first manner alone
+                captions += self._captions_of_unnamed(
+                    captions, heard, decoding.unnamed_tag, prefix[row], prefix_lengths[row]
+                )
         second = read[len(lengths) :] or [[]] * len(lengths)
         tags = scores if scores is not None else [None] * len(lengths)
         return [
@@ -413,6 +418,18 @@ class AudioCaptioner(nn.Module):
             Caption(text, next(computed) if math.isnan(known) else known, num_tokens=len(ids) + 1)
             for text, (ids, known) in by_text.items()
         ]
+
+    def _captions_of_unnamed(
+        self, captions: list[Caption], tag_scores: Tensor, least: float, prefix: Tensor, length: Tensor
+    ) -> list[Caption]:
+        """Sentences of ours for what is heard best of all that none of the captions names, after one clip's prefix (T', D)."""
+        told = []
+        for text in captions_of_unnamed([caption.text.lower() for caption in captions], tag_scores, least):
+            ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+            if self.tokenizer.decode(ids).strip() == text:  # the decoder has pieces for all its words
+                told.append((text, ids))
+        scored = self.score(prefix, length, [ids for _, ids in told]) if told else []
+        return [Caption(text, value, num_tokens=len(ids) + 1) for (text, ids), value in zip(told, scored, strict=True)]
 
     def _rank(
         self,

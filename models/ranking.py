@@ -1,8 +1,10 @@
 """Which of several captions fits best what the tagger hears.
 
-Beam search flees to sentences that are safe rather than right. A caption is ranked by its log-probability a token, by how
-much of what the tagger surely hears it names (coverage), by how surely the tagger hears what it names (support), and by how much
-it says what the other candidates say (consensus; minimum Bayes risk: Kumar, Byrne, HLT-NAACL 2004).
+Beam search flees to sentences that are safe rather than right, and a whole beam may leave out what is heard best, where people
+hardly ever wrote of such a sound: sentences of ours for it can stand beside the found ones. A caption is ranked by its
+log-probability a token, by how much of what the tagger surely hears it names (coverage), by how surely the tagger hears what it
+names (support), and by how much it says what the other candidates say (consensus; minimum Bayes risk: Kumar, Byrne, HLT-NAACL
+2004).
 
 Shapes: C tag classes.
 """
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from configs.schema import DecodingConfig
 from vocabulary.audioset import wide_tags
-from vocabulary.words import classes_of, sources_in
+from vocabulary.words import class_captions, classes_of, sources_in
 
 SAMENESS = 1.0  # what a caption loses that has all its words in common with one before it
 MIN_SCORE = 1e-3  # what the tagger hears no better than this is not heard at all
@@ -59,6 +61,19 @@ def fit_to_tags(caption: str, scores: Tensor, strong: float) -> Fit:
 def ranks_by_tags(decoding: DecodingConfig) -> bool:
     """Whether captions are ranked by tags at all."""
     return decoding.coverage_weight > 0 or decoding.support_weight > 0
+
+
+def captions_of_unnamed(captions: Sequence[str], scores: Tensor, least: float) -> tuple[str, ...]:
+    """Sentences of ours (`class_captions`) for the class that is heard best of those that no caption names.
+
+    Args:
+        captions: what was found, in lower case.
+        scores: (C,) probabilities of the tags.
+        least: probability from which a tag has to be heard; wide classes and those that have no sentence do not count.
+    """
+    named = {number for caption in captions for number in classes_of(caption)} | wide_tags()
+    heard = [number for number in class_captions() if number not in named and float(scores[number]) >= least]
+    return class_captions()[max(heard, key=lambda number: float(scores[number]))] if heard else ()
 
 
 @dataclass(frozen=True)

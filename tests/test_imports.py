@@ -39,7 +39,7 @@ def refuse(*arguments, **options):
     raise AssertionError("a module opened a connection while it was imported")
 socket.socket.connect = refuse
 modules = sys.argv[1:]
-import transformers, accelerate, peft, librosa, matplotlib, pandas, soundfile, av, pooch  # their own set-up is not ours
+import transformers, accelerate, peft, librosa, sklearn, matplotlib, pandas, soundfile, av, pooch  # their own set-up is not ours
 before = (dict(os.environ), torch.get_rng_state().tolist(), list(logging.getLogger().handlers), threading.active_count())
 for module in modules:
     importlib.import_module(module)

@@ -13,11 +13,11 @@ from configs.schema import DataConfig
 from data.caption_texts import read_texts
 from data.clotho import Clip, FileClip, load_split
 from data.composed_texts import caption_as_people_do, compose_texts
-from data.label_captions import class_captions
 from data.labelled import read_labelled
 from data.simple_present import Retelling, tell_simply
 from data.sounds import caption_briefly, make_mixtures
 from data.tables import DatasetError
+from vocabulary.words import class_captions
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ import yaml
 
 import data.label_captions
 from data.captions import normalize_caption
-from data.label_captions import caption_label, class_captions, has_captions
+from data.label_captions import caption_label, has_captions
 from data.sound_captions import named_categories, phrases
-from vocabulary.audioset import named_tags, tag_names
+from vocabulary.audioset import named_tags
 from vocabulary.words import classes_of
 
 ENTRIES = yaml.safe_load(Path(data.label_captions.__file__).with_name("label_captions.yaml").read_text("utf-8"))
@@ -46,13 +46,6 @@ def test_a_label_is_captioned_by_its_own_entry(label: str, word: str) -> None:
 def test_a_label_of_a_known_sound_takes_its_words(label: str, sound: str) -> None:
     generator = np.random.default_rng(0)
     assert all(named_categories(caption_label(label, generator)) == {sound} for _ in range(10))
-
-
-@pytest.mark.parametrize("number", class_captions(), ids=lambda number: tag_names()[number])
-def test_each_sentence_of_a_class_names_it(number: int) -> None:
-    captions = class_captions()[number]
-    assert len(set(captions)) == len(captions) > 0
-    assert all(number in classes_of(caption) and caption == normalize_caption(caption) for caption in captions)
 
 
 def test_an_unknown_label_has_no_captions() -> None:

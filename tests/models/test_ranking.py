@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from configs.schema import DecodingConfig
-from models.ranking import MIN_SCORE, Candidate, consensus, fit_to_tags, rank
+from models.ranking import MIN_SCORE, Candidate, captions_of_unnamed, consensus, fit_to_tags, rank
 from vocabulary.audioset import tag_ids
 
 
@@ -31,6 +31,16 @@ def test_support_is_low_for_what_is_not_heard() -> None:
     invented = fit_to_tags("a dog barks while a helicopter hovers", tags, 0.3).support
     assert invented == pytest.approx((math.log(0.6) + math.log(MIN_SCORE)) / 2)
     assert fit_to_tags("it goes on", tags, 0.3).support == pytest.approx(math.log(MIN_SCORE))
+
+
+def test_what_no_caption_names_is_told_in_sentences_of_ours() -> None:
+    tags = scores(**{"Air conditioning": 0.9, "Engine": 0.6, "Gong": 0.5, "Animal": 0.95})
+    found = ["an engine idles", "a car engine runs"]
+    told = captions_of_unnamed(found, tags, 0.3)
+    assert "an air conditioner hums" in told and all("air condition" in caption for caption in told)
+    assert "a gong is struck" in captions_of_unnamed([*found, "the hum of an air conditioner"], tags, 0.3)
+    assert captions_of_unnamed([*found, "an air conditioner hums as a gong rings"], tags, 0.3) == ()
+    assert captions_of_unnamed(found, tags, 0.91) == ()
 
 
 def candidates(*found: tuple[str, float, int]) -> list[Candidate]:

@@ -253,6 +253,35 @@ def test_a_bonus_brings_words_for_what_is_heard_and_leaves_probabilities(
                 assert min(abs(caption.log_probability - value) for value in own) < 1e-3
 
 
+@pytest.mark.parametrize("second_style", ["", "long"])
+def test_what_no_beam_names_is_said_in_sentences_of_ours_where_asked(
+    monkeypatch: pytest.MonkeyPatch, second_style: str
+) -> None:
+    captioner = tags_only(texts=["dog barks", "a gong is struck"])
+    heard = torch.full((2, 527), 1e-4)
+    heard[0, tag_ids()["Gong"]] = heard[1, tag_ids()["Harp"]] = 0.9  # the tokenizer has no word for a harp
+    monkeypatch.setattr(captioner, "tag_scores", lambda *_: heard)
+    sound = [np.random.default_rng(seed).normal(size=64000).astype(np.float32) * 0.1 for seed in (1, 2)]
+    plain = DecodingConfig(
+        num_beams=2, max_tokens=8, min_tokens=1, coverage_weight=1e3, second_style=second_style, second_handicap=1e6
+    )
+    asked = dataclasses.replace(plain, unnamed_tag=0.5)
+    before, after = captioner.caption(sound, plain), captioner.caption(sound, asked)
+    told = after[0][0]
+    assert told.text == "a gong is struck" and before[0][0].text != told.text and after[1] == before[1]
+    with torch.no_grad():
+        output = captioner.encode_clips(sound[:1])
+        prefix, lengths = captioner.prefix(output.embeddings, output.lengths)
+        ids = captioner.tokenizer.encode(told.text, add_special_tokens=False).ids
+        assert told.log_probability == pytest.approx(captioner.score(prefix[0], lengths[0], [ids])[0], abs=1e-3)
+    for unasked in (
+        dataclasses.replace(asked, unnamed_tag=0.95),
+        dataclasses.replace(asked, coverage_weight=0.0),
+        dataclasses.replace(asked, method="greedy"),
+    ):
+        assert captioner.caption(sound, unasked)[0][0].text != told.text
+
+
 def test_tags_are_the_same_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tagger's own dropout would have the decoder learn to trust its scores less than it may."""
     captioner = tags_only()

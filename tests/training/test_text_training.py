@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 import train
 from configs.schema import DataConfig, TextsConfig
 from data.caption_texts import TextClip
-from data.label_captions import class_captions
 from data.tables import DatasetError
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
@@ -21,6 +20,7 @@ from tests.training.test_train import losses, options, run_folder
 from training import simulation
 from training.datasets import load_clips
 from training.tagger import TAGGER_FILE
+from vocabulary.words import class_captions
 
 TEXTS = [
     "A dog barks while rain falls",
