@@ -277,6 +277,10 @@ class DecodingConfig:
             with this or the next above 0, all beams' captions are ranked anew.
         support_weight: how much it counts that the tagger hears what a caption names.
         consensus_weight: how much it counts, besides one of these, that a caption says what the other beams say.
+        word_weight: what each word of a caption adds, one number, or one for each of captioner.styles: a mean over tokens
+            favours the short ones of captions that name the same.
+        odd_weight: what a found caption loses, besides, for each nat a token by which it is more than half a nat less probable
+            than the most probable candidate ("a hammer strikes a song", which a bonus drew the search to).
         heard_bonus: what a word for a tag that is not named yet gains in the search, in nats times the root of the tag's
             probability; one number, or one for each of captioner.styles. Captions are ranked by their own log-probability all
             the same.
@@ -304,6 +308,8 @@ class DecodingConfig:
     coverage_weight: float = 0.0
     support_weight: float = 0.0
     consensus_weight: float = 0.0
+    word_weight: float | tuple[float, ...] = 0.0
+    odd_weight: float = 0.0
     heard_bonus: float | tuple[float, ...] = 0.0
     strong_tag: float = 0.3
     unnamed_tag: float = 0.0

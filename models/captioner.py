@@ -319,16 +319,18 @@ class AudioCaptioner(nn.Module):
                     clip_prefix = prefix[one, : int(prefix_lengths[clip])]
                     rows.append(self._search(clip_prefix, prefix_lengths[one], rules.of(one), decoding))
         read = [self._read(prefix[row], prefix_lengths[row], *found) for row, found in enumerate(rows)]
+        own, second = read[: len(lengths)], read[len(lengths) :] or [[]] * len(lengths)
+        ours: list[list[Caption]] = [[]] * len(lengths)
         if scores is not None and decoding.unnamed_tag and decoding.method == "beam" and ranks_by_tags(decoding):
-            for row, (captions, heard) in enumerate(zip(read, scores, strict=False)):  # in the first manner alone
-                captions += self._captions_of_unnamed(
-                    captions, heard, decoding.unnamed_tag, prefix[row], prefix_lengths[row]
-                )
-        second = read[len(lengths) :] or [[]] * len(lengths)
+            ours = [
+                self._captions_of_unnamed(found, heard, decoding.unnamed_tag, prefix[row], prefix_lengths[row])
+                for row, (found, heard) in enumerate(zip(own, scores, strict=True))
+            ]
         tags = scores if scores is not None else [None] * len(lengths)
+        weights = self._by_style("word_weight", decoding.word_weight)[styles.cpu()].tolist()  # (B,)
         return [
-            self._rank(own, lent, decoding, heard, calibration)
-            for own, lent, heard in zip(read[: len(lengths)], second, tags, strict=True)
+            self._rank(captions, others, written, decoding, weight, heard, calibration)
+            for captions, others, written, weight, heard in zip(own, second, ours, weights, tags, strict=True)
         ]
 
     def _rules(self, scores: Tensor, manners: list[Tensor], decoding: DecodingConfig) -> SearchRules:
@@ -337,16 +339,25 @@ class AudioCaptioner(nn.Module):
         if decoding.least_tag:
             unheard = self.human_words.unheard(scores, decoding.least_tag).repeat(len(manners), 1)  # (M * B, V)
         if np.any(decoding.heard_bonus):
-            amounts = torch.tensor(decoding.heard_bonus, device=scores.device)  # (), or one for each manner
-            if amounts.dim() and len(amounts) != len(self.config.captioner.styles):
-                raise ValueError(
-                    f"decoding.heard_bonus has {len(amounts)} number(s), but the captioner {len(self.config.captioner.styles)} "
-                    "styles: give one number, or one for each style."
-                )
+            amounts = self._by_style("heard_bonus", decoding.heard_bonus).to(scores.device)[
+                torch.cat(manners)
+            ]  # (M * B,)
             roots = scores.sqrt().repeat(len(manners), 1)  # (M * B, C)
-            bonus = (amounts[torch.cat(manners)][:, None] if amounts.dim() else amounts) * roots
+            bonus = amounts[:, None] * roots
             bonus[:, sorted(wide_tags())] = 0.0
         return SearchRules(unheard, bonus)
+
+    def _by_style(self, name: str, amount: float | tuple[float, ...]) -> Tensor:
+        """One number for each style of a setting that has one for all, or one for each."""
+        styles = self.config.captioner.styles
+        if isinstance(amount, (int, float)):
+            return torch.full((max(1, len(styles)),), float(amount))
+        if len(amount) != len(styles):
+            raise ValueError(
+                f"decoding.{name} has {len(amount)} number(s), but the captioner {len(styles)} styles: "
+                "give one number, or one for each style."
+            )
+        return torch.tensor(amount)
 
     def _settle(self) -> None:
         """Leave training mode; `eval` alone visits 400 modules, 4 ms for each clip."""
@@ -435,25 +446,30 @@ class AudioCaptioner(nn.Module):
         self,
         captions: list[Caption],
         second: list[Caption],
+        ours: list[Caption],
         decoding: DecodingConfig,
+        word_weight: float,
         tag_scores: Tensor | None,
         calibration: Calibration | None,
     ) -> list[Caption]:
         """The best captions of one clip: beams in their order, samples most probable a token first, or both by the tags.
 
-        Those of the second manner that the first one has not are candidates too, with a handicap.
+        Those of the second manner that the first one has not are candidates too, with a handicap, and so are sentences of ours.
         """
         known = {caption.text for caption in captions}
         others = [caption for caption in second if caption.text not in known]
         by_tags = ranks_by_tags(decoding) and tag_scores is not None
         if decoding.method == "sample" or by_tags:
-            handicaps = [0.0] * len(captions) + [decoding.second_handicap] * len(others)
-            captions = captions + others
+            found = [(captions, 0.0, False), (others, decoding.second_handicap, False), (ours, 0.0, True)]
             candidates = [
-                Candidate(caption.text.lower(), caption.log_probability, caption.num_tokens, handicap)
-                for caption, handicap in zip(captions, handicaps, strict=True)
+                Candidate(caption.text.lower(), caption.log_probability, caption.num_tokens, handicap, written)
+                for group, handicap, written in found
+                for caption in group
             ]
-            captions = [captions[number] for number in rank(candidates, tag_scores if by_tags else None, decoding)]
+            captions = captions + others + ours
+            captions = [
+                captions[number] for number in rank(candidates, tag_scores if by_tags else None, decoding, word_weight)
+            ]
         captions = captions[: decoding.num_captions]
         if calibration is None:
             return captions

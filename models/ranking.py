@@ -24,6 +24,9 @@ from vocabulary.audioset import wide_tags
 from vocabulary.words import class_captions, classes_of, sources_in
 
 SAMENESS = 1.0  # what a caption loses that has all its words in common with one before it
+ODD = (
+    0.5  # nats a token by which a found caption may be less probable than the most probable one before it counts as odd
+)
 MIN_SCORE = 1e-3  # what the tagger hears no better than this is not heard at all
 
 
@@ -85,12 +88,19 @@ class Candidate:
         log_probability: of the whole caption, natural.
         num_tokens: its tokens, the end token included.
         handicap: what its log-probability a token loses before it is compared.
+        ours: a sentence of ours, which the decoder may find improbable and is no odd one for that.
     """
 
     text: str
     log_probability: float
     num_tokens: int
     handicap: float = 0.0
+    ours: bool = False
+
+    @property
+    def per_token(self) -> float:
+        """Log-probability divided by the tokens."""
+        return self.log_probability / self.num_tokens
 
 
 def consensus(candidates: Sequence[Candidate]) -> list[float]:
@@ -109,7 +119,9 @@ def consensus(candidates: Sequence[Candidate]) -> list[float]:
     return [sum(w * likeness(own, other) for w, other in zip(weights, counts, strict=True)) for own in counts]
 
 
-def rank(candidates: Sequence[Candidate], scores: Tensor | None, decoding: DecodingConfig) -> list[int]:
+def rank(
+    candidates: Sequence[Candidate], scores: Tensor | None, decoding: DecodingConfig, word_weight: float = 0.0
+) -> list[int]:
     """Numbers of candidates, the best first; with tags, each next one is the best that also differs from those before it.
 
     The latter is maximal marginal relevance (Carbonell, Goldstein, SIGIR 1998) over shared words.
@@ -117,14 +129,20 @@ def rank(candidates: Sequence[Candidate], scores: Tensor | None, decoding: Decod
     Args:
         candidates: captions of one clip.
         scores: (C,) tag probabilities, or None without a tagger.
-        decoding: its `coverage_weight`, `support_weight`, `consensus_weight` and `strong_tag`.
+        decoding: its `coverage_weight`, `support_weight`, `consensus_weight`, `odd_weight` and `strong_tag`.
+        word_weight: what each word adds: `decoding.word_weight` of the captions' style.
     """
-    values = [candidate.log_probability / candidate.num_tokens - candidate.handicap for candidate in candidates]
+    values = [candidate.per_token - candidate.handicap for candidate in candidates]
     if scores is None:
         return sorted(range(len(candidates)), key=lambda number: -values[number])
     for number, candidate in enumerate(candidates):
         fit = fit_to_tags(candidate.text, scores, decoding.strong_tag)
         values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
+        values[number] += word_weight * len(candidate.text.split())
+    usual = max((candidate.per_token for candidate in candidates), default=0.0)
+    for number, candidate in enumerate(candidates):
+        if not candidate.ours:
+            values[number] -= decoding.odd_weight * max(0.0, usual - candidate.per_token - ODD)
     if decoding.consensus_weight:
         for number, agreed in enumerate(consensus(candidates)):
             values[number] += decoding.consensus_weight * agreed

@@ -65,6 +65,25 @@ def test_a_handicap_counts_against_a_candidate() -> None:
     assert rank([told, replace(named, handicap=2.0)], tags, decoding) == [0, 1]
 
 
+def test_a_found_caption_far_less_probable_than_another_is_odd_and_one_of_ours_is_not() -> None:
+    tags = scores(Music=0.7, Hammer=0.6)
+    decoding = DecodingConfig(coverage_weight=2.0, support_weight=0.1)
+    odd, usual = Candidate("a hammer strikes a song", -8.5, 5), Candidate("music plays", -4.0, 4)
+    assert rank([odd, usual], tags, decoding) == [0, 1]
+    assert rank([odd, usual], tags, replace(decoding, odd_weight=10.0)) == [1, 0]  # 1.7 against 1.0 nats a token
+    assert rank([replace(odd, ours=True), usual], tags, replace(decoding, odd_weight=10.0)) == [0, 1]
+    near = replace(odd, log_probability=-7.0)
+    assert rank([near, usual], tags, replace(decoding, odd_weight=10.0)) == [0, 1]  # 1.4 against 1.0
+
+
+def test_each_word_may_count() -> None:
+    tags = scores(Dog=0.6)
+    captions = candidates(("a dog barks", -2.0, 4), ("a dog barks in the distance", -3.85, 7))  # 0.5 and 0.55 a token
+    decoding = DecodingConfig(coverage_weight=1.0)
+    assert rank(captions, tags, decoding) == [0, 1]
+    assert rank(captions, tags, decoding, word_weight=0.02) == [1, 0]
+
+
 def test_alternatives_differ_from_what_came_before() -> None:
     captions = candidates(("a dog is barking", -2.5, 5), ("the dog is barking", -2.75, 5), ("a siren wails", -4.5, 5))
     tags = scores(Dog=0.6, Siren=0.5)

@@ -315,8 +315,25 @@ def test_each_manner_may_have_a_bonus_of_its_own(monkeypatch: pytest.MonkeyPatch
     bonuses = tuple(30.0 * (number == 1) for number in range(len(names)))
     assert said(names[1], bonuses) == said(names[1], 30.0) and said(names[1], 30.0).startswith("dog")
     assert said(names[0], bonuses) == said(names[0], 0.0)
-    with pytest.raises(ValueError, match=f"1 number.*{len(names)} styles"):
+    with pytest.raises(ValueError, match=f"heard_bonus has 1 number.*{len(names)} styles"):
         said(names[0], (1.0,))
+
+
+def test_each_manner_may_have_a_weight_of_words_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    captioner = tags_only(texts=["dog barks", "rain falls"])
+    names = captioner.config.captioner.styles
+    sound = [np.random.default_rng(1).normal(size=64000).astype(np.float32) * 0.1]
+    plain = DecodingConfig(num_beams=6, max_tokens=8, min_tokens=1, support_weight=1e-9)
+
+    def words(style: str, weight: float | tuple[float, ...]) -> int:
+        captions = captioner.caption(sound, dataclasses.replace(plain, style=style, word_weight=weight))
+        return len(captions[0][0].text.split())
+
+    weights = tuple(100.0 * (number == 1) for number in range(len(names)))
+    assert words(names[1], weights) == words(names[1], 100.0) > words(names[1], -100.0)
+    assert words(names[0], weights) == words(names[0], 0.0)
+    with pytest.raises(ValueError, match=f"word_weight has 1 number.*{len(names)} styles"):
+        words(names[0], (1.0,))
 
 
 def test_without_parts_the_thirds_tell_what_the_whole_tells() -> None:
