@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.tables import markdown_table, write_text
+from benchmarks.tables import markdown_table, publish
 from configs.commands import run_command
 from configs.loading import load_config
 from data.caption_texts import TextClip, sources_of
@@ -120,9 +120,7 @@ def run(options: argparse.Namespace) -> int:
     intervals = [f"named at {low} to {high}, %" for low, high in zip(BOUNDS, BOUNDS[1:], strict=False)]
     text = markdown_table(["sound", "classes", *intervals], shares)
     text += "\n" + markdown_table(["sound", "scores of", *(f"quantile {level}" for level in QUANTILES)], spread)
-    print(text, end="")
-    if options.output:
-        write_text(options.output, text)
+    publish(text, options.output)
     return 0
 
 

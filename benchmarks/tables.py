@@ -19,9 +19,10 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def publish(table: str, output: Path | None, details: Any) -> None:
-    """Print a table; with a file to write it to, write it, and as JSON beside it what it was made from."""
+def publish(table: str, output: Path | None, details: Any = None) -> None:
+    """Print a table; with a file to write it to, write it, and as JSON beside it what it was made from, if that is given."""
     print(table, end="")
     if output:
         write_text(output, table)
+    if output and details is not None:
         output.with_suffix(".json").write_text(json.dumps(details, indent=1), encoding="utf-8")

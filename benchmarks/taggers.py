@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.real_sounds import named_by_people
-from benchmarks.tables import markdown_table, write_text
+from benchmarks.tables import markdown_table, publish
 from configs.commands import run_command
 from configs.schema import EncoderConfig
 from data.clotho import FileClip, load_split
@@ -35,7 +35,7 @@ from data.tags import tags_of_any
 from models.captioner import AudioCaptioner
 from models.encoder import AudioEncoder
 from models.encoders import build_encoder
-from models.tag_prefix import clip_parts
+from models.tag_prefix import tag_scores
 from vocabulary.audioset import tag_ids, wide_tags
 
 logger = logging.getLogger(__name__)
@@ -63,14 +63,13 @@ def mean_encoder(encoders: Sequence[AudioEncoder]) -> AudioEncoder:
 
 
 @torch.no_grad()
-def tag_scores(encoder: AudioEncoder, clips: Sequence[FileClip], name: str) -> Scores:
+def hear(encoder: AudioEncoder, clips: Sequence[FileClip], name: str) -> Scores:
     """Scores (N, C) of clips."""
     rows: list[Tensor] = []
     for clip in tqdm(clips, desc=name, unit="clip"):
         waveform = torch.from_numpy(clip.load(encoder.sample_rate, LONGEST_S))[None]
         output = encoder(waveform, torch.tensor([waveform.shape[1]]))
-        logits = encoder.tag_logits(output.embeddings, clip_parts(output.lengths, output.embeddings.shape[1]))
-        rows.append(torch.sigmoid(logits[0]).amax(dim=0))
+        rows.append(tag_scores(encoder, output.embeddings, output.lengths)[0])
     return torch.stack(rows).double().numpy()
 
 
@@ -140,7 +139,7 @@ def run(options: argparse.Namespace) -> int:
 
     def add(name: str, encoder: AudioEncoder) -> None:
         if encoder.has_tagger:
-            cells = [measure(tag_scores(encoder, clips, name), clips) for _, clips, measure in measured]
+            cells = [measure(hear(encoder, clips, name), clips) for _, clips, measure in measured]
             table.append([f"`{name}`", *cells])
         else:
             raise DatasetError(f"{name} has no tagger of the {len(tag_ids())} classes: give another encoder.")
@@ -149,10 +148,7 @@ def run(options: argparse.Namespace) -> int:
         add(name, encoder)
     if options.mean:
         add("the mean of these", mean_encoder([encoder for _, encoder in encoders]))
-    text = markdown_table(["encoder", *(heading for heading, _, _ in measured)], table)
-    print(text, end="")
-    if options.output:
-        write_text(options.output, text)
+    publish(markdown_table(["encoder", *(heading for heading, _, _ in measured)], table), options.output)
     return 0
 
 

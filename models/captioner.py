@@ -51,7 +51,7 @@ from models.llama import LlamaDecoder
 from models.mini_audio_caption import read_parts
 from models.projection import Projection
 from models.ranking import Candidate, captions_of_unnamed, fit_to_tags, rank, ranks_by_tags
-from models.tag_prefix import TagPrefix, clip_parts
+from models.tag_prefix import TagPrefix, part_logits, tag_scores
 from vocabulary.audioset import wide_tags
 
 logger = logging.getLogger(__name__)
@@ -223,7 +223,7 @@ class AudioCaptioner(nn.Module):
             before.append(self.style_embed(numbers)[:, None])  # (B, 1, D)
         if self.tag_prefix is not None:
             with torch.no_grad(), _without_dropout(self.encoder):  # the tagger learns from labels alone
-                logits = self._part_logits(audio_embeddings, lengths)
+                logits = part_logits(self.encoder, audio_embeddings, lengths)
             before.append(self.tag_prefix(logits))  # (B, K, D)
         if not before:
             return frames, frame_lengths
@@ -339,11 +339,9 @@ class AudioCaptioner(nn.Module):
         if decoding.least_tag:
             unheard = self.human_words.unheard(scores, decoding.least_tag).repeat(len(manners), 1)  # (M * B, V)
         if np.any(decoding.heard_bonus):
-            amounts = self._by_style("heard_bonus", decoding.heard_bonus).to(scores.device)[
-                torch.cat(manners)
-            ]  # (M * B,)
+            amounts = self._by_style("heard_bonus", decoding.heard_bonus).to(scores.device)
             roots = scores.sqrt().repeat(len(manners), 1)  # (M * B, C)
-            bonus = amounts[:, None] * roots
+            bonus = amounts[torch.cat(manners)][:, None] * roots
             bonus[:, sorted(wide_tags())] = 0.0
         return SearchRules(unheard, bonus)
 
@@ -389,11 +387,7 @@ class AudioCaptioner(nn.Module):
 
     def tag_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
         """Probability of each tag (B, C), the highest of the whole clip and its thirds, of embeddings (B, T, E)."""
-        return torch.sigmoid(self._part_logits(audio_embeddings, lengths).float()).amax(dim=1)
-
-    def _part_logits(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
-        """Tag logits (B, P, C) of the whole clips and their thirds."""
-        return self.encoder.tag_logits(audio_embeddings, clip_parts(lengths, audio_embeddings.shape[1]))
+        return tag_scores(self.encoder, audio_embeddings, lengths)
 
     def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
         """Log-probability of each caption (token ids without marks) after one clip's prefix (T', D)."""

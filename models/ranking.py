@@ -24,9 +24,7 @@ from vocabulary.audioset import wide_tags
 from vocabulary.words import class_captions, classes_of, sources_in
 
 SAMENESS = 1.0  # what a caption loses that has all its words in common with one before it
-ODD = (
-    0.5  # nats a token by which a found caption may be less probable than the most probable one before it counts as odd
-)
+ODD = 0.5  # nats a token by which a found caption may be less probable than the most probable one without being odd
 MIN_SCORE = 1e-3  # what the tagger hears no better than this is not heard at all
 
 
@@ -98,11 +96,6 @@ class Candidate:
     handicap: float = 0.0
     ours: bool = False
 
-    @property
-    def per_token(self) -> float:
-        """Log-probability divided by the tokens."""
-        return self.log_probability / self.num_tokens
-
 
 def consensus(candidates: Sequence[Candidate]) -> list[float]:
     """Mean likeness, 0 to 1, of each caption to all candidates, itself among them, weighted by the roots of their probabilities.
@@ -133,17 +126,17 @@ def rank(
         decoding: its `coverage_weight`, `support_weight`, `consensus_weight`, `odd_weight` and `strong_tag`.
         word_weight: what each word adds: `decoding.word_weight` of the captions' style.
     """
-    values = [candidate.per_token - candidate.handicap for candidate in candidates]
+    per_token = [candidate.log_probability / candidate.num_tokens for candidate in candidates]
+    values = [own - candidate.handicap for own, candidate in zip(per_token, candidates, strict=True)]
     if scores is None:
         return sorted(range(len(candidates)), key=lambda number: -values[number])
+    usual = max(per_token, default=0.0)
     for number, candidate in enumerate(candidates):
         fit = fit_to_tags(candidate.text, scores, decoding.strong_tag)
         values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
         values[number] += word_weight * len(candidate.text.split())
-    usual = max((candidate.per_token for candidate in candidates), default=0.0)
-    for number, candidate in enumerate(candidates):
         if not candidate.ours:
-            values[number] -= decoding.odd_weight * max(0.0, usual - candidate.per_token - ODD)
+            values[number] -= decoding.odd_weight * max(0.0, usual - per_token[number] - ODD)
     if decoding.consensus_weight:
         for number, agreed in enumerate(consensus(candidates)):
             values[number] += decoding.consensus_weight * agreed

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.schema import TagsConfig
-from models.encoder import NUM_AUDIOSET_CLASSES
+from models.encoder import NUM_AUDIOSET_CLASSES, AudioEncoder
 
 NUM_PARTS = 4  # the whole clip, its start, middle and end
 
@@ -25,6 +25,16 @@ def clip_parts(lengths: Tensor, num_frames: int) -> Tensor:
         end = torch.div(lengths * (third + 1), 3, rounding_mode="floor")
         bounds.append((start, torch.maximum(end, start + 1)))
     return torch.stack([(frames >= start[:, None]) & (frames < end[:, None]) for start, end in bounds], dim=1)
+
+
+def part_logits(encoder: AudioEncoder, embeddings: Tensor, lengths: Tensor) -> Tensor:
+    """Tag logits (B, P, C) of whole clips and their thirds, by an encoder of its embeddings (B, T, E) and lengths (B,)."""
+    return encoder.tag_logits(embeddings, clip_parts(lengths, embeddings.shape[1]))
+
+
+def tag_scores(encoder: AudioEncoder, embeddings: Tensor, lengths: Tensor) -> Tensor:
+    """Probability of each tag (B, C), the highest of the whole clip and its thirds; arguments as `part_logits` has them."""
+    return torch.sigmoid(part_logits(encoder, embeddings, lengths).float()).amax(dim=1)
 
 
 class TagPrefix(nn.Module):
