@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoConfig, DynamicCache, GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
+from transformers import AutoConfig, GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
 
 from configs.schema import DecoderConfig
+from models.beam_search import beam_search
 from models.decoding import KnownTokens
 from models.errors import CheckpointError
+from models.llama_cache import LlamaReader
 from models.published import load_pretrained, load_settings
 
 
@@ -63,6 +65,7 @@ class LlamaDecoder(nn.Module):
         if config.frozen:
             llama.requires_grad_(False)
         self.llama: Any = _with_lora(llama, config.lora_rank) if config.lora_rank else llama
+        self._reader: LlamaReader | None = None
 
     @property
     def width(self) -> int:
@@ -132,12 +135,13 @@ class LlamaDecoder(nn.Module):
         generation_config: GenerationConfig,
         logits_processor: LogitsProcessorList | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Token ids that transformers' `generate` finds after the prefix, the begin token left out.
+        """Token ids found after the prefix, the begin token left out: by beams, or as transformers' `generate` does.
 
         Args:
             prefix: (B, T, D).
             prefix_lengths: (B,) int64.
-            generation_config: how to search; the ids of the three marks are filled in here.
+            generation_config: how to search; the ids of the three marks are filled in here. Of beams it gives the number,
+                how many are returned, the length penalty and the least and most new tokens.
             logits_processor: further rules.
 
         Returns:
@@ -155,44 +159,53 @@ class LlamaDecoder(nn.Module):
         generation_config.return_dict_in_generate = True
         generation_config.output_logits = True
         embeddings = embeddings.to(self.llama.dtype)
-        beams = generation_config.num_beams or 1
-        cached = {"past_key_values": self._read_once(embeddings[:, :-1], mask[:, :-1], beams)} if beams > 1 else {}
+        if (generation_config.num_beams or 1) > 1 and not generation_config.do_sample:
+            return self._beams(embeddings, mask, generation_config, processors)
         found = self.llama.generate(
             inputs_embeds=embeddings,
             attention_mask=mask,
             generation_config=generation_config,
-            **cached,
             logits_processor=processors,
         )
-        return found.sequences, self._log_probabilities(
-            found.sequences, found.logits, getattr(found, "beam_indices", None)
+        return found.sequences, self._log_probabilities(found.sequences, found.logits)
+
+    def _beams(
+        self, embeddings: Tensor, mask: Tensor, config: GenerationConfig, rules: LogitsProcessorList
+    ) -> tuple[Tensor, Tensor]:
+        """What `generate` returns, found by beams after embeddings (B, T + 1, D) with their mask."""
+        found = beam_search(
+            self._reader_now().read(embeddings, mask),
+            self.token_ids["eos"],
+            num_beams=config.num_beams,
+            max_tokens=config.max_new_tokens,
+            min_tokens=config.min_new_tokens or 0,
+            length_penalty=1.0 if config.length_penalty is None else config.length_penalty,
+            rules=rules,
         )
+        kept = [hypothesis for beams in found for hypothesis in beams[: config.num_return_sequences or 1]]
+        rows = [torch.tensor(hypothesis.token_ids) for hypothesis in kept]
+        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.token_ids["pad"])
+        sums = torch.tensor([hypothesis.log_probability for hypothesis in kept])
+        return ids.to(embeddings.device), sums.to(embeddings.device)
 
-    def _read_once(self, embeddings: Tensor, mask: Tensor, beams: int) -> DynamicCache:
-        """Keys and values of prefixes (B, T, D) for B * beams hypotheses: `generate` alone would read a prefix once a beam."""
-        cache = DynamicCache(config=self.llama.config)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        self.llama.get_decoder()(
-            inputs_embeds=embeddings, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        )
-        cache.batch_repeat_interleave(beams)
-        return cache
+    def _reader_now(self) -> LlamaReader:
+        """What reads as the network does with its weights of now; made anew when they have changed."""
+        if self._reader is None or not self._reader.is_of(self.llama):
+            self._reader = LlamaReader(self.llama)
+        return self._reader
 
-    def _log_probabilities(self, ids: Tensor, logits: tuple[Tensor, ...], beams: Tensor | None) -> Tensor:
-        """Log-probabilities (N,) of sequences (N, L) by the logits (R, V) of each step.
-
-        `beams` (N, L) are the rows that their tokens were taken from; without them, each sequence has a row of its own.
-        """
+    def _log_probabilities(self, ids: Tensor, logits: tuple[Tensor, ...]) -> Tensor:
+        """Log-probabilities (N,) of sequences (N, L) by the logits (N, V) of each step."""
         ends = ids == self.token_ids["eos"]  # (N, L)
         going_on = ends.cumsum(dim=1) - ends.long() == 0  # up to the end token, and with it
-        total = torch.zeros(len(ids), device=ids.device)
-        if beams is None:
-            beams = torch.arange(len(ids), device=ids.device)[:, None].expand_as(ids)
-        for step, scores in enumerate(logits[: ids.shape[1]]):
-            rows = beams[:, step].clamp(min=0)
-            spread = scores.float().logsumexp(dim=1)  # (R,)
-            gained = scores[rows, ids[:, step]].float() - spread[rows]
-            total += torch.where(going_on[:, step], gained, 0.0)
+        gained = torch.stack(
+            [
+                scores.float().log_softmax(dim=1).gather(1, ids[:, step, None])[:, 0]
+                for step, scores in enumerate(logits)
+            ],
+            dim=1,
+        )  # (N, L)
+        total = gained.where(going_on, gained.new_zeros(())).sum(dim=1)
         return torch.where(ends.any(dim=1), total, torch.nan)
 
 

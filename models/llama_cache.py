@@ -1,0 +1,184 @@
+"""Llama token by token: what it has read is kept as keys and values, so that a further token costs that token alone.
+
+The network is transformers' `LlamaForCausalLM`; only the way through its layers is ours. Transformers' own prepares masks,
+positions and outputs anew at each call, for any model, and multiplies by each matrix for itself, which takes a small
+decoder longer than its arithmetic. Shapes: R rows, L new tokens, S tokens read so far, D width, H heads of queries, G heads
+of keys and of values, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SPARE_TOKENS = 16  # room that is added when the keys and values are full
+
+
+class JoinedLinear:
+    """Linear layers of the same input as one product, outputs side by side.
+
+    On an x86 CPU, weights that are half-precision numbers (a shipped checkpoint's are) are kept as such, in the order in
+    which FBGEMM (Khudia et al., arXiv 2101.05615) reads them: half the memory to read, and nothing to rearrange at each
+    call, which bounds a product by 12 rows. Sums stay float32, so that results differ by their rounding only.
+
+    Args:
+        layers: `nn.Linear`, or modules that act like it, such as ones adapted by LoRA.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        self.layers = layers
+        self.packed = _pack(layers)
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Outputs (R, ..., sum of the layers' widths) for inputs (R, ..., D)."""
+        if self.packed is not None:
+            product: Tensor = torch.ops.quantized.linear_dynamic_fp16(rows, self.packed)
+            return product
+        outputs: list[Tensor] = [layer(rows) for layer in self.layers]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+
+
+def _pack(layers: Sequence[nn.Module]) -> Any:
+    """FBGEMM's copy of linear layers' weights, or None where it cannot take them as they are."""
+    if "fbgemm" not in torch.backends.quantized.supported_engines:
+        return None
+    weights, biases = [], []
+    for layer in layers:
+        if type(layer) is not nn.Linear or layer.weight.device.type != "cpu" or layer.weight.dtype != torch.float32:
+            return None
+        weight = layer.weight.detach()
+        if not torch.equal(weight.half().float(), weight):
+            return None
+        weights.append(weight)
+        biases.append(weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach())
+    return torch.ops.quantized.linear_prepack_fp16(torch.cat(weights), torch.cat(biases))
+
+
+class _Layer:
+    """One layer's parts as they are used here."""
+
+    def __init__(self, layer: Any) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        self.attention_norm, self.mlp_norm = layer.input_layernorm, layer.post_attention_layernorm
+        self.to_attention = JoinedLinear([attention.q_proj, attention.k_proj, attention.v_proj])
+        self.from_attention = JoinedLinear([attention.o_proj])
+        self.to_mlp = JoinedLinear([mlp.gate_proj, mlp.up_proj])
+        self.activation = mlp.act_fn
+        self.from_mlp = JoinedLinear([mlp.down_proj])
+
+
+class LlamaReader:
+    """A Llama made ready to read on from what it has read.
+
+    Args:
+        llama: a `LlamaForCausalLM`, with adapters of LoRA or without.
+    """
+
+    def __init__(self, llama: Any) -> None:
+        self.llama = llama
+        self.decoder = llama.get_decoder()
+        self.layers = [_Layer(layer) for layer in self.decoder.layers]
+        self.to_logits = JoinedLinear([llama.get_output_embeddings()])
+        self._made_of = _state(llama)
+
+    def is_of(self, llama: Any) -> bool:
+        """Whether it still reads as this Llama does: the same network with the same weights."""
+        return llama is self.llama and self._made_of == _state(llama)
+
+    def read(self, embeddings: Tensor, mask: Tensor) -> "LlamaCache":
+        """Begin to read rows.
+
+        Args:
+            embeddings: (R, L, D) float, what the rows begin with.
+            mask: (R, L) int64, 1 for what is to be seen, 0 for padding, which may be anywhere but at the end.
+        """
+        return LlamaCache(self, embeddings, mask)
+
+
+def _state(llama: nn.Module) -> list[tuple[int, int]]:
+    """Where the weights are and how often each was changed there."""
+    return [(parameter.data_ptr(), parameter._version) for parameter in llama.parameters()]
+
+
+class LlamaCache:
+    """What a Llama has read, in rows, as keys and values.
+
+    Attributes:
+        logits: (R, V) of the token after the last one read.
+    """
+
+    def __init__(self, reader: LlamaReader, embeddings: Tensor, mask: Tensor) -> None:
+        config = reader.llama.config
+        rows, length = mask.shape
+        self._reader = reader
+        self._heads, self._groups = config.num_attention_heads, config.num_key_value_heads
+        self._length = 0  # S
+        self._memory = embeddings.new_empty(  # keys and values of each layer: (R, layers, 2, G, room for S, D / H)
+            rows,
+            len(reader.layers),
+            2,
+            self._groups,
+            length + SPARE_TOKENS,
+            reader.decoder.layers[0].self_attn.head_dim,
+        )
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        self._next = positions[:, -1] + 1  # (R,) position of the token that follows
+        self._seen = None if bool(mask.all()) else mask.bool()  # (R, S); None where nothing is padding
+        before = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+        allowed = before[None, None] if self._seen is None else before & self._seen[:, None, None]
+        allowed = allowed | torch.eye(length, dtype=torch.bool, device=mask.device)  # or padding would see nothing
+        self.logits = self._read(embeddings, positions, allowed)
+
+    def step(self, token_ids: Tensor, rows: Tensor) -> Tensor:
+        """Read one more token.
+
+        Args:
+            token_ids: (R',) int64, the token that each of the new rows goes on with.
+            rows: (R',) int64, the row so far that each of them continues; one row may be continued several times.
+
+        Returns:
+            (R', V) logits of the token after it.
+        """
+        self._memory = self._memory.index_select(0, rows)
+        if self._length == self._memory.shape[4]:
+            self._memory = F.pad(self._memory, (0, 0, 0, SPARE_TOKENS))
+        positions = self._next.index_select(0, rows)
+        self._next = positions + 1
+        allowed = None
+        if self._seen is not None:
+            self._seen = F.pad(self._seen.index_select(0, rows), (0, 1), value=True)
+            allowed = self._seen[:, None, None]  # (R', 1, 1, S)
+        embeddings = self._reader.decoder.embed_tokens(token_ids[:, None])
+        self.logits = self._read(embeddings, positions[:, None], allowed)
+        return self.logits
+
+    def _read(self, hidden: Tensor, positions: Tensor, allowed: Tensor | None) -> Tensor:
+        """Logits (R, V) after new tokens (R, L, D), each of which attends to what is `allowed` (R, 1, L, S); None is all."""
+        cos, sin = (part[:, None] for part in self._reader.decoder.rotary_emb(hidden, position_ids=positions))
+        half = sin.shape[-1] // 2
+        sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)  # (R, 1, L, D / H)
+        start, self._length = self._length, self._length + hidden.shape[1]
+        for number, layer in enumerate(self._reader.layers):
+            parts = layer.to_attention(_normalized(hidden, layer.attention_norm))
+            parts = parts.unflatten(2, (self._heads + 2 * self._groups, -1)).transpose(1, 2)  # (R, H + 2 G, L, D / H)
+            turned, value = parts.split([self._heads + self._groups, self._groups], dim=1)
+            turned = torch.addcmul(turned * cos, turned.roll(half, dims=-1), sin)
+            query, key = turned.split([self._heads, self._groups], dim=1)
+            kept = self._memory[:, number]
+            kept[:, 0, :, start : self._length] = key
+            kept[:, 1, :, start : self._length] = value
+            keys, values = kept[:, :, :, : self._length].unbind(1)  # (R, G, S, D / H)
+            found = F.scaled_dot_product_attention(
+                query, keys, values, attn_mask=allowed, enable_gqa=self._heads != self._groups
+            )
+            hidden = hidden + layer.from_attention(found.transpose(1, 2).flatten(2))
+            gate, up = layer.to_mlp(_normalized(hidden, layer.mlp_norm)).chunk(2, dim=-1)
+            hidden = hidden + layer.from_mlp(layer.activation(gate) * up)
+        return self._reader.to_logits(_normalized(hidden[:, -1], self._reader.decoder.norm))
+
+
+def _normalized(hidden: Tensor, norm: Any) -> Tensor:
+    """What a `LlamaRMSNorm` gives, by torch's own operation: half the time for few rows."""
+    return F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)

@@ -1,0 +1,126 @@
+"""Beam search: what transformers' own finds, the best there is where the beams hold everything, and what rules do."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from benchmarks.speed import by_transformers
+from configs.schema import DecoderConfig
+from models.beam_search import beam_search
+from models.llama import LlamaDecoder
+
+EOS = 0
+TOKENS = {"pad": 3, "bos": 1, "eos": 2}
+
+
+class Table:
+    """A decoder whose next token depends on the last one alone: log-probabilities (V, V), first ones (B, V)."""
+
+    def __init__(self, first: Tensor, following: Tensor) -> None:
+        self.logits, self.following = first, following
+
+    def step(self, token_ids: Tensor, rows: Tensor) -> Tensor:
+        return self.following[token_ids]
+
+
+class Shift(LogitsProcessor):
+    """Adds the same amounts (V,) at every step."""
+
+    def __init__(self, amounts: Tensor) -> None:
+        self.amounts = amounts
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        return scores + self.amounts
+
+
+def table(seed: int, vocab_size: int = 4, prefixes: int = 2) -> Table:
+    generator = torch.Generator().manual_seed(seed)
+    return Table(
+        torch.randn(prefixes, vocab_size, generator=generator), torch.randn(vocab_size, vocab_size, generator=generator)
+    )
+
+
+def log_probability(read: Table, clip: int, ids: Sequence[int]) -> float:
+    first, following = read.logits.log_softmax(1), read.following.log_softmax(1)
+    return float(first[clip, ids[0]]) + sum(float(following[pair]) for pair in itertools.pairwise(ids))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_beams_that_hold_every_beginning_find_the_best_sentence(seed: int) -> None:
+    """27 beginnings of three tokens; without a length penalty none of them can gain by going on."""
+    read = table(seed)
+    ended = [(*words, EOS) for length in range(4) for words in itertools.product(range(1, 4), repeat=length)]
+    every = ended + list(itertools.product(range(1, 4), repeat=4))
+    for clip, beams in enumerate(beam_search(read, EOS, num_beams=30, max_tokens=4, length_penalty=0.0)):
+        best = max(every, key=lambda ids: log_probability(read, clip, ids))  # noqa: B023 - used at once
+        assert beams[0].token_ids == best
+        assert beams[0].score == pytest.approx(log_probability(read, clip, best), abs=1e-5)
+        assert [beam.score for beam in beams] == sorted((beam.score for beam in beams), reverse=True)
+
+
+def test_rules_choose_but_do_not_count_in_the_log_probability() -> None:
+    read = table(0)
+    raised = torch.tensor([0.0, 0.0, 9.0, -torch.inf])
+    for beams in beam_search(read, EOS, num_beams=3, max_tokens=6, rules=[Shift(raised)]):
+        assert all(3 not in beam.token_ids for beam in beams)
+        assert beams[0].token_ids.count(2) >= 3
+    for clip, beams in enumerate(beam_search(read, EOS, num_beams=3, max_tokens=6, rules=[Shift(raised)])):
+        for beam in beams:
+            if beam.token_ids[-1] == EOS:
+                assert beam.log_probability == pytest.approx(log_probability(read, clip, beam.token_ids), abs=1e-5)
+            else:
+                assert math.isnan(beam.log_probability)
+
+
+def test_shortest_and_longest() -> None:
+    read = table(3)
+    read.logits[:, EOS] = read.following[:, EOS] = 9.0
+    for beams in beam_search(read, EOS, num_beams=2, max_tokens=5, min_tokens=3):
+        assert len(beams[0].token_ids) == 4 and beams[0].token_ids[-1] == EOS
+    read.logits[:, EOS] = read.following[:, EOS] = -9.0
+    assert all(len(b.token_ids) == 5 for beams in beam_search(read, EOS, num_beams=2, max_tokens=5) for b in beams)
+
+
+def sentences(rows: Tensor) -> list[list[int]]:
+    """Token ids up to the end token; what follows it is padding."""
+    ids = [row.tolist() for row in rows]
+    return [row[: row.index(TOKENS["eos"]) + 1] if TOKENS["eos"] in row else row for row in ids]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    lengths=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    num_beams=st.integers(2, 6),
+    returned=st.integers(1, 2),
+    max_tokens=st.integers(1, 9),
+    min_tokens=st.integers(0, 3),
+    penalty=st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+    raised=st.booleans(),
+)
+def test_it_finds_what_transformers_finds(
+    seed: int, lengths: Sequence[int], num_beams: int, returned: int, max_tokens: int, min_tokens: int,
+    penalty: float, raised: bool,
+) -> None:  # fmt: skip
+    torch.manual_seed(seed)
+    config = DecoderConfig(num_layers=2, num_heads=2, width=16, max_positions=32)
+    decoder = LlamaDecoder(config, vocab_size=20, token_ids=TOKENS).eval()
+    for parameter in decoder.parameters():  # so that one token is not as good as another
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.5)
+    prefix, sizes = torch.randn(len(lengths), max(lengths), 16), torch.tensor(lengths)
+    rules = LogitsProcessorList([Shift(torch.randn(20))] if raised else [])
+    search = GenerationConfig(
+        num_beams=num_beams, num_return_sequences=returned, max_new_tokens=max_tokens,
+        min_new_tokens=min(min_tokens, max_tokens), length_penalty=penalty,
+    )  # fmt: skip
+    theirs = by_transformers(decoder, prefix, sizes, search, rules)
+    ours, _ = decoder.generate(prefix, sizes, search, rules)
+    assert sentences(ours) == sentences(theirs)
