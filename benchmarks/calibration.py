@@ -38,7 +38,8 @@ from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
 from data.sound_captions import named_categories
 from models.calibration import CALIBRATION_KEY, Calibration
-from models.captioner import AudioCaptioner, Caption
+from models.captioner import AudioCaptioner
+from models.captions import Caption
 from models.checkpoint import METADATA_FILE, add_metadata, checkpoint_folder
 from models.ranking import Fit, fit_to_tags
 

@@ -13,7 +13,8 @@ from data.audio import SILENCE_PEAK, AudioError, Waveform, audio_duration_s, is_
 from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption
 
 if TYPE_CHECKING:
-    from models.captioner import AudioCaptioner, Caption
+    from models.captioner import AudioCaptioner
+    from models.captions import Caption
 
 logger = logging.getLogger(__name__)
 

@@ -4,12 +4,9 @@ Shapes: B clips, S samples, T frames, T' prefix tokens, R captions, L tokens, E 
 """
 
 import json
-import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +15,12 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers import GenerationConfig, LogitsProcessorList
 
 from configs.loading import ConfigError, config_to_yaml, load_config
 from configs.schema import Config, DecodingConfig
 from configs.special_tokens import SPECIAL_TOKENS
 from models.calibration import CALIBRATION_KEY, Calibration
+from models.captions import Caption, CaptionSearch
 from models.checkpoint import (
     ARCHITECTURE_FILE,
     CONFIG_FILE,
@@ -35,48 +31,15 @@ from models.checkpoint import (
     read_tensors,
     write_checkpoint,
 )
-from models.decoding import (
-    ContentWordBan,
-    HeardWordBonus,
-    HumanWords,
-    NamedClasses,
-    SearchRules,
-    UnheardWordBan,
-    WordTable,
-)
+from models.decoding import WordTable
 from models.encoder import AudioEncoder, EncoderOutput, SpecMasks
 from models.encoders import build_encoder, published_source, weights_sha256
 from models.errors import CheckpointError
 from models.llama import LlamaDecoder
 from models.mini_audio_caption import read_parts
 from models.projection import Projection
-from models.ranking import Candidate, captions_of_unnamed, fit_to_tags, rank, ranks_by_tags
+from models.ranking import ranks_by_tags
 from models.tag_prefix import TagPrefix, part_logits, tag_scores
-from vocabulary.audioset import wide_tags
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Caption:
-    """One caption.
-
-    Attributes:
-        text: the sentence.
-        log_probability: natural logarithm of the probability of exactly this sentence, the end token included.
-        probability: that it names the right sounds, 0 to 1; None where the checkpoint has no calibration.
-        num_tokens: its tokens, the end token included.
-    """
-
-    text: str
-    log_probability: float
-    probability: float | None = None
-    num_tokens: int = 1
-
-    @property
-    def per_token(self) -> float:
-        """Log-probability divided by the tokens."""
-        return self.log_probability / self.num_tokens
 
 
 def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
@@ -117,9 +80,10 @@ class AudioCaptioner(nn.Module):
         self.tokenizer = tokenizer
         self.metadata: dict[str, Any] = {}
         self.token_ids = special_token_ids(tokenizer)
-        self.words = WordTable(tokenizer)
+        words = WordTable(tokenizer)
         self.encoder = build_encoder(parts.encoder, encoder_architecture)
-        self.decoder = LlamaDecoder(parts.decoder, len(self.words.texts), self.token_ids, architecture)
+        self.decoder = LlamaDecoder(parts.decoder, len(words.texts), self.token_ids, architecture)
+        self.search = CaptionSearch(self.decoder, tokenizer, words, self.token_ids, parts.styles)
         self.projection = Projection(parts.projection, self.encoder.embedding_dim, self.decoder.width)
         self.style_embed = nn.Embedding(len(parts.styles), self.decoder.width) if parts.styles else None
         self.tag_prefix = TagPrefix(parts.tags, self.decoder.width) if parts.tags.num_tags else None
@@ -305,169 +269,18 @@ class AudioCaptioner(nn.Module):
             if not torch.equal(styles, second_style):  # the same manner would find the same captions
                 manners.append(second_style)
         prefixes, sizes = zip(*(self.prefix(audio_embeddings, lengths, numbers) for numbers in manners), strict=True)
-        prefix, prefix_lengths = torch.cat(prefixes), torch.cat(sizes)  # (M * B, T', D), (M * B,) in M manners
-        rules = SearchRules() if scores is None else self._rules(scores, manners, decoding)  # of M * B prefixes
-        if decoding.method != "sample":
-            ids, sums = self._search(prefix, prefix_lengths, rules, decoding)  # (M * B * N, L), (M * B * N,)
-            rows = list(zip(ids.reshape(len(prefix), -1, ids.shape[-1]), sums.reshape(len(prefix), -1), strict=True))
-        else:  # one clip at a time, each from the same seed, so that a clip's captions do not depend on its neighbours
-            rows = []
-            for clip in range(len(prefix)):
-                one = slice(clip, clip + 1)
-                with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-                    torch.manual_seed(decoding.seed)
-                    clip_prefix = prefix[one, : int(prefix_lengths[clip])]
-                    rows.append(self._search(clip_prefix, prefix_lengths[one], rules.of(one), decoding))
-        read = [self._read(prefix[row], prefix_lengths[row], *found) for row, found in enumerate(rows)]
-        own, second = read[: len(lengths)], read[len(lengths) :] or [[]] * len(lengths)
-        ours: list[list[Caption]] = [[]] * len(lengths)
-        if scores is not None and decoding.unnamed_tag and decoding.method == "beam" and ranks_by_tags(decoding):
-            ours = [
-                self._captions_of_unnamed(found, heard, decoding.unnamed_tag, prefix[row], prefix_lengths[row])
-                for row, (found, heard) in enumerate(zip(own, scores, strict=True))
-            ]
-        tags = scores if scores is not None else [None] * len(lengths)
-        weights = self._by_style("word_weight", decoding.word_weight)[styles.cpu()].tolist()  # (B,)
-        return [
-            self._rank(captions, others, written, decoding, weight, heard, calibration)
-            for captions, others, written, weight, heard in zip(own, second, ours, weights, tags, strict=True)
-        ]
-
-    def _rules(self, scores: Tensor, manners: list[Tensor], decoding: DecodingConfig) -> SearchRules:
-        """What tag scores (B, C) ask of a search, for each clip in each of M manners (B,)."""
-        unheard = bonus = None
-        if decoding.least_tag:
-            unheard = self.human_words.unheard(scores, decoding.least_tag).repeat(len(manners), 1)  # (M * B, V)
-        if np.any(decoding.heard_bonus):
-            amounts = self._by_style("heard_bonus", decoding.heard_bonus).to(scores.device)
-            roots = scores.sqrt().repeat(len(manners), 1)  # (M * B, C)
-            bonus = amounts[torch.cat(manners)][:, None] * roots
-            bonus[:, sorted(wide_tags())] = 0.0
-        return SearchRules(unheard, bonus)
-
-    def _by_style(self, name: str, amount: float | tuple[float, ...]) -> Tensor:
-        """One number for each style of a setting that has one for all, or one for each."""
-        styles = self.config.captioner.styles
-        if isinstance(amount, (int, float)):
-            return torch.full((max(1, len(styles)),), float(amount))
-        if len(amount) != len(styles):
-            raise ValueError(
-                f"decoding.{name} has {len(amount)} number(s), but the captioner {len(styles)} styles: "
-                "give one number, or one for each style."
-            )
-        return torch.tensor(amount)
+        return self.search.captions(
+            torch.cat(prefixes), torch.cat(sizes), torch.cat(manners), scores, decoding, calibration
+        )
 
     def _settle(self) -> None:
         """Leave training mode; `eval` alone visits 400 modules, 4 ms for each clip."""
         if any(module.training for module in (self, self.encoder, self.decoder, self.projection)):
             self.eval()
 
-    def _search(
-        self, prefix: Tensor, prefix_lengths: Tensor, rules: SearchRules, decoding: DecodingConfig
-    ) -> tuple[Tensor, Tensor]:
-        """Ids (P * N, L) found after prefixes (P, T', D), and their log-probabilities (P * N,), not a number where not known."""
-        processors = LogitsProcessorList()
-        if decoding.repetition_ban == "content":
-            processors.append(ContentWordBan(self.words))
-        if rules.unheard is not None:
-            processors.append(UnheardWordBan(rules.unheard))
-        if rules.bonus is not None:
-            processors.append(HeardWordBonus(rules.bonus, self.named_classes))
-        return self.decoder.generate(prefix, prefix_lengths, _generation_config(decoding), processors)
-
-    @cached_property
-    def named_classes(self) -> NamedClasses:
-        """The classes that tokens name; made when they are first asked for, which takes 0.3 s."""
-        return NamedClasses(self.words)
-
-    @cached_property
-    def human_words(self) -> HumanWords:
-        """Tokens that are words for people and their sounds."""
-        return HumanWords(self.words, self.named_classes)
-
     def tag_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
         """Probability of each tag (B, C), the highest of the whole clip and its thirds, of embeddings (B, T, E)."""
         return tag_scores(self.encoder, audio_embeddings, lengths)
-
-    def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
-        """Log-probability of each caption (token ids without marks) after one clip's prefix (T', D)."""
-        bos, eos, pad = (self.token_ids[mark] for mark in ("bos", "eos", "pad"))
-        longest = max(map(len, caption_ids)) + 1
-        inputs = torch.full((len(caption_ids), longest), pad, device=prefix.device)  # (R, L)
-        targets = torch.full_like(inputs, -100)
-        for row, ids in enumerate(caption_ids):
-            inputs[row, : len(ids) + 1] = torch.tensor([bos, *ids])
-            targets[row, : len(ids) + 1] = torch.tensor([*ids, eos])
-        clips = torch.zeros(len(caption_ids), dtype=torch.long, device=prefix.device)
-        logits = self.decoder(prefix[None], prefix_length[None], inputs, clips).float()
-        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=-100)  # (R, L)
-        return [-value for value in losses.sum(dim=1).tolist()]
-
-    def without_marks(self, ids: list[int]) -> list[int]:
-        """Token ids before the end token, or all where there is none, without padding."""
-        words = ids[: ids.index(self.token_ids["eos"])] if self.token_ids["eos"] in ids else ids
-        return [token_id for token_id in words if token_id != self.token_ids["pad"]]
-
-    def _read(self, prefix: Tensor, length: Tensor, found: Tensor, log_probabilities: Tensor) -> list[Caption]:
-        """Distinct captions of those found (N, L) after one clip's prefix (T', D), in their order.
-
-        Log-probabilities (N,) that are not known are computed.
-        """
-        by_text: dict[str, tuple[list[int], float]] = {}
-        for ids, known in zip(found.tolist(), log_probabilities.tolist(), strict=True):
-            words = self.without_marks(ids)
-            by_text.setdefault(self.tokenizer.decode(words).strip(), (words, known))
-        unknown = [ids for ids, known in by_text.values() if math.isnan(known)]
-        computed = iter(self.score(prefix, length, unknown) if unknown else [])
-        return [
-            Caption(text, next(computed) if math.isnan(known) else known, num_tokens=len(ids) + 1)
-            for text, (ids, known) in by_text.items()
-        ]
-
-    def _captions_of_unnamed(
-        self, captions: list[Caption], tag_scores: Tensor, least: float, prefix: Tensor, length: Tensor
-    ) -> list[Caption]:
-        """Sentences of ours for what is heard best of all that none of the captions names, after one clip's prefix (T', D)."""
-        told = []
-        for text in captions_of_unnamed([caption.text.lower() for caption in captions], tag_scores, least):
-            ids = self.tokenizer.encode(text, add_special_tokens=False).ids
-            if self.tokenizer.decode(ids).strip() == text:  # the decoder has pieces for all its words
-                told.append((text, ids))
-        scored = self.score(prefix, length, [ids for _, ids in told]) if told else []
-        return [Caption(text, value, num_tokens=len(ids) + 1) for (text, ids), value in zip(told, scored, strict=True)]
-
-    def _rank(
-        self,
-        captions: list[Caption],
-        second: list[Caption],
-        ours: list[Caption],
-        decoding: DecodingConfig,
-        word_weight: float,
-        tag_scores: Tensor | None,
-        calibration: Calibration | None,
-    ) -> list[Caption]:
-        """The best captions of one clip: beams in their order, samples most probable a token first, or both by the tags.
-
-        Those of the second manner that the first one has not are candidates too, with a handicap, and so are sentences of ours.
-        """
-        known = {caption.text for caption in captions}
-        others = [caption for caption in second if caption.text not in known]
-        by_tags = ranks_by_tags(decoding) and tag_scores is not None
-        if decoding.method == "sample" or by_tags:
-            found = [(captions, 0.0, False), (others, decoding.second_handicap, False), (ours, 0.0, True)]
-            candidates = [
-                Candidate(caption.text.lower(), caption.log_probability, caption.num_tokens, handicap, written)
-                for group, handicap, written in found
-                for caption in group
-            ]
-            captions = captions + others + ours
-            captions = [
-                captions[number] for number in rank(candidates, tag_scores if by_tags else None, decoding, word_weight)
-            ]
-        captions = captions[: decoding.num_captions]
-        if calibration is None:
-            return captions
-        return [replace(caption, probability=_probability(caption, tag_scores, calibration)) for caption in captions]
 
     # -- checkpoints -----------------------------------------------------------------------------------------------
 
@@ -612,15 +425,6 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def _probability(caption: Caption, tag_scores: Tensor | None, calibration: Calibration) -> float:
-    """Probability that a caption names the right sounds."""
-    if not calibration.uses_tags or tag_scores is None:
-        return calibration.probability(caption.per_token)
-    return calibration.probability(
-        caption.per_token, fit_to_tags(caption.text.lower(), tag_scores, calibration.strong_tag)
-    )
-
-
 def _config_to_build(config: Config, metadata: Mapping[str, Any], encoder_weights: str | None) -> Config:
     """The configuration with the encoder's file where it is now, or without it where the checkpoint has its weights."""
     encoder = config.captioner.encoder
@@ -629,24 +433,6 @@ def _config_to_build(config: Config, metadata: Mapping[str, Any], encoder_weight
     elif encoder_weights:
         encoder = replace(encoder, weights=encoder_weights)
     return replace(config, captioner=replace(config.captioner, encoder=encoder))
-
-
-def _generation_config(decoding: DecodingConfig) -> GenerationConfig:
-    sampling = decoding.method == "sample"
-    beams = max(decoding.num_beams, decoding.num_captions) if decoding.method == "beam" else 1
-    if decoding.method == "greedy" and decoding.num_captions > 1:
-        logger.warning("greedy decoding gives one caption; use beam search or sampling for %d.", decoding.num_captions)
-    returned = {"beam": beams, "greedy": 1, "sample": 2 * decoding.num_captions}[decoding.method]
-    options: dict[str, Any] = {"temperature": decoding.temperature, "top_k": decoding.top_k, "top_p": decoding.top_p}
-    return GenerationConfig(
-        max_new_tokens=decoding.max_tokens,
-        min_new_tokens=decoding.min_tokens,
-        do_sample=sampling,
-        num_beams=beams,
-        num_return_sequences=returned,
-        length_penalty=decoding.length_penalty,
-        **(options if sampling else {}),
-    )
 
 
 def _from_hub(hub_id: str) -> Path:

@@ -109,7 +109,7 @@ def find_captions(
         max_new_tokens=max_tokens, num_beams=num_beams, num_return_sequences=num_beams, length_penalty=1.0
     )
     found, _ = captioner.decoder.generate(prefix, lengths, config)  # (B * K, L)
-    rows = [[*captioner.without_marks(ids), *[end] * (end in ids)] for ids in found.tolist()]
+    rows = [[*captioner.search.without_marks(ids), *[end] * (end in ids)] for ids in found.tolist()]
     references: list[list[list[str]]] = [[] for _ in batch.names]
     for clip, ids in zip(batch.clip_index.tolist(), batch.caption_ids.tolist(), strict=True):
         references[clip].append(words_of(captioner.tokenizer.decode(ids)))

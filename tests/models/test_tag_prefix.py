@@ -168,12 +168,12 @@ def test_each_clip_says_only_what_its_own_tags_allow(method: str) -> None:
 
     def unheard(scores: torch.Tensor, least: float) -> torch.Tensor:
         assert scores.shape == (3, 527) and least == 0.2
-        banned = torch.ones(3, len(captioner.words.texts), dtype=torch.bool)
+        banned = torch.ones(3, len(captioner.search.words.texts), dtype=torch.bool)
         for row, word in enumerate(allowed):
-            banned[row, [captioner.words.texts.index(word), captioner.token_ids["eos"]]] = False
+            banned[row, [captioner.search.words.texts.index(word), captioner.token_ids["eos"]]] = False
         return banned
 
-    captioner.human_words = SimpleNamespace(unheard=unheard)  # type: ignore[assignment]
+    captioner.search.human_words = SimpleNamespace(unheard=unheard)  # type: ignore[assignment]
     sound = [np.random.default_rng(number).normal(size=64000).astype(np.float32) * 0.1 for number in range(3)]
     decoding = DecodingConfig(
         method=method, num_beams=2, max_tokens=4, min_tokens=1, least_tag=0.2, repetition_ban="none",  # type: ignore[arg-type]
@@ -249,7 +249,7 @@ def test_a_bonus_brings_words_for_what_is_heard_and_leaves_probabilities(
                 ids = captioner.tokenizer.encode(caption.text, add_special_tokens=False).ids
                 if len(ids) + 1 < caption.num_tokens:
                     continue  # other pieces of the same text
-                own = [captioner.score(prefix[clip], lengths[clip], [ids])[0] for prefix, lengths in prefixes]
+                own = [captioner.search.score(prefix[clip], lengths[clip], [ids])[0] for prefix, lengths in prefixes]
                 assert min(abs(caption.log_probability - value) for value in own) < 1e-3
 
 
@@ -273,7 +273,7 @@ def test_what_no_beam_names_is_said_in_sentences_of_ours_where_asked(
         output = captioner.encode_clips(sound[:1])
         prefix, lengths = captioner.prefix(output.embeddings, output.lengths)
         ids = captioner.tokenizer.encode(told.text, add_special_tokens=False).ids
-        assert told.log_probability == pytest.approx(captioner.score(prefix[0], lengths[0], [ids])[0], abs=1e-3)
+        assert told.log_probability == pytest.approx(captioner.search.score(prefix[0], lengths[0], [ids])[0], abs=1e-3)
     for unasked in (
         dataclasses.replace(asked, unnamed_tag=0.95),
         dataclasses.replace(asked, coverage_weight=0.0),
