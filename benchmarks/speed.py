@@ -46,7 +46,7 @@ def by_transformers(
     marks = {f"{mark}_token_id": decoder.token_ids[mark] for mark in ("pad", "bos", "eos")}
     ids_alone = {"return_dict_in_generate": False, "output_logits": None}
     found: Tensor = decoder.llama.generate(
-        inputs_embeds=embeddings,
+        inputs_embeds=embeddings.to(decoder.llama.dtype),
         attention_mask=mask,
         generation_config=GenerationConfig(**{**config.to_diff_dict(), **marks, **ids_alone}),
         logits_processor=rules,

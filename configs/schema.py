@@ -289,6 +289,8 @@ class DecodingConfig:
             (`vocabulary/class_captions.yaml`) as further candidates, where captions are ranked by tags; 0 for none.
         least_tag: probability, 0 to 1, below which people and their voices are not named at all, whatever is usual in captions;
             0 allows everything.
+        least_music: probability, 0 to 1, of the tag of music below which music, bands and orchestras are not named; 0 allows
+            them.
     """
 
     method: Literal["beam", "greedy", "sample"] = "beam"
@@ -314,6 +316,7 @@ class DecodingConfig:
     strong_tag: float = 0.3
     unnamed_tag: float = 0.0
     least_tag: float = 0.0
+    least_music: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -259,6 +259,7 @@ class AudioCaptioner(nn.Module):
         asks_tagger = (
             ranks_by_tags(decoding)
             or decoding.least_tag > 0
+            or decoding.least_music > 0
             or bool(np.any(decoding.heard_bonus))
             or (calibration is not None and calibration.uses_tags)
         )

@@ -22,8 +22,8 @@ from configs.schema import DecodingConfig
 from models.calibration import Calibration
 from models.decoding import (
     ContentWordBan,
+    DoubtfulWords,
     HeardWordBonus,
-    HumanWords,
     NamedClasses,
     SearchRules,
     UnheardWordBan,
@@ -86,9 +86,9 @@ class CaptionSearch:
         return NamedClasses(self.words)
 
     @cached_property
-    def human_words(self) -> HumanWords:
-        """Tokens that are words for people and their sounds."""
-        return HumanWords(self.words, self.named_classes)
+    def doubtful_words(self) -> DoubtfulWords:
+        """Tokens that are words for people, their sounds, and music."""
+        return DoubtfulWords(self.words, self.named_classes)
 
     def captions(
         self,
@@ -154,8 +154,9 @@ class CaptionSearch:
         """What tag scores (B, C) ask of a search after each of P prefixes in manners (P,)."""
         unheard = bonus = None
         manners = len(styles) // len(scores)
-        if decoding.least_tag:
-            unheard = self.human_words.unheard(scores, decoding.least_tag).repeat(manners, 1)  # (P, V)
+        if decoding.least_tag or decoding.least_music:
+            unheard = self.doubtful_words.unheard(scores, decoding.least_tag, decoding.least_music)  # (B, V)
+            unheard = unheard.repeat(manners, 1)  # (P, V)
         if np.any(decoding.heard_bonus):
             amounts = self._by_style("heard_bonus", decoding.heard_bonus).to(scores.device)
             bonus = amounts[styles][:, None] * scores.sqrt().repeat(manners, 1)  # (P, C)

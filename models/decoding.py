@@ -15,6 +15,8 @@ from vocabulary.audioset import speech_tags, tag_ids
 from vocabulary.words import classes_of
 
 HUMAN_TAGS = tuple(range(tag_ids()["Animal"]))  # AudioSet's table lists the sounds of people first
+MUSIC_TAGS = (tag_ids()["Music"],)
+MUSIC = frozenset(("music", "band", "orchestra"))  # not "tune" or "song": people and birds have those
 PEOPLE = frozenset(
     """man men woman women male males female females adult adults people boy boys girl girls guy lady""".split()  # noqa: SIM905
 )
@@ -123,11 +125,12 @@ class HeardWordBonus(LogitsProcessor):
         return scores
 
 
-class HumanWords:
-    """The tokens that are words for people and for speech, and the tags of which such a word needs one.
+class DoubtfulWords:
+    """The tokens that are words for people, speech and music, and the tags of which such a word needs one.
 
-    Captions speak of people wherever people may be; a decoder that learnt from them does so too, whether or not they are
-    heard. A word for people needs any sound that people make, one for speech any kind of speech.
+    Captions speak of people wherever people may be, and of music in the background; a decoder that learnt from them does so
+    too, whether or not they are heard. A word for people needs any sound that people make, one for speech any kind of
+    speech, one for music the tag of music.
 
     Args:
         words: of the decoder's tokenizer.
@@ -139,12 +142,18 @@ class HumanWords:
         begins = [token_id for token_id, starts in enumerate(words.starts) if starts]
         self.people = [token_id for token_id in begins if words.texts[token_id] in PEOPLE]
         self.speech = [token_id for token_id in begins if int(named.main[token_id]) in speech_tags()]
+        self.music = [token_id for token_id in begins if words.texts[token_id] in MUSIC]
 
-    def unheard(self, scores: Tensor, least: float) -> Tensor:
+    def unheard(self, scores: Tensor, least: float, least_music: float) -> Tensor:
         """Tokens (B, V) bool whose tags all have scores, among those of C tags (B, C), below the least."""
         banned = torch.zeros(len(scores), self.num_tokens, dtype=torch.bool, device=scores.device)
-        for token_ids, tags in ((self.people, HUMAN_TAGS), (self.speech, speech_tags())):
-            banned[:, token_ids] |= scores[:, list(tags)].amax(dim=1, keepdim=True) < least
+        groups = (
+            (self.people, HUMAN_TAGS, least),
+            (self.speech, speech_tags(), least),
+            (self.music, MUSIC_TAGS, least_music),
+        )
+        for token_ids, tags, needed in groups:
+            banned[:, token_ids] |= scores[:, list(tags)].amax(dim=1, keepdim=True) < needed
         return banned
 
 

@@ -3,7 +3,7 @@
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from models.decoding import ContentWordBan, HeardWordBonus, HumanWords, NamedClasses, UnheardWordBan, WordTable
+from models.decoding import ContentWordBan, DoubtfulWords, HeardWordBonus, NamedClasses, UnheardWordBan, WordTable
 from vocabulary.audioset import tag_ids
 
 TOKENS = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁dog", "▁bar", "ks", "▁and", "▁the", "▁r", "ain", "▁dogs", "s"]
@@ -44,17 +44,26 @@ def test_nothing_is_banned_at_the_start() -> None:
 
 def test_people_and_speech_are_not_named_where_no_tag_allows_it() -> None:
     tokens = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁man", "▁speaks", "▁laughs", "▁dog", "man", "▁people"]
-    words = HumanWords(word_table(tokens), NamedClasses(word_table(tokens)))
+    words = DoubtfulWords(word_table(tokens), NamedClasses(word_table(tokens)))
     scores = torch.zeros(3, 527)
     scores[1, tag_ids()["Laughter"]] = 0.2
     scores[2, tag_ids()["Conversation"]] = 0.2
-    banned = words.unheard(scores, 0.1)
+    banned = words.unheard(scores, 0.1, 0.0)
     named = [{tokens[number] for number in row.nonzero().flatten().tolist()} for row in banned]
     assert named == [{"▁man", "▁speaks", "▁people"}, {"▁speaks"}, set()]
-    assert not words.unheard(scores, 0.0).any()
+    assert not words.unheard(scores, 0.0, 0.0).any()
     found = UnheardWordBan(banned[:2])(torch.zeros(4, 1, dtype=torch.long), torch.zeros(4, len(tokens) + 2))
     assert torch.equal(torch.isinf(found[::2]), torch.nn.functional.pad(banned[:2], (0, 2)))  # two beams of each clip
     assert torch.equal(found[0], found[1]) and torch.equal(found[2], found[3])
+
+
+def test_music_is_named_where_it_is_surely_heard() -> None:
+    tokens = ["[PAD]", "[BOS]", "[EOS]", "▁music", "▁band", "▁song", "music", "▁man"]
+    words = DoubtfulWords(word_table(tokens), NamedClasses(word_table(tokens)))
+    scores = torch.zeros(2, 527)
+    scores[1, tag_ids()["Music"]] = 0.7
+    banned = words.unheard(scores, 0.0, 0.6)
+    assert [{tokens[n] for n in row.nonzero().flatten().tolist()} for row in banned] == [{"▁music", "▁band"}, set()]
 
 
 def test_words_for_what_is_heard_gain_until_it_is_named() -> None:

@@ -5,8 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    GenerationConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LogitsProcessorList,
+)
 
+from benchmarks.speed import by_transformers
 from configs.schema import DecoderConfig
 from models.errors import CheckpointError
 from models.llama import LlamaDecoder
@@ -154,6 +162,19 @@ def test_generation_is_transformers_own(published: tuple[Path, LlamaForCausalLM]
     padded = torch.cat([prefix, torch.randn(1, 3, 32)], dim=1)
     torch.manual_seed(3)
     assert torch.equal(decoder.generate(padded, torch.tensor([6]), GenerationConfig(**settings))[0], theirs)
+
+
+def test_beams_of_an_adapted_decoder_are_those_of_transformers(published: tuple[Path, LlamaForCausalLM]) -> None:
+    decoder = pretrained(published[0], lora_rank=2)
+    for name, parameter in decoder.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    prefix, lengths = torch.randn(2, 5, 32), torch.tensor([5, 3])
+    for _ in range(2):  # with adapters, then merged
+        search = GenerationConfig(num_beams=3, max_new_tokens=8, min_new_tokens=8, num_return_sequences=2)
+        theirs = by_transformers(decoder, prefix, lengths, search, LogitsProcessorList())
+        assert torch.equal(decoder.generate(prefix, lengths, search)[0], theirs)
+        decoder.merge_lora()
 
 
 def test_the_prefix_stands_before_the_words(published: tuple[Path, LlamaForCausalLM]) -> None:

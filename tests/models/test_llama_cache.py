@@ -48,23 +48,28 @@ def whole(llama: LlamaForCausalLM, embeddings: Tensor, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("half", [False, True], ids=["float32", "half"])
+@pytest.mark.parametrize("numbers", ["float32", "half", "bfloat16"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("padded", [False, True])
-def test_logits_are_those_of_a_whole_pass(kind: str, half: bool, padded: bool) -> None:
-    llama = make(half, **KINDS[kind])
-    embeddings, mask = torch.randn(2, 6, 32), torch.ones(2, 6, dtype=torch.long)
+def test_logits_are_those_of_a_whole_pass(kind: str, numbers: str, padded: bool) -> None:
+    llama = make(numbers == "half", **KINDS[kind])
+    dtype, tolerance = torch.float32, {"rtol": 1e-4, "atol": 1e-4}
+    if numbers == "bfloat16":
+        dtype, tolerance = torch.bfloat16, {"rtol": 0.1, "atol": 0.1}
+        for parameter in llama.parameters():  # not the rotary frequencies
+            parameter.data = parameter.data.to(dtype)
+    embeddings, mask = torch.randn(2, 6, 32).to(dtype), torch.ones(2, 6, dtype=torch.long)
     if padded:
         mask[1, 2:5] = 0
     cache = LlamaReader(llama).read(embeddings, mask)
-    torch.testing.assert_close(cache.logits, whole(llama, embeddings, mask), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(cache.logits, whole(llama, embeddings, mask), **tolerance)
     generator = torch.Generator().manual_seed(1)
     for _ in range(SPARE_TOKENS + 3):
         rows, ids = torch.randint(2, (3,), generator=generator), torch.randint(50, (3,), generator=generator)
         logits = cache.step(ids, rows)
         embeddings = torch.cat([embeddings[rows], llama.get_input_embeddings()(ids)[:, None]], dim=1)
         mask = torch.cat([mask[rows], torch.ones(3, 1, dtype=torch.long)], dim=1)
-        torch.testing.assert_close(logits, whole(llama, embeddings, mask), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(logits, whole(llama, embeddings, mask), **tolerance)
         assert logits is cache.logits
 
 

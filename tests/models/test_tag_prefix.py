@@ -166,17 +166,17 @@ def test_each_clip_says_only_what_its_own_tags_allow(method: str) -> None:
     captioner = tags_only(texts=["man", "dog"])
     allowed = ["man", "dog", "man"]
 
-    def unheard(scores: torch.Tensor, least: float) -> torch.Tensor:
-        assert scores.shape == (3, 527) and least == 0.2
+    def unheard(scores: torch.Tensor, least: float, least_music: float) -> torch.Tensor:
+        assert scores.shape == (3, 527) and (least, least_music) == (0.2, 0.3)
         banned = torch.ones(3, len(captioner.search.words.texts), dtype=torch.bool)
         for row, word in enumerate(allowed):
             banned[row, [captioner.search.words.texts.index(word), captioner.token_ids["eos"]]] = False
         return banned
 
-    captioner.search.human_words = SimpleNamespace(unheard=unheard)  # type: ignore[assignment]
+    captioner.search.doubtful_words = SimpleNamespace(unheard=unheard)  # type: ignore[assignment]
     sound = [np.random.default_rng(number).normal(size=64000).astype(np.float32) * 0.1 for number in range(3)]
     decoding = DecodingConfig(
-        method=method, num_beams=2, max_tokens=4, min_tokens=1, least_tag=0.2, repetition_ban="none",  # type: ignore[arg-type]
+        method=method, num_beams=2, max_tokens=4, min_tokens=1, least_tag=0.2, least_music=0.3, repetition_ban="none",  # type: ignore[arg-type]
         support_weight=1.0, second_style="long",
     )  # fmt: skip
     for word, captions in zip(allowed, captioner.caption(sound, decoding), strict=True):
