@@ -4,7 +4,9 @@
         --retrieval_weights datasets/efficientat/mn04_as_mAP_432.safetensors --output benchmarks/results/sounds.md
 
 A single clip counts as named when its caption has a word for its sound (`data.sounds.named_categories`), a mixture when
-its caption has words for both. Intervals are 95 % bootstrap percentiles over clips.
+its caption has words for both. Intervals are 95 % bootstrap percentiles over clips. Of the mixtures that are named: the share of
+those one after the other whose caption tells their order, rightly and the wrong way round, and the share of the overlaid whose
+caption tells an order that they do not have ("then", "followed by", "before", "after"; `data.caption_texts.parts_of`).
 """
 
 import argparse
@@ -23,6 +25,7 @@ from tqdm import tqdm
 from benchmarks.tables import markdown_table, publish
 from configs.commands import run_command
 from configs.schema import EncoderConfig
+from data.caption_texts import parts_of
 from data.captions import normalize_caption
 from data.clotho import Clip, FileClip, load_split
 from data.sound_captions import named_categories
@@ -45,6 +48,9 @@ class Row:
     both: tuple[float, float, float]
     both_sequence: float
     both_overlay: float
+    order_right: float
+    order_wrong: float
+    order_invented: float
     at_least_one: float
     cider_d: float | None
     distinct: int
@@ -61,6 +67,8 @@ class Row:
             _rate(self.both),
             f"{100 * self.both_sequence:.1f}",
             f"{100 * self.both_overlay:.1f}",
+            f"{100 * self.order_right:.1f}, {100 * self.order_wrong:.1f}",
+            f"{100 * self.order_invented:.1f}",
             f"{100 * self.at_least_one:.1f}",
             score,
             str(self.distinct),
@@ -76,6 +84,8 @@ HEADER = [
     "both of a mixture named, %",
     "one after the other, %",
     "overlaid, %",
+    "their order told: right, wrong, %",
+    "told of overlaid ones, %",
     "at least one, %",
     "CIDEr-D",
     "distinct captions",
@@ -97,6 +107,17 @@ def bootstrap(hits: NDArray[np.float64], seed: int = 0, draws: int = 2000) -> tu
     return float(hits.mean()), float(low), float(high)
 
 
+def told_order(caption: str, labels: Sequence[str]) -> int:
+    """1 where a caption says that the second of two sounds follows the first, -1 the other way round, 0 for neither."""
+    turns = []
+    for label in labels:
+        named = [turn for turn, part in parts_of(caption) if label in named_categories(normalize_caption(part))]
+        if not named:
+            return 0  # its words reach over "and" or "then"
+        turns.append(min(named))
+    return int(np.sign(turns[1] - turns[0]))
+
+
 def judge(name: str, clips: Sequence[FileClip], captions: dict[str, str], milliseconds: float) -> Row:
     """Rates of one captioner from its caption of each clip."""
     found = {clip.name: named_categories(normalize_caption(captions[clip.name])) for clip in clips}
@@ -106,11 +127,17 @@ def judge(name: str, clips: Sequence[FileClip], captions: dict[str, str], millis
     def share(group: Sequence[FileClip], test: Callable[[set[str], set[str]], bool]) -> NDArray[np.float64]:
         return np.array([float(test(found[clip.name], set(clip.labels))) for clip in group])
 
-    def mean(hits: NDArray[np.float64]) -> float:
+    def mean(hits: NDArray[np.float64] | NDArray[np.bool_]) -> float:
         return float(hits.mean()) if len(hits) else 0.0
 
     sequences = [clip for clip in mixtures if clip.name.startswith("sequence")]
     overlays = [clip for clip in mixtures if clip.name.startswith("overlay")]
+
+    def orders(group: Sequence[FileClip]) -> NDArray[np.int64]:
+        both = [clip for clip in group if set(clip.labels) <= found[clip.name]]
+        return np.array([told_order(captions[clip.name], clip.labels) for clip in both], dtype=np.int64)
+
+    told = orders(sequences)
     return Row(
         name=name,
         single=bootstrap(share(singles, lambda said, true: true <= said)),
@@ -118,6 +145,9 @@ def judge(name: str, clips: Sequence[FileClip], captions: dict[str, str], millis
         both=bootstrap(share(mixtures, lambda said, true: true <= said)),
         both_sequence=mean(share(sequences, lambda said, true: true <= said)),
         both_overlay=mean(share(overlays, lambda said, true: true <= said)),
+        order_right=mean(told == 1),
+        order_wrong=mean(told == -1),
+        order_invented=mean(orders(overlays) != 0),
         at_least_one=mean(share(mixtures, lambda said, true: bool(true & said))),
         cider_d=cider_d(captions, {clip.name: clip.captions for clip in clips}),
         distinct=len({normalize_caption(text) for text in captions.values()}),

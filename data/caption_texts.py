@@ -19,10 +19,11 @@ from vocabulary.words import classes_of
 
 WEAK_DB = -12.0  # what is heard faintly or far away, against what is not
 
-# What parts a caption into sounds. After the first kind the next sound comes later; "after" turns the order around.
+# What parts a caption into sounds. After the first kind the next sound comes later; "after" turns the order around, up to
+# the comma where a sentence begins with it.
 _THEN = (
     r"(?:and )?(?:is |are |was )?followed(?: closely| shortly| quickly| immediately)? by"
-    r"|and then|then|before|afterwards|until"
+    r"|(?:and )?(?:shortly |soon )?after (?:that|which|this)|and then|then|before|afterwards?|until"
 )
 _AFTER = r"after|following|preceded by"
 _WHILE = r"while|whilst|as|during|along with|accompanied by|with|and|over|alongside|amid|amidst|in front of"
@@ -83,24 +84,37 @@ class TextClip:
         raise TypeError(f"{self.name} is a text: it has no sound at {sample_rate} Hz.")
 
 
-def sources_of(caption: str) -> tuple[Source, ...]:
-    """The sources that a caption names, in the order in which they begin; empty where it names no known class."""
+def parts_of(caption: str) -> list[tuple[int, str]]:
+    """The parts that words such as "then" and "while" cut a caption into, in lower case, each with its turn.
+
+    Turns count what comes later up and, after "after", what came before down; the first part's is 0.
+    """
     text = caption.lower()
     marks = list(_CONNECTORS.finditer(text))
     bounds = [0, *(mark.end() for mark in marks)]
     ends = [*(mark.start() for mark in marks), len(text)]
     joins = ["", *((mark.lastgroup or "while") for mark in marks)]
     turn, latest, found = 0, 0, []
+    begins_with_after = len(marks) > 0 and marks[0].lastgroup == "after" and not text[: marks[0].start()].strip()
     for start, end, join in zip(bounds, ends, joins, strict=True):
         if join == "then":
             turn = latest = latest + 1
         elif join == "after":
             turn -= 1
-        part = text[start:end]
+        elif join == "comma" and begins_with_after and turn < 0:
+            turn = 0
+        found.append((turn, text[start:end]))
+    return found
+
+
+def sources_of(caption: str) -> tuple[Source, ...]:
+    """The sources that a caption names, in the order in which they begin; empty where it names no known class."""
+    found = []
+    for turn, part in parts_of(caption):
         if classes := classes_of(part):
             level = WEAK_DB * bool(_WEAK.search(part)) - WEAK_DB / 2 * bool(_STRONG.search(part))
             found.append(Source(classes, turn, level))
-    if not found and (whole := classes_of(text)):  # patterns may reach over a connector
+    if not found and (whole := classes_of(caption.lower())):  # patterns may reach over a connector
         found.append(Source(whole, 0))
     found.sort(key=lambda source: source.turn)
     return tuple(replace(source, turn=source.turn - found[0].turn) for source in found)

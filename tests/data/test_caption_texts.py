@@ -22,6 +22,8 @@ def heard(caption: str) -> list[tuple[int, bool, bool]]:
         "A dog barks, then a siren wails",
         "A dog barks before a siren sounds",
         "A siren wails after a dog barks",
+        "A dog barks, and after that a siren wails",
+        "After a dog barks, a siren wails",
     ],
 )
 def test_order_words_give_turns(caption: str) -> None:
