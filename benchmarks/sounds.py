@@ -6,7 +6,7 @@
 A single clip counts as named when its caption has a word for its sound (`data.sounds.named_categories`), a mixture when
 its caption has words for both. Intervals are 95 % bootstrap percentiles over clips. Of the mixtures that are named: the share of
 those one after the other whose caption tells their order, rightly and the wrong way round, and the share of the overlaid whose
-caption tells an order that they do not have ("then", "followed by", "before", "after"; `data.caption_texts.parts_of`).
+caption tells an order that they do not have ("then", "followed by", "before", "after"; `vocabulary.turns`).
 """
 
 import argparse
@@ -25,7 +25,6 @@ from tqdm import tqdm
 from benchmarks.tables import markdown_table, publish
 from configs.commands import run_command
 from configs.schema import EncoderConfig
-from data.caption_texts import parts_of
 from data.captions import normalize_caption
 from data.clotho import Clip, FileClip, load_split
 from data.sound_captions import named_categories
@@ -34,6 +33,7 @@ from models.captioner import AudioCaptioner
 from models.encoders import build_encoder
 from training.features import FrozenFeatures
 from training.validation import cider_d
+from vocabulary.turns import parts_of
 
 logger = logging.getLogger(__name__)
 

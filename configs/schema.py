@@ -276,6 +276,7 @@ class DecodingConfig:
         coverage_weight: how much it counts that a caption names what the tagger surely hears (`models/ranking.py`);
             with this or the next above 0, all beams' captions are ranked anew.
         support_weight: how much it counts that the tagger hears what a caption names.
+        order_weight: what a caption loses, in nats a token, that tells an order ("then") of which the tagger hears nothing.
         consensus_weight: how much it counts, besides one of these, that a caption says what the other beams say.
         word_weight: what each word of a caption adds, one number, or one for each of captioner.styles: a mean over tokens
             favours the short ones of captions that name the same.
@@ -309,6 +310,7 @@ class DecodingConfig:
     second_handicap: float = 0.5
     coverage_weight: float = 0.0
     support_weight: float = 0.0
+    order_weight: float = 0.0
     consensus_weight: float = 0.0
     word_weight: float | tuple[float, ...] = 0.0
     odd_weight: float = 0.0

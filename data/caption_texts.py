@@ -15,19 +15,11 @@ from numpy.typing import NDArray
 
 from data.captions import normalize_caption
 from data.tables import DatasetError, TableReport, read_rows
+from vocabulary.turns import parts_of
 from vocabulary.words import classes_of
 
 WEAK_DB = -12.0  # what is heard faintly or far away, against what is not
 
-# What parts a caption into sounds. After the first kind the next sound comes later; "after" turns the order around, up to
-# the comma where a sentence begins with it.
-_THEN = (
-    r"(?:and )?(?:is |are |was )?followed(?: closely| shortly| quickly| immediately)? by"
-    r"|(?:and )?(?:shortly |soon )?after (?:that|which|this)|and then|then|before|afterwards?|until"
-)
-_AFTER = r"after|following|preceded by"
-_WHILE = r"while|whilst|as|during|along with|accompanied by|with|and|over|alongside|amid|amidst|in front of"
-_CONNECTORS = re.compile(rf"\b(?:(?P<then>{_THEN})|(?P<after>{_AFTER})|(?P<while>{_WHILE}))\b|(?P<comma>[,.;])")
 _WEAK = re.compile(
     r"\b(?:faint\w*|distan(?:t|ce)|background|far|soft\w*|quiet\w*|muffled|slight\w*|low|light|gentl[ey])\b"
 )
@@ -82,29 +74,6 @@ class TextClip:
             TypeError: always.
         """
         raise TypeError(f"{self.name} is a text: it has no sound at {sample_rate} Hz.")
-
-
-def parts_of(caption: str) -> list[tuple[int, str]]:
-    """The parts that words such as "then" and "while" cut a caption into, in lower case, each with its turn.
-
-    Turns count what comes later up and, after "after", what came before down; the first part's is 0.
-    """
-    text = caption.lower()
-    marks = list(_CONNECTORS.finditer(text))
-    bounds = [0, *(mark.end() for mark in marks)]
-    ends = [*(mark.start() for mark in marks), len(text)]
-    joins = ["", *((mark.lastgroup or "while") for mark in marks)]
-    turn, latest, found = 0, 0, []
-    begins_with_after = len(marks) > 0 and marks[0].lastgroup == "after" and not text[: marks[0].start()].strip()
-    for start, end, join in zip(bounds, ends, joins, strict=True):
-        if join == "then":
-            turn = latest = latest + 1
-        elif join == "after":
-            turn -= 1
-        elif join == "comma" and begins_with_after and turn < 0:
-            turn = 0
-        found.append((turn, text[start:end]))
-    return found
 
 
 def sources_of(caption: str) -> tuple[Source, ...]:

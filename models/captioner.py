@@ -264,6 +264,9 @@ class AudioCaptioner(nn.Module):
             or (calibration is not None and calibration.uses_tags)
         )
         scores = self.tag_scores(audio_embeddings, lengths) if asks_tagger and self.has_tagger else None  # (B, C)
+        thirds = None
+        if scores is not None and decoding.order_weight:
+            thirds = part_logits(self.encoder, audio_embeddings, lengths)[:, 1:].float().sigmoid()  # (B, 3, C)
         manners = [styles]
         if decoding.second_style and decoding.method == "beam" and ranks_by_tags(decoding) and self.has_tagger:
             second_style = torch.full_like(styles, self.style_number(decoding.second_style))
@@ -271,7 +274,7 @@ class AudioCaptioner(nn.Module):
                 manners.append(second_style)
         prefixes, sizes = zip(*(self.prefix(audio_embeddings, lengths, numbers) for numbers in manners), strict=True)
         return self.search.captions(
-            torch.cat(prefixes), torch.cat(sizes), torch.cat(manners), scores, decoding, calibration
+            torch.cat(prefixes), torch.cat(sizes), torch.cat(manners), scores, thirds, decoding, calibration
         )
 
     def _settle(self) -> None:

@@ -96,6 +96,7 @@ class CaptionSearch:
         prefix_lengths: Tensor,
         styles: Tensor,
         scores: Tensor | None,
+        thirds: Tensor | None,
         decoding: DecodingConfig,
         calibration: Calibration | None,
     ) -> list[list[Caption]]:
@@ -106,6 +107,7 @@ class CaptionSearch:
             prefix_lengths: (P,).
             styles: (P,) int64, the manner of each.
             scores: (B, C) probabilities of the tags; None where no tagger is asked.
+            thirds: (B, 3, C) the same in the thirds of the clips; None where no order is judged.
             decoding: how to search and rank.
             calibration: of their probabilities.
 
@@ -125,8 +127,10 @@ class CaptionSearch:
         tags = scores if scores is not None else [None] * clips
         weights = self._by_style("word_weight", decoding.word_weight)[styles[:clips].cpu()].tolist()  # (B,)
         return [
-            self._rank(captions, others, written, decoding, weight, heard, calibration)
-            for captions, others, written, weight, heard in zip(own, second, ours, weights, tags, strict=True)
+            self._rank(captions, others, written, decoding, weight, heard, times, calibration)
+            for captions, others, written, weight, heard, times in zip(
+                own, second, ours, weights, tags, thirds if thirds is not None else [None] * clips, strict=True
+            )
         ]
 
     def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
@@ -242,6 +246,7 @@ class CaptionSearch:
         decoding: DecodingConfig,
         word_weight: float,
         tag_scores: Tensor | None,
+        thirds: Tensor | None,
         calibration: Calibration | None,
     ) -> list[Caption]:
         """The best captions of one clip: beams in their order, samples most probable a token first, or both by the tags.
@@ -260,7 +265,8 @@ class CaptionSearch:
             ]
             captions = captions + others + ours
             captions = [
-                captions[number] for number in rank(candidates, tag_scores if by_tags else None, decoding, word_weight)
+                captions[number]
+                for number in rank(candidates, tag_scores if by_tags else None, decoding, word_weight, thirds)
             ]
         captions = captions[: decoding.num_captions]
         if calibration is None:

@@ -21,10 +21,12 @@ from torch import Tensor
 
 from configs.schema import DecodingConfig
 from vocabulary.audioset import wide_tags
+from vocabulary.turns import parts_of
 from vocabulary.words import class_captions, classes_of, sources_in
 
 SAMENESS = 1.0  # what a caption loses that has all its words in common with one before it
 ODD = 0.5  # nats a token by which a found caption may be less probable than the most probable one without being odd
+LEAST_DELAY = 0.25  # thirds of a clip by which what follows has to be heard later
 MIN_SCORE = 1e-3  # what the tagger hears no better than this is not heard at all
 
 
@@ -57,6 +59,36 @@ def fit_to_tags(caption: str, scores: Tensor, strong: float) -> Fit:
     coverage = sum(values[number] for number in loud if number in named) / total if loud else 1.0
     heard = [max(MIN_SCORE, *(values[number] for number in classes)) for classes in sources_in(caption)] or [MIN_SCORE]
     return Fit(coverage, math.fsum(map(math.log, heard)) / len(heard))
+
+
+def doubtful_order(caption: str, thirds: Tensor) -> float:
+    """Share, 0 to 1, of the steps in time that a caption tells ("then", "before", "after") which the tags do not bear out.
+
+    When a thing is heard is the mean third of its best heard class, weighted by the class's scores. A step from a class to
+    itself ("idles and then revs up") cannot be judged and counts as borne out, and so does one to what names no class.
+
+    Args:
+        caption: text in lower case.
+        thirds: (3, C) probabilities of the tags in the thirds of the clip.
+    """
+    turns: dict[int, list[int]] = {}
+    for turn, part in parts_of(caption):
+        turns.setdefault(turn, []).extend(classes_of(part))
+    steps = doubts = 0
+    for earlier, later in pairwise(sorted(turns)):
+        steps += 1
+        if turns[earlier] and turns[later]:
+            first, second = (int(thirds[:, turns[turn]].amax(dim=0).argmax()) for turn in (earlier, later))
+            first, second = turns[earlier][first], turns[later][second]
+            delay = _heard_at(thirds[:, second]) - _heard_at(thirds[:, first])
+            doubts += first != second and delay < LEAST_DELAY
+    return doubts / steps if steps else 0.0
+
+
+def _heard_at(scores: Tensor) -> float:
+    """Mean third, 0 to 2, of a tag's scores (3,)."""
+    start, middle, end = scores.tolist()
+    return (middle + 2 * end) / max(start + middle + end, MIN_SCORE)
 
 
 def ranks_by_tags(decoding: DecodingConfig) -> bool:
@@ -114,7 +146,11 @@ def consensus(candidates: Sequence[Candidate]) -> list[float]:
 
 
 def rank(
-    candidates: Sequence[Candidate], scores: Tensor | None, decoding: DecodingConfig, word_weight: float = 0.0
+    candidates: Sequence[Candidate],
+    scores: Tensor | None,
+    decoding: DecodingConfig,
+    word_weight: float = 0.0,
+    thirds: Tensor | None = None,
 ) -> list[int]:
     """Numbers of candidates, the best first; with tags, each next one is the best that also differs from those before it.
 
@@ -123,8 +159,9 @@ def rank(
     Args:
         candidates: captions of one clip.
         scores: (C,) tag probabilities, or None without a tagger.
-        decoding: its `coverage_weight`, `support_weight`, `consensus_weight`, `odd_weight` and `strong_tag`.
+        decoding: its `coverage_weight`, `support_weight`, `order_weight`, `consensus_weight`, `odd_weight` and `strong_tag`.
         word_weight: what each word adds: `decoding.word_weight` of the captions' style.
+        thirds: (3, C) tag probabilities in the thirds of the clip, where `order_weight` is not 0.
     """
     per_token = [candidate.log_probability / candidate.num_tokens for candidate in candidates]
     values = [own - candidate.handicap for own, candidate in zip(per_token, candidates, strict=True)]
@@ -135,6 +172,8 @@ def rank(
         fit = fit_to_tags(candidate.text, scores, decoding.strong_tag)
         values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
         values[number] += word_weight * len(candidate.text.split())
+        if thirds is not None and decoding.order_weight:
+            values[number] -= decoding.order_weight * doubtful_order(candidate.text, thirds)
         if not candidate.ours:
             values[number] -= decoding.odd_weight * max(0.0, usual - per_token[number] - ODD)
     if decoding.consensus_weight:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from configs.schema import DecodingConfig
-from models.ranking import MIN_SCORE, Candidate, captions_of_unnamed, consensus, fit_to_tags, rank
+from models.ranking import MIN_SCORE, Candidate, captions_of_unnamed, consensus, doubtful_order, fit_to_tags, rank
 from vocabulary.audioset import tag_ids
 
 
@@ -99,3 +99,38 @@ def test_consensus_is_what_the_likely_candidates_say_too() -> None:
     swayed = consensus(candidates(("a dog barks", -9.0, 4), ("a siren wails", -3.0, 4)))
     assert swayed[1] > swayed[0]
     assert consensus(candidates(("alone", -1.0, 2))) == [pytest.approx(1.0)]
+
+
+def thirds(**heard: tuple[float, float, float]) -> torch.Tensor:
+    values = torch.full((3, 527), 1e-4)
+    for name, parts in heard.items():
+        values[:, tag_ids()[name]] = torch.tensor(parts)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("caption", "doubt"),
+    [
+        ("a dog barks and then a siren wails", 0.0),
+        ("a siren wails after a dog barks", 0.0),
+        ("a siren wails and then a dog barks", 1.0),
+        ("a dog barks and then rain falls", 1.0),  # both all through
+        ("a dog barks as a siren wails", 0.0),  # tells no order
+        ("a dog barks and then barks again", 0.0),  # one thing that goes on
+        ("a siren wails and then it ends", 0.0),
+        ("a dog barks and then a siren wails and then rain falls", 0.5),
+        ("silence", 0.0),
+    ],
+)
+def test_an_order_is_doubtful_that_the_thirds_do_not_bear_out(caption: str, doubt: float) -> None:
+    heard = thirds(Dog=(0.9, 0.8, 0.7), Siren=(0.01, 0.3, 0.9), Rain=(0.7, 0.7, 0.7))
+    assert doubtful_order(caption, heard) == doubt
+
+
+def test_a_doubtful_order_counts_against_a_candidate() -> None:
+    captions = candidates(("a dog barks and then rain falls", -2.0, 4), ("a dog barks as rain falls", -2.4, 4))
+    tags, heard = scores(Dog=0.9, Rain=0.7), thirds(Dog=(0.9, 0.8, 0.7), Rain=(0.7, 0.7, 0.7))
+    decoding = DecodingConfig(coverage_weight=1.0)
+    assert rank(captions, tags, decoding, thirds=heard) == [0, 1]
+    assert rank(captions, tags, replace(decoding, order_weight=0.2), thirds=heard) == [1, 0]
+    assert rank(captions, tags, replace(decoding, order_weight=0.2)) == [0, 1]  # no thirds, no judgement

@@ -26,6 +26,7 @@ from models.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
 from models.encoders import build_encoder
 from models.errors import CheckpointError
+from models.ranking import rank
 from models.tag_prefix import NUM_PARTS, TagPrefix, clip_parts
 from vocabulary.audioset import tag_ids
 
@@ -221,6 +222,30 @@ def test_a_second_manner_lends_its_captions_for_a_handicap() -> None:
     assert [found[0].text for found in captioner.caption(sound, same)] == [found[0].text for found in own]
     with pytest.raises(ValueError, match="no style 'verse'"):
         captioner.caption(sound, dataclasses.replace(first, second_style="verse"))
+
+
+def test_an_order_is_judged_by_each_clips_own_thirds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first clip's rain follows its dog, the second's does not."""
+    captioner = tags_only(texts=["dog barks then rain falls", "dog barks as rain falls"])
+    logits = torch.full((2, 4, 527), -9.0)
+    logits[:, :, tag_ids()["Dog"]] = logits[:, :, tag_ids()["Rain"]] = 2.0
+    logits[0, 1, tag_ids()["Rain"]] = logits[0, 3, tag_ids()["Dog"]] = -9.0
+    monkeypatch.setattr("models.captioner.part_logits", lambda *_: logits)
+    judged: list[Any] = []
+
+    def watched(*arguments: Any) -> list[int]:
+        judged.append(arguments[-1])
+        return rank(*arguments)
+
+    monkeypatch.setattr("models.captions.rank", watched)
+    sound = [np.random.default_rng(seed).normal(size=64000).astype(np.float32) * 0.1 for seed in (1, 2)]
+    decoding = DecodingConfig(num_beams=2, max_tokens=8, min_tokens=1, coverage_weight=1.0, order_weight=0.2)
+    captioner.caption(sound, decoding)
+    assert len(judged) == 2
+    for clip, heard in enumerate(judged):
+        torch.testing.assert_close(heard, logits[clip, 1:].sigmoid())
+    captioner.caption(sound, dataclasses.replace(decoding, order_weight=0.0))
+    assert judged[2:] == [None, None]
 
 
 @pytest.mark.parametrize("second_style", ["", "long"])
