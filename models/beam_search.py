@@ -6,7 +6,7 @@ prefix and without keeping the logits of every step. Shapes: B prefixes, K beams
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -34,7 +34,7 @@ class Hypothesis:
         score: sum of its tokens' log-probabilities with what the rules add; of a finished one, over its tokens' number to
             the power of the length penalty.
         log_probability: the sum without what the rules add; not a number where a sentence was cut off.
-        row: among the reader's rows, the one that has read it.
+        row: among the reader's rows, the one that has read all of it but the last token.
     """
 
     token_ids: tuple[int, ...]
@@ -77,13 +77,12 @@ def beam_search(
     """
     logits = reader.logits.repeat_interleave(num_beams, dim=0)  # (B * K, V): all beams begin alike, so one alone counts
     device = logits.device
-    begun = [
-        [Hypothesis((), NEVER * bool(beam), 0.0, clip) for beam in range(num_beams)]
+    searches = [
+        Beams([Hypothesis((), NEVER * bool(beam), 0.0, clip) for beam in range(num_beams)])
         for clip in range(len(reader.logits))
     ]
-    searches = [Beams(running) for running in begun]
+    running = [hypothesis for search in searches for hypothesis in search.running]
     for length in range(1, max_tokens + 1):
-        running = [hypothesis for search in searches for hypothesis in search.running]
         ids = torch.tensor([hypothesis.token_ids for hypothesis in running], dtype=torch.long, device=device)
         log_probabilities = logits.float().log_softmax(dim=1)  # (B * K, V)
         allowed = log_probabilities
@@ -95,24 +94,20 @@ def beam_search(
         totals = (allowed + scores[:, None]).view(len(searches), -1)  # (B, K * V)
         best = totals.topk(2 * num_beams, dim=1)  # K that go on are among them, however many end
         gained = log_probabilities.view(len(searches), -1).gather(1, best.indices)
-        vocab_size = logits.shape[1]
-        for search, *found in zip(searches, best.values.tolist(), best.indices.tolist(), gained.tolist(), strict=True):
+        found = zip(best.values.tolist(), best.indices.tolist(), gained.tolist(), strict=True)
+        for clip, (search, lists) in enumerate(zip(searches, found, strict=True)):
             candidates = []
-            for total, index, gain in zip(*found, strict=True):
-                parent = search.running[index // vocab_size]
-                token_ids = (*parent.token_ids, index % vocab_size)
-                candidates.append(Hypothesis(token_ids, total, parent.log_probability + gain, index // vocab_size))
+            for total, index, gain in zip(*lists, strict=True):
+                beam, token = divmod(index, logits.shape[1])
+                parent = search.running[beam]
+                row = clip if length == 1 else clip * num_beams + beam  # the reader begins with one row a prefix
+                candidates.append(Hypothesis((*parent.token_ids, token), total, parent.log_probability + gain, row))
             _go_on(search, candidates, eos, num_beams, length_penalty, is_last=length == max_tokens)
         if length == max_tokens or all(search.over for search in searches):
             break
-        first = [clip * num_beams for clip in range(len(searches)) for _ in range(num_beams)]
-        going = [hypothesis for search in searches for hypothesis in search.running]
-        if length == 1:  # the reader has one row for each prefix yet
-            rows = [offset // num_beams for offset in first]
-        else:
-            rows = [offset + hypothesis.row for offset, hypothesis in zip(first, going, strict=True)]
-        tokens = torch.tensor([hypothesis.token_ids[-1] for hypothesis in going], device=device)
-        logits = reader.step(tokens, torch.tensor(rows, device=device))
+        running = [hypothesis for search in searches for hypothesis in search.running]
+        tokens = torch.tensor([hypothesis.token_ids[-1] for hypothesis in running], device=device)
+        logits = reader.step(tokens, torch.tensor([hypothesis.row for hypothesis in running], device=device))
     return [search.finished for search in searches]
 
 
@@ -128,7 +123,7 @@ def _go_on(
             if ends or is_last:
                 log_probability = hypothesis.log_probability if ends else math.nan
                 score = hypothesis.score / length**length_penalty
-                ended.append(Hypothesis(hypothesis.token_ids, score, log_probability, hypothesis.row))
+                ended.append(replace(hypothesis, score=score, log_probability=log_probability))
         search.finished = sorted(search.finished + ended, key=lambda hypothesis: -hypothesis.score)[:num_beams]
     search.running = [hypothesis for hypothesis, ends in zip(candidates, ending, strict=True) if not ends][:num_beams]
     # A running sentence can only lose by going on, but for the penalty, which is guessed by its present length.

@@ -39,7 +39,7 @@ from models.llama import LlamaDecoder
 from models.mini_audio_caption import read_parts
 from models.projection import Projection
 from models.ranking import ranks_by_tags
-from models.tag_prefix import TagPrefix, part_logits, tag_scores
+from models.tag_prefix import TagPrefix, part_logits, part_scores, tag_scores
 
 
 def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
@@ -263,10 +263,7 @@ class AudioCaptioner(nn.Module):
             or bool(np.any(decoding.heard_bonus))
             or (calibration is not None and calibration.uses_tags)
         )
-        scores = self.tag_scores(audio_embeddings, lengths) if asks_tagger and self.has_tagger else None  # (B, C)
-        thirds = None
-        if scores is not None and decoding.order_weight:
-            thirds = part_logits(self.encoder, audio_embeddings, lengths)[:, 1:].float().sigmoid()  # (B, 3, C)
+        heard = self.part_scores(audio_embeddings, lengths) if asks_tagger and self.has_tagger else None  # (B, P, C)
         manners = [styles]
         if decoding.second_style and decoding.method == "beam" and ranks_by_tags(decoding) and self.has_tagger:
             second_style = torch.full_like(styles, self.style_number(decoding.second_style))
@@ -274,13 +271,17 @@ class AudioCaptioner(nn.Module):
                 manners.append(second_style)
         prefixes, sizes = zip(*(self.prefix(audio_embeddings, lengths, numbers) for numbers in manners), strict=True)
         return self.search.captions(
-            torch.cat(prefixes), torch.cat(sizes), torch.cat(manners), scores, thirds, decoding, calibration
+            torch.cat(prefixes), torch.cat(sizes), torch.cat(manners), heard, decoding, calibration
         )
 
     def _settle(self) -> None:
         """Leave training mode; `eval` alone visits 400 modules, 4 ms for each clip."""
         if any(module.training for module in (self, self.encoder, self.decoder, self.projection)):
             self.eval()
+
+    def part_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
+        """Probability of each tag in the whole clip and its thirds (B, P, C), of embeddings (B, T, E)."""
+        return part_scores(self.encoder, audio_embeddings, lengths)
 
     def tag_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
         """Probability of each tag (B, C), the highest of the whole clip and its thirds, of embeddings (B, T, E)."""

@@ -95,8 +95,7 @@ class CaptionSearch:
         prefix: Tensor,
         prefix_lengths: Tensor,
         styles: Tensor,
-        scores: Tensor | None,
-        thirds: Tensor | None,
+        heard: Tensor | None,
         decoding: DecodingConfig,
         calibration: Calibration | None,
     ) -> list[list[Caption]]:
@@ -106,30 +105,32 @@ class CaptionSearch:
             prefix: (P, T', D), first those of B clips in their own manner, then, where there is one, those in the second.
             prefix_lengths: (P,).
             styles: (P,) int64, the manner of each.
-            scores: (B, C) probabilities of the tags; None where no tagger is asked.
-            thirds: (B, 3, C) the same in the thirds of the clips; None where no order is judged.
+            heard: (B, 4, C) probabilities of the tags in whole clips and their thirds; None where no tagger is asked.
             decoding: how to search and rank.
             calibration: of their probabilities.
 
         Returns:
             For each of B clips its captions, best first.
         """
-        clips = len(prefix) if scores is None else len(scores)
+        clips = len(prefix) if heard is None else len(heard)
+        scores = None if heard is None else heard.amax(dim=1)  # (B, C)
         rules = SearchRules() if scores is None else self._rules(scores, styles, decoding)
         found = self._find(prefix, prefix_lengths, rules, decoding)
         own, second = found[:clips], found[clips:] or [[]] * clips
         ours: list[list[Caption]] = [[]] * clips
         if scores is not None and decoding.unnamed_tag and decoding.method == "beam" and ranks_by_tags(decoding):
             ours = [
-                self._captions_of_unnamed(captions, heard, decoding.unnamed_tag, prefix[row], prefix_lengths[row])
-                for row, (captions, heard) in enumerate(zip(own, scores, strict=True))
+                self._captions_of_unnamed(captions, tags, decoding.unnamed_tag, prefix[row], prefix_lengths[row])
+                for row, (captions, tags) in enumerate(zip(own, scores, strict=True))
             ]
-        tags = scores if scores is not None else [None] * clips
+        nothing: list[Tensor | None] = [None] * clips
+        whole = nothing if scores is None else list(scores)
+        thirds = list(heard[:, 1:]) if heard is not None and decoding.order_weight else nothing
         weights = self._by_style("word_weight", decoding.word_weight)[styles[:clips].cpu()].tolist()  # (B,)
         return [
-            self._rank(captions, others, written, decoding, weight, heard, times, calibration)
-            for captions, others, written, weight, heard, times in zip(
-                own, second, ours, weights, tags, thirds if thirds is not None else [None] * clips, strict=True
+            self._rank(captions, others, written, decoding, weight, tags, times, calibration)
+            for captions, others, written, weight, tags, times in zip(
+                own, second, ours, weights, whole, thirds, strict=True
             )
         ]
 

@@ -172,7 +172,7 @@ def rank(
         fit = fit_to_tags(candidate.text, scores, decoding.strong_tag)
         values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
         values[number] += word_weight * len(candidate.text.split())
-        if thirds is not None and decoding.order_weight:
+        if thirds is not None:
             values[number] -= decoding.order_weight * doubtful_order(candidate.text, thirds)
         if not candidate.ours:
             values[number] -= decoding.odd_weight * max(0.0, usual - per_token[number] - ODD)

@@ -32,9 +32,14 @@ def part_logits(encoder: AudioEncoder, embeddings: Tensor, lengths: Tensor) -> T
     return encoder.tag_logits(embeddings, clip_parts(lengths, embeddings.shape[1]))
 
 
+def part_scores(encoder: AudioEncoder, embeddings: Tensor, lengths: Tensor) -> Tensor:
+    """Probability of each tag in whole clips and their thirds (B, P, C); arguments as `part_logits` has them."""
+    return torch.sigmoid(part_logits(encoder, embeddings, lengths).float())
+
+
 def tag_scores(encoder: AudioEncoder, embeddings: Tensor, lengths: Tensor) -> Tensor:
     """Probability of each tag (B, C), the highest of the whole clip and its thirds; arguments as `part_logits` has them."""
-    return torch.sigmoid(part_logits(encoder, embeddings, lengths).float()).amax(dim=1)
+    return part_scores(encoder, embeddings, lengths).amax(dim=1)
 
 
 class TagPrefix(nn.Module):

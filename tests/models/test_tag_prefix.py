@@ -230,7 +230,7 @@ def test_an_order_is_judged_by_each_clips_own_thirds(monkeypatch: pytest.MonkeyP
     logits = torch.full((2, 4, 527), -9.0)
     logits[:, :, tag_ids()["Dog"]] = logits[:, :, tag_ids()["Rain"]] = 2.0
     logits[0, 1, tag_ids()["Rain"]] = logits[0, 3, tag_ids()["Dog"]] = -9.0
-    monkeypatch.setattr("models.captioner.part_logits", lambda *_: logits)
+    monkeypatch.setattr(captioner, "part_scores", lambda *_: logits.sigmoid())
     judged: list[Any] = []
 
     def watched(*arguments: Any) -> list[int]:
@@ -255,7 +255,7 @@ def test_a_bonus_brings_words_for_what_is_heard_and_leaves_probabilities(
     captioner = tags_only(texts=["dog barks", "rain falls"])
     heard = torch.zeros(2, 527)
     heard[0, tag_ids()["Dog"]] = heard[1, tag_ids()["Rain"]] = 0.9
-    monkeypatch.setattr(captioner, "tag_scores", lambda *_: heard)
+    monkeypatch.setattr(captioner, "part_scores", lambda *_: heard[:, None].expand(-1, NUM_PARTS, -1))
     sound = [np.random.default_rng(seed).normal(size=64000).astype(np.float32) * 0.1 for seed in (1, 2)]
     decoding = DecodingConfig(
         num_beams=2, num_captions=4, max_tokens=8, min_tokens=1, heard_bonus=30.0, support_weight=1.0,
@@ -285,7 +285,7 @@ def test_what_no_beam_names_is_said_in_sentences_of_ours_where_asked(
     captioner = tags_only(texts=["dog barks", "a gong is struck"])
     heard = torch.full((2, 527), 1e-4)
     heard[0, tag_ids()["Gong"]] = heard[1, tag_ids()["Harp"]] = 0.9  # the tokenizer has no word for a harp
-    monkeypatch.setattr(captioner, "tag_scores", lambda *_: heard)
+    monkeypatch.setattr(captioner, "part_scores", lambda *_: heard[:, None].expand(-1, NUM_PARTS, -1))
     sound = [np.random.default_rng(seed).normal(size=64000).astype(np.float32) * 0.1 for seed in (1, 2)]
     plain = DecodingConfig(
         num_beams=2, max_tokens=8, min_tokens=1, coverage_weight=1e3, second_style=second_style, second_handicap=1e6
@@ -330,7 +330,7 @@ def test_each_manner_may_have_a_bonus_of_its_own(monkeypatch: pytest.MonkeyPatch
     names = captioner.config.captioner.styles
     heard = torch.zeros(1, 527)
     heard[0, tag_ids()["Dog"]] = 0.9
-    monkeypatch.setattr(captioner, "tag_scores", lambda *_: heard)
+    monkeypatch.setattr(captioner, "part_scores", lambda *_: heard[:, None].expand(-1, NUM_PARTS, -1))
     sound = [np.random.default_rng(1).normal(size=64000).astype(np.float32) * 0.1]
     plain = DecodingConfig(num_beams=2, max_tokens=8, min_tokens=1)
 
