@@ -47,6 +47,7 @@ MEASURES: dict[str, Measure] = {
     "fense": Measure(
         "FENSE", "The same by its own model, broken sentences keeping a tenth.", 1.0, 1, ("sbert_sim", "fer")
     ),
+    "invented": Measure("Invented sounds", "Share of captions that name a sound which no reference names.", 1.0, -1),
     "vocabulary": Measure("Vocabulary", "Different words in all captions together.", None, 0),
     "words": Measure("Words a caption", "Mean length of a caption.", None, 0),
 }
@@ -54,7 +55,7 @@ MEASURES: dict[str, Measure] = {
 # Names that --metrics takes besides the keys, for measures that go together.
 GROUPS: dict[str, tuple[str, ...]] = {
     "bleu": ("bleu_1", "bleu_2", "bleu_3", "bleu_4"),
-    "offline": (*(key for key, measure in MEASURES.items() if measure.shared_words), "vocabulary", "words"),
+    "offline": (*(key for key, measure in MEASURES.items() if measure.shared_words), "invented", "vocabulary", "words"),
     "all": tuple(MEASURES),
 }
 

@@ -254,7 +254,8 @@ def _shown_clip(report: Report, number: int) -> ShownClip:
     chips = tuple(
         (MEASURES[key].title, shown(float(score.per_clip[number]), key))
         for key, score in report.scores.items()
-        if score.per_clip is not None and key in ("spider", "cider_d", "spice", "meteor", "sbert_sim", "fense", "fer")
+        if score.per_clip is not None
+        and key in ("spider", "cider_d", "spice", "meteor", "sbert_sim", "fense", "fer", "invented")
     )
     return ShownClip(
         name=name,

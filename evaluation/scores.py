@@ -21,6 +21,7 @@ from tqdm import tqdm
 from evaluation import overlap
 from evaluation.errors import MetricError, UnavailableError
 from evaluation.inputs import Corpus
+from evaluation.invented import invented
 from evaluation.language_models import PENALTY, fluency_errors, sentence_likeness
 from evaluation.measures import MEASURES, needed
 from evaluation.overlap import Floats, MeasureResult, mean_result
@@ -208,6 +209,8 @@ class _Scorer:
                 self._missing("fense", reason)
             else:
                 self._combine("fense", ("sbert_sim", "fer"), _penalise)
+        if "invented" in self.wanted:
+            self._set_means("invented", [invented(corpus.candidates, corpus.references) for corpus in self.systems])
         if "words" in self.wanted:
             self._set_means("words", [_per_caption(corpus, len) for corpus in self.systems])
         if "vocabulary" in self.wanted:
