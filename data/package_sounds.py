@@ -5,7 +5,7 @@
 
 `package_sounds.csv` says which files, what is heard in them and under which licence; `instrument_phrases.yaml` what is played.
 The output has `clips/` and `clips.csv`, as `data.labelled` reads them, and `copyrights/`, where the packages name the authors.
-About 2.3 GB are fetched, a package at a time, and not kept; another run goes on where this one stopped.
+About 5.9 GB are fetched, a package at a time, and not kept; another run goes on where this one stopped.
 """
 
 import argparse
@@ -16,7 +16,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
@@ -55,7 +57,9 @@ def table_rows(packages: Sequence[str] | None = None) -> list[dict[str, str]]:
         rows = [row for row in rows if row["package"] in packages]
     for row in rows:
         digest = hashlib.sha256(row["path"].encode()).hexdigest()[:6]
-        name = f"{row['package']}_{Path(row['path'].partition('#')[0]).stem}_{digest}"
+        archive, _, member = row["path"].partition("#")
+        stem = Path(member if archive.endswith(".zip") else archive).stem
+        name = f"{row['package']}_{stem}_{digest}"
         row["file_name"] = re.sub(r"[^A-Za-z0-9.-]", "_", name) + ".flac"
     return rows
 
@@ -92,32 +96,45 @@ def _run(command: list[str], folder: Path, remedy: str) -> None:
         raise DatasetError(f"{command[0]} failed ({reason}): {remedy}")
 
 
+@lru_cache(maxsize=1)
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
+
+
 def find_sound(unpacked: Path, path: str, folder: Path) -> Path:
     """File of a sound that a row of the table names.
 
     Args:
         unpacked: folder of the package's files.
-        path: below it; of a sound within a larger file, that file's, "#", and the start of the sound's SHA-256 (up to where
-            the next sound starts).
+        path: below it; of a sound within a zip file, that file's, "#", and the name there; within another larger file, that
+            file's, "#", and the start of the sound's SHA-256 (up to where the next sound starts).
         folder: for the copy of a sound within a larger file.
 
     Raises:
         DatasetError: there is no such sound.
     """
-    name, _, digest = path.partition("#")
+    name, _, part = path.partition("#")
     source = unpacked / name
     if not source.is_file():
         raise DatasetError(f"the package has no {name}: Debian 12's version is expected, take it from there.")
-    if not digest:
+    if not part:
         return source
+    copy = folder / "sound"
+    if source.suffix == ".zip":
+        try:
+            copy.write_bytes(_open_zip(source).read(part))
+        except KeyError:
+            raise DatasetError(
+                f"{name} holds no {part}: Debian 12's version is expected, take it from there."
+            ) from None
+        return copy
     content = source.read_bytes()
     starts = [match.start() for match in SOUND_START.finditer(content)]
     for start, end in zip(starts, [*starts[1:], len(content)], strict=True):
-        if hashlib.sha256(content[start:end]).hexdigest().startswith(digest):
-            copy = folder / "sound"
+        if hashlib.sha256(content[start:end]).hexdigest().startswith(part):
             copy.write_bytes(content[start:end])
             return copy
-    raise DatasetError(f"{name} holds no sound {digest}: Debian 12's version is expected, take it from there.")
+    raise DatasetError(f"{name} holds no sound {part}: Debian 12's version is expected, take it from there.")
 
 
 def write_clip(waveform: Waveform, target: Path) -> None:
@@ -153,6 +170,7 @@ def convert_package(package: str, rows: Sequence[dict[str, str]], output: Path) 
                 write_clip(sound, output / "clips" / row["file_name"])
             except (ValueError, OSError) as error:
                 logger.warning("%s of %s is left out: %s", row["path"], package, error)
+        _open_zip.cache_clear()  # closes it, so that its space is free again
 
 
 def play_instruments(clips: Path) -> list[dict[str, str]]:

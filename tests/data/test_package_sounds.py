@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 from random import Random
 
@@ -116,6 +117,19 @@ def test_sounds_within_a_larger_file_are_found_by_their_content(tmp_path: Path) 
     assert found.read_bytes() == second
     with pytest.raises(DatasetError, match="holds no sound 0123"):
         find_sound(tmp_path, "all.rcc#0123", tmp_path)
+
+
+def test_sounds_within_a_zip_file_are_found_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = tone(tmp_path / "a.wav", 0.1)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(sound, "audio/bell.wav")
+    assert find_sound(tmp_path, "all.zip#audio/bell.wav", tmp_path).read_bytes() == sound.read_bytes()
+    with pytest.raises(DatasetError, match="all.zip holds no audio/gong.wav"):
+        find_sound(tmp_path, "all.zip#audio/gong.wav", tmp_path)
+    table = tmp_path / "table.csv"
+    table.write_text("package,path,label,tags,licence\nhere,all.zip#audio/bell.wav,bell,Bell,CC0\n")
+    monkeypatch.setattr(package_sounds, "TABLE", table)
+    assert table_rows()[0]["file_name"].startswith("here_bell_")
 
 
 def test_what_is_missing_is_named_with_a_remedy(
