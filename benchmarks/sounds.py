@@ -156,20 +156,26 @@ def judge(name: str, clips: Sequence[FileClip], captions: dict[str, str], millis
     )
 
 
-def caption_all(
-    captioner: AudioCaptioner, clips: Sequence[FileClip], style: str = "", batch_size: int = 8
-) -> tuple[dict[str, str], float]:
-    """Best caption of each clip by name, and milliseconds a clip (reading included); an empty style is the checkpoint's own."""
+def caption_texts(captioner: AudioCaptioner, clips: Sequence[Clip], style: str = "", batch_size: int = 8) -> list[str]:
+    """Best caption of each clip; an empty style is the checkpoint's own."""
     decoding = captioner.config.decoding
     decoding = replace(decoding, style=style or decoding.style)
-    captions: dict[str, str] = {}
-    started = time.perf_counter()
+    captions: list[str] = []
     for start in tqdm(range(0, len(clips), batch_size), desc="captioning", unit="batch"):
         part = clips[start : start + batch_size]
         waveforms = [clip.load(captioner.sample_rate, captioner.max_duration_s) for clip in part]
-        found = captioner.caption(waveforms, decoding)
-        captions |= {clip.name: best[0].text for clip, best in zip(part, found, strict=True)}
-    return captions, 1000 * (time.perf_counter() - started) / len(clips)
+        captions += [best[0].text for best in captioner.caption(waveforms, decoding)]
+    return captions
+
+
+def caption_all(
+    captioner: AudioCaptioner, clips: Sequence[FileClip], style: str = "", batch_size: int = 8
+) -> tuple[dict[str, str], float]:
+    """Best caption of each clip by name, and milliseconds per clip (reading included); an empty style is the checkpoint's own."""
+    started = time.perf_counter()
+    texts = caption_texts(captioner, clips, style, batch_size)
+    milliseconds = 1000 * (time.perf_counter() - started) / len(clips)
+    return {clip.name: text for clip, text in zip(clips, texts, strict=True)}, milliseconds
 
 
 def retrieve(weights: str, dataset_root: str, clips: Sequence[FileClip], mixtures: int, seed: int) -> dict[str, str]:
