@@ -141,4 +141,5 @@ def choice_table(choices: Mapping[str, tuple[list[int], Score]], num_clips: Sequ
         change = cell(difference(score, choices[whole[0]][1]), signed=True) if compared else ""
         rows.append([system, f"{sum(counts)} of {sum(num_clips)}", cell(score), change])
     header = ["system", "clips", "choice score", f"difference from {whole[0]}" if whole else "difference"]
-    return f"## Choice score\n\n{markdown_table(header, rows)}"
+    note = "Higher is better; comparable between systems that have captions of the same clips alone."
+    return f"## Choice score\n\n{note}\n\n{markdown_table(header, rows)}"
