@@ -91,7 +91,7 @@ def caption_split(options: argparse.Namespace, clips: Sequence[FileClip]) -> tup
     from captioning.recordings import Reader, caption_clips  # brings torch along
 
     captioner = load_captioner(options)
-    decoding = choose_decoding(captioner.config.decoding, options)
+    decoding = choose_decoding(captioner.config.decoding, options, captioner.config.captioner.styles)
     reader = Reader(captioner.sample_rate, captioner.max_duration_s, num_workers=options.workers)
     files = [(clip.name, clip.path, clip.captions) for clip in clips]
     with tqdm(total=len(files), desc="captioning", unit="clip", delay=2, file=sys.stderr) as bar:

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--timeline takes a window length in seconds above 0.")
     files = list_files(options)
     captioner = load_captioner(options)
-    decoding = choose_decoding(captioner.config.decoding, options)
+    decoding = choose_decoding(captioner.config.decoding, options, captioner.config.captioner.styles)
     if options.timeline and options.timeline > captioner.max_duration_s:
         raise ValueError(f"--timeline takes at most this captioner's {captioner.max_duration_s:g} s.")
     reranker = load_reranker(options, decoding)

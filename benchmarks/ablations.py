@@ -44,9 +44,9 @@ TRAININGS: dict[str, list[str]] = {
     "no times of tags": ["--captioner.tags.parts", "false"],
     "no labelled clips to caption": ["--data.texts.brief_style", ""],
 }
-SEARCHES: dict[str, dict[str, Any]] = {
-    "no ranking by tags": {"coverage_weight": 0.0, "support_weight": 0.0},
-    "no bonus for what is heard": {"heard_bonus": 0.0},
+SEARCHES: dict[str, dict[str, Any]] = {  # changes of decoding.tags
+    "no ranking by tags": {"coverage_weight": 0.0, "min_score": 0.0, "consensus_weight": 0.0},
+    "no bonus for tags": {"word_bonus": 0.0},
 }
 
 
@@ -110,7 +110,8 @@ def run(options: argparse.Namespace) -> int:
             if name == WHOLE:
                 own = captioner.config
                 for other, changes in SEARCHES.items():
-                    captioner.config = replace(own, decoding=replace(own.decoding, **changes))
+                    tags = replace(own.decoding.tags, **changes)
+                    captioner.config = replace(own, decoding=replace(own.decoding, tags=tags))
                     results[other].append(measure(captioner, recordings, labelled))
             logger.info("seed %d, %s: %s", seed, name, results[name][-1])
     columns = list(results[WHOLE][0])

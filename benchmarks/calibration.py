@@ -41,7 +41,7 @@ from models.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
 from models.captions import Caption
 from models.checkpoint import METADATA_FILE, add_metadata, checkpoint_folder
-from models.ranking import Fit, fit_to_tags
+from models.ranking import STRONG_TAG, Fit, fit_to_tags
 
 logger = logging.getLogger("benchmarks.calibration")
 
@@ -81,7 +81,6 @@ def spread(clips: Sequence[FileClip], limit: int) -> list[FileClip]:
 
 def judge(captioner: AudioCaptioner, clips: Sequence[FileClip], batch_size: int) -> list[Judged]:
     """Caption clips and hold the best caption of each against its labels."""
-    strong = captioner.config.decoding.strong_tag
     found = []
     for start in tqdm(range(0, len(clips), batch_size), desc="captioning", unit="batch"):
         part = clips[start : start + batch_size]
@@ -91,7 +90,7 @@ def judge(captioner: AudioCaptioner, clips: Sequence[FileClip], batch_size: int)
             captions = captioner.caption_embeddings(heard.embeddings, heard.lengths)
             scores = captioner.tag_scores(heard.embeddings, heard.lengths) if captioner.has_tagger else None
         for row, (clip, [best, *_]) in enumerate(zip(part, captions, strict=True)):
-            fit = None if scores is None else fit_to_tags(best.text.lower(), scores[row], strong)
+            fit = None if scores is None else fit_to_tags(best.text.lower(), scores[row])
             found.append(Judged(recordings_of(clip), best.per_token, fit, is_right(best, clip)))
     return found
 
@@ -283,11 +282,10 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.dataset_root} has no labelled validation clip: python -m data.sounds makes some.")
     captioner = AudioCaptioner.from_pretrained(options.ckpt_path)
     captions = judge(captioner, spread(clips, options.limit), options.batch_size)
-    strong = captioner.config.decoding.strong_tag
-    judged, after = held_out(captions, strong, options.seed)
+    judged, after = held_out(captions, STRONG_TAG, options.seed)
     before = np.array([math.exp(caption.per_token) for caption in judged])
     outcomes = outcomes_of(judged)
-    calibration = fit_calibration(captions, strong)
+    calibration = fit_calibration(captions, STRONG_TAG)
     print(f"{len(captions)} captions, {len(judged)} of them held out in turn\n\n{report(before, after, outcomes)}\n")
     print("calibration: " + ", ".join(f"{name} {value:.4g}" for name, value in calibration.to_dict().items()))
     if options.write:

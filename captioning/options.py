@@ -6,10 +6,12 @@ its help does without them.
 
 import argparse
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from captioning.files import DEFAULT_CHECKPOINT
-from configs.schema import DecodingConfig, EncoderConfig
+from configs.checks import check_decoding
+from configs.schema import DecodingConfig, EncoderConfig, TagDecodingConfig
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +41,7 @@ def add_captioner_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
 def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     """One option for each decoding setting; not given, the checkpoint's own holds."""
     search = parser.add_argument_group("decoding (the checkpoint's own settings where not given)")
-    for item in dataclasses.fields(DecodingConfig):
+    for item in _decoding_fields():
         default = item.default
         choices = {"method": ("beam", "greedy", "sample"), "repetition_ban": ("content", "none")}.get(item.name)
         search.add_argument(f"--{item.name}", type=type(default), choices=choices, help=f"for example {default}")
@@ -59,13 +61,30 @@ def choose_device(name: str) -> "torch.device":
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def choose_decoding(own: DecodingConfig, options: argparse.Namespace) -> DecodingConfig:
-    """The checkpoint's decoding settings, with what the command line gives in their place."""
-    given = {item.name: getattr(options, item.name) for item in dataclasses.fields(DecodingConfig)}
-    decoding = dataclasses.replace(own, **{name: value for name, value in given.items() if value is not None})
-    if decoding.num_captions < 1 or decoding.num_beams < 1 or decoding.temperature <= 0:
-        raise ValueError("--num_captions and --num_beams must be 1 or more, and --temperature above 0.")
+def choose_decoding(
+    own: DecodingConfig, options: argparse.Namespace, styles: Sequence[str] | None = None
+) -> DecodingConfig:
+    """The checkpoint's decoding settings, with what the command line gives in their place.
+
+    Args:
+        own: the checkpoint's.
+        options: as `add_decoding_options` has them.
+        styles: the captioner's; None leaves the style unchecked.
+
+    Raises:
+        ValueError: a setting does not fit.
+    """
+    given = {item.name: value for item in _decoding_fields() if (value := getattr(options, item.name)) is not None}
+    of_tags = {item.name: given.pop(item.name) for item in dataclasses.fields(own.tags) if item.name in given}
+    decoding = dataclasses.replace(own, **given, tags=dataclasses.replace(own.tags, **of_tags))
+    check_decoding(decoding, styles)
     return decoding
+
+
+def _decoding_fields() -> "list[dataclasses.Field[Any]]":
+    """Fields that have an option each; those of the tags have plain names too."""
+    plain = [item for item in dataclasses.fields(DecodingConfig) if item.name != "tags"]
+    return [*plain, *dataclasses.fields(TagDecodingConfig)]
 
 
 def load_captioner(options: argparse.Namespace) -> "AudioCaptioner":

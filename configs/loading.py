@@ -1,12 +1,14 @@
 """Read an experiment: dataclass defaults, then a YAML file, then `--section.key value` from the command line.
 
-jsonargparse does the reading and the type checks; this module adds the nearest valid name to its complaints.
+jsonargparse does the reading and the type checks; this module adds the nearest valid name to its complaints, and reads what
+older versions wrote into checkpoints.
 """
 
 import dataclasses
 import difflib
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,26 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from configs.schema import Config
+
+logger = logging.getLogger(__name__)
+
+# Keys of older checkpoints' config.yaml and what they are called now; None for a setting that is gone.
+RETIRED: dict[str, str | None] = {
+    "data.texts.held_out": None,
+    "decoding.heard_bonus": "decoding.tags.word_bonus",
+    "decoding.coverage_weight": "decoding.tags.coverage_weight",
+    "decoding.least_tag": "decoding.tags.min_score",
+    "decoding.least_music": None,
+    "decoding.consensus_weight": None,  # of other beams' captions; decoding.tags.consensus_weight is of retrieved ones
+    "decoding.support_weight": None,
+    "decoding.order_weight": None,
+    "decoding.word_weight": None,
+    "decoding.odd_weight": None,
+    "decoding.strong_tag": None,
+    "decoding.unnamed_tag": None,
+    "decoding.second_style": None,
+    "decoding.second_handicap": None,
+}
 
 
 class ConfigError(ValueError):
@@ -38,20 +60,30 @@ def parse_config(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Conf
         ConfigError: unknown key (with the nearest valid one), value of a wrong type, or a file that cannot be read.
     """
     _check_option_names(parser, arguments)
-    try:
-        namespace = parser.parse_args(list(arguments))
-        instantiated = parser.instantiate(namespace)
-    except FileNotFoundError as error:
-        raise ConfigError(f"the configuration file {error.filename} does not exist.") from error
-    except Exception as error:  # jsonargparse raises ArgumentError, TypeError and ParserError in turn
-        raise ConfigError(_explain(str(error))) from error
-    fields = {item.name: instantiated[item.name] for item in dataclasses.fields(Config)}
-    return Config(**fields), namespace
+    return _read(parser, lambda: parser.parse_args(list(arguments)))
 
 
 def load_config(path: str | Path) -> Config:
-    """Read one YAML file over the defaults, as it stands in `configs/` or in a checkpoint."""
+    """Read one YAML file over the defaults, as it stands in `configs/`."""
     return parse_config(build_parser("configuration"), ["--config", str(path)])[0]
+
+
+def load_checkpoint_config(path: Path) -> Config:
+    """Read a checkpoint's `config.yaml`, which an older version may have written: RETIRED keys are moved or dropped.
+
+    Raises:
+        ConfigError: as `parse_config`.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"the configuration cannot be read ({' '.join(str(error).split())}).") from error
+    if not isinstance(content, dict):
+        raise ConfigError("the configuration has no sections: copy the checkpoint again.")
+    if dropped := _renew(content):
+        logger.warning("%s: settings of an older version are left out: %s.", path, ", ".join(dropped))
+    parser = build_parser("configuration")
+    return _read(parser, lambda: parser.parse_object(content))[0]
 
 
 def config_to_yaml(config: Config) -> str:
@@ -70,6 +102,44 @@ def valid_keys(cls: type = Config, prefix: str = "") -> list[str]:
     return keys
 
 
+def _read(parser: ArgumentParser, parse: Callable[[], Namespace]) -> tuple[Config, Namespace]:
+    """The configuration that `parse` gives, and the namespace; every complaint becomes a ConfigError."""
+    try:
+        namespace = parse()
+        instantiated = parser.instantiate(namespace)
+    except FileNotFoundError as error:
+        raise ConfigError(f"the configuration file {error.filename} does not exist.") from error
+    except Exception as error:  # jsonargparse raises ArgumentError, TypeError and ParserError in turn
+        raise ConfigError(_explain(str(error))) from error
+    fields = {item.name: instantiated[item.name] for item in dataclasses.fields(Config)}
+    return Config(**fields), namespace
+
+
+def _renew(content: dict[str, Any]) -> list[str]:
+    """Move and drop RETIRED keys in a configuration as YAML has it; returns the dropped ones.
+
+    A list, one number per style, gives the usual style's number, which is the first.
+    """
+    dropped = []
+    for old, new in RETIRED.items():
+        *sections, name = old.split(".")
+        section: Any = content
+        for part in sections:
+            section = section.get(part) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or name not in section:
+            continue
+        value = section.pop(name)
+        if new is None:
+            dropped.append(old)
+            continue
+        *sections, name = new.split(".")
+        section = content
+        for part in sections:
+            section = section.setdefault(part, {})
+        section.setdefault(name, value[0] if isinstance(value, list) and value else value)
+    return dropped
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
@@ -79,6 +149,8 @@ def _plain(value: Any) -> Any:
 
 
 def _nearest(key: str) -> str:
+    if renamed := RETIRED.get(key):
+        return f"; did you mean {renamed}?"
     keys = valid_keys()
     found = difflib.get_close_matches(key, keys, n=1, cutoff=0.3)
     if not found:  # a bare last part, such as "lerning_rate"

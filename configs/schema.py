@@ -31,6 +31,8 @@ class EncoderConfig:
         frozen_layers: layers, counted from the input, that stay as they were loaded when the others are trained
             (mobilenet: 0 to 17, cnn14: blocks, 0 to 6; htsat and clap: stages, 0 to 5; "hf:": what comes before the blocks,
             then blocks); early layers cost most of a step and change least.
+        branch_weight: weight, 0 to 1, of the tag logits of a second branch (mobilenet): a copy of the layers after
+            `frozen_layers` that training.tagger fine-tunes while the published layers stay as they are; 0 for no second branch.
         max_duration_s: longest clip in seconds; longer ones are cropped in training and windowed in inference.
     """
 
@@ -42,6 +44,7 @@ class EncoderConfig:
     output: Literal["frames", "clip"] = "frames"
     train_from_step: int | None = None
     frozen_layers: int = 0
+    branch_weight: float = 0.0
     max_duration_s: float = 30.0
 
 
@@ -159,11 +162,15 @@ class TextsConfig:
 
     Attributes:
         tables: CSV files with a column `caption`, or `caption_1` to `caption_N`.
-        styles: the manner of each table, one of captioner.styles.
+        styles: the style of each table, one of captioner.styles.
+        label_table: CSV file of AudioSet label sets of the first table's clips (an id column, `audioset_labels`), from which
+            label sets of all tables' captions are learnt (`training/text_labels.py`); with it, the checkpoint carries the captions
+            as references for minimum Bayes risk decoding (`models/retrieval.py`). Empty for none.
         participles: manner, one of captioner.styles, of the first table's captions with verbs in -ing, where they cannot be told
             in the simple present as the others are (`data/simple_present.py`). Empty leaves all as they are.
         donors: folders of labelled clips (`data/labelled.py`), whose embeddings stand for what the captions name.
-        held_out: clips of each folder without folds that lend nothing, so that they can be listened to unseen.
+        left_out: collections of labelled clips (the first folder of their file names) that nothing is learnt from, so that they
+            can be judged on.
         composed: captions to put together from the short ones of the first table (`data/composed_texts.py`), so that rare
             sounds and pairs are said as often as others; in the first table's manner, or in brief_style where there is one.
         rare: captions to put together in the first table's manner of classes that it hardly names, in sentences of our own
@@ -183,9 +190,10 @@ class TextsConfig:
 
     tables: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()
+    label_table: str = ""
     participles: str = ""
     donors: tuple[str, ...] = ()
-    held_out: int = 0
+    left_out: tuple[str, ...] = ()
     composed: int = 0
     rare: int = 0
     durations_s: tuple[float, ...] = ()
@@ -254,8 +262,31 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class TagDecodingConfig:
+    """What the tag scores of a clip ask of its captions; a tag's score is the highest of the whole clip and its thirds.
+
+    With coverage_weight, min_score or consensus_weight above 0, all captions that the search found are ranked anew
+    (`models/ranking.py`).
+
+    Attributes:
+        word_bonus: bonus in the search for a word that names a tag which the hypothesis has not named yet, in nats times the
+            square root of the tag's score; captions are ranked by their own log-probability all the same.
+        coverage_weight: weight of the share of the strong tags' scores that a caption names, in nats per token.
+        min_score: lowest tag score, 0 to 1, with which a sound may be named: the search does not begin a word whose classes all
+            score lower, and captions that name such a sound rank behind all others; 0 allows everything.
+        consensus_weight: weight of the expected similarity (CIDEr-D, 0 to 10) of a caption to reference captions retrieved for
+            the tag scores (minimum Bayes risk).
+    """
+
+    word_bonus: float = 0.0
+    coverage_weight: float = 0.0
+    min_score: float = 0.0
+    consensus_weight: float = 0.0
+
+
+@dataclass(frozen=True)
 class DecodingConfig:
-    """How captions are searched for.
+    """How captions are searched for (`configs/checks.py` has the ranges).
 
     Attributes:
         method: beam search, greedy, or sampling.
@@ -266,32 +297,11 @@ class DecodingConfig:
         length_penalty: beam scores are divided by length ** length_penalty.
         temperature: divides the logits before sampling; above 0.
         top_k: sampling keeps this many most probable tokens; 0 keeps all.
-        top_p: sampling keeps the smallest set of tokens whose probability reaches this, 0 to 1.
+        top_p: sampling keeps the smallest set of tokens whose probability reaches this, above 0 and at most 1.
         repetition_ban: "content" never says a content word twice, "none" allows everything.
         seed: seed of the sampling.
-        style: manner of writing, one of captioner.styles; empty takes the first.
-        second_style: another manner whose beams are candidates too where captions are ranked by tags; empty for none. One that
-            was learnt from rare sounds and unusual pairs names what the usual one leaves out.
-        second_handicap: what those candidates lose, in log-probability a token.
-        coverage_weight: how much it counts that a caption names what the tagger surely hears (`models/ranking.py`);
-            with this or the next above 0, all beams' captions are ranked anew.
-        support_weight: how much it counts that the tagger hears what a caption names.
-        order_weight: what a caption loses, in nats a token, that tells an order ("then") of which the tagger hears nothing.
-        consensus_weight: how much it counts, besides one of these, that a caption says what the other beams say.
-        word_weight: what each word of a caption adds, one number, or one for each of captioner.styles: a mean over tokens
-            favours the short ones of captions that name the same.
-        odd_weight: what a found caption loses, besides, for each nat a token by which it is more than half a nat less probable
-            than the most probable candidate ("a hammer strikes a song", which a bonus drew the search to).
-        heard_bonus: what a word for a tag that is not named yet gains in the search, in nats times the root of the tag's
-            probability; one number, or one for each of captioner.styles. Captions are ranked by their own log-probability all
-            the same.
-        strong_tag: probability, 0 to 1, from which a tag ought to be named.
-        unnamed_tag: probability, 0 to 1, from which the best heard tag that no beam names gets sentences of ours
-            (`vocabulary/class_captions.yaml`) as further candidates, where captions are ranked by tags; 0 for none.
-        least_tag: probability, 0 to 1, below which people and their voices are not named at all, whatever is usual in captions;
-            0 allows everything.
-        least_music: probability, 0 to 1, of the tag of music below which music, bands and orchestras are not named; 0 allows
-            them.
+        style: style of the captions, one of captioner.styles; empty takes the first.
+        tags: what the tag scores ask of captions.
     """
 
     method: Literal["beam", "greedy", "sample"] = "beam"
@@ -306,19 +316,7 @@ class DecodingConfig:
     repetition_ban: Literal["content", "none"] = "content"
     seed: int = 0
     style: str = ""
-    second_style: str = ""
-    second_handicap: float = 0.5
-    coverage_weight: float = 0.0
-    support_weight: float = 0.0
-    order_weight: float = 0.0
-    consensus_weight: float = 0.0
-    word_weight: float | tuple[float, ...] = 0.0
-    odd_weight: float = 0.0
-    heard_bonus: float | tuple[float, ...] = 0.0
-    strong_tag: float = 0.3
-    unnamed_tag: float = 0.0
-    least_tag: float = 0.0
-    least_music: float = 0.0
+    tags: TagDecodingConfig = field(default_factory=TagDecodingConfig)
 
 
 @dataclass(frozen=True)

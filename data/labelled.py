@@ -5,6 +5,7 @@ layout (`meta/esc50.csv` beside `audio/`). A column `tags` of AudioSet's classes
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.clotho import FileClip
@@ -23,13 +24,14 @@ def find_layout(root: Path) -> tuple[Path, Path, str] | None:
     return next((layout for layout in layouts if layout[0].is_file()), None)
 
 
-def read_labelled(root: Path, held_out: int = 0) -> tuple[list[FileClip], list[FileClip]]:
+def read_labelled(root: Path, held_out: int = 0, left_out: Sequence[str] = ()) -> tuple[list[FileClip], list[FileClip]]:
     """Clips to learn from and clips kept out, in the table's order.
 
     Args:
         root: the folder.
         held_out: clips kept out of a collection without folds, chosen by a hash of their names; with folds, those after the
             third are kept out.
+        left_out: collections that are kept out whole: a collection is the first folder of its clips' file names.
 
     Raises:
         DatasetError: no table, a column is missing, or a tag is no class of AudioSet.
@@ -49,7 +51,7 @@ def read_labelled(root: Path, held_out: int = 0) -> tuple[list[FileClip], list[F
         kept_out = {row[name] for row in rows if int(row["fold"]) > LAST_TRAINING_FOLD}
     else:
         ranked = sorted((row[name] for row in rows), key=lambda cell: hashlib.sha256(cell.encode()).digest())
-        kept_out = set(ranked[:held_out])
+        kept_out = set(ranked[:held_out]) | {cell for cell in ranked if cell.split("/")[0] in left_out}
     cells = {row[name]: row[label].split(";") if label == "tags" else [row[label]] for row in rows}
     if label == "tags" and (unknown := {tag.strip() for tags in cells.values() for tag in tags} - tag_ids().keys()):
         raise DatasetError(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from configs.loading import ConfigError, config_to_yaml, load_config
+from configs.checks import check_decoding, check_style
+from configs.loading import ConfigError, config_to_yaml, load_checkpoint_config
 from configs.schema import Config, DecodingConfig
 from configs.special_tokens import SPECIAL_TOKENS
 from models.calibration import CALIBRATION_KEY, Calibration
@@ -38,7 +39,7 @@ from models.errors import CheckpointError
 from models.llama import LlamaDecoder
 from models.mini_audio_caption import read_parts
 from models.projection import Projection
-from models.ranking import ranks_by_tags
+from models.ranking import asks_tagger
 from models.tag_prefix import TagPrefix, part_logits, part_scores, tag_scores
 
 
@@ -83,7 +84,7 @@ class AudioCaptioner(nn.Module):
         words = WordTable(tokenizer)
         self.encoder = build_encoder(parts.encoder, encoder_architecture)
         self.decoder = LlamaDecoder(parts.decoder, len(words.texts), self.token_ids, architecture)
-        self.search = CaptionSearch(self.decoder, tokenizer, words, self.token_ids, parts.styles)
+        self.search = CaptionSearch(self.decoder, tokenizer, words, self.token_ids)
         self.projection = Projection(parts.projection, self.encoder.embedding_dim, self.decoder.width)
         self.style_embed = nn.Embedding(len(parts.styles), self.decoder.width) if parts.styles else None
         self.tag_prefix = TagPrefix(parts.tags, self.decoder.width) if parts.tags.num_tags else None
@@ -152,15 +153,13 @@ class AudioCaptioner(nn.Module):
         return self.decoder(prefix, prefix_lengths, caption_ids, clip_index)
 
     def style_number(self, name: str) -> int:
-        """Number of a manner of writing by its name; 0, the usual one, for an empty name.
+        """Number of a style by its name; 0, the usual one, for an empty name.
 
         Raises:
-            ValueError: the captioner knows no such manner.
+            ValueError: the captioner has no such style.
         """
-        known = self.config.captioner.styles
-        if name and name not in known:
-            raise ValueError(f"this captioner has no style {name!r}: {', '.join(known) or 'it knows one manner only'}.")
-        return known.index(name) if name else 0
+        check_style(name, self.config.captioner.styles)
+        return self.config.captioner.styles.index(name) if name else 0
 
     def prefix(self, audio_embeddings: Tensor, lengths: Tensor, styles: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What the decoder sees of clips' audio embeddings: style, tags, then frames.
@@ -223,7 +222,11 @@ class AudioCaptioner(nn.Module):
 
         Returns:
             For each clip its captions, best first.
+
+        Raises:
+            ValueError: a decoding setting does not fit.
         """
+        check_decoding(decoding or self.config.decoding, self.config.captioner.styles)
         if not waveforms:
             return []
         output = self.encode_clips(waveforms)
@@ -249,30 +252,21 @@ class AudioCaptioner(nn.Module):
     ) -> list[list[Caption]]:
         """Caption clips whose audio embeddings (B, T, E) and lengths (B,) are known already.
 
-        `styles` (B,) gives each clip a manner of its own; without it, all have `decoding.style`.
+        `styles` (B,) gives each clip a style of its own; without it, all have `decoding.style`.
+
+        Raises:
+            ValueError: a decoding setting does not fit.
         """
         self._settle()
         decoding = decoding or self.config.decoding
+        check_decoding(decoding, self.config.captioner.styles)
         if styles is None:
             styles = torch.full_like(lengths, self.style_number(decoding.style))
         calibration = self.calibration
-        asks_tagger = (
-            ranks_by_tags(decoding)
-            or decoding.least_tag > 0
-            or decoding.least_music > 0
-            or bool(np.any(decoding.heard_bonus))
-            or (calibration is not None and calibration.uses_tags)
-        )
-        heard = self.part_scores(audio_embeddings, lengths) if asks_tagger and self.has_tagger else None  # (B, P, C)
-        manners = [styles]
-        if decoding.second_style and decoding.method == "beam" and ranks_by_tags(decoding) and self.has_tagger:
-            second_style = torch.full_like(styles, self.style_number(decoding.second_style))
-            if not torch.equal(styles, second_style):  # the same manner would find the same captions
-                manners.append(second_style)
-        prefixes, sizes = zip(*(self.prefix(audio_embeddings, lengths, numbers) for numbers in manners), strict=True)
-        return self.search.captions(
-            torch.cat(prefixes), torch.cat(sizes), torch.cat(manners), heard, decoding, calibration
-        )
+        asked = asks_tagger(decoding) or (calibration is not None and calibration.uses_tags)
+        scores = self.part_scores(audio_embeddings, lengths) if asked and self.has_tagger else None  # (B, P, C)
+        prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)
+        return self.search.captions(prefix, prefix_lengths, styles, scores, decoding, calibration)
 
     def _settle(self) -> None:
         """Leave training mode; `eval` alone visits 400 modules, 4 ms for each clip."""
@@ -365,7 +359,7 @@ class AudioCaptioner(nn.Module):
         path = checkpoint_folder(path)
         metadata = read_metadata(path)
         try:
-            config = load_config(path / CONFIG_FILE)
+            config = load_checkpoint_config(path / CONFIG_FILE)
             tokenizer = Tokenizer.from_file(str(path / TOKENIZER_FILE))
         except ConfigError as error:
             raise CheckpointError(f"{path / CONFIG_FILE}: {error}") from error
@@ -390,7 +384,7 @@ class AudioCaptioner(nn.Module):
     @staticmethod
     def read_config(path: Path) -> Config:
         """The configuration in a checkpoint folder."""
-        return load_config(path / CONFIG_FILE)
+        return load_checkpoint_config(path / CONFIG_FILE)
 
     def load_buffers(self, path: Path) -> None:
         """Take running statistics (batch norm) from a checkpoint folder; weights stay as they are."""

@@ -1,7 +1,6 @@
 """From what a decoder sees of clips to their captions: search by the rules of the tags, reading, ranking.
 
-Shapes: B clips, P = M * B prefixes (B clips in each of M manners), T' prefix tokens, D decoder width, N sequences found after a
-prefix, L tokens, C tag classes, V vocabulary.
+Shapes: B clips, T' prefix tokens, D decoder width, N sequences found after a prefix, L tokens, C tag classes, V vocabulary.
 """
 
 import logging
@@ -11,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -22,15 +20,15 @@ from configs.schema import DecodingConfig
 from models.calibration import Calibration
 from models.decoding import (
     ContentWordBan,
-    DoubtfulWords,
-    HeardWordBonus,
     NamedClasses,
     SearchRules,
-    UnheardWordBan,
+    SupportedWords,
+    TagBonus,
+    UnsupportedWordBan,
     WordTable,
 )
 from models.llama import LlamaDecoder
-from models.ranking import Candidate, captions_of_unnamed, fit_to_tags, rank, ranks_by_tags
+from models.ranking import Candidate, fit_to_tags, rank, ranks_by_tags
 from vocabulary.audioset import wide_tags
 
 logger = logging.getLogger(__name__)
@@ -58,6 +56,26 @@ class Caption:
         return self.log_probability / self.num_tokens
 
 
+@dataclass(frozen=True)
+class ClipCandidates:
+    """What the search found for one clip, and what its ranking goes by.
+
+    Attributes:
+        captions: distinct, in the order in which the search gives them.
+        style: number of their style.
+        part_scores: (4, C) probabilities of the tags in the whole clip and its thirds, on the CPU; None where no tagger is asked.
+    """
+
+    captions: list[Caption]
+    style: int
+    part_scores: Tensor | None
+
+    @cached_property
+    def tag_scores(self) -> Tensor | None:
+        """(C,) probability of each tag, the highest of the whole clip and its thirds."""
+        return None if self.part_scores is None else self.part_scores.amax(dim=0)
+
+
 class CaptionSearch:
     """Finds, reads and ranks captions after prefixes.
 
@@ -66,19 +84,17 @@ class CaptionSearch:
         tokenizer: turns them into text.
         words: of the tokenizer.
         token_ids: ids of the padding, begin and end tokens, under "pad", "bos" and "eos".
-        styles: names of the manners of writing; none where there is one only.
+
+    Attributes:
+        retrieval: where captions are retrieved from for `decoding.tags.consensus_weight` (`_expected_similarity` has what is
+            asked of it); None for nowhere.
     """
 
     def __init__(
-        self,
-        decoder: LlamaDecoder,
-        tokenizer: Tokenizer,
-        words: WordTable,
-        token_ids: dict[str, int],
-        styles: Sequence[str],
+        self, decoder: LlamaDecoder, tokenizer: Tokenizer, words: WordTable, token_ids: dict[str, int]
     ) -> None:
-        self.decoder, self.tokenizer, self.words = decoder, tokenizer, words
-        self.token_ids, self.styles = token_ids, styles
+        self.decoder, self.tokenizer, self.words, self.token_ids = decoder, tokenizer, words, token_ids
+        self.retrieval: Any = None
 
     @cached_property
     def named_classes(self) -> NamedClasses:
@@ -86,53 +102,42 @@ class CaptionSearch:
         return NamedClasses(self.words)
 
     @cached_property
-    def doubtful_words(self) -> DoubtfulWords:
-        """Tokens that are words for people, their sounds, and music."""
-        return DoubtfulWords(self.words, self.named_classes)
+    def supported_words(self) -> SupportedWords:
+        """The tokens that tag scores support."""
+        return SupportedWords(self.words, self.named_classes)
 
     def captions(
         self,
         prefix: Tensor,
         prefix_lengths: Tensor,
         styles: Tensor,
-        heard: Tensor | None,
+        part_scores: Tensor | None,
         decoding: DecodingConfig,
         calibration: Calibration | None,
     ) -> list[list[Caption]]:
         """The best captions of clips.
 
         Args:
-            prefix: (P, T', D), first those of B clips in their own manner, then, where there is one, those in the second.
-            prefix_lengths: (P,).
-            styles: (P,) int64, the manner of each.
-            heard: (B, 4, C) probabilities of the tags in whole clips and their thirds; None where no tagger is asked.
+            prefix: (B, T', D).
+            prefix_lengths: (B,).
+            styles: (B,) int64, the number of each clip's style.
+            part_scores: (B, 4, C) probabilities of the tags in whole clips and their thirds; None where no tagger is asked.
             decoding: how to search and rank.
             calibration: of their probabilities.
 
         Returns:
             For each of B clips its captions, best first.
         """
-        clips = len(prefix) if heard is None else len(heard)
-        scores = None if heard is None else heard.amax(dim=1)  # (B, C)
-        rules = SearchRules() if scores is None else self._rules(scores, styles, decoding)
+        part_scores = (
+            None if part_scores is None else part_scores.cpu()
+        )  # the rules and the ranking read single numbers
+        rules = SearchRules() if part_scores is None else self._rules(part_scores.amax(dim=1), decoding, prefix.device)
         found = self._find(prefix, prefix_lengths, rules, decoding)
-        own, second = found[:clips], found[clips:] or [[]] * clips
-        ours: list[list[Caption]] = [[]] * clips
-        if scores is not None and decoding.unnamed_tag and decoding.method == "beam" and ranks_by_tags(decoding):
-            ours = [
-                self._captions_of_unnamed(captions, tags, decoding.unnamed_tag, prefix[row], prefix_lengths[row])
-                for row, (captions, tags) in enumerate(zip(own, scores, strict=True))
-            ]
-        nothing: list[Tensor | None] = [None] * clips
-        whole = nothing if scores is None else list(scores)
-        thirds = list(heard[:, 1:]) if heard is not None and decoding.order_weight else nothing
-        weights = self._by_style("word_weight", decoding.word_weight)[styles[:clips].cpu()].tolist()  # (B,)
-        return [
-            self._rank(captions, others, written, decoding, weight, tags, times, calibration)
-            for captions, others, written, weight, tags, times in zip(
-                own, second, ours, weights, whole, thirds, strict=True
-            )
+        clips = [
+            ClipCandidates(captions, style, None if part_scores is None else part_scores[row])
+            for row, (captions, style) in enumerate(zip(found, styles.tolist(), strict=True))
         ]
+        return [self._best(clip, decoding, calibration) for clip in clips]
 
     def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
         """Log-probability of each caption (token ids without marks) after one clip's prefix (T', D)."""
@@ -155,36 +160,23 @@ class CaptionSearch:
 
     # -- search ----------------------------------------------------------------------------------------------------
 
-    def _rules(self, scores: Tensor, styles: Tensor, decoding: DecodingConfig) -> SearchRules:
-        """What tag scores (B, C) ask of a search after each of P prefixes in manners (P,)."""
-        unheard = bonus = None
-        manners = len(styles) // len(scores)
-        if decoding.least_tag or decoding.least_music:
-            unheard = self.doubtful_words.unheard(scores, decoding.least_tag, decoding.least_music)  # (B, V)
-            unheard = unheard.repeat(manners, 1)  # (P, V)
-        if np.any(decoding.heard_bonus):
-            amounts = self._by_style("heard_bonus", decoding.heard_bonus).to(scores.device)
-            bonus = amounts[styles][:, None] * scores.sqrt().repeat(manners, 1)  # (P, C)
+    def _rules(self, scores: Tensor, decoding: DecodingConfig, device: torch.device) -> SearchRules:
+        """What tag scores (B, C) ask of a search, on the device of the search."""
+        banned = bonus = None
+        if decoding.tags.min_score:
+            banned = self.supported_words.unsupported(scores, decoding.tags.min_score).to(device)  # (B, V)
+        if decoding.tags.word_bonus:
+            bonus = decoding.tags.word_bonus * scores.sqrt()  # (B, C)
             bonus[:, sorted(wide_tags())] = 0.0
-        return SearchRules(unheard, bonus)
-
-    def _by_style(self, name: str, amount: float | tuple[float, ...]) -> Tensor:
-        """One number for each style of a setting that has one for all, or one for each."""
-        if isinstance(amount, (int, float)):
-            return torch.full((max(1, len(self.styles)),), float(amount))
-        if len(amount) != len(self.styles):
-            raise ValueError(
-                f"decoding.{name} has {len(amount)} number(s), but the captioner {len(self.styles)} styles: "
-                "give one number, or one for each style."
-            )
-        return torch.tensor(amount)
+            bonus = bonus.to(device)
+        return SearchRules(banned, bonus)
 
     def _find(
         self, prefix: Tensor, prefix_lengths: Tensor, rules: SearchRules, decoding: DecodingConfig
     ) -> list[list[Caption]]:
-        """Distinct captions found after each of P prefixes, in the order in which the search gives them."""
+        """Distinct captions found after each of B prefixes, in the order in which the search gives them."""
         if decoding.method != "sample":
-            ids, sums = self._search(prefix, prefix_lengths, rules, decoding)  # (P * N, L), (P * N,)
+            ids, sums = self._search(prefix, prefix_lengths, rules, decoding)  # (B * N, L), (B * N,)
             rows = list(zip(ids.reshape(len(prefix), -1, ids.shape[-1]), sums.reshape(len(prefix), -1), strict=True))
         else:  # one clip at a time, each from the same seed, so that a clip's captions do not depend on its neighbours
             rows = []
@@ -199,14 +191,14 @@ class CaptionSearch:
     def _search(
         self, prefix: Tensor, prefix_lengths: Tensor, rules: SearchRules, decoding: DecodingConfig
     ) -> tuple[Tensor, Tensor]:
-        """Ids (P * N, L) found after prefixes (P, T', D), and their log-probabilities (P * N,), not a number where not known."""
+        """Ids (B * N, L) found after prefixes (B, T', D), and their log-probabilities (B * N,), not a number where not known."""
         processors = LogitsProcessorList()
         if decoding.repetition_ban == "content":
             processors.append(ContentWordBan(self.words))
-        if rules.unheard is not None:
-            processors.append(UnheardWordBan(rules.unheard))
+        if rules.banned is not None:
+            processors.append(UnsupportedWordBan(rules.banned))
         if rules.bonus is not None:
-            processors.append(HeardWordBonus(rules.bonus, self.named_classes))
+            processors.append(TagBonus(rules.bonus, self.named_classes))
         return self.decoder.generate(prefix, prefix_lengths, _generation_config(decoding), processors)
 
     def _read(self, prefix: Tensor, length: Tensor, found: Tensor, log_probabilities: Tensor) -> list[Caption]:
@@ -227,52 +219,28 @@ class CaptionSearch:
 
     # -- ranking ---------------------------------------------------------------------------------------------------
 
-    def _captions_of_unnamed(
-        self, captions: list[Caption], tag_scores: Tensor, least: float, prefix: Tensor, length: Tensor
-    ) -> list[Caption]:
-        """Sentences of ours for what is heard best of all that none of the captions names, after one clip's prefix (T', D)."""
-        told = []
-        for text in captions_of_unnamed([caption.text.lower() for caption in captions], tag_scores, least):
-            ids = self.tokenizer.encode(text, add_special_tokens=False).ids
-            if self.tokenizer.decode(ids).strip() == text:  # the decoder has pieces for all its words
-                told.append((text, ids))
-        scored = self.score(prefix, length, [ids for _, ids in told]) if told else []
-        return [Caption(text, value, num_tokens=len(ids) + 1) for (text, ids), value in zip(told, scored, strict=True)]
-
-    def _rank(
-        self,
-        captions: list[Caption],
-        second: list[Caption],
-        ours: list[Caption],
-        decoding: DecodingConfig,
-        word_weight: float,
-        tag_scores: Tensor | None,
-        thirds: Tensor | None,
-        calibration: Calibration | None,
-    ) -> list[Caption]:
-        """The best captions of one clip: beams in their order, samples most probable a token first, or both by the tags.
-
-        Those of the second manner that the first one has not are candidates too, with a handicap, and so are sentences of ours.
-        """
-        known = {caption.text for caption in captions}
-        others = [caption for caption in second if caption.text not in known]
-        by_tags = ranks_by_tags(decoding) and tag_scores is not None
-        if decoding.method == "sample" or by_tags:
-            found = [(captions, 0.0, False), (others, decoding.second_handicap, False), (ours, 0.0, True)]
-            candidates = [
-                Candidate(caption.text.lower(), caption.log_probability, caption.num_tokens, handicap, written)
-                for group, handicap, written in found
-                for caption in group
-            ]
-            captions = captions + others + ours
-            captions = [
-                captions[number]
-                for number in rank(candidates, tag_scores if by_tags else None, decoding, word_weight, thirds)
-            ]
+    def _best(self, clip: ClipCandidates, decoding: DecodingConfig, calibration: Calibration | None) -> list[Caption]:
+        """The best captions of one clip: beams in their order, samples by log-probability per token, or both by the tags."""
+        captions = clip.captions
+        tag_scores = clip.tag_scores if ranks_by_tags(decoding) else None
+        if decoding.method == "sample" or tag_scores is not None:
+            candidates = [Candidate(one.text.lower(), one.log_probability, one.num_tokens) for one in captions]
+            expected = self._expected_similarity(clip) if decoding.tags.consensus_weight else None
+            captions = [captions[number] for number in rank(candidates, tag_scores, decoding, expected)]
         captions = captions[: decoding.num_captions]
         if calibration is None:
             return captions
-        return [replace(caption, probability=_probability(caption, tag_scores, calibration)) for caption in captions]
+        return [replace(one, probability=_probability(one, clip.tag_scores, calibration)) for one in captions]
+
+    def _expected_similarity(self, clip: ClipCandidates) -> Sequence[float] | None:
+        """Expected similarity, 0 to 10, of each candidate to captions retrieved for the clip; None where there are none."""
+        if self.retrieval is None or clip.part_scores is None or not self.retrieval.has_style(clip.style):
+            return None
+        references = self.retrieval.retrieve(clip.part_scores[0].numpy(), clip.style)
+        expected: Sequence[float] = self.retrieval.expected_similarity(
+            [caption.text.lower() for caption in clip.captions], references
+        )
+        return expected
 
 
 def _probability(caption: Caption, tag_scores: Tensor | None, calibration: Calibration) -> float:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from vocabulary.audioset import speech_tags, tag_ids
+from vocabulary.audioset import tag_ids
 from vocabulary.words import classes_of
 
 HUMAN_TAGS = tuple(range(tag_ids()["Animal"]))  # AudioSet's table lists the sounds of people first
@@ -65,8 +65,8 @@ class WordTable:
         return text.isalpha() and text not in FUNCTION_WORDS
 
 
-class UnheardWordBan(LogitsProcessor):
-    """Forbids the tokens that the tags do not allow, other ones for each clip.
+class UnsupportedWordBan(LogitsProcessor):
+    """Forbids the tokens that the tag scores do not support, other ones for each clip.
 
     Args:
         banned: (P, V) bool, the tokens forbidden after each of P prefixes.
@@ -104,11 +104,11 @@ class NamedClasses:
                 self.all[token_id, : len(classes)] = torch.tensor(classes)
 
 
-class HeardWordBonus(LogitsProcessor):
-    """Raises words for what is heard and not named yet, so that the search finds captions that name it.
+class TagBonus(LogitsProcessor):
+    """Raises words for tags that a hypothesis has not named yet, so that the search finds captions that name them.
 
     Args:
-        bonus: (P, C) what a word for a class gains after each of P prefixes, nats.
+        bonus: (P, C) what a word for a class gains after each of P prefixes, in nats.
         named: what the tokens name.
     """
 
@@ -125,35 +125,32 @@ class HeardWordBonus(LogitsProcessor):
         return scores
 
 
-class DoubtfulWords:
-    """The tokens that are words for people, speech and music, and the tags of which such a word needs one.
+class SupportedWords:
+    """Which tokens the tag scores of a clip support.
 
     Captions speak of people wherever people may be, and of music in the background; a decoder that learnt from them does so
-    too, whether or not they are heard. A word for people needs any sound that people make, one for speech any kind of
-    speech, one for music the tag of music.
+    too, whether or not they are heard. A word needs the score of one of the classes that it names; a word for people needs any
+    sound that people make, one for music the tag of music.
 
     Args:
         words: of the decoder's tokenizer.
-        named: what they name.
+        named: the classes that its tokens name.
     """
 
     def __init__(self, words: WordTable, named: NamedClasses) -> None:
-        self.num_tokens = len(words.texts)
         begins = [token_id for token_id, starts in enumerate(words.starts) if starts]
-        self.people = [token_id for token_id in begins if words.texts[token_id] in PEOPLE]
-        self.speech = [token_id for token_id in begins if int(named.main[token_id]) in speech_tags()]
-        self.music = [token_id for token_id in begins if words.texts[token_id] in MUSIC]
-
-    def unheard(self, scores: Tensor, least: float, least_music: float) -> Tensor:
-        """Tokens (B, V) bool whose tags all have scores, among those of C tags (B, C), below the least."""
-        banned = torch.zeros(len(scores), self.num_tokens, dtype=torch.bool, device=scores.device)
-        groups = (
-            (self.people, HUMAN_TAGS, least),
-            (self.speech, speech_tags(), least),
-            (self.music, MUSIC_TAGS, least_music),
+        self.classes = named.all  # (V, K)
+        self.groups = (
+            ([token_id for token_id in begins if words.texts[token_id] in PEOPLE], HUMAN_TAGS),
+            ([token_id for token_id in begins if words.texts[token_id] in MUSIC], MUSIC_TAGS),
         )
-        for token_ids, tags, needed in groups:
-            banned[:, token_ids] |= scores[:, list(tags)].amax(dim=1, keepdim=True) < needed
+
+    def unsupported(self, scores: Tensor, min_score: float) -> Tensor:
+        """Tokens (B, V) bool all of whose tags score below `min_score`, among scores of C tags (B, C) on the CPU."""
+        enough = torch.nn.functional.pad(scores >= min_score, (0, 1))  # (B, C + 1): no class supports nothing
+        banned = (self.classes[:, 0] < scores.shape[1]) & ~enough[:, self.classes].any(dim=2)  # (B, V)
+        for token_ids, tags in self.groups:
+            banned[:, token_ids] = ~enough[:, list(tags)].any(dim=1, keepdim=True)
         return banned
 
 
@@ -162,17 +159,17 @@ class SearchRules:
     """What the tags ask of a search after each of P prefixes.
 
     Attributes:
-        unheard: (P, V) bool, tokens that are not said; None allows all.
-        bonus: (P, C) float, what words for each class gain (`HeardWordBonus`); None for nothing.
+        banned: (P, V) bool, tokens that are not said; None allows all.
+        bonus: (P, C) float, what words for each class gain (`TagBonus`); None for nothing.
     """
 
-    unheard: Tensor | None = None
+    banned: Tensor | None = None
     bonus: Tensor | None = None
 
     def of(self, rows: slice) -> "SearchRules":
         """The rules of some prefixes."""
-        unheard, bonus = (None if rule is None else rule[rows] for rule in (self.unheard, self.bonus))
-        return SearchRules(unheard, bonus)
+        banned, bonus = (None if rule is None else rule[rows] for rule in (self.banned, self.bonus))
+        return SearchRules(banned, bonus)
 
 
 class KnownTokens(LogitsProcessor):

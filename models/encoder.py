@@ -5,7 +5,7 @@ Shapes: B clips, S samples, F bands, T frames, E encoder width, C tag classes.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,6 +77,10 @@ class AudioEncoder(nn.Module, ABC):
     def architecture(self) -> dict[str, Any] | None:
         """What a checkpoint notes, beside the configuration, to build the network again; None where that says it all."""
         return None
+
+    def with_branch(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors of a published file, with those that it lacks and the encoder derives from them."""
+        return dict(state)
 
     @abstractmethod
     def layers(self) -> Sequence[nn.Module]:

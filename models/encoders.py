@@ -52,7 +52,7 @@ def build_encoder(config: EncoderConfig, architecture: dict[str, Any] | None = N
         raise CheckpointError(f"captioner.encoder.name {config.name} is no encoder{hint}")
     encoder = ENCODERS[kind](config)
     if config.weights is not None:
-        state = read_weights(Path(config.weights), config.weights_sha256)
+        state = encoder.with_branch(read_weights(Path(config.weights), config.weights_sha256))
         # A count that batch norm keeps for itself; some files leave it out.
         own = {name: value for name, value in encoder.state_dict().items() if not name.endswith("num_batches_tracked")}
         unfit = [name for name, tensor in own.items() if name not in state or state[name].shape != tensor.shape]

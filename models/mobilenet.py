@@ -4,9 +4,17 @@ Schmid, Koutini, Widmer, "Efficient Large-scale Audio Tagging via Transformer-to
 arXiv 2211.04772 (github.com/fschmid56/EfficientAT, MIT licence). mn04 has a width of 0.4, one million parameters and an
 AudioSet mAP of 0.432. Block table: Howard et al., "Searching for MobileNetV3", ICCV 2019, arXiv 1905.02244, table 1.
 
-Shapes: B clips, W windows, S samples, F mel bands, T frames, K channels, E = 960 x width.
+A second branch may stand beside the published layers: a copy of those after `frozen_layers`, with a head of its own, that
+`training.tagger` fine-tunes on labelled clips. Both share the layers before, which cost most; tag logits are a fixed mean of both
+heads'. Fine-tuned weights know clean sounds better and recordings of many sounds worse than the published ones (catastrophic
+forgetting); the mean of both outputs is better than either on both (Wortsman et al., arXiv 2109.01903, compare ensembles of
+outputs and of weights).
+
+Shapes: B clips, W windows, S samples, F mel bands, T frames, K channels, E = 960 x width, or twice that with a second branch.
 """
 
+import copy
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -204,10 +212,10 @@ class MobileNet(AudioEncoder):
     """EfficientAT's network; one embedding in 320 ms.
 
     Args:
-        config: width (None: 0.4), output and sample rate (32000).
+        config: width (None: 0.4), output, sample rate (32000), and the weight of a fine-tuned branch's logits.
 
     Raises:
-        CheckpointError: a sample rate other than 32000.
+        CheckpointError: a sample rate other than 32000, or a weight outside 0 to 1.
     """
 
     frame_rate_hz = SAMPLE_RATE / HOP / FRAME_STRIDE
@@ -220,8 +228,13 @@ class MobileNet(AudioEncoder):
                 f"mobilenet takes {SAMPLE_RATE} Hz, not {config.sample_rate}: set encoder.sample_rate."
             )
         width = 0.4 if config.width is None else config.width
+        if not 0.0 <= config.branch_weight <= 1.0:
+            raise CheckpointError(
+                f"captioner.encoder.branch_weight is {config.branch_weight}: expected 0 (no second branch) to 1."
+            )
         self.sample_rate = SAMPLE_RATE
-        self.embedding_dim = to_multiple_of_8(960 * width)
+        branch_width = to_multiple_of_8(960 * width)
+        self.embedding_dim = branch_width * (2 if config.branch_weight else 1)
         self.frozen_layers = config.frozen_layers
         self.output = config.output
         self.keeps_statistics = (
@@ -232,18 +245,22 @@ class MobileNet(AudioEncoder):
         for shape in BLOCKS:
             features.append(Block(shape, channels, width))
             channels = to_multiple_of_8(shape.channels * width)
-        features.append(convolution(channels, self.embedding_dim, 1, 1, 1, nn.Hardswish()))
+        features.append(convolution(channels, branch_width, 1, 1, 1, nn.Hardswish()))
         self.features = nn.ModuleList(features)
         self.features.to(memory_format=torch.channels_last)  # 1.7 times as fast on a CPU
         head = to_multiple_of_8(1280 * width)
         self.classifier = nn.Sequential(
             nn.Identity(),
             nn.Identity(),
-            nn.Linear(self.embedding_dim, head),
+            nn.Linear(branch_width, head),
             nn.Hardswish(),
             nn.Dropout(0.2),
             nn.Linear(head, NUM_AUDIOSET_CLASSES),
         )
+        self.branch_weight = config.branch_weight
+        if config.branch_weight:
+            self.branch = copy.deepcopy(self.features[self.frozen_layers :])
+            self.branch_classifier = copy.deepcopy(self.classifier)
         self.log_mel = LogMel()
 
     def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
@@ -267,41 +284,73 @@ class MobileNet(AudioEncoder):
         """First convolution, 15 inverted residuals, last convolution."""
         return self.features
 
+    def set_trained(self, trained: bool) -> None:
+        """Train the layers after `frozen_layers`, or with a second branch that branch alone; or freeze the network."""
+        super().set_trained(trained)
+        if self.branch_weight:
+            self.features.requires_grad_(False)
+            self.classifier.requires_grad_(False)
+
+    def with_branch(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Published tensors, with those of the second branch as copies where the file has none."""
+        copies = {}
+        for name, tensor in state.items() if self.branch_weight else ():
+            parts = name.split(".")
+            if parts[0] == "features" and int(parts[1]) >= self.frozen_layers:
+                copies[".".join(["branch", str(int(parts[1]) - self.frozen_layers), *parts[2:]])] = tensor
+            elif parts[0] == "classifier":
+                copies[f"branch_{name}"] = tensor
+        return {**copies, **state}
+
     def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
-        """Logits (B, P, 527) of parts (B, P, T): the head on the mean of their frames (B, T, E)."""
+        """Logits (B, P, 527) of parts (B, P, T): the heads on the mean of their frames (B, T, E)."""
         weights = parts.to(embeddings.dtype)
-        return self.classifier(weights @ embeddings / weights.sum(dim=2, keepdim=True))
+        means = weights @ embeddings / weights.sum(dim=2, keepdim=True)  # (B, P, E)
+        if not self.branch_weight:
+            return self.classifier(means)
+        published, fine_tuned = means.chunk(2, dim=2)  # (B, P, E / 2) each
+        return torch.lerp(self.classifier(published), self.branch_classifier(fine_tuned), self.branch_weight)
 
     def network(self, log_mel: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings (B, T', E), their lengths (B,) and tag logits (B, 527) of spectrograms (B, F, T)."""
-        return self._head(*self._through(0, len(self.features), log_mel[:, None], frames))
+        shared, lengths = self._through(self.features[: self.frozen_layers], log_mel[:, None], frames)
+        heads = [self._head(self.features[self.frozen_layers :], self.classifier, shared, lengths)]
+        if self.branch_weight:
+            heads.append(self._head(self.branch, self.branch_classifier, shared, lengths))
+        embeddings, counts, logits = zip(*heads, strict=True)
+        mean = logits[0] if len(logits) == 1 else torch.lerp(*logits, self.branch_weight)
+        return torch.cat(embeddings, dim=2), counts[0], mean
 
     def frozen_part(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> tuple[Tensor, Tensor]:
         """Maps (B, K, F', T') after the first `frozen_layers`, and each clip's frames (B,)."""
         log_mel, frames = self._spectrogram(waveform, lengths, spec_masks)
-        maps, lengths_left = self._through(0, self.frozen_layers, log_mel[:, None], frames)
+        maps, lengths_left = self._through(self.features[: self.frozen_layers], log_mel[:, None], frames)
         return maps, lengths_left.frames
 
     def trained_part(self, maps: Tensor, frames: Tensor) -> Tensor:
-        """Tag logits (B, 527) of maps after the first `frozen_layers`."""
-        _, _, logits = self._head(*self._through(self.frozen_layers, len(self.features), maps, frames))
-        return logits
-
-    def _through(self, first: int, end: int, maps: Tensor, frames: Tensor) -> tuple[Tensor, Lengths]:
-        """Maps (B, K, F, T) of clips with `frames` (B,) after the layers `first` to `end` - 1, and their lengths."""
+        """Tag logits (B, 527) of maps after the first `frozen_layers`, by the second branch where there is one."""
         lengths = Lengths(frames, maps.shape[3])
-        for number in range(first, end):
-            layer = self.features[number]
+        if self.branch_weight:
+            return self._head(self.branch, self.branch_classifier, maps, lengths)[2]
+        return self._head(self.features[self.frozen_layers :], self.classifier, maps, lengths)[2]
+
+    def _through(self, layers: Iterable[nn.Module], maps: Tensor, lengths: Tensor | Lengths) -> tuple[Tensor, Lengths]:
+        """Maps (B, K, F, T) of clips with `lengths` frames (B,) after some layers, and their lengths."""
+        if isinstance(lengths, Tensor):
+            lengths = Lengths(lengths, maps.shape[3])
+        for layer in layers:
             if isinstance(layer, Block):
                 maps, lengths = layer(maps, lengths)
-            elif number == 0:
+            elif layer is self.features[0]:
                 maps = layer(lengths.clean(maps))
                 lengths = lengths.strided(2, maps.shape[3])
             else:
                 maps = lengths.clean(layer(maps))
         return maps, lengths
 
-    def _head(self, maps: Tensor, lengths: Lengths) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings (B, T', E), their lengths (B,) and tag logits (B, 527) of the last layer's maps (B, E, F', T')."""
-        logits = self.classifier(lengths.mean(maps))
-        return maps.mean(dim=2).transpose(1, 2), lengths.frames, logits
+    def _head(
+        self, layers: Iterable[nn.Module], classifier: nn.Module, maps: Tensor, lengths: Lengths
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings (B, T', E), their lengths (B,) and tag logits (B, 527) of one branch's maps (B, K, F, T)."""
+        maps, lengths = self._through(layers, maps, lengths)  # (B, E, F', T')
+        return maps.mean(dim=2).transpose(1, 2), lengths.frames, classifier(lengths.mean(maps))

@@ -1,33 +1,28 @@
-"""Which of several captions fits best what the tagger hears.
+"""Which of several captions fits the tag scores of a clip best.
 
-Beam search flees to sentences that are safe rather than right, and a whole beam may leave out what is heard best, where people
-hardly ever wrote of such a sound: sentences of ours for it can stand beside the found ones. A caption is ranked by its
-log-probability a token, by how much of what the tagger surely hears it names (coverage), by how surely the tagger hears what it
-names (support), and by how much it says what the other candidates say (consensus; minimum Bayes risk: Kumar, Byrne, HLT-NAACL
-2004).
+Beam search favours sentences that are safe rather than right. Candidates are ranked anew by their log-probability per token, by
+how much of the strong tags' scores they name (coverage), and by their expected similarity to reference captions retrieved for
+the tag scores (minimum Bayes risk: Kumar, Byrne, HLT-NAACL 2004; `models/retrieval.py`). Candidates that name a sound which the
+tagger does not hear rank behind all others.
 
 Shapes: C tag classes.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from functools import lru_cache
 
-import torch
 from torch import Tensor
 
 from configs.schema import DecodingConfig
+from models.decoding import PEOPLE
 from vocabulary.audioset import wide_tags
-from vocabulary.turns import parts_of
-from vocabulary.words import class_captions, classes_of, sources_in
+from vocabulary.words import KEPT, classes_of, sources_in
 
+STRONG_TAG = 0.3  # score from which a tag ought to be named
 SAMENESS = 1.0  # what a caption loses that has all its words in common with one before it
-ODD = 0.5  # nats a token by which a found caption may be less probable than the most probable one without being odd
-LEAST_DELAY = 0.25  # thirds of a clip by which what follows has to be heard later
-MIN_SCORE = 1e-3  # what the tagger hears no better than this is not heard at all
+SCORE_FLOOR = 1e-3  # lower scores count as this one
 
 
 @dataclass(frozen=True)
@@ -37,14 +32,14 @@ class Fit:
     Attributes:
         coverage: share, 0 to 1, of the strong tags' scores that the caption names; 1 where there is no strong tag.
         support: mean natural logarithm of the score of each thing that the caption names, at most 0; the logarithm of
-            MIN_SCORE for a caption that names nothing.
+            SCORE_FLOOR for a caption that names nothing.
     """
 
     coverage: float
     support: float
 
 
-def fit_to_tags(caption: str, scores: Tensor, strong: float) -> Fit:
+def fit_to_tags(caption: str, scores: Tensor, strong: float = STRONG_TAG) -> Fit:
     """How well a caption fits tag scores.
 
     Args:
@@ -52,62 +47,48 @@ def fit_to_tags(caption: str, scores: Tensor, strong: float) -> Fit:
         scores: (C,) probabilities of the tags, the highest of the whole clip and its parts.
         strong: probability from which a tag ought to be named, unless it is a wide one.
     """
-    values = scores.tolist()  # a caption's few numbers are read faster from a list
+    values = scores.tolist()  # single numbers are read faster from a list
+    support = [max(SCORE_FLOOR, *(values[number] for number in classes)) for classes in sources_in(caption)]
+    support = support or [SCORE_FLOOR]
+    return Fit(_coverage(caption, values, strong), math.fsum(map(math.log, support)) / len(support))
+
+
+def _coverage(caption: str, scores: Sequence[float], strong: float) -> float:
+    """Share, 0 to 1, of the strong tags' scores that a caption names."""
     named, wide = set(classes_of(caption)), wide_tags()
-    loud = [number for number, value in enumerate(values) if value >= strong and number not in wide]
-    total = sum(values[number] for number in loud)
-    coverage = sum(values[number] for number in loud if number in named) / total if loud else 1.0
-    heard = [max(MIN_SCORE, *(values[number] for number in classes)) for classes in sources_in(caption)] or [MIN_SCORE]
-    return Fit(coverage, math.fsum(map(math.log, heard)) / len(heard))
+    loud = [number for number, value in enumerate(scores) if value >= strong and number not in wide]
+    total = sum(scores[number] for number in loud)
+    return sum(scores[number] for number in loud if number in named) / total if loud else 1.0
 
 
-def doubtful_order(caption: str, thirds: Tensor) -> float:
-    """Share, 0 to 1, of the steps in time that a caption tells ("then", "before", "after") which the tags do not bear out.
+@lru_cache(maxsize=KEPT)
+def named_sounds(caption: str) -> tuple[tuple[int, ...], ...]:
+    """The classes of each sound that a caption in lower case names.
 
-    When a thing is heard is the mean third of its best heard class, weighted by the class's scores. A step from a class to
-    itself ("idles and then revs up") cannot be judged and counts as borne out, and so does one to what names no class.
+    A word for people ("a boy") is no sound: any sound of people allows it, which the search sees to (`SupportedWords`).
+    """
+    return sources_in(" ".join(word for word in caption.split() if word not in PEOPLE or not classes_of(word)))
+
+
+def lowest_support(caption: str, scores: Sequence[float]) -> float:
+    """Score of the sound that the tags support least of those that a caption names; 1 for a caption that names none.
 
     Args:
         caption: text in lower case.
-        thirds: (3, C) probabilities of the tags in the thirds of the clip.
+        scores: (C,) probabilities of the tags; a sound has the highest of its classes.
     """
-    turns: dict[int, list[int]] = {}
-    for turn, part in parts_of(caption):
-        turns.setdefault(turn, []).extend(classes_of(part))
-    steps = doubts = 0
-    for earlier, later in pairwise(sorted(turns)):
-        steps += 1
-        if turns[earlier] and turns[later]:
-            first, second = (int(thirds[:, turns[turn]].amax(dim=0).argmax()) for turn in (earlier, later))
-            first, second = turns[earlier][first], turns[later][second]
-            delay = _heard_at(thirds[:, second]) - _heard_at(thirds[:, first])
-            doubts += first != second and delay < LEAST_DELAY
-    return doubts / steps if steps else 0.0
-
-
-def _heard_at(scores: Tensor) -> float:
-    """Mean third, 0 to 2, of a tag's scores (3,)."""
-    start, middle, end = scores.tolist()
-    return (middle + 2 * end) / max(start + middle + end, MIN_SCORE)
+    return min((max(scores[number] for number in classes) for classes in named_sounds(caption)), default=1.0)
 
 
 def ranks_by_tags(decoding: DecodingConfig) -> bool:
-    """Whether captions are ranked by tags at all."""
-    return decoding.coverage_weight > 0 or decoding.support_weight > 0
+    """Whether candidates are ranked by tags at all."""
+    tags = decoding.tags
+    return tags.coverage_weight > 0 or tags.min_score > 0 or tags.consensus_weight > 0
 
 
-def captions_of_unnamed(captions: Sequence[str], scores: Tensor, least: float) -> tuple[str, ...]:
-    """Sentences of ours (`class_captions`) for the class that is heard best of those that no caption names.
-
-    Args:
-        captions: what was found, in lower case.
-        scores: (C,) probabilities of the tags.
-        least: probability from which a tag has to be heard; wide classes and those that have no sentence do not count.
-    """
-    values = scores.tolist()  # a few numbers are read faster from a list
-    named = {number for caption in captions for number in classes_of(caption)} | wide_tags()
-    heard = [number for number in class_captions() if values[number] >= least and number not in named]
-    return class_captions()[max(heard, key=values.__getitem__)] if heard else ()
+def asks_tagger(decoding: DecodingConfig) -> bool:
+    """Whether the search or the ranking needs tag scores."""
+    return decoding.tags.word_bonus > 0 or ranks_by_tags(decoding)
 
 
 @dataclass(frozen=True)
@@ -118,75 +99,54 @@ class Candidate:
         text: in lower case.
         log_probability: of the whole caption, natural.
         num_tokens: its tokens, the end token included.
-        handicap: what its log-probability a token loses before it is compared.
-        ours: a sentence of ours, which the decoder may find improbable and is no odd one for that.
     """
 
     text: str
     log_probability: float
     num_tokens: int
-    handicap: float = 0.0
-    ours: bool = False
-
-
-def consensus(candidates: Sequence[Candidate]) -> list[float]:
-    """Mean likeness, 0 to 1, of each caption to all candidates, itself among them, weighted by the roots of their probabilities.
-
-    Likeness is the F-score of shared words and pairs of neighbouring words. The roots flatten the weights: a few beams hold
-    little of all that could be said.
-    """
-    counts = [Counter(words := candidate.text.split()) + Counter(pairwise(words)) for candidate in candidates]
-    log_probabilities = torch.tensor([candidate.log_probability for candidate in candidates])
-    weights = torch.softmax(log_probabilities / 2, dim=0).tolist()
-
-    def likeness(one: Counter[Any], other: Counter[Any]) -> float:
-        return 2 * (one & other).total() / max(1, one.total() + other.total())
-
-    return [sum(w * likeness(own, other) for w, other in zip(weights, counts, strict=True)) for own in counts]
 
 
 def rank(
     candidates: Sequence[Candidate],
-    scores: Tensor | None,
+    tag_scores: Tensor | None,
     decoding: DecodingConfig,
-    word_weight: float = 0.0,
-    thirds: Tensor | None = None,
+    expected: Sequence[float] | None = None,
 ) -> list[int]:
     """Numbers of candidates, the best first; with tags, each next one is the best that also differs from those before it.
 
-    The latter is maximal marginal relevance (Carbonell, Goldstein, SIGIR 1998) over shared words.
+    The latter is maximal marginal relevance (Carbonell, Goldstein, SIGIR 1998) over shared words. Candidates that name a sound
+    below `decoding.tags.min_score` come last, the best supported of them first.
 
     Args:
         candidates: captions of one clip.
-        scores: (C,) tag probabilities, or None without a tagger.
-        decoding: its `coverage_weight`, `support_weight`, `order_weight`, `consensus_weight`, `odd_weight` and `strong_tag`.
-        word_weight: what each word adds: `decoding.word_weight` of the captions' style.
-        thirds: (3, C) tag probabilities in the thirds of the clip, where `order_weight` is not 0.
+        tag_scores: (C,) probabilities of the tags, the highest of the whole clip and its parts; None without a tagger.
+        decoding: its `tags`.
+        expected: (N,) expected similarity, 0 to 10, of each candidate to retrieved captions; None for none.
     """
-    per_token = [candidate.log_probability / candidate.num_tokens for candidate in candidates]
-    values = [own - candidate.handicap for own, candidate in zip(per_token, candidates, strict=True)]
-    if scores is None:
+    values = [candidate.log_probability / candidate.num_tokens for candidate in candidates]
+    if tag_scores is None:
         return sorted(range(len(candidates)), key=lambda number: -values[number])
-    usual = max(per_token, default=0.0)
+    scores, weights = tag_scores.tolist(), decoding.tags  # single numbers are read faster from a list
     for number, candidate in enumerate(candidates):
-        fit = fit_to_tags(candidate.text, scores, decoding.strong_tag)
-        values[number] += decoding.coverage_weight * fit.coverage + decoding.support_weight * fit.support
-        values[number] += word_weight * len(candidate.text.split())
-        if thirds is not None:
-            values[number] -= decoding.order_weight * doubtful_order(candidate.text, thirds)
-        if not candidate.ours:
-            values[number] -= decoding.odd_weight * max(0.0, usual - per_token[number] - ODD)
-    if decoding.consensus_weight:
-        for number, agreed in enumerate(consensus(candidates)):
-            values[number] += decoding.consensus_weight * agreed
-    captions = [candidate.text for candidate in candidates]
+        values[number] += weights.coverage_weight * _coverage(candidate.text, scores, STRONG_TAG)
+        if expected is not None:
+            values[number] += weights.consensus_weight * expected[number]
+    support = [lowest_support(candidate.text, scores) for candidate in candidates]
+    supported = [number for number, value in enumerate(support) if value >= weights.min_score]
+    others = [number for number, value in enumerate(support) if value < weights.min_score]
+    others.sort(key=lambda number: (-support[number], -values[number]))
+    return _diverse([candidate.text for candidate in candidates], values, supported) + others
+
+
+def _diverse(captions: Sequence[str], values: Sequence[float], numbers: Sequence[int]) -> list[int]:
+    """Numbers of captions, each the best by its value less the share of words that it has in common with one before it."""
     words = [frozenset(caption.split()) for caption in captions]
-    order: list[int] = []
-    likest = [0.0] * len(captions)  # the greatest share of words that a caption has in common with one before it
-    while len(order) < len(captions):
-        left = [number for number in range(len(captions)) if number not in order]
-        order.append(max(left, key=lambda number: values[number] - SAMENESS * likest[number]))
+    left, order = list(numbers), list[int]()
+    most_shared = [0.0] * len(captions)
+    while left:
+        order.append(max(left, key=lambda number: values[number] - SAMENESS * most_shared[number]))
+        left.remove(order[-1])
         for number in left:
             shared = len(words[number] & words[order[-1]]) / max(1, len(words[number] | words[order[-1]]))
-            likest[number] = max(likest[number], shared)
+            most_shared[number] = max(most_shared[number], shared)
     return order

@@ -74,7 +74,7 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     if config.texts.rare:
         style, own = config.texts.styles[0], class_captions()
         texts += compose_texts(peoples, retelling.is_clause, config.texts.rare, style, seed, own)
-    labelled = [read_labelled(Path(root), config.texts.held_out)[0] for root in config.texts.donors]
+    labelled = [read_labelled(Path(root), left_out=config.texts.left_out)[0] for root in config.texts.donors]
     every = [clip for group in labelled for clip in group]
     briefly: list[Clip] = []
     if config.texts.brief_style:
