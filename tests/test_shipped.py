@@ -17,6 +17,7 @@ import evaluate
 import inference
 import train
 from captioning.files import DEFAULT_CHECKPOINT
+from configs.schema import TagDecodingConfig
 from data.audio import load_audio
 from data.captions import normalize_caption
 from data.clotho import load_split
@@ -71,7 +72,7 @@ def test_the_usual_one_writes_in_both_manners(any_sound: AudioCaptioner) -> None
     "settings",
     [
         {"num_captions": 8, "length_penalty": 2.0},
-        {"num_captions": 8, "heard_bonus": 0.0, "repetition_ban": "none"},
+        {"num_captions": 8, "tags": TagDecodingConfig(coverage_weight=4.0), "repetition_ban": "none"},
         {"num_captions": 8, "max_tokens": 6},
         {"method": "greedy"},
         {"method": "sample", "num_captions": 5, "top_p": 0.9},
@@ -123,7 +124,7 @@ def test_the_usual_one_names_labelled_clips_and_no_speakers_whom_it_does_not_hea
         named += clip.labels[0] in named_categories(text)
         with torch.no_grad():
             heard = any_sound.tag_scores(output.embeddings, output.lengths)[0]
-        assert float(heard[sorted(speech_tags())].max()) >= decoding.least_tag > 0 or "speak" not in text
+        assert float(heard[sorted(speech_tags())].max()) >= decoding.tags.min_score > 0 or "speak" not in text
     assert len(clips) == 40 and named >= 32
 
 

@@ -23,7 +23,7 @@ def test_each_recipe_is_trained_once_and_measured_with_each_seed(
         },
         "data": {"dataset_root": str(tone_dataset), "batch_size": 4, "cache_dir": None},
         "training": {"tensorboard": False},
-        "decoding": {"num_beams": 2, "max_tokens": 8, "coverage_weight": 1.0, "heard_bonus": 1.0},
+        "decoding": {"num_beams": 2, "max_tokens": 8, "tags": {"coverage_weight": 1.0, "word_bonus": 1.0}},
     }
     config.write_text(yaml.safe_dump(content))
     parts = {name: ablations.TRAININGS[name] for name in (ablations.WHOLE, "no times of tags")}

@@ -1,6 +1,7 @@
 """Recordings read ahead, and the options that choose a captioner."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from captioning.options import (
     load_captioner,
 )
 from captioning.recordings import Reader, caption_clips
-from configs.schema import DecodingConfig
+from configs.schema import DecodingConfig, TagDecodingConfig
 from models.captioner import AudioCaptioner
 
 
@@ -74,8 +75,26 @@ def test_options(tiny_checkpoint: Path) -> None:
     assert choose_decoding(own, options).num_beams == 5 and choose_decoding(own, options).max_tokens == own.max_tokens
     with pytest.raises(ValueError, match="must be 1 or more"):
         load_captioner(parser.parse_args(["--workers", "0"]))
-    with pytest.raises(ValueError, match="temperature above 0"):
+    given = [
+        "--top_k",
+        "5",
+        "--word_bonus",
+        "2",
+        "--coverage_weight",
+        "1",
+        "--min_score",
+        "0.1",
+        "--consensus_weight",
+        "3",
+    ]
+    chosen = choose_decoding(DecodingConfig(num_beams=4), parser.parse_args(given))
+    assert chosen == DecodingConfig(num_beams=4, top_k=5, tags=TagDecodingConfig(2.0, 1.0, 0.1, 3.0))
+    kept = choose_decoding(chosen, parser.parse_args(["--word_bonus", "0"]))
+    assert kept == dataclasses.replace(chosen, tags=TagDecodingConfig(0.0, 1.0, 0.1, 3.0))
+    with pytest.raises(ValueError, match="temperature -1.0, expected a finite number above 0"):
         choose_decoding(DecodingConfig(), parser.parse_args(["--temperature", "-1"]))
+    with pytest.raises(ValueError, match="style 'verse', expected one of short, long"):
+        choose_decoding(DecodingConfig(), parser.parse_args(["--style", "verse"]), ("short", "long"))
     assert choose_device("cpu").type == "cpu"
 
 

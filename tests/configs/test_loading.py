@@ -4,9 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from configs.loading import ConfigError, build_parser, config_to_yaml, load_config, parse_config, valid_keys
-from configs.schema import Config
+from configs.loading import (
+    RETIRED,
+    ConfigError,
+    build_parser,
+    config_to_yaml,
+    load_checkpoint_config,
+    load_config,
+    parse_config,
+    valid_keys,
+)
+from configs.schema import Config, TagDecodingConfig
 
+RETIRED_FILES = Path(__file__).with_name("retired")  # config.yaml of checkpoints that older versions wrote
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 
@@ -15,7 +25,47 @@ def test_every_shipped_file_loads_and_survives_a_round_trip(path: Path, tmp_path
     config = load_config(path)
     copy = tmp_path / "copy.yaml"
     copy.write_text(config_to_yaml(config))
-    assert load_config(copy) == config
+    assert load_config(copy) == load_checkpoint_config(copy) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "tags"),
+    [
+        ("sounds_small", TagDecodingConfig(word_bonus=2.0, coverage_weight=0.5)),
+        ("any_sound", TagDecodingConfig(word_bonus=3.3, coverage_weight=4.2, min_score=0.1)),
+    ],
+)
+def test_a_checkpoint_of_an_older_version_still_loads(
+    name: str, tags: TagDecodingConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = RETIRED_FILES / f"{name}.yaml"
+    config = load_checkpoint_config(path)
+    assert config.decoding.tags == tags
+    [message] = caplog.messages
+    assert all(f"{key}," in message or f"{key}." in message for key in ("decoding.strong_tag", "data.texts.held_out"))
+    assert "heard_bonus" not in message and "coverage_weight" not in message  # moved, not left out
+    with pytest.raises(ConfigError, match="unknown key"):  # what a person gives now has the names of now
+        load_config(path)
+
+
+def test_retired_keys_are_gone_and_new_ones_are_there() -> None:
+    keys = set(valid_keys())
+    assert not keys & RETIRED.keys()
+    assert {new for new in RETIRED.values() if new} <= keys
+
+
+@pytest.mark.parametrize("text", ["captioner: [", "- 1", ""])
+def test_a_checkpoints_damaged_file_is_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_checkpoint_config(tmp_path / "config.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoints_unknown_key_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("decoding:\n  num_beam: 2\n")
+    with pytest.raises(ConfigError, match=r"unknown key decoding.num_beam .*did you mean decoding.num_beams\?"):
+        load_checkpoint_config(tmp_path / "config.yaml")
 
 
 def test_the_command_line_overrides_the_file_and_the_file_the_defaults(tmp_path: Path) -> None:
@@ -34,6 +84,8 @@ def test_the_command_line_overrides_the_file_and_the_file_the_defaults(tmp_path:
         ("data:\n  batchsize: 8\n", "data.batchsize", "data.batch_size"),
         ("trainin:\n  seed: 1\n", "trainin.seed", "training.seed"),
         ("captioner:\n  decoder:\n    num_layer: 2\n", "captioner.decoder.num_layer", "captioner.decoder.num_layers"),
+        ("decoding:\n  heard_bonus: 2\n", "decoding.heard_bonus", "decoding.tags.word_bonus"),
+        ("decoding:\n  least_tag: 0.1\n", "decoding.least_tag", "decoding.tags.min_score"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_valid_one(tmp_path: Path, text: str, key: str, nearest: str) -> None:
@@ -46,6 +98,13 @@ def test_an_unknown_key_names_the_nearest_valid_one(tmp_path: Path, text: str, k
 def test_an_unknown_option_names_the_nearest_valid_one() -> None:
     with pytest.raises(ConfigError, match=r"unknown option --training.num_step; did you mean training.num_steps\?"):
         parse_config(build_parser("test"), ["--training.num_step", "3"])
+    with pytest.raises(ConfigError, match=r"--decoding.coverage_weight; did you mean decoding.tags.coverage_weight\?"):
+        parse_config(build_parser("test"), ["--decoding.coverage_weight", "3"])
+
+
+def test_settings_of_tags_are_options_too() -> None:
+    config, _ = parse_config(build_parser("test"), ["--decoding.tags.word_bonus", "2", "--decoding.tags.min_score=0.1"])
+    assert config.decoding.tags == TagDecodingConfig(word_bonus=2.0, min_score=0.1)
 
 
 @pytest.mark.parametrize("arguments", [["--data.batch_size", "many"], ["--config", "nowhere.yaml"]])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from configs.schema import DecoderConfig, DecodingConfig
+from configs.schema import DecoderConfig, DecodingConfig, TagDecodingConfig
 from models.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
@@ -63,7 +63,7 @@ def test_a_calibration_gives_probabilities_and_changes_no_caption(
 ) -> None:
     captioner = AudioCaptioner.from_pretrained(tiny_checkpoint)
     decoding = DecodingConfig(method=method, num_captions=1 if method == "greedy" else 3, max_tokens=8)  # type: ignore[arg-type]
-    decoding = dataclasses.replace(decoding, coverage_weight=coverage_weight)
+    decoding = dataclasses.replace(decoding, tags=TagDecodingConfig(coverage_weight=coverage_weight))
     plain = captioner.caption([noise(1, 4), noise(2, 5)], decoding)
     assert captioner.calibration is None and all(caption.probability is None for found in plain for caption in found)
     calibration = Calibration(1.0, 0.5, support=0.2, coverage=0.7, strong_tag=0.4)

@@ -1,9 +1,9 @@
-"""Words that may not be said: content words again, and people whom nobody hears."""
+"""Words that may not be said: content words again, and what no tag supports."""
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from models.decoding import ContentWordBan, DoubtfulWords, HeardWordBonus, NamedClasses, UnheardWordBan, WordTable
+from models.decoding import ContentWordBan, NamedClasses, SupportedWords, TagBonus, UnsupportedWordBan, WordTable
 from vocabulary.audioset import tag_ids
 
 TOKENS = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁dog", "▁bar", "ks", "▁and", "▁the", "▁r", "ain", "▁dogs", "s"]
@@ -42,35 +42,62 @@ def test_nothing_is_banned_at_the_start() -> None:
     assert torch.isfinite(scores).all()
 
 
-def test_people_and_speech_are_not_named_where_no_tag_allows_it() -> None:
-    tokens = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁man", "▁speaks", "▁laughs", "▁dog", "man", "▁people"]
-    words = DoubtfulWords(word_table(tokens), NamedClasses(word_table(tokens)))
+def unsupported(tokens: list[str], scores: torch.Tensor, min_score: float) -> list[set[str]]:
+    words = word_table(tokens)
+    banned = SupportedWords(words, NamedClasses(words)).unsupported(scores, min_score)
+    assert banned.shape == (len(scores), len(tokens))
+    return [{tokens[number] for number in row.nonzero().flatten().tolist()} for row in banned]
+
+
+def test_a_word_needs_the_score_of_one_of_its_classes() -> None:
+    tokens = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁dog", "▁bar", "▁barks", "▁rain", "dog", "▁the"]
     scores = torch.zeros(3, 527)
+    scores[1, tag_ids()["Bark"]] = 0.2
+    scores[2, tag_ids()["Dog"]] = scores[2, tag_ids()["Rain"]] = 0.1
+    silent, barking, rainy = unsupported(tokens, scores, 0.1)
+    assert {"▁dog", "▁barks", "▁rain"} <= silent and not silent & {"▁a", "▁the", "dog", "[EOS]"}
+    assert "▁barks" not in barking and "▁rain" in barking
+    assert not rainy & {"▁dog", "▁barks", "▁rain"}
+    assert unsupported(tokens, scores, 0.0) == [set(), set(), set()]
+
+
+def test_any_sound_of_people_allows_words_for_them_and_the_tag_of_music_words_for_it() -> None:
+    tokens = [
+        "[PAD]",
+        "[BOS]",
+        "[EOS]",
+        "▁a",
+        "▁man",
+        "▁girl",
+        "▁speaks",
+        "▁laughs",
+        "man",
+        "▁people",
+        "▁music",
+        "▁orchestra",
+    ]
+    scores = torch.zeros(4, 527)
     scores[1, tag_ids()["Laughter"]] = 0.2
-    scores[2, tag_ids()["Conversation"]] = 0.2
-    banned = words.unheard(scores, 0.1, 0.0)
-    named = [{tokens[number] for number in row.nonzero().flatten().tolist()} for row in banned]
-    assert named == [{"▁man", "▁speaks", "▁people"}, {"▁speaks"}, set()]
-    assert not words.unheard(scores, 0.0, 0.0).any()
-    found = UnheardWordBan(banned[:2])(torch.zeros(4, 1, dtype=torch.long), torch.zeros(4, len(tokens) + 2))
-    assert torch.equal(torch.isinf(found[::2]), torch.nn.functional.pad(banned[:2], (0, 2)))  # two beams of each clip
+    scores[2, tag_ids()["Speech"]] = 0.2
+    scores[3, tag_ids()["Music"]] = 0.2
+    people, music = {"▁man", "▁girl", "▁people"}, {"▁music", "▁orchestra"}
+    assert unsupported(tokens, scores, 0.1) == [
+        people | music | {"▁speaks", "▁laughs"}, music | {"▁speaks"}, music | {"▁laughs"}, people | {"▁speaks", "▁laughs"}
+    ]  # fmt: skip
+
+
+def test_the_ban_is_each_clips_own() -> None:
+    banned = torch.tensor([[False, True, False], [True, False, False]])
+    found = UnsupportedWordBan(banned)(torch.zeros(4, 1, dtype=torch.long), torch.zeros(4, 5))
+    assert torch.equal(torch.isinf(found[::2]), torch.nn.functional.pad(banned, (0, 2)))  # two beams of each clip
     assert torch.equal(found[0], found[1]) and torch.equal(found[2], found[3])
 
 
-def test_music_is_named_where_it_is_surely_heard() -> None:
-    tokens = ["[PAD]", "[BOS]", "[EOS]", "▁music", "▁band", "▁song", "music", "▁man"]
-    words = DoubtfulWords(word_table(tokens), NamedClasses(word_table(tokens)))
-    scores = torch.zeros(2, 527)
-    scores[1, tag_ids()["Music"]] = 0.7
-    banned = words.unheard(scores, 0.0, 0.6)
-    assert [{tokens[n] for n in row.nonzero().flatten().tolist()} for row in banned] == [{"▁music", "▁band"}, set()]
-
-
-def test_words_for_what_is_heard_gain_until_it_is_named() -> None:
+def test_words_for_tags_gain_until_they_are_named() -> None:
     tokens = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁dog", "▁barks", "▁rain", "dog", "▁cat"]
     bonus = torch.zeros(2, 527)
     bonus[0, tag_ids()["Dog"]], bonus[0, tag_ids()["Rain"]], bonus[1, tag_ids()["Cat"]] = 2.0, 1.0, 3.0
-    rule = HeardWordBonus(bonus, NamedClasses(word_table(tokens)))
+    rule = TagBonus(bonus, NamedClasses(word_table(tokens)))
 
     def gains(text: list[str]) -> list[dict[str, float]]:
         ids = torch.tensor([[tokens.index(token) for token in text]] * 4, dtype=torch.long)

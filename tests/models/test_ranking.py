@@ -1,13 +1,23 @@
 """Captions ranked by what the tagger hears."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from configs.schema import DecodingConfig
-from models.ranking import MIN_SCORE, Candidate, captions_of_unnamed, consensus, doubtful_order, fit_to_tags, rank
+from configs.schema import DecodingConfig, TagDecodingConfig
+from models.ranking import (
+    SCORE_FLOOR,
+    Candidate,
+    asks_tagger,
+    fit_to_tags,
+    lowest_support,
+    named_sounds,
+    rank,
+    ranks_by_tags,
+)
 from vocabulary.audioset import tag_ids
 
 
@@ -18,119 +28,105 @@ def scores(**heard: float) -> torch.Tensor:
     return values
 
 
-def test_coverage_is_the_share_of_strong_scores_that_are_named() -> None:
-    tags = scores(Dog=0.6, Siren=0.2, Animal=0.9, Rain=0.05)
-    assert fit_to_tags("a dog barks", tags, strong=0.15).coverage == pytest.approx(0.75)
-    assert fit_to_tags("a dog barks and a siren wails", tags, strong=0.15).coverage == pytest.approx(1.0)
-    assert fit_to_tags("anything", scores(), strong=0.15).coverage == 1.0
-
-
-def test_support_is_low_for_what_is_not_heard() -> None:
-    tags = scores(Dog=0.6)
-    assert fit_to_tags("a dog barks", tags, 0.3).support == pytest.approx(math.log(0.6))
-    invented = fit_to_tags("a dog barks while a helicopter hovers", tags, 0.3).support
-    assert invented == pytest.approx((math.log(0.6) + math.log(MIN_SCORE)) / 2)
-    assert fit_to_tags("it goes on", tags, 0.3).support == pytest.approx(math.log(MIN_SCORE))
-
-
-def test_what_no_caption_names_is_told_in_sentences_of_ours() -> None:
-    tags = scores(**{"Air conditioning": 0.9, "Engine": 0.6, "Gong": 0.5, "Animal": 0.95})
-    found = ["an engine idles", "a car engine runs"]
-    told = captions_of_unnamed(found, tags, 0.3)
-    assert "an air conditioner hums" in told and all("air condition" in caption for caption in told)
-    assert "a gong is struck" in captions_of_unnamed([*found, "the hum of an air conditioner"], tags, 0.3)
-    assert captions_of_unnamed([*found, "an air conditioner hums as a gong rings"], tags, 0.3) == ()
-    assert captions_of_unnamed(found, tags, 0.91) == ()
+def by_tags(**weights: float) -> DecodingConfig:
+    return DecodingConfig(tags=TagDecodingConfig(**weights))
 
 
 def candidates(*found: tuple[str, float, int]) -> list[Candidate]:
     return [Candidate(*values) for values in found]
 
 
+def test_coverage_is_the_share_of_strong_scores_that_are_named() -> None:
+    tags = scores(Dog=0.6, Siren=0.2, Animal=0.9, Rain=0.05)
+    assert fit_to_tags("a dog barks", tags, strong=0.15).coverage == pytest.approx(0.75)
+    assert fit_to_tags("a dog barks and a siren wails", tags, strong=0.15).coverage == pytest.approx(1.0)
+    assert fit_to_tags("rain falls", tags).coverage == 0.0  # the usual threshold leaves the dog alone
+    assert fit_to_tags("anything", scores(), strong=0.15).coverage == 1.0
+
+
+def test_support_is_low_for_what_is_not_heard() -> None:
+    tags = scores(Dog=0.6)
+    assert fit_to_tags("a dog barks", tags).support == pytest.approx(math.log(0.6))
+    invented = fit_to_tags("a dog barks while a helicopter hovers", tags).support
+    assert invented == pytest.approx((math.log(0.6) + math.log(SCORE_FLOOR)) / 2)
+    assert fit_to_tags("it goes on", tags).support == pytest.approx(math.log(SCORE_FLOOR))
+
+
+def test_the_lowest_support_is_that_of_the_sound_heard_least() -> None:
+    tags = scores(Dog=0.6, Rain=0.2).tolist()
+    assert lowest_support("a dog barks", tags) == pytest.approx(0.6)
+    assert lowest_support("a dog barks as heavy rain falls", tags) == pytest.approx(0.2)
+    assert lowest_support("a dog barks while a helicopter hovers", tags) == pytest.approx(1e-4)
+    assert lowest_support("it goes on", tags) == 1.0
+
+
+def test_a_word_for_people_is_no_sound() -> None:
+    assert named_sounds("a boy and a man") == ()
+    assert named_sounds("a boy speaks") == named_sounds("a person speaks") == ((tag_ids()["Speech"],),)
+    assert tag_ids()["Run"] in named_sounds("a man is running")[0]  # what he does is one
+
+
 def test_the_best_comes_first_and_probability_alone_decides_without_weights() -> None:
     captions = candidates(("a man is speaking", -2.0, 4), ("a dog barks", -3.2, 4))
     tags = scores(Dog=0.9)
-    decoding = DecodingConfig(coverage_weight=1.0, support_weight=0.5)
-    assert rank(captions, tags, decoding) == [1, 0]
-    assert rank(captions, tags, replace(decoding, coverage_weight=0, support_weight=0)) == [0, 1]
-    assert rank(captions, None, decoding) == [0, 1]
-
-
-def test_a_handicap_counts_against_a_candidate() -> None:
-    decoding = DecodingConfig(coverage_weight=1.0, support_weight=0.1)
-    told, named = Candidate("a man is speaking", -2.0, 4), Candidate("a dog barks", -3.2, 4)
-    tags = scores(Dog=0.9, Speech=0.2)
-    assert rank([told, named], tags, decoding) == [1, 0]
-    assert rank([told, replace(named, handicap=0.5)], tags, decoding) == [1, 0]
-    assert rank([told, replace(named, handicap=2.0)], tags, decoding) == [0, 1]
-
-
-def test_a_found_caption_far_less_probable_than_another_is_odd_and_one_of_ours_is_not() -> None:
-    tags = scores(Music=0.7, Hammer=0.6)
-    decoding = DecodingConfig(coverage_weight=2.0, support_weight=0.1)
-    odd, usual = Candidate("a hammer strikes a song", -8.5, 5), Candidate("music plays", -4.0, 4)
-    assert rank([odd, usual], tags, decoding) == [0, 1]
-    assert rank([odd, usual], tags, replace(decoding, odd_weight=10.0)) == [1, 0]  # 1.7 against 1.0 nats a token
-    assert rank([replace(odd, ours=True), usual], tags, replace(decoding, odd_weight=10.0)) == [0, 1]
-    near = replace(odd, log_probability=-7.0)
-    assert rank([near, usual], tags, replace(decoding, odd_weight=10.0)) == [0, 1]  # 1.4 against 1.0
-
-
-def test_each_word_may_count() -> None:
-    tags = scores(Dog=0.6)
-    captions = candidates(("a dog barks", -2.0, 4), ("a dog barks in the distance", -3.85, 7))  # 0.5 and 0.55 a token
-    decoding = DecodingConfig(coverage_weight=1.0)
-    assert rank(captions, tags, decoding) == [0, 1]
-    assert rank(captions, tags, decoding, word_weight=0.02) == [1, 0]
+    assert rank(captions, tags, by_tags(coverage_weight=1.0)) == [1, 0]
+    assert rank(captions, tags, by_tags()) == [0, 1]
+    assert rank(captions, None, by_tags(coverage_weight=1.0)) == [0, 1]
 
 
 def test_alternatives_differ_from_what_came_before() -> None:
     captions = candidates(("a dog is barking", -2.5, 5), ("the dog is barking", -2.75, 5), ("a siren wails", -4.5, 5))
     tags = scores(Dog=0.6, Siren=0.5)
-    decoding = DecodingConfig(coverage_weight=0.1, support_weight=0.1)
-    assert rank(captions, tags, decoding) == [0, 2, 1]
-    assert rank(captions, None, decoding) == [0, 1, 2]
+    assert rank(captions, tags, by_tags(coverage_weight=0.1)) == [0, 2, 1]
+    assert rank(captions, None, by_tags(coverage_weight=0.1)) == [0, 1, 2]
 
 
-def test_consensus_is_what_the_likely_candidates_say_too() -> None:
-    agreed = consensus(candidates(("a dog barks", -3.0, 4), ("a dog barks", -3.0, 4), ("a siren wails", -3.0, 4)))
-    assert agreed[0] == agreed[1] == pytest.approx((1 + 1 + 2 / 10) / 3)  # five words and pairs each; "a" is shared
-    assert agreed[2] == pytest.approx((1 + 2 * 2 / 10) / 3)
-    swayed = consensus(candidates(("a dog barks", -9.0, 4), ("a siren wails", -3.0, 4)))
-    assert swayed[1] > swayed[0]
-    assert consensus(candidates(("alone", -1.0, 2))) == [pytest.approx(1.0)]
+def test_what_names_a_sound_below_the_lowest_score_ranks_behind_the_best_supported_first() -> None:
+    captions = candidates(
+        ("a siren wails", -1.0, 4), ("a helicopter hovers", -0.5, 4), ("a dog barks", -9.0, 4), ("it goes on", -8.0, 4)
+    )
+    tags = scores(Dog=0.3, Siren=0.2, Helicopter=0.1)
+    assert rank(captions, tags, by_tags(coverage_weight=0.01)) == [1, 0, 3, 2]
+    assert rank(captions, tags, by_tags(min_score=0.3)) == [3, 2, 0, 1]
+    assert rank(captions, tags, by_tags(min_score=0.2)) == [0, 3, 2, 1]
+    assert rank(captions[:2], tags, by_tags(min_score=0.9)) == [0, 1]  # nothing else: they come out all the same
 
 
-def thirds(**heard: tuple[float, float, float]) -> torch.Tensor:
-    values = torch.full((3, 527), 1e-4)
-    for name, parts in heard.items():
-        values[:, tag_ids()[name]] = torch.tensor(parts)
-    return values
+def test_expected_similarity_counts_by_its_weight() -> None:
+    captions = candidates(("a dog barks", -2.0, 4), ("the dog is barking", -2.4, 4))
+    tags = scores(Dog=0.9)
+    decoding = by_tags(consensus_weight=0.1)
+    assert rank(captions, tags, decoding) == rank(captions, tags, decoding, [3.0, 3.5]) == [0, 1]
+    assert rank(captions, tags, decoding, [3.0, 4.5]) == [1, 0]
+    assert rank(captions, tags, by_tags(coverage_weight=1.0), [3.0, 4.5]) == [0, 1]
 
 
-@pytest.mark.parametrize(
-    ("caption", "doubt"),
-    [
-        ("a dog barks and then a siren wails", 0.0),
-        ("a siren wails after a dog barks", 0.0),
-        ("a siren wails and then a dog barks", 1.0),
-        ("a dog barks and then rain falls", 1.0),  # both all through
-        ("a dog barks as a siren wails", 0.0),  # tells no order
-        ("a dog barks and then barks again", 0.0),  # one thing that goes on
-        ("a siren wails and then it ends", 0.0),
-        ("a dog barks and then a siren wails and then rain falls", 0.5),
-        ("silence", 0.0),
-    ],
+@pytest.mark.parametrize("name", ["coverage_weight", "min_score", "consensus_weight"])
+def test_what_ranks_asks_the_tagger(name: str) -> None:
+    assert ranks_by_tags(by_tags(**{name: 0.1})) and asks_tagger(by_tags(**{name: 0.1}))
+    assert asks_tagger(by_tags(word_bonus=1.0)) and not ranks_by_tags(by_tags(word_bonus=1.0))
+    assert not asks_tagger(by_tags())
+
+
+TEXTS = ("a dog barks", "rain falls", "a siren wails", "a dog barks as rain falls", "a man speaks", "it goes on")
+
+
+@given(
+    st.lists(st.sampled_from(TEXTS), min_size=1, max_size=6, unique=True),
+    st.lists(st.floats(0, 1), min_size=4, max_size=4),
+    st.floats(0, 1),
+    st.data(),
 )
-def test_an_order_is_doubtful_that_the_thirds_do_not_bear_out(caption: str, doubt: float) -> None:
-    heard = thirds(Dog=(0.9, 0.8, 0.7), Siren=(0.01, 0.3, 0.9), Rain=(0.7, 0.7, 0.7))
-    assert doubtful_order(caption, heard) == doubt
-
-
-def test_a_doubtful_order_counts_against_a_candidate() -> None:
-    captions = candidates(("a dog barks and then rain falls", -2.0, 4), ("a dog barks as rain falls", -2.4, 4))
-    tags, heard = scores(Dog=0.9, Rain=0.7), thirds(Dog=(0.9, 0.8, 0.7), Rain=(0.7, 0.7, 0.7))
-    decoding = DecodingConfig(coverage_weight=1.0)
-    assert rank(captions, tags, decoding, thirds=heard) == [0, 1]
-    assert rank(captions, tags, replace(decoding, order_weight=0.2), thirds=heard) == [1, 0]
-    assert rank(captions, tags, replace(decoding, order_weight=0.2)) == [0, 1]  # no thirds, no judgement
+def test_no_caption_names_a_sound_below_the_lowest_score_before_one_that_names_none(
+    texts: list[str], heard: list[float], min_score: float, data: st.DataObject
+) -> None:
+    tags = scores(**dict(zip(("Dog", "Rain", "Siren", "Speech"), heard, strict=True)))
+    values = data.draw(st.lists(st.floats(-9, 0), min_size=len(texts), max_size=len(texts)))
+    found = [Candidate(text, value, 4) for text, value in zip(texts, values, strict=True)]
+    order = rank(found, tags, by_tags(min_score=min_score, coverage_weight=1.0))
+    assert sorted(order) == list(range(len(texts)))
+    support = [lowest_support(found[number].text, tags.tolist()) for number in order]
+    allowed = [value >= min_score for value in support]
+    assert allowed == sorted(allowed, reverse=True)
+    behind = support[sum(allowed) :]
+    assert behind == sorted(behind, reverse=True)
