@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from configs.checks import check_decoding
 from configs.loading import ConfigError, build_parser, parse_config
 from configs.schema import Config
 from data.audio import AudioError
@@ -43,6 +44,7 @@ from training.run_folder import RunFolder, TrainingError
 from training.self_critical import CiderReward, find_captions, words_of
 from training.simulation import Simulator, collect_donors, text_durations
 from training.tagger import TAGGER_FILE, tune_tagger
+from training.text_labels import build_caption_store
 from training.tracking import History
 from training.validation import ValidationResult, validate
 
@@ -83,6 +85,9 @@ class Trainer:
         set_seed(settings.seed)
         self.clips = load_clips(config.data, settings.seed)
         self.captioner = begin_with(config, self.clips.train)
+        self.captioner.search.store = build_caption_store(
+            config.data.texts, config.captioner.styles, self.clips.train, settings.seed
+        )
         if settings.tag_loss and not self.captioner.encoder.has_tagger:
             raise TrainingError(f"{config.captioner.encoder.name} has no tagger to teach: set training.tag_loss to 0.")
         self.encoder_first_step: int = NEVER if first_step is None else first_step
@@ -494,6 +499,7 @@ def main(arguments: Sequence[str]) -> int:
     trainer: Trainer | None = None
     try:
         config, options = parse_config(parser, arguments)
+        check_decoding(config.decoding, config.captioner.styles)
         trainer = Trainer(config, options.resume or restarts() > 0)
         finished = fit(trainer)
     except (ConfigError, ValueError, OSError) as error:

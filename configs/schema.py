@@ -164,7 +164,7 @@ class TextsConfig:
         tables: CSV files with a column `caption`, or `caption_1` to `caption_N`.
         styles: the style of each table, one of captioner.styles.
         label_table: CSV file of AudioSet label sets of the first table's clips (an id column, `audioset_labels`), from which
-            label sets of all tables' captions are learnt (`training/text_labels.py`); with it, the checkpoint carries the captions
+            label sets of all tables' captions are learnt (`training/text_labels.py`); with it, a checkpoint carries the captions
             as references for minimum Bayes risk decoding (`models/retrieval.py`). Empty for none.
         participles: manner, one of captioner.styles, of the first table's captions with verbs in -ing, where they cannot be told
             in the simple present as the others are (`data/simple_present.py`). Empty leaves all as they are.

@@ -18,6 +18,7 @@ from data.tables import DatasetError, TableReport, read_rows
 from vocabulary.turns import parts_of
 from vocabulary.words import classes_of
 
+CAPTION_COLUMN = r"caption(_\d+)?"  # AudioCaps' and Clotho's names
 WEAK_DB = -12.0  # what is heard faintly or far away, against what is not
 
 _WEAK = re.compile(
@@ -108,7 +109,7 @@ def read_texts(paths: Sequence[str], styles: Sequence[str]) -> list[TextClip]:
                 f"no caption table at {path}: `python -m data.download` fetches Clotho's and AudioCaps', or correct data.texts."
             )
         columns, records = read_rows(Path(path), TableReport())
-        wanted = [name for name in columns if re.fullmatch(r"caption(_\d+)?", name)]
+        wanted = [name for name in columns if re.fullmatch(CAPTION_COLUMN, name)]
         if not wanted:
             raise DatasetError(
                 f"{path} has the columns {', '.join(columns)}: expected caption, or caption_1 and so on."

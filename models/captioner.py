@@ -26,6 +26,7 @@ from models.checkpoint import (
     ARCHITECTURE_FILE,
     CONFIG_FILE,
     ENCODER_FILE,
+    STORE_FILE,
     TOKENIZER_FILE,
     checkpoint_folder,
     read_metadata,
@@ -40,6 +41,7 @@ from models.llama import LlamaDecoder
 from models.mini_audio_caption import read_parts
 from models.projection import Projection
 from models.ranking import asks_tagger
+from models.retrieval import CaptionStore
 from models.tag_prefix import TagPrefix, part_logits, part_scores, tag_scores
 
 
@@ -330,7 +332,8 @@ class AudioCaptioner(nn.Module):
             texts[ENCODER_FILE] = json.dumps(encoder_architecture, indent=1, sort_keys=True)
         content = {**self.metadata, **(metadata or {}), "encoder_included": not self.encoder_is_borrowed}
         owned = {name: (state or {}).get(name, tensor) for name, tensor in self.owned_state().items()}
-        write_checkpoint(Path(path), owned, texts, content, training_state)
+        store = None if self.search.store is None else self.search.store.tensors
+        write_checkpoint(Path(path), owned, texts, content, training_state, store)
 
     @classmethod
     def from_pretrained(
@@ -367,6 +370,8 @@ class AudioCaptioner(nn.Module):
         config_to_build = _config_to_build(config, metadata, encoder_weights)
         captioner = cls(config_to_build, tokenizer, architecture, encoder_architecture)
         captioner.load_state(read_tensors(path), path)
+        if STORE_FILE in metadata["files"]:
+            captioner.search.store = CaptionStore(read_tensors(path, STORE_FILE))
         captioner.config, captioner.metadata = config, metadata
         _ = captioner.calibration  # one that cannot be read is told now
         return captioner.to(device).eval()

@@ -5,7 +5,6 @@ Shapes: B clips, T' prefix tokens, D decoder width, N sequences found after a pr
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -29,9 +28,11 @@ from models.decoding import (
 )
 from models.llama import LlamaDecoder
 from models.ranking import Candidate, fit_to_tags, rank, ranks_by_tags
+from models.retrieval import CaptionStore, References
 from vocabulary.audioset import wide_tags
 
 logger = logging.getLogger(__name__)
+NUM_RETRIEVED = 20  # retrieved captions that are candidates themselves
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ class ClipCandidates:
     """What the search found for one clip, and what its ranking goes by.
 
     Attributes:
-        captions: distinct, in the order in which the search gives them.
-        style: number of their style.
+        captions: distinct, in the order in which the search gives them, then those retrieved.
         part_scores: (4, C) probabilities of the tags in the whole clip and its thirds, on the CPU; None where no tagger is asked.
+        references: captions retrieved for the tag scores; None where none are asked for or there is no store.
     """
 
     captions: list[Caption]
-    style: int
     part_scores: Tensor | None
+    references: References | None = None
 
     @cached_property
     def tag_scores(self) -> Tensor | None:
@@ -86,15 +87,14 @@ class CaptionSearch:
         token_ids: ids of the padding, begin and end tokens, under "pad", "bos" and "eos".
 
     Attributes:
-        retrieval: where captions are retrieved from for `decoding.tags.consensus_weight` (`_expected_similarity` has what is
-            asked of it); None for nowhere.
+        store: training captions for `decoding.tags.consensus_weight`; None for none.
     """
 
     def __init__(
         self, decoder: LlamaDecoder, tokenizer: Tokenizer, words: WordTable, token_ids: dict[str, int]
     ) -> None:
         self.decoder, self.tokenizer, self.words, self.token_ids = decoder, tokenizer, words, token_ids
-        self.retrieval: Any = None
+        self.store: CaptionStore | None = None
 
     @cached_property
     def named_classes(self) -> NamedClasses:
@@ -134,9 +134,14 @@ class CaptionSearch:
         rules = SearchRules() if part_scores is None else self._rules(part_scores.amax(dim=1), decoding, prefix.device)
         found = self._find(prefix, prefix_lengths, rules, decoding)
         clips = [
-            ClipCandidates(captions, style, None if part_scores is None else part_scores[row])
-            for row, (captions, style) in enumerate(zip(found, styles.tolist(), strict=True))
+            ClipCandidates(captions, None if part_scores is None else part_scores[row])
+            for row, captions in enumerate(found)
         ]
+        if decoding.tags.consensus_weight and decoding.method == "beam":
+            clips = [
+                self._with_references(clip, style, prefix[row], prefix_lengths[row])
+                for row, (clip, style) in enumerate(zip(clips, styles.tolist(), strict=True))
+            ]
         return [self._best(clip, decoding, calibration) for clip in clips]
 
     def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
@@ -225,22 +230,35 @@ class CaptionSearch:
         tag_scores = clip.tag_scores if ranks_by_tags(decoding) else None
         if decoding.method == "sample" or tag_scores is not None:
             candidates = [Candidate(one.text.lower(), one.log_probability, one.num_tokens) for one in captions]
-            expected = self._expected_similarity(clip) if decoding.tags.consensus_weight else None
+            expected = self._expected_similarity(clip)
             captions = [captions[number] for number in rank(candidates, tag_scores, decoding, expected)]
         captions = captions[: decoding.num_captions]
         if calibration is None:
             return captions
         return [replace(one, probability=_probability(one, clip.tag_scores, calibration)) for one in captions]
 
-    def _expected_similarity(self, clip: ClipCandidates) -> Sequence[float] | None:
-        """Expected similarity, 0 to 10, of each candidate to captions retrieved for the clip; None where there are none."""
-        if self.retrieval is None or clip.part_scores is None or not self.retrieval.has_style(clip.style):
+    def _with_references(self, clip: ClipCandidates, style: int, prefix: Tensor, length: Tensor) -> ClipCandidates:
+        """A clip's candidates with captions retrieved for its tag scores, the likeliest of which are candidates too."""
+        if self.store is None or clip.part_scores is None or not self.store.has_style(style):
+            return clip
+        references = self.store.retrieve(clip.part_scores[0].numpy(), style)
+        known = {caption.text.lower() for caption in clip.captions}
+        texts = [text for text in dict.fromkeys(references.captions[:NUM_RETRIEVED]) if text not in known]
+        encoded = [(text, self.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
+        encoded = [
+            (text, ids) for text, ids in encoded if self.tokenizer.decode(ids).strip() == text
+        ]  # no unknown word
+        values = self.score(prefix, length, [ids for _, ids in encoded]) if encoded else []
+        retrieved = [
+            Caption(text, value, num_tokens=len(ids) + 1) for (text, ids), value in zip(encoded, values, strict=True)
+        ]
+        return replace(clip, captions=[*clip.captions, *retrieved], references=references)
+
+    def _expected_similarity(self, clip: ClipCandidates) -> list[float] | None:
+        """Expected similarity, 0 to 10, of each candidate to the retrieved captions; None where there are none."""
+        if self.store is None or clip.references is None:
             return None
-        references = self.retrieval.retrieve(clip.part_scores[0].numpy(), clip.style)
-        expected: Sequence[float] = self.retrieval.expected_similarity(
-            [caption.text.lower() for caption in clip.captions], references
-        )
-        return expected
+        return self.store.expected_similarity([caption.text.lower() for caption in clip.captions], clip.references)
 
 
 def _probability(caption: Caption, tag_scores: Tensor | None, calibration: Calibration) -> float:

@@ -1,8 +1,8 @@
 """Checkpoint folders: written whole or not at all, and checked byte by byte before they are used.
 
-A folder holds `model.safetensors`, `config.yaml`, `tokenizer.json` and `metadata.json`, whose `files` gives the sha256 of
-each of the others. It is written under a temporary name, synced to the disk and renamed, so that a folder with its final
-name is complete.
+A folder holds `model.safetensors`, `config.yaml`, `tokenizer.json`, maybe `captions.safetensors` (the caption store of
+`models/retrieval.py`), and `metadata.json`, whose `files` gives the sha256 of each of the others. It is written under a
+temporary name, synced to the disk and renamed, so that a folder with its final name is complete.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from models.errors import CheckpointError
 
 FORMAT_VERSION = 1
 MODEL_FILE = "model.safetensors"
+STORE_FILE = "captions.safetensors"
 CONFIG_FILE = "config.yaml"
 TOKENIZER_FILE = "tokenizer.json"
 ARCHITECTURE_FILE = "llama.json"  # of a pretrained decoder alone; others stand in config.yaml
@@ -51,6 +52,7 @@ def write_checkpoint(
     texts: Mapping[str, str],
     metadata: Mapping[str, Any],
     training_state: Any = None,
+    store: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a checkpoint folder; a crash at any moment leaves either the old folder or the new one.
 
@@ -60,6 +62,7 @@ def write_checkpoint(
         texts: other files by name, such as `config.yaml`.
         metadata: JSON values for `metadata.json`; versions and checksums are added.
         training_state: dense tensors and plain values for `training_state.pt`, from which training resumes.
+        store: tensors of the caption store; None for none.
 
     Raises:
         OSError: the folder cannot be written (no space, no permission); an older one of that name stays whole.
@@ -71,6 +74,8 @@ def write_checkpoint(
     try:
         owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(owned, temporary / MODEL_FILE)
+        if store is not None:
+            save_file(dict(store), temporary / STORE_FILE)
         for name, text in texts.items():
             (temporary / name).write_text(text, encoding="utf-8")
         if training_state is not None:
@@ -151,12 +156,12 @@ def read_metadata(folder: Path, check_files: bool = True) -> dict[str, Any]:
     return metadata
 
 
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Load `model.safetensors` of a checkpoint on the CPU."""
+def read_tensors(folder: Path, name: str = MODEL_FILE) -> dict[str, Tensor]:
+    """Load the tensors of one of a checkpoint's files on the CPU."""
     try:
-        return load_file(folder / MODEL_FILE)
+        return load_file(folder / name)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{folder / MODEL_FILE} cannot be read ({error}): copy the checkpoint again.") from error
+        raise CheckpointError(f"{folder / name} cannot be read ({error}): copy the checkpoint again.") from error
 
 
 def point_link(link: Path, target: Path) -> None:

@@ -1,0 +1,199 @@
+"""Training captions whose label sets fit a clip's tag scores, as references for minimum Bayes risk decoding.
+
+Beam search finds the most probable sentence, which is often worded as nobody else would word it, or names too much. Minimum
+Bayes risk decoding (Kumar, Byrne, HLT-NAACL 2004) takes the candidate that is on average most similar to what could be said
+instead. Here that is what people wrote of clips with such labels: retrieval as in RECAP (Ghosh et al., ICASSP 2024, arXiv
+2309.09836) and DRCap (Li et al., arXiv 2410.09472), but by the tagger's classes, so that no audio is needed to fill the store.
+
+A clip with the label set L has the log-likelihood, up to a constant and with classes taken as independent, sum over c in L of
+(logit_c - prior_c); SHARPNESS makes up for classes that depend on each other (Vehicle, Car, Engine), and PRIOR_LOGIT is one
+prior for all classes. The similarity is CIDEr-D's (Vedantam et al., CVPR 2015, arXiv 1411.5726): cosine of TF-IDF vectors of
+1- to 4-grams and a Gaussian penalty of the lengths' difference, without its clipping of repeated n-grams.
+
+Shapes: M captions of the store, K retrieved ones, N candidates, C tag classes.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.errors import CheckpointError
+
+NUM_REFERENCES = 300  # K
+SHARPNESS = 0.5
+PRIOR_LOGIT = -1.0
+BUCKETS = 2**18  # n-grams are counted by a hash of their words
+LONGEST_NGRAM = 4
+LENGTH_SIGMA = 6.0  # words
+LOWEST_SCORE = 1e-6
+KEPT_VECTORS = 4096
+
+TENSORS = ("text", "text_ends", "classes", "class_ends", "styles", "document_frequencies")
+
+
+@dataclass(frozen=True)
+class NgramVector:
+    """TF-IDF weights of a caption's n-grams; those of each n have a norm of 1.
+
+    Attributes:
+        buckets: (G,) int64, ascending.
+        weights: (G,) float32.
+        num_words: length of the caption.
+    """
+
+    buckets: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    num_words: int
+
+
+@dataclass(frozen=True)
+class References:
+    """Captions retrieved for one clip, the likeliest first.
+
+    Attributes:
+        captions: K texts, normalised.
+        vectors: of each.
+        weights: (K,) float32, their posterior probabilities; the sum is 1.
+    """
+
+    captions: tuple[str, ...]
+    vectors: tuple[NgramVector, ...]
+    weights: NDArray[np.float32]
+
+
+def count_buckets(words: Sequence[str]) -> list[Counter[int]]:
+    """For each n from 1 to 4 the hashed n-grams of a caption and their counts."""
+    return [
+        Counter(
+            zlib.crc32(" ".join(words[start : start + n]).encode()) % BUCKETS for start in range(len(words) - n + 1)
+        )
+        for n in range(1, LONGEST_NGRAM + 1)
+    ]
+
+
+class CaptionStore:
+    """Captions with their label sets.
+
+    Args:
+        tensors: as `build` makes them: text (bytes) uint8 and text_ends (M,) int64 of the captions in UTF-8; classes int16
+            and class_ends (M,) int64 of their label sets; styles (M,) uint8; document_frequencies (BUCKETS,) int32.
+
+    Raises:
+        CheckpointError: a tensor is missing or they do not fit each other.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        if set(arrays) != set(TENSORS):
+            raise CheckpointError(f"the caption store has {', '.join(sorted(arrays))}: expected {', '.join(TENSORS)}.")
+        self.tensors = dict(tensors)
+        self._text, self._text_ends = arrays["text"], arrays["text_ends"]
+        self._classes, self._class_ends = arrays["classes"].astype(np.int64), arrays["class_ends"]
+        self._styles, frequencies = arrays["styles"], arrays["document_frequencies"]
+        ends = ((self._text_ends, len(self._text)), (self._class_ends, len(self._classes)))
+        if (
+            not len(self) == len(self._class_ends) == len(self._styles) > 0
+            or len(frequencies) != BUCKETS
+            or any(bool((np.diff(own, prepend=0) <= 0).any()) or own[-1] != size for own, size in ends)
+        ):
+            raise CheckpointError("the caption store's tensors do not fit each other: copy the checkpoint again.")
+        self._idf = np.log(len(self)) - np.log(np.maximum(1, frequencies))
+        self._vector_of = lru_cache(maxsize=KEPT_VECTORS)(self._read_vector)
+
+    def __len__(self) -> int:
+        return len(self._text_ends)
+
+    @classmethod
+    def build(cls, captions: Sequence[str], classes: Sequence[Sequence[int]], styles: Sequence[int]) -> "CaptionStore":
+        """A store of captions, normalised, with their label sets and style numbers; captions without a label are left out."""
+        rows = [row for row, labels in enumerate(classes) if len(labels) and captions[row]]
+        if not rows:
+            raise ValueError("no caption with a label for the caption store: give tables of captions that name sounds.")
+        texts = [captions[row].encode() for row in rows]
+        frequencies = np.zeros(BUCKETS, dtype=np.int32)
+        for row in rows:
+            frequencies[[bucket for counts in count_buckets(captions[row].split()) for bucket in counts]] += 1
+        return cls(
+            {
+                "text": torch.frombuffer(bytearray(b"".join(texts)), dtype=torch.uint8),
+                "text_ends": torch.tensor([len(text) for text in texts]).cumsum(0),
+                "classes": torch.tensor([label for row in rows for label in classes[row]], dtype=torch.int16),
+                "class_ends": torch.tensor([len(classes[row]) for row in rows]).cumsum(0),
+                "styles": torch.tensor([styles[row] for row in rows], dtype=torch.uint8),
+                "document_frequencies": torch.from_numpy(frequencies),
+            }
+        )
+
+    def caption(self, row: int) -> str:
+        """The text of one caption, 0 to M - 1."""
+        start = int(self._text_ends[row - 1]) if row else 0
+        return bytes(self._text[start : int(self._text_ends[row])]).decode()
+
+    def has_style(self, style: int) -> bool:
+        """Whether captions of a style are in the store."""
+        return bool((self._styles == style).any())
+
+    def retrieve(self, tag_scores: NDArray[np.float32], style: int) -> References:
+        """The captions whose label sets are likeliest for a clip's tag scores.
+
+        Args:
+            tag_scores: (C,) probabilities of the whole clip.
+            style: number of the captions' style.
+        """
+        scores = np.clip(tag_scores.astype(np.float64), LOWEST_SCORE, 1 - LOWEST_SCORE)
+        gains = np.log(scores) - np.log1p(-scores) - PRIOR_LOGIT  # (C,)
+        starts = np.concatenate([[0], self._class_ends[:-1]])
+        likelihoods = SHARPNESS * np.add.reduceat(gains[self._classes], starts)  # (M,)
+        likelihoods[self._styles != style] = -np.inf
+        rows = np.argsort(-likelihoods, kind="stable")[:NUM_REFERENCES]
+        rows = rows[np.isfinite(likelihoods[rows])]
+        weights = np.exp(likelihoods[rows] - likelihoods[rows].max())
+        return References(
+            tuple(self.caption(int(row)) for row in rows),
+            tuple(self._vector_of(int(row)) for row in rows),
+            (weights / weights.sum()).astype(np.float32),
+        )
+
+    def expected_similarity(self, candidates: Sequence[str], references: References) -> list[float]:
+        """Mean CIDEr-D similarity, 0 to 10, of each of N normalised candidates to the references, by their weights."""
+        vectors = [self.vector(candidate) for candidate in candidates]
+        used = np.unique(np.concatenate([vector.buckets for vector in vectors]))
+        own, others = _dense(vectors, used), _dense(references.vectors, used)  # (N, G), (K, G)
+        lengths = np.array([vector.num_words for vector in vectors])[:, None]
+        away = lengths - np.array([vector.num_words for vector in references.vectors])[None, :]  # (N, K)
+        likeness = 10 / LONGEST_NGRAM * (own @ others.T) * np.exp(-(away**2) / (2 * LENGTH_SIGMA**2))
+        return [float(value) for value in likeness @ references.weights]
+
+    def vector(self, caption: str) -> NgramVector:
+        """TF-IDF vector of a normalised caption; an n-gram that the store does not have weighs as one seen once."""
+        words = caption.split()
+        buckets, weights = [], []
+        for counts in count_buckets(words):
+            own = np.fromiter(counts, dtype=np.int64, count=len(counts))
+            values = np.fromiter(counts.values(), dtype=np.float64, count=len(counts)) * self._idf[own]
+            buckets.append(own)
+            weights.append(values / max(float(np.linalg.norm(values)), 1e-9))
+        every, values = np.concatenate(buckets), np.concatenate(weights)
+        order = np.argsort(every, kind="stable")
+        return NgramVector(every[order], values[order].astype(np.float32), len(words))
+
+    def _read_vector(self, row: int) -> NgramVector:
+        return self.vector(self.caption(row))
+
+
+def _dense(vectors: Sequence[NgramVector], used: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(V, G) the weights of V vectors at the ascending buckets `used` (G,), what else they have left out."""
+    rows = np.repeat(np.arange(len(vectors)), [len(vector.buckets) for vector in vectors])
+    buckets = np.concatenate([vector.buckets for vector in vectors])
+    columns = np.minimum(np.searchsorted(used, buckets), len(used) - 1)
+    known = used[columns] == buckets
+    dense = np.zeros((len(vectors), len(used)), dtype=np.float32)
+    np.add.at(dense, (rows[known], columns[known]), np.concatenate([vector.weights for vector in vectors])[known])
+    return dense
