@@ -166,43 +166,37 @@ class TextsConfig:
         label_table: CSV file of AudioSet label sets of the first table's clips (an id column, `audioset_labels`), from which
             label sets of all tables' captions are learnt (`training/text_labels.py`); with it, a checkpoint carries the captions
             as references for minimum Bayes risk decoding (`models/retrieval.py`). Empty for none.
-        participles: manner, one of captioner.styles, of the first table's captions with verbs in -ing, where they cannot be told
-            in the simple present as the others are (`data/simple_present.py`). Empty leaves all as they are.
-        donors: folders of labelled clips (`data/labelled.py`), whose embeddings stand for what the captions name.
+        labelled_dirs: folders of labelled clips (`data/labelled.py`), whose embeddings simulate the sounds that captions name.
         left_out: collections of labelled clips (the first folder of their file names) that nothing is learnt from, so that they
             can be judged on.
-        composed: captions to put together from the short ones of the first table (`data/composed_texts.py`), so that rare
-            sounds and pairs are said as often as others; in the first table's manner, or in brief_style where there is one.
-        rare: captions to put together in the first table's manner of classes that it hardly names, in sentences of our own
-            (`vocabulary/class_captions.yaml`), alone or beside other sounds.
+        composed: number of captions put together from the short ones of the first table (`data/composed_texts.py`), so that
+            rare sounds and pairs are as frequent as others; in labelled_style, or the first table's style where that is empty.
         durations_s: shortest and longest clip, in seconds, that each table's captions are about, two numbers a table.
         noise: whether simulated sound has what real sound has (`training/simulation.py`): unclear, quiet and missing sources,
-            others that nobody speaks of; without, each source is the clearest donor of its class, and nothing else is heard.
-        brief_style: manner, one of captioner.styles, of the short captions of our own that donors of known labels
-            (`data/label_captions.py`) and mixtures of two of them get, to be learnt as recordings beside the texts. Empty for
-            none.
-        brief_mixtures: how many mixtures.
-        brief_repeats: how often each of these clips comes in an epoch.
-        peoples: which of these clips are learnt in the first table's manner too (`data/composed_texts.py`): those of whose
-            sounds two people or more wrote, in people's words ("usual"), or the others as well, in words of our own ("all").
-        peoples_repeats: how often each of those comes in an epoch.
+            others that no caption names; without, each source is the clearest clip of its class, and there are no other sounds.
+        labelled_style: style, one of captioner.styles, of the short template captions (`data/label_captions.py`) of labelled
+            clips and of mixtures of two, which are trained on as recordings beside the texts. Empty for none.
+        labelled_mixtures: number of these mixtures.
+        labelled_repeats: how often each of these clips and mixtures comes in an epoch.
+        human_captions: which of them are trained on in the first table's style too (`data/composed_texts.py`): "usual", those
+            whose sounds have captions that two people or more wrote, with these captions; "all", the others as well, with
+            template captions; or "none".
+        human_caption_repeats: how often each of those comes in an epoch.
     """
 
     tables: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()
     label_table: str = ""
-    participles: str = ""
-    donors: tuple[str, ...] = ()
+    labelled_dirs: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     composed: int = 0
-    rare: int = 0
     durations_s: tuple[float, ...] = ()
     noise: bool = True
-    brief_style: str = ""
-    brief_mixtures: int = 0
-    brief_repeats: int = 1
-    peoples: Literal["none", "usual", "all"] = "all"
-    peoples_repeats: int = 1
+    labelled_style: str = ""
+    labelled_mixtures: int = 0
+    labelled_repeats: int = 1
+    human_captions: Literal["none", "usual", "all"] = "all"
+    human_caption_repeats: int = 1
 
 
 @dataclass(frozen=True)
@@ -272,8 +266,8 @@ class TagDecodingConfig:
         word_bonus: bonus in the search for a word that names a tag which the hypothesis has not named yet, in nats times the
             square root of the tag's score; captions are ranked by their own log-probability all the same.
         coverage_weight: weight of the share of the strong tags' scores that a caption names, in nats per token.
-        min_score: lowest tag score, 0 to 1, with which a sound may be named: the search does not begin a word whose classes all
-            score lower, and captions that name such a sound rank behind all others; 0 allows everything.
+        min_score: lowest tag score, 0 to 1, with which a sound may be named: captions that name one whose classes all score
+            lower rank behind all others, and the search does not say such words for people, speech and music; 0 allows everything.
         consensus_weight: weight of the expected similarity (CIDEr-D, 0 to 10) of a caption to reference captions retrieved for
             the tag scores (minimum Bayes risk).
     """
@@ -321,7 +315,7 @@ class DecodingConfig:
 
 @dataclass(frozen=True)
 class TaggerConfig:
-    """The encoder's tagger, trained further on the labelled clips of data.texts.donors before the captioner learns.
+    """The encoder's tagger, trained further on the labelled clips of data.texts.labelled_dirs before the captioner learns.
 
     Attributes:
         num_steps: optimiser steps; 0 leaves the encoder as it is.

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from vocabulary.audioset import tag_ids
+from vocabulary.audioset import speech_tags, tag_ids
 from vocabulary.words import classes_of
 
 HUMAN_TAGS = tuple(range(tag_ids()["Animal"]))  # AudioSet's table lists the sounds of people first
@@ -126,11 +126,12 @@ class TagBonus(LogitsProcessor):
 
 
 class SupportedWords:
-    """Which tokens the tag scores of a clip support.
+    """Words for people, speech and music that the tag scores of a clip support.
 
     Captions speak of people wherever people may be, and of music in the background; a decoder that learnt from them does so
-    too, whether or not they are heard. A word needs the score of one of the classes that it names; a word for people needs any
-    sound that people make, one for music the tag of music.
+    too, whether or not there are any, so that the search is kept from them. A word for people needs any sound that people make,
+    one for speech any kind of speech, one for music the tag of music. All other sounds are judged in whole captions
+    (`models.ranking.lowest_support`): the classes of a single word say too little ("an old door creaks").
 
     Args:
         words: of the decoder's tokenizer.
@@ -139,18 +140,21 @@ class SupportedWords:
 
     def __init__(self, words: WordTable, named: NamedClasses) -> None:
         begins = [token_id for token_id, starts in enumerate(words.starts) if starts]
-        self.classes = named.all  # (V, K)
+        people = [token_id for token_id in begins if words.texts[token_id] in PEOPLE]
+        speech = [token_id for token_id in begins if int(named.main[token_id]) in speech_tags()]
+        self.num_tokens = len(words.texts)
         self.groups = (
-            ([token_id for token_id in begins if words.texts[token_id] in PEOPLE], HUMAN_TAGS),
+            (people, HUMAN_TAGS),
+            (sorted(set(speech) - set(people)), tuple(speech_tags())),
             ([token_id for token_id in begins if words.texts[token_id] in MUSIC], MUSIC_TAGS),
         )
 
     def unsupported(self, scores: Tensor, min_score: float) -> Tensor:
-        """Tokens (B, V) bool all of whose tags score below `min_score`, among scores of C tags (B, C) on the CPU."""
-        enough = torch.nn.functional.pad(scores >= min_score, (0, 1))  # (B, C + 1): no class supports nothing
-        banned = (self.classes[:, 0] < scores.shape[1]) & ~enough[:, self.classes].any(dim=2)  # (B, V)
+        """Tokens (B, V) bool whose tags all score below `min_score`, among scores of C tags (B, C) on the CPU."""
+        enough = scores >= min_score  # (B, C)
+        banned = torch.zeros(len(scores), self.num_tokens, dtype=torch.bool)
         for token_ids, tags in self.groups:
-            banned[:, token_ids] = ~enough[:, list(tags)].any(dim=1, keepdim=True)
+            banned[:, token_ids] |= ~enough[:, list(tags)].any(dim=1, keepdim=True)
         return banned
 
 

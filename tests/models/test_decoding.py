@@ -49,18 +49,6 @@ def unsupported(tokens: list[str], scores: torch.Tensor, min_score: float) -> li
     return [{tokens[number] for number in row.nonzero().flatten().tolist()} for row in banned]
 
 
-def test_a_word_needs_the_score_of_one_of_its_classes() -> None:
-    tokens = ["[PAD]", "[BOS]", "[EOS]", "▁a", "▁dog", "▁bar", "▁barks", "▁rain", "dog", "▁the"]
-    scores = torch.zeros(3, 527)
-    scores[1, tag_ids()["Bark"]] = 0.2
-    scores[2, tag_ids()["Dog"]] = scores[2, tag_ids()["Rain"]] = 0.1
-    silent, barking, rainy = unsupported(tokens, scores, 0.1)
-    assert {"▁dog", "▁barks", "▁rain"} <= silent and not silent & {"▁a", "▁the", "dog", "[EOS]"}
-    assert "▁barks" not in barking and "▁rain" in barking
-    assert not rainy & {"▁dog", "▁barks", "▁rain"}
-    assert unsupported(tokens, scores, 0.0) == [set(), set(), set()]
-
-
 def test_any_sound_of_people_allows_words_for_them_and_the_tag_of_music_words_for_it() -> None:
     tokens = [
         "[PAD]",
@@ -82,8 +70,9 @@ def test_any_sound_of_people_allows_words_for_them_and_the_tag_of_music_words_fo
     scores[3, tag_ids()["Music"]] = 0.2
     people, music = {"▁man", "▁girl", "▁people"}, {"▁music", "▁orchestra"}
     assert unsupported(tokens, scores, 0.1) == [
-        people | music | {"▁speaks", "▁laughs"}, music | {"▁speaks"}, music | {"▁laughs"}, people | {"▁speaks", "▁laughs"}
+        people | music | {"▁speaks"}, music | {"▁speaks"}, music, people | {"▁speaks"}
     ]  # fmt: skip
+    assert unsupported(tokens, scores, 0.0) == [set()] * 4
 
 
 def test_the_ban_is_each_clips_own() -> None:
