@@ -42,7 +42,7 @@ TRAININGS: dict[str, list[str]] = {
     WHOLE: [],
     "no noise in the simulation": ["--data.texts.noise", "false"],
     "no times of tags": ["--captioner.tags.parts", "false"],
-    "no labelled clips to caption": ["--data.texts.brief_style", ""],
+    "no labelled clips to caption": ["--data.texts.labelled_style", ""],
 }
 SEARCHES: dict[str, dict[str, Any]] = {  # changes of decoding.tags
     "no ranking by tags": {"coverage_weight": 0.0, "min_score": 0.0, "consensus_weight": 0.0},

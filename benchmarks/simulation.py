@@ -93,8 +93,8 @@ def run(options: argparse.Namespace) -> int:
     encoder = captioner.encoder
     encoder.set_trained(False)
     embed = FrozenFeatures(encoder, captioner.config.captioner.encoder, cache=None)
-    peoples = replace(config.data.texts, composed=0, rare=0, brief_style="")  # no captions of ours
-    clips = load_clips(replace(config.data, texts=peoples), config.training.seed)
+    tables_alone = replace(config.data.texts, composed=0, labelled_style="")  # no composed and no template captions
+    clips = load_clips(replace(config.data, texts=tables_alone), config.training.seed)
     lent = clips.donors
     donors = collect_donors(tqdm(lent, desc="donors", unit="clip"), embed, encoder, config.training.seed)
     simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(config.data.texts))

@@ -9,6 +9,7 @@ import difflib
 import logging
 import re
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ logger = logging.getLogger(__name__)
 # Keys of older checkpoints' config.yaml and what they are called now; None for a setting that is gone.
 RETIRED: dict[str, str | None] = {
     "data.texts.held_out": None,
+    "data.texts.participles": None,
+    "data.texts.rare": None,
+    "data.texts.donors": "data.texts.labelled_dirs",
+    "data.texts.brief_style": "data.texts.labelled_style",
+    "data.texts.brief_mixtures": "data.texts.labelled_mixtures",
+    "data.texts.brief_repeats": "data.texts.labelled_repeats",
+    "data.texts.peoples": "data.texts.human_captions",
+    "data.texts.peoples_repeats": "data.texts.human_caption_repeats",
     "decoding.heard_bonus": "decoding.tags.word_bonus",
     "decoding.coverage_weight": "decoding.tags.coverage_weight",
     "decoding.least_tag": "decoding.tags.min_score",
@@ -118,7 +127,7 @@ def _read(parser: ArgumentParser, parse: Callable[[], Namespace]) -> tuple[Confi
 def _renew(content: dict[str, Any]) -> list[str]:
     """Move and drop RETIRED keys in a configuration as YAML has it; returns the dropped ones.
 
-    A list, one number per style, gives the usual style's number, which is the first.
+    A list for a setting that is a single value now had one value per style: it gives the usual style's, the first.
     """
     dropped = []
     for old, new in RETIRED.items():
@@ -136,7 +145,8 @@ def _renew(content: dict[str, Any]) -> list[str]:
         section = content
         for part in sections:
             section = section.setdefault(part, {})
-        section.setdefault(name, value[0] if isinstance(value, list) and value else value)
+        takes_list = isinstance(reduce(getattr, new.split("."), Config()), tuple)
+        section.setdefault(name, value[0] if isinstance(value, list) and value and not takes_list else value)
     return dropped
 
 

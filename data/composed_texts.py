@@ -1,13 +1,13 @@
 """Captions put together from people's captions, so that rare sounds and unusual pairs of sounds are said as often as others.
 
 People's captions name what their collections hold: speech in every second one, a saw in one of thousands, and of all pairs of
-sounds only few. Here each class is as likely as any other, alone or beside any other, in words that people wrote, or in ours
-where they wrote none; and labelled clips are given captions in people's manner.
+sounds only few. Here each class is as likely as any other, alone or beside any other, in words that people wrote; and labelled
+clips get captions in the style of people's.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -26,7 +26,6 @@ MOST_WORDS = 8  # of a part
 FEWEST = 8  # captions that a class needs to be drawn
 FEWEST_USUAL = 3  # captions that two people or more wrote of a label's sound, for it to be told in people's words
 MOST_REPEATS = 3  # how often one caption is drawn: few would be learnt by heart
-OWN_REPEATS = 30  # how often one sentence of ours is drawn
 SINGLES = 0.4  # share of captions that are left alone
 
 _JOINED = re.compile(r"\b(?:followed|then|while|as|before|after)\b")  # it speaks of more, of no known class
@@ -96,7 +95,7 @@ def caption_as_people_do(
         clips: with short captions of their own, as `caption_briefly` gives, which say how many each has.
         texts: people's captions.
         is_clause: whether a caption is a clause, "a dog barks", and no phrase, "a dog barking".
-        style: manner of the result.
+        style: of the result.
         seed: decides.
         every: tell sounds without usual captions in the plainest words of our own, in the simple present as well; without,
             clips of such sounds stay out.
@@ -136,7 +135,6 @@ def compose_texts(
     count: int,
     style: str,
     seed: int,
-    own: Mapping[int, Sequence[str]] | None = None,
 ) -> list[TextClip]:
     """Captions of one sound, or of two joined, by classes drawn alike as long as they have captions left.
 
@@ -146,8 +144,6 @@ def compose_texts(
         count: how many to make; fewer come where the captions do not suffice.
         style: of the captions made.
         seed: decides the draw.
-        own: sentences of ours by class; with them each caption speaks of a class that has no captions of people's, alone or
-            beside another class of either kind.
     """
     generator = np.random.default_rng(seed)
     left = {
@@ -155,12 +151,9 @@ def compose_texts(
         for number, pool in sorted(short_captions(texts).items())
         if len(pool) >= FEWEST
     }
-    rare = {number: captions for number, captions in (own or {}).items() if number not in left}
-    firsts = sorted(rare) if own else sorted(left)
-    left |= {number: list(generator.permutation(list(rare[number]) * OWN_REPEATS)) for number in sorted(rare)}
     made = []
     for number in range(count):
-        starts = [number for number in firsts if left[number]]
+        starts = [number for number, pool in left.items() if pool]
         if not starts:
             break
         first = starts[int(generator.integers(len(starts)))]
@@ -172,6 +165,6 @@ def compose_texts(
         if generator.random() >= SINGLES:
             other = str(left[second].pop())
             order = ("sequence", "overlay")[int(generator.integers(2))]
-            caption = join(caption, other, is_clause(other) or second in rare, order, generator)
-        made.append(TextClip(f"{'rare' if own else 'composed'}/{number}", (caption,), style))
+            caption = join(caption, other, is_clause(other), order, generator)
+        made.append(TextClip(f"composed/{number}", (caption,), style))
     return made

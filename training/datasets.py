@@ -11,13 +11,12 @@ from tqdm import tqdm
 
 from configs.schema import DataConfig
 from data.caption_texts import read_texts
+from data.clauses import ClauseDetector
 from data.clotho import Clip, FileClip, load_split
 from data.composed_texts import caption_as_people_do, compose_texts
 from data.labelled import read_labelled
-from data.simple_present import Retelling, tell_simply
 from data.sounds import caption_briefly, make_mixtures
 from data.tables import DatasetError
-from vocabulary.words import class_captions
 
 logger = logging.getLogger(__name__)
 
@@ -58,32 +57,23 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     for mixture in tqdm(mixtures, desc="wording mixtures", unit="clip", disable=not mixtures):
         len(mixture.captions)  # measured and worded at the first look, kept after it
     texts = read_texts(config.texts.tables, config.texts.styles)
-    if not texts and (config.texts.composed or config.texts.rare):
-        raise DatasetError(
-            "data.texts.composed and rare join people's captions, but data.texts.tables is empty: name a table."
-        )
-    peoples = [text for text in texts if text.style in config.texts.styles[:1]]
-    retelling = Retelling(text.captions[0] for text in peoples)
-    if config.texts.participles:
-        others = [text for text in texts if text.style != config.texts.styles[0]]
-        texts = tell_simply(peoples, retelling, config.texts.participles) + others
-        peoples = [text for text in texts if text.style == config.texts.styles[0]]
+    if not texts and config.texts.composed:
+        raise DatasetError("data.texts.composed joins captions of data.texts.tables, which is empty: name a table.")
+    first_table = [text for text in texts if text.style in config.texts.styles[:1]]
+    is_clause = ClauseDetector(text.captions[0] for text in first_table)
     if config.texts.composed:
-        style = config.texts.brief_style or config.texts.styles[0]
-        texts += compose_texts(peoples, retelling.is_clause, config.texts.composed, style, seed)
-    if config.texts.rare:
-        style, own = config.texts.styles[0], class_captions()
-        texts += compose_texts(peoples, retelling.is_clause, config.texts.rare, style, seed, own)
-    labelled = [read_labelled(Path(root), left_out=config.texts.left_out)[0] for root in config.texts.donors]
+        style = config.texts.labelled_style or config.texts.styles[0]
+        texts += compose_texts(first_table, is_clause, config.texts.composed, style, seed)
+    labelled = [read_labelled(Path(root), left_out=config.texts.left_out)[0] for root in config.texts.labelled_dirs]
     every = [clip for group in labelled for clip in group]
     briefly: list[Clip] = []
-    if config.texts.brief_style:
-        plain = caption_briefly(every, config.texts.brief_mixtures, config.texts.brief_style, seed)
-        briefly += plain * config.texts.brief_repeats
-        if peoples and config.texts.peoples != "none":
-            style, whole = config.texts.styles[0], config.texts.peoples == "all"
-            told = caption_as_people_do(plain, peoples, retelling.is_clause, style, seed, whole)
-            briefly += told * config.texts.peoples_repeats
+    if config.texts.labelled_style:
+        plain = caption_briefly(every, config.texts.labelled_mixtures, config.texts.labelled_style, seed)
+        briefly += plain * config.texts.labelled_repeats
+        if first_table and config.texts.human_captions != "none":
+            style, whole = config.texts.styles[0], config.texts.human_captions == "all"
+            human = caption_as_people_do(plain, first_table, is_clause, style, seed, whole)
+            briefly += human * config.texts.human_caption_repeats
     recordings = [replace(clip, labels=clip.captions[:1]) for clip in train if texts and not clip.labels]
     summary = {
         "dataset_root": str(config.dataset_root),

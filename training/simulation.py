@@ -217,10 +217,7 @@ def collect_donors(clips: Sequence[FileClip], embed: FrozenFeatures, encoder: Au
 def text_durations(config: TextsConfig) -> dict[str, tuple[float, float]]:
     """Shortest and longest clip, in seconds, of each style."""
     pairs = zip(config.durations_s[::2], config.durations_s[1::2], strict=True)
-    durations = dict(zip(config.styles, pairs, strict=True)) if config.durations_s else {}
-    if config.participles and durations:
-        durations[config.participles] = durations[config.styles[0]]
-    return durations
+    return dict(zip(config.styles, pairs, strict=True)) if config.durations_s else {}
 
 
 def tag_means(encoder: AudioEncoder, means: torch.Tensor) -> torch.Tensor:

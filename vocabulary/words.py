@@ -1,4 +1,4 @@
-"""Words for AudioSet's classes: which ones a caption or a label names (`sound_words.yaml`), and sentences that name one."""
+"""Words for AudioSet's classes: which ones a caption or a label names (`sound_words.yaml`)."""
 
 import re
 from functools import cache, lru_cache
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from vocabulary.audioset import named_tags, tag_ids
+from vocabulary.audioset import named_tags
 
 KEPT = 8192  # answers of each function that are kept: captions of live sound go on for hours
 NEAR_CHARACTERS = 10  # between the beginnings of two words that name one thing
@@ -94,10 +94,3 @@ def sources_in(words: str) -> tuple[tuple[int, ...], ...]:
             groups.append(set(_rows()[row][1]))
         last = start
     return tuple(tuple(sorted(group)) for group in groups)
-
-
-@cache
-def class_captions() -> dict[int, tuple[str, ...]]:
-    """Sentences of ours, in lower case, of the classes, 0 to 526, that people's captions hardly name (`class_captions.yaml`)."""
-    text = Path(__file__).with_name("class_captions.yaml").read_text(encoding="utf-8")
-    return {tag_ids()[name]: tuple(captions) for name, captions in yaml.safe_load(text).items()}

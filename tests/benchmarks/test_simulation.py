@@ -42,8 +42,8 @@ def test_labelled_clips_under_our_captions_are_no_recordings(monkeypatch: pytest
         pass
 
     def look(config: DataConfig, seed: int) -> None:
-        assert config.texts.tables and config.texts.donors
-        assert not config.texts.brief_style and not config.texts.composed and not config.texts.rare
+        assert config.texts.tables and config.texts.labelled_dirs
+        assert not config.texts.labelled_style and not config.texts.composed
         raise Seen
 
     monkeypatch.setattr(simulation, "load_clips", look)

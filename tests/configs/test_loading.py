@@ -44,8 +44,16 @@ def test_a_checkpoint_of_an_older_version_still_loads(
     [message] = caplog.messages
     assert all(f"{key}," in message or f"{key}." in message for key in ("decoding.strong_tag", "data.texts.held_out"))
     assert "heard_bonus" not in message and "coverage_weight" not in message  # moved, not left out
+    assert ("data.texts.participles" in message) == (name == "any_sound") and "donors" not in message
     with pytest.raises(ConfigError, match="unknown key"):  # what a person gives now has the names of now
         load_config(path)
+
+
+def test_settings_of_labelled_clips_are_read_under_their_old_names() -> None:
+    texts = load_checkpoint_config(RETIRED_FILES / "any_sound.yaml").data.texts
+    assert texts.labelled_dirs == ("datasets/sounds", "datasets/labelled")  # a list stays whole
+    assert (texts.labelled_style, texts.labelled_mixtures, texts.labelled_repeats) == ("plain", 5000, 2)
+    assert (texts.human_captions, texts.human_caption_repeats) == ("usual", 2)
 
 
 def test_retired_keys_are_gone_and_new_ones_are_there() -> None:

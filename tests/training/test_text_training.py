@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 import train
 from configs.schema import DataConfig, TextsConfig
-from data.caption_texts import TextClip
 from data.tables import DatasetError
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
@@ -20,7 +19,6 @@ from tests.training.test_train import losses, options, run_folder
 from training import simulation
 from training.datasets import load_clips
 from training.tagger import TAGGER_FILE
-from vocabulary.words import class_captions
 
 TEXTS = [
     "A dog barks while rain falls",
@@ -72,7 +70,7 @@ def text_options(tone_dataset: Path, collection: Path, folder: Path, **changes: 
         "data__texts__tables": f"[{collection / 'texts.csv'}]",
         "data__texts__styles": "[long]",
         "data__texts__durations_s": "[3.0,5.0]",
-        "data__texts__donors": f"[{collection}]",
+        "data__texts__labelled_dirs": f"[{collection}]",
         "data__augment__mixup_alpha": 0.0,
         "training__tagger__num_steps": 2,
         "training__tagger__pool": 12,
@@ -90,7 +88,7 @@ def test_one_run_tunes_the_tagger_and_learns_from_texts(tone_dataset: Path, coll
     sound = [np.random.default_rng(0).normal(size=16000).astype(np.float32) * 0.1]
     styled = captioner.style_number("long")
     assert styled == 1 and captioner.style_number("") == 0
-    with pytest.raises(ValueError, match="no style 'other'"):
+    with pytest.raises(ValueError, match="found style 'other', expected one of short, long"):
         captioner.style_number("other")
     assert captioner.caption(sound)[0][0].text
     embeddings = torch.randn(1, 6, captioner.encoder.embedding_dim)
@@ -99,48 +97,29 @@ def test_one_run_tunes_the_tagger_and_learns_from_texts(tone_dataset: Path, coll
     assert not torch.allclose(short[:, 0], long[:, 0]) and torch.equal(short[:, 1:], long[:, 1:])
 
 
-def test_the_first_manner_is_told_in_the_simple_present(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
-    captions = 3 * [
-        "A dog is barking",
-        "A dog barks",
-        "A man is speaking while it rains",
-        "It is raining",
-        "A man speaks",
-    ]
-    pd.DataFrame({"caption": [*captions, "Rain with barking"]}).to_csv(tmp_path / "texts.csv", index=False)
-    tables = TextsConfig(
-        tables=(str(tmp_path / "texts.csv"), str(collection / "texts.csv")), styles=("short", "long"), participles="other",
-        durations_s=(3.0, 5.0, 8.0, 9.0), donors=(str(collection),), brief_style="plain", brief_mixtures=2,
-    )  # fmt: skip
-    clips = load_clips(DataConfig(dataset_root=str(tone_dataset), texts=tables), seed=0)
-    said = {(clip.style, clip.captions[0]) for clip in clips.train if isinstance(clip, TextClip)}
-    assert {text for style, text in said if style == "short"} == {
-        "A dog barks", "A man speaks", "a dog barks", "a man speaks while it rains", "it rains",
-    }  # fmt: skip
-    assert {text for style, text in said if style == "other"} == {"Rain with barking"}
-    assert len([style for style, _ in said if style == "long"]) == 5
-    assert {clip.style for clip in clips.train} >= {"short", "long", "plain", "other"}
-    assert simulation.text_durations(tables) == {"short": (3.0, 5.0), "long": (8.0, 9.0), "other": (3.0, 5.0)}
-
-
-def test_rare_classes_and_peoples_manner_are_told_where_asked(tone_dataset: Path, collection: Path) -> None:
-    def said(**changes: object) -> dict[str, list[str]]:
+def test_labelled_clips_and_the_tables_own_style_are_learnt_where_asked(tone_dataset: Path, collection: Path) -> None:
+    def captions_by_style(**changes: object) -> dict[str, list[str]]:
         texts = TextsConfig(**{"tables": (str(collection / "texts.csv"),), "styles": ("short",), **changes})  # type: ignore[arg-type]
         found: dict[str, list[str]] = {}
         for clip in load_clips(DataConfig(dataset_root=str(tone_dataset), texts=texts), seed=0).train:
             found.setdefault(clip.style, []).append(clip.captions[0])
         return found
 
-    rare = said(rare=40)["short"]
-    assert len(rare) == len(said()["short"]) + 40
-    assert any(caption in {text for own in class_captions().values() for text in own} for caption in rare)
-    brief = {"brief_style": "plain", "donors": (str(collection),)}
-    everyone = said(peoples="all", peoples_repeats=2, **brief)
-    none = said(peoples="none", **brief)
-    assert everyone["plain"] == none["plain"] and none["short"] == said()["short"]
+    labelled = {"labelled_style": "plain", "labelled_mixtures": 2, "labelled_dirs": (str(collection),)}
+    everyone = captions_by_style(human_captions="all", human_caption_repeats=2, **labelled)
+    none = captions_by_style(human_captions="none", **labelled)
+    assert everyone["plain"] == none["plain"] and none["short"] == captions_by_style()["short"]
+    assert len(none["plain"]) == 7 + 2  # folds 1 to 3, and the mixtures
     assert len(everyone["short"]) == len(none["short"]) + 2 * len(none["plain"])
-    with pytest.raises(DatasetError, match="tables is empty"):
-        said(tables=(), styles=(), rare=40)
+    assert len(captions_by_style(human_captions="none", labelled_repeats=3, **labelled)["plain"]) == 3 * (7 + 2)
+    with pytest.raises(DatasetError, match="data.texts.tables, which is empty"):
+        captions_by_style(tables=(), styles=(), composed=40)
+
+
+def test_each_style_has_the_durations_of_its_table() -> None:
+    tables = TextsConfig(tables=("a.csv", "b.csv"), styles=("short", "long"), durations_s=(3.0, 5.0, 8.0, 9.0))
+    assert simulation.text_durations(tables) == {"short": (3.0, 5.0), "long": (8.0, 9.0)}
+    assert simulation.text_durations(TextsConfig()) == {}
 
 
 def test_a_resumed_run_repeats_every_digit(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.captions import normalize_caption
 from vocabulary import words
 from vocabulary.audioset import WIDE, tag_ids, tag_names
-from vocabulary.words import class_captions, classes_of, main_classes, sources_in
+from vocabulary.words import classes_of, main_classes, sources_in
 
 
 def names(text: str) -> list[str]:
@@ -79,10 +78,3 @@ def test_every_row_is_one_pattern_and_known_classes() -> None:
 def test_any_text_is_taken(text: str) -> None:
     assert all(0 <= number < 527 for number in classes_of(text))
     assert set(main_classes(text)) <= set(classes_of(text))
-
-
-@pytest.mark.parametrize("number", class_captions(), ids=lambda number: tag_names()[number])
-def test_each_sentence_of_a_class_names_it(number: int) -> None:
-    captions = class_captions()[number]
-    assert len(set(captions)) == len(captions) > 0
-    assert all(number in classes_of(caption) and caption == normalize_caption(caption) for caption in captions)

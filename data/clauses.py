@@ -1,0 +1,79 @@
+"""Whether a caption is a clause ("a dog barks") or a phrase ("a dog barking", "a bark"): a clause alone may follow "while".
+
+The nouns that are subjects, singular or plural, and the verbs are learnt from captions: a noun is a subject where "is" or "are"
+follows it, and a word in -ing is a verb's participle where the verb's third person occurs too.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
+
+from data.captions import normalize_caption
+
+ATTESTED = 3  # occurrences of a verb's third person, or of a subject before "is" or "are", that are evidence enough
+SUBJECT_SHARE = 0.02  # lowest share of a subject's occurrences that stand before "is" or "are"
+
+_NO_PARTICIPLE = re.compile(
+    r"[^aeiouy]*ing"  # ring, sing, king
+    r"|during|(?:some|any|no|every)thing|buildings?|lightning|ceiling|evening|morning|clothing|crossing|wedding"
+)
+_NO_SUBJECT = re.compile(r"an?|the|one|another|some|several|multiple|many|two|three|of|in|by|to|on|from|at")
+
+
+def is_adverb(word: str) -> bool:
+    """Whether a word in lower case is an adverb in -ly."""
+    return word.endswith("ly") and word not in ("fly", "family")
+
+
+def is_participle(word: str) -> bool:
+    """Whether a word in lower case is a verb's form in -ing."""
+    return word.endswith("ing") and not _NO_PARTICIPLE.fullmatch(word)
+
+
+def third_person(verb: str) -> str:
+    """The third person singular of a verb's base form: buzz, buzzes; cry, cries; bark, barks."""
+    if re.search(r"(?:s|x|z|ch|sh|o)$", verb):
+        return verb + "es"
+    return verb[:-1] + "ies" if re.search(r"[^aeiou]y$", verb) else verb + "s"
+
+
+class ClauseDetector:
+    """Decides whether captions are clauses.
+
+    Args:
+        captions: from which subjects and verbs are learnt.
+    """
+
+    def __init__(self, captions: Iterable[str]) -> None:
+        self._words: Counter[str] = Counter()
+        before_be: dict[str, Counter[str]] = {"is": Counter(), "are": Counter()}
+        for caption in captions:
+            words = normalize_caption(caption).split()
+            self._words.update(words)
+            for word, be in pairwise(words):
+                if be in before_be:
+                    before_be[be][word] += 1
+        self._is_plural = {
+            word: before_be["are"][word] > before_be["is"][word]
+            for word, count in (before_be["is"] + before_be["are"]).items()
+            if count >= max(ATTESTED, SUBJECT_SHARE * self._words[word])
+            and not (_NO_SUBJECT.fullmatch(word) or is_adverb(word) or is_participle(word))
+        }
+        verbs = {self._base_form(word) for word in self._words if is_participle(word)} - {""}
+        self._present = {False: {third_person(verb) for verb in verbs} | {"is"}, True: verbs | {"are"}}
+
+    def __call__(self, caption: str) -> bool:
+        """Whether a known subject is followed by a verb in the present: "dogs often bark", not "a bark" or "dogs barking"."""
+        words = [word for word in normalize_caption(caption).split() if not is_adverb(word)]
+        return any(
+            subject in self._is_plural and verb in self._present[self._is_plural[subject]]
+            for subject, verb in pairwise(words)
+        )
+
+    def _base_form(self, participle: str) -> str:
+        """The verb of a participle, the one whose third person occurs most; empty where none occurs often enough."""
+        stem = participle[:-3]
+        options = [stem, stem + "e"] + ([stem[:-1]] if stem[-2:-1] == stem[-1:] else [])
+        best = max(options, key=lambda option: self._words[third_person(option)])
+        return best if self._words[third_person(best)] >= ATTESTED else ""
