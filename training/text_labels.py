@@ -2,8 +2,8 @@
 
 Patterns of words (`vocabulary/sound_words.yaml`) say what a caption names; what AudioSet's annotators label such a clip with is
 learnt from captions of labelled clips: multi-label logistic regression on TF-IDF weights of words and pairs of words, and on the
-classes that the patterns find. Of 2,500 captions kept out, labels at a probability of LABEL_PROBABILITY are right for 75 % of
-those predicted and found for 61 % of those labelled; the patterns alone have 36 and 70 % (`python -m benchmarks.text_labels`).
+classes that the patterns find. On 2,500 captions kept out of the training, labels at a probability of LABEL_PROBABILITY have a
+precision of 75 % and a recall of 60 %; the patterns alone have 35 % and 70 % (`python -m benchmarks.text_labels`).
 
 Shapes: N captions, F features, C classes.
 """
@@ -132,7 +132,9 @@ def read_label_sets(path: Path) -> tuple[str, dict[str, tuple[int, ...]]]:
         DatasetError: the table is missing or has no such columns.
     """
     if not path.is_file():
-        raise DatasetError(f"no table of label sets at {path}: correct data.texts.label_table, or leave it empty.")
+        raise DatasetError(
+            f"no table of label sets at {path}: give the path of a CSV file with an id and audioset_labels."
+        )
     columns, records = read_rows(path, TableReport())
     others = [name for name in columns if name != "audioset_labels"]
     if "audioset_labels" not in columns or not others:
@@ -144,6 +146,35 @@ def read_label_sets(path: Path) -> tuple[str, dict[str, tuple[int, ...]]]:
         names = [name.strip() for name in record["audioset_labels"].split(";")]
         sets[record[others[0]]] = tuple(sorted({tag_ids()[name] for name in names if name in tag_ids()}))
     return others[0], sets
+
+
+def read_captions(table: Path, identity: str = "") -> list[tuple[str, str]]:
+    """Normalised captions of a table, each with its row's value in the column `identity`, or with "" where none is asked for.
+
+    Raises:
+        DatasetError: the table is missing or has no column of captions or no such column.
+    """
+    columns, records = read_rows(table, TableReport())
+    wanted = [name for name in columns if re.fullmatch(CAPTION_COLUMN, name)]
+    if not wanted or (identity and identity not in columns):
+        lacks = f"{identity}, by which the label sets name clips" if wanted else "caption, or caption_1 and so on"
+        raise DatasetError(f"{table} has the columns {', '.join(columns)}: expected {lacks}.")
+    return [(record.get(identity, ""), normalize_caption(record[name])) for _, record in records for name in wanted]
+
+
+def read_labelled_captions(table: Path, label_table: Path) -> tuple[list[str], list[tuple[int, ...]]]:
+    """Normalised captions of those clips of a table that have a label set, and the label sets.
+
+    Raises:
+        DatasetError: a table is missing or lacks a column, or no clip has a label set.
+    """
+    identity, sets = read_label_sets(label_table)
+    known = [(text, sets[clip]) for clip, text in read_captions(table, identity) if sets.get(clip)]
+    if not known:
+        raise DatasetError(
+            f"{label_table} has label sets for none of the clips of {table}: give tables of the same clips."
+        )
+    return [text for text, _ in known], [classes for _, classes in known]
 
 
 def build_caption_store(
@@ -161,32 +192,22 @@ def build_caption_store(
     Raises:
         DatasetError: a table is missing or the ids are not those of the first table.
     """
+    if config.label_table and not config.tables:
+        raise DatasetError("data.texts.label_table labels captions of data.texts.tables, which is empty: name a table.")
     if not config.label_table:
         return None
-    identity, sets = read_label_sets(Path(config.label_table))
     captions: list[str] = []
     numbers: list[int] = []
-    known: list[tuple[str, tuple[int, ...]]] = []
-    for position, (table, style) in enumerate(zip(config.tables, config.styles, strict=True)):
-        columns, records = read_rows(Path(table), TableReport())
-        if position == 0 and identity not in columns:
-            raise DatasetError(f"{config.label_table} names clips by {identity}, which {table} has not.")
-        wanted = [name for name in columns if re.fullmatch(CAPTION_COLUMN, name)]
-        for _, record in records:
-            for name in wanted:
-                text = normalize_caption(record[name])
-                captions.append(text)
-                numbers.append(styles.index(style))
-                if position == 0 and sets.get(record[identity]):
-                    known.append((text, sets[record[identity]]))
-    if not known:
-        raise DatasetError(f"{config.label_table} has none of the ids of {config.tables[0]}.")
-    labeller = TextLabeller([text for text, _ in known], [classes for _, classes in known], seed)
-    classes = labeller.label_sets(captions)
-    for text, tags, style in labelled_captions(labelled, styles):
+    for table, style in zip(config.tables, config.styles, strict=True):
+        texts = read_captions(Path(table))
+        captions += [text for _, text in texts]
+        numbers += [styles.index(style)] * len(texts)
+    known, sets = read_labelled_captions(Path(config.tables[0]), Path(config.label_table))
+    classes = TextLabeller(known, sets, seed).label_sets(captions)
+    for text, tags, number in labelled_captions(labelled, styles):
         captions.append(text)
         classes.append(tags)
-        numbers.append(style)
+        numbers.append(number)
     return CaptionStore.build(captions, classes, numbers)
 
 

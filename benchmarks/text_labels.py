@@ -1,0 +1,162 @@
+"""How well AudioSet label sets are predicted from captions (`training/text_labels.py`), on labelled captions kept out.
+
+    python -m benchmarks.text_labels --captions datasets/audiocaps/train.csv --label_table datasets/audiocaps/train_labels.csv \
+        --output benchmarks/results/text_labels.md
+
+Beside the learnt labels stand the classes that the patterns of `vocabulary/sound_words.yaml` find in a caption. Precision and
+recall are over all pairs of a caption and a label (micro averages). The binary cross-entropy is a sum over classes and a mean
+over captions, in nats; a pattern's probabilities are the shares of the training captions that have the label, with and without
+the pattern. Speech is judged alone too, and alone among the captions without a word for it: annotators label speech that captions
+leave out. Intervals are 95 % bootstrap percentiles over captions.
+
+Shapes: N captions, C classes.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.tables import markdown_table, publish
+from configs.commands import run_command
+from evaluation.scores import draw_resamples
+from training.text_labels import LABEL_PROBABILITY, TextLabeller, read_labelled_captions
+from vocabulary.audioset import tag_ids
+from vocabulary.words import classes_of
+
+logger = logging.getLogger(__name__)
+
+NUM_RESAMPLES = 2000
+LOWEST_PROBABILITY = 1e-6  # so that the cross-entropy is finite
+COLUMNS = ("labels", "predicted by", "captions", "precision, %", "recall, %", "binary cross-entropy, nats per caption")
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+def label_matrix(label_sets: Sequence[Sequence[int]]) -> Flags:
+    """(N, C) whether each label is in each set."""
+    matrix = np.zeros((len(label_sets), len(tag_ids())), dtype=bool)
+    for row, classes in enumerate(label_sets):
+        matrix[row, list(classes)] = True
+    return matrix
+
+
+def pattern_probabilities(named: Flags, labelled: Flags, named_now: Flags) -> Floats:
+    """Probability of each label (M, C) of captions whose patterns are known, from captions whose labels are known too.
+
+    Args:
+        named: (N, C) which classes the patterns find in the labelled captions.
+        labelled: (N, C) their labels.
+        named_now: (M, C) which classes the patterns find in the others.
+    """
+    prior = (labelled.sum(axis=0) + 0.5) / (len(labelled) + 1)  # (C,) also counts as one observation of each share
+    shares = [((labelled & where).sum(axis=0) + prior) / (where.sum(axis=0) + 1) for where in (~named, named)]
+    return np.where(named_now, shares[1], shares[0])
+
+
+def interval(numerators: Floats, denominators: Floats, seed: int) -> tuple[float, float, float]:
+    """Ratio of the sums of two counts (N,) of captions, and the ends of its interval; NaN for no count."""
+    if not denominators.sum():
+        return float("nan"), float("nan"), float("nan")
+    weights = draw_resamples(len(numerators), NUM_RESAMPLES, seed)  # (R, N)
+    below = weights @ denominators
+    resampled = (weights @ numerators)[below > 0] / below[below > 0]
+    low, high = np.percentile(resampled, [2.5, 97.5]) if len(resampled) else (np.nan, np.nan)
+    return float(numerators.sum() / denominators.sum()), float(low), float(high)
+
+
+def measure(
+    predicted: Flags, probabilities: Floats, labelled: Flags, seed: int
+) -> dict[str, tuple[float, float, float]]:
+    """Precision, recall and binary cross-entropy per caption of predicted labels (N, C), each with its interval."""
+    right = (predicted & labelled).sum(axis=1).astype(np.float64)  # (N,)
+    clipped = np.clip(probabilities, LOWEST_PROBABILITY, 1 - LOWEST_PROBABILITY)
+    losses = -np.where(labelled, np.log(clipped), np.log1p(-clipped)).sum(axis=1)  # (N,)
+    return {
+        "precision": interval(right, predicted.sum(axis=1).astype(np.float64), seed),
+        "recall": interval(right, labelled.sum(axis=1).astype(np.float64), seed),
+        "cross_entropy": interval(losses, np.ones(len(losses)), seed),
+    }
+
+
+def cell(value: tuple[float, float, float], scale: float, digits: int) -> str:
+    """A figure with its interval; "n/a" where there is none."""
+    if np.isnan(value[0]):
+        return "n/a"
+    middle, low, high = (f"{scale * one:.{digits}f}" for one in value)
+    return f"{middle} ({low} to {high})"
+
+
+def compare(captions: Sequence[str], label_sets: Sequence[Sequence[int]], held_out: int, seed: int) -> list[list[str]]:
+    """Rows of COLUMNS: labels of `held_out` captions, drawn by `seed`, predicted from what the others teach.
+
+    Raises:
+        ValueError: no captions would be left to learn from.
+    """
+    if not 1 <= held_out < len(captions):
+        raise ValueError(
+            f"--held_out is {held_out}: expected 1 to {len(captions) - 1}, as there are {len(captions)} captions."
+        )
+    order = np.random.default_rng(seed).permutation(len(captions))
+    judged, learnt = order[:held_out], order[held_out:]
+    texts = [captions[row] for row in judged]
+    labelled = label_matrix(label_sets)
+    named = label_matrix([classes_of(caption) for caption in captions])
+    labeller = TextLabeller([captions[row] for row in learnt], [label_sets[row] for row in learnt], seed)
+    probabilities = labeller.predict(texts).astype(np.float64)
+    systems = {
+        "text classifier": (probabilities >= LABEL_PROBABILITY, probabilities),
+        "patterns": (named[judged], pattern_probabilities(named[learnt], labelled[learnt], named[judged])),
+    }
+    speech = slice(tag_ids()["Speech"], tag_ids()["Speech"] + 1)
+    unwritten = ~named[judged][:, speech].any(axis=1)  # (N,)
+    everything, everyone = slice(None), np.ones(len(judged), dtype=bool)
+    parts = (
+        ("all", everything, everyone),
+        ("Speech", speech, everyone),
+        ("Speech, without a word for it", speech, unwritten),
+    )
+    rows = []
+    for title, classes, chosen in parts:
+        for name, (predicted, own) in systems.items():
+            found = measure(predicted[chosen, classes], own[chosen, classes], labelled[judged][chosen, classes], seed)
+            precision, recall = (cell(found[key], 100, 1) for key in ("precision", "recall"))
+            rows.append([title, name, str(chosen.sum()), precision, recall, cell(found["cross_entropy"], 1, 3)])
+    return rows
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--captions", type=Path, required=True, help="CSV file of captions and an id column")
+    parser.add_argument("--label_table", type=Path, required=True, help="CSV file of the same ids and audioset_labels")
+    parser.add_argument("--held_out", type=int, default=2500, help="number of captions to judge on")
+    parser.add_argument("--seed", type=int, default=0, help="of the captions kept out, the training and the intervals")
+    parser.add_argument("--output", type=Path, help="Markdown file to write")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Learn, predict and write the table; returns the exit status."""
+    captions, label_sets = read_labelled_captions(options.captions, options.label_table)
+    rows = compare(captions, label_sets, options.held_out, options.seed)
+    note = (
+        f"Learnt from {len(captions) - options.held_out:,} captions, judged on {options.held_out:,} others "
+        f"(seed {options.seed}); 95 % bootstrap intervals over captions.\n\n"
+    )
+    publish(note + markdown_table(COLUMNS, rows), options.output)
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
