@@ -89,6 +89,19 @@ def test_it_learns_its_labels_and_keeps_its_frozen_layers(
     assert not any(parameter.requires_grad for parameter in small_encoder.parameters())
 
 
+def test_with_a_second_branch_that_branch_alone_is_tuned(
+    tmp_path: Path, make_tone: Callable[..., NDArray[np.float32]]
+) -> None:
+    for number in range(2):
+        soundfile.write(tmp_path / f"{number}.wav", make_tone(1.0, 32000, 400.0 * (number + 1)), 32000)
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderConfig(name="mobilenet", width=0.1, frozen_layers=6, branch_weight=0.4))
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    tune_tagger(encoder, [clips_of(tmp_path, ["dog", "rain"])], TaggerConfig(num_steps=2, pool=6, batch_size=4), seed=0)
+    changed = {name for name, tensor in encoder.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {name.split(".")[0] for name in changed} == {"branch", "branch_classifier"}
+
+
 def test_the_same_seed_trains_the_same(tmp_path: Path, make_tone: Callable[..., NDArray[np.float32]]) -> None:
     for number in range(2):
         soundfile.write(tmp_path / f"{number}.wav", make_tone(1.0, 32000, 400.0 * (number + 1)), 32000)
