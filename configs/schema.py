@@ -267,7 +267,7 @@ class TagDecodingConfig:
             square root of the tag's score; captions are ranked by their own log-probability all the same.
         coverage_weight: weight of the share of the strong tags' scores that a caption names, in nats per token.
         min_score: lowest tag score, 0 to 1, with which a sound may be named: captions that name one whose classes all score
-            lower rank behind all others, and the search does not say such words for people, speech and music; 0 allows everything.
+            lower rank behind all others, and the search does not say such words for people, speech and music; 0 allows all.
         consensus_weight: weight of the expected similarity (CIDEr-D, 0 to 10) of a caption to reference captions retrieved for
             the tag scores (minimum Bayes risk).
     """
