@@ -1,16 +1,24 @@
 """How far a captioner's probabilities can be believed, and the calibration that makes them so.
 
-    python -m benchmarks.calibration --dataset_root datasets/sounds50 --ckpt_path checkpoints/sounds_small --write
+    python -m benchmarks.calibration --dataset_root datasets/sounds50 --captioned datasets/captioned datasets/captioned_more \
+        --ckpt_path checkpoints/any_sound --write
 
-Captions labelled validation clips and their mixtures; a caption is right when it names every labelled sound
-(`data.sound_captions.named_categories`). A logistic model of that (`models/calibration.py`) is fitted by maximum likelihood
-and judged on recordings that it was not fitted on: these are split into two halves, and the clips of either half are given
-probabilities by the model of the other. Mixtures of recordings from both halves belong to neither and are left out there.
-Beside it stands the probability that the decoder gives a token (geometric mean), without calibration.
+Two kinds of validation clips are captioned, the second only with `--captioned`:
 
-Expected calibration error: mean distance of predicted probability and share right over ten bins of equal width, weighted by
-their clips (Naeini, Cooper, Hauskrecht, AAAI 2015). Brier score: mean squared distance of probability and outcome. Intervals are
-Wilson's, 95 %.
+- labelled clips and their mixtures: a caption is right when it names every labelled sound
+  (`data.sound_captions.named_categories`);
+- recordings with human captions, in the style of their corpus: a caption is right when it names a sound that a reference names
+  too, and none that no reference names (`evaluation.invented`).
+
+A logistic model of that (`models/calibration.py`) is fitted by maximum likelihood on both together; each kind has half of the
+total weight, however many clips it has. The model is judged on recordings that it was not fitted on: those of each kind are
+split into two halves, and the clips of either half are given probabilities by the model of the other. Mixtures of recordings
+from both halves belong to neither and are left out there. Beside it stands the probability that the decoder gives to a token
+(geometric mean), without calibration. Tables and measures (`benchmarks/reliability.py`) are given for each kind and, with the
+weights of the fit, for both.
+
+Where the checkpoint ranks captions by those it retrieves (`decoding.tags.consensus_weight`), a model that takes the expected
+similarity to these as well is judged beside the other; `--similarity` chooses it to be written.
 
 Shapes: N captions, F features.
 """
@@ -19,52 +27,57 @@ import argparse
 import logging
 import math
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
-from scipy.stats import binomtest
 from tqdm import tqdm
 
+from benchmarks.reliability import Floats, Predictions, draw, report
+from benchmarks.yardstick import read_groups
 from configs.commands import run_command
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
 from data.sound_captions import named_categories
+from evaluation.invented import invented
 from models.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
-from models.captions import Caption
 from models.checkpoint import METADATA_FILE, add_metadata, checkpoint_folder
 from models.ranking import STRONG_TAG, Fit, fit_to_tags
+from vocabulary.words import classes_of
 
 logger = logging.getLogger("benchmarks.calibration")
 
-NUM_BINS = 10
 CURVE_FILE = "reliability.png"
-Floats = NDArray[np.float64]
+LABELLED, CAPTIONED, BOTH = KINDS = ("labelled", "captioned", "both, each kind half")
+TOKEN, CALIBRATED, WITH_SIMILARITY = "of a token", "calibrated, held out", "with similarity, held out"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A caption that was held against its clip's labels.
+    """A caption that was compared with its clip's labels or references.
 
     Attributes:
         recordings: what the clip was cut or mixed from.
         per_token: log-probability divided by the tokens.
         fit: how well the caption fits the tags; None without a tagger.
-        right: whether it names every labelled sound.
+        right: whether it names the right sounds.
+        kind: LABELLED or CAPTIONED.
+        similarity: expected similarity to retrieved captions, 0 to 10; None where none were retrieved.
     """
 
     recordings: frozenset[str]
     per_token: float
     fit: Fit | None
     right: bool
+    kind: str = LABELLED
+    similarity: float | None = None
 
 
 def recordings_of(clip: FileClip) -> frozenset[str]:
@@ -79,35 +92,52 @@ def spread(clips: Sequence[FileClip], limit: int) -> list[FileClip]:
     return [clips[index] for index in np.linspace(0, len(clips) - 1, limit).round().astype(int)]
 
 
-def judge(captioner: AudioCaptioner, clips: Sequence[FileClip], batch_size: int) -> list[Judged]:
-    """Caption clips and hold the best caption of each against its labels."""
+def judge(captioner: AudioCaptioner, clips: Sequence[FileClip], kind: str, batch_size: int) -> list[Judged]:
+    """Caption clips of one kind, each in its own style where the captioner knows it, and judge the best caption of each."""
     found = []
-    for start in tqdm(range(0, len(clips), batch_size), desc="captioning", unit="batch"):
+    is_right = names_labels if kind == LABELLED else agrees_with_references
+    styles, usual = captioner.config.captioner.styles, captioner.config.decoding.style
+    for start in tqdm(range(0, len(clips), batch_size), desc=f"captioning, {kind}", unit="batch"):
         part = clips[start : start + batch_size]
         waveforms = [clip.load(captioner.sample_rate, captioner.max_duration_s) for clip in part]
+        numbers = [captioner.style_number(clip.style if clip.style in styles else usual) for clip in part]
         with torch.no_grad():
             heard = captioner.encode_clips(waveforms)
-            captions = captioner.caption_embeddings(heard.embeddings, heard.lengths)
+            own_styles = torch.tensor(numbers, device=heard.lengths.device)
+            captions = captioner.caption_embeddings(heard.embeddings, heard.lengths, styles=own_styles)
             scores = captioner.tag_scores(heard.embeddings, heard.lengths) if captioner.has_tagger else None
         for row, (clip, [best, *_]) in enumerate(zip(part, captions, strict=True)):
             fit = None if scores is None else fit_to_tags(best.text.lower(), scores[row])
-            found.append(Judged(recordings_of(clip), best.per_token, fit, is_right(best, clip)))
+            right = is_right(best.text, clip)
+            found.append(Judged(recordings_of(clip), best.per_token, fit, right, kind, best.similarity))
     return found
 
 
-def is_right(caption: Caption, clip: FileClip) -> bool:
+def names_labels(caption: str, clip: FileClip) -> bool:
     """Whether a caption names every labelled sound of a clip."""
-    return set(clip.labels) <= named_categories(normalize_caption(caption.text))
+    return set(clip.labels) <= named_categories(normalize_caption(caption))
 
 
-def features_of(captions: Sequence[Judged]) -> Floats:
-    """Log-probability a token and, with a tagger, support and coverage: (N, F), F 1 or 3."""
-    return np.array(
-        [
-            [caption.per_token, *((caption.fit.support, caption.fit.coverage) if caption.fit else ())]
-            for caption in captions
-        ]
-    )
+def agrees_with_references(caption: str, clip: FileClip) -> bool:
+    """Whether a caption names a sound that a clip's references name too, and none that no reference names."""
+    named = {number for reference in clip.captions for number in classes_of(reference)}
+    return not named.isdisjoint(classes_of(caption)) and not invented([caption], [clip.captions])[0]
+
+
+def has_similarity(captions: Sequence[Judged]) -> bool:
+    """Whether the similarity to retrieved captions is known of every caption."""
+    return all(caption.similarity is not None for caption in captions)
+
+
+def features_of(captions: Sequence[Judged], similarity: bool = False) -> dict[str, Floats]:
+    """Columns (N,) by the names of their weights: of the tagger's only where there is one, the similarity only if asked for."""
+    columns = {"per_token": [caption.per_token for caption in captions]}
+    fits = [caption.fit for caption in captions if caption.fit is not None]
+    if len(fits) == len(captions):
+        columns |= {"support": [fit.support for fit in fits], "coverage": [fit.coverage for fit in fits]}
+    if similarity:
+        columns["similarity"] = [caption.similarity or 0.0 for caption in captions]
+    return {name: np.array(column) for name, column in columns.items()}
 
 
 def outcomes_of(captions: Sequence[Judged]) -> Floats:
@@ -115,13 +145,20 @@ def outcomes_of(captions: Sequence[Judged]) -> Floats:
     return np.array([float(caption.right) for caption in captions])
 
 
-def fit_calibration(captions: Sequence[Judged], strong_tag: float) -> Calibration:
-    """The calibration under which the outcomes are likeliest.
+def weights_of(captions: Sequence[Judged]) -> Floats:
+    """Weights (N,) of mean 1 under which each kind of clips has the same total weight."""
+    counts = Counter(caption.kind for caption in captions)
+    return np.array([len(captions) / (len(counts) * counts[caption.kind]) for caption in captions])
+
+
+def fit_calibration(captions: Sequence[Judged], strong_tag: float, similarity: bool = False) -> Calibration:
+    """The calibration under which the outcomes are likeliest, each kind of clips with the same total weight.
 
     Outcomes are (r + 1) / (r + 2) and 1 / (w + 2) for r right and w wrong captions, as Platt has it (Advances in Large Margin
     Classifiers, 1999, section 2.2), so that weights stay finite where a feature parts right from wrong.
     """
-    features, outcomes = features_of(captions), outcomes_of(captions)
+    columns = features_of(captions, similarity)
+    features, outcomes, samples = np.column_stack(list(columns.values())), outcomes_of(captions), weights_of(captions)
     num_right = outcomes.sum()
     targets = np.where(outcomes > 0, (num_right + 1) / (num_right + 2), 1 / (len(outcomes) - num_right + 2))
     centre, deviation = features.mean(axis=0), features.std(axis=0)
@@ -132,139 +169,84 @@ def fit_calibration(captions: Sequence[Judged], strong_tag: float) -> Calibratio
     def loss(weights: Floats) -> tuple[float, Floats]:
         log_odds = scaled @ weights
         value = np.logaddexp(0, log_odds) - targets * log_odds
-        return float(value.mean()), scaled.T @ (expit(log_odds) - targets) / len(targets)
+        return float((samples * value).mean()), scaled.T @ (samples * (expit(log_odds) - targets)) / len(targets)
 
     found = minimize(loss, np.zeros(scaled.shape[1]), jac=True, method="BFGS", options={"gtol": 1e-7})
     weights = found.x[1:] / deviation
     intercept = float(found.x[0] - weights @ centre)
-    named = dict(
-        zip(("per_token", "support", "coverage"), weights.tolist(), strict=False)
-    )  # only the first without tags
-    return Calibration(intercept, **named, strong_tag=strong_tag)
+    return Calibration(intercept, **dict(zip(columns, weights.tolist(), strict=True)), strong_tag=strong_tag)
 
 
 def predict(calibration: Calibration, captions: Sequence[Judged]) -> Floats:
     """Probability of each caption, (N,)."""
-    return np.array([calibration.probability(caption.per_token, caption.fit) for caption in captions])
+    return np.array(
+        [calibration.probability(caption.per_token, caption.fit, caption.similarity) for caption in captions]
+    )
 
 
 def halves(captions: Sequence[Judged], seed: int) -> list[list[int]]:
-    """Numbers of the captions of either half of the recordings; a mixture of both is in none."""
-    recordings = sorted(set().union(*(caption.recordings for caption in captions)))
-    order = np.random.default_rng(seed).permutation(len(recordings))
-    first = {recordings[index] for index in order[: len(recordings) // 2]}
+    """Numbers of the captions of either half of each kind's recordings; a mixture of both is in none."""
+    generator = np.random.default_rng(seed)
+    first, known = set[str](), set[str]()
+    for kind in KINDS:
+        own = set[str]().union(*(caption.recordings for caption in captions if caption.kind == kind))
+        recordings = sorted(own - known)  # a recording that both kinds have is in one half
+        order = generator.permutation(len(recordings))
+        first |= {recordings[index] for index in order[: len(recordings) // 2]}
+        known |= own
     return [
         [n for n, caption in enumerate(captions) if caption.recordings <= first],
         [n for n, caption in enumerate(captions) if not caption.recordings & first],
     ]
 
 
-def held_out(captions: Sequence[Judged], strong_tag: float, seed: int) -> tuple[list[Judged], Floats]:
+def held_out(
+    captions: Sequence[Judged], strong_tag: float, seed: int, similarity: bool = False
+) -> tuple[list[Judged], Floats]:
     """Captions of both halves, and the probability (N,) that the other half's calibration gives each.
 
     Raises:
-        ValueError: a half has no caption at all.
+        ValueError: a half has no caption of a kind.
     """
     parts = [[captions[n] for n in half] for half in halves(captions, seed)]
-    if not all(parts):
-        raise ValueError(
-            f"{len(captions)} labelled clips are too few to be halved by their recordings: raise --limit or give more clips."
-        )
-    predicted = [predict(fit_calibration(parts[1 - own], strong_tag), parts[own]) for own in (0, 1)]
+    for kind, count in Counter(caption.kind for caption in captions).items():
+        if not all(any(caption.kind == kind for caption in part) for part in parts):
+            raise ValueError(
+                f"{count} {kind} clips are too few to be halved by their recordings: raise --limit or give more clips."
+            )
+    predicted = [predict(fit_calibration(parts[1 - own], strong_tag, similarity), parts[own]) for own in (0, 1)]
     return [*parts[0], *parts[1]], np.concatenate(predicted)
 
 
-@dataclass(frozen=True)
-class Bin:
-    """Captions whose predicted probability lies between two bounds; `right` is the share with its interval, 0 to 1."""
+def by_kind(captions: Sequence[Judged], by_model: Mapping[str, Floats]) -> dict[str, Predictions]:
+    """Predictions (N,) of each kind of clips on its own and, where there are two, of both with the weights of the fit."""
+    kinds = np.array([caption.kind for caption in captions])
+    outcomes, weights = outcomes_of(captions), weights_of(captions)
 
-    low: float
-    high: float
-    count: int
-    predicted: float
-    right: tuple[float, float, float]
-
-
-def share_of(outcomes: Floats) -> tuple[float, float, float]:
-    """Mean of outcomes (N,) in 0 or 1 and the ends of its 95 % interval (Wilson, JASA 1927)."""
-    interval = binomtest(int(outcomes.sum()), len(outcomes)).proportion_ci(method="wilson")
-    return float(outcomes.mean()), float(interval.low), float(interval.high)
-
-
-def bins_of(predicted: Floats, outcomes: Floats) -> list[Bin]:
-    """Bins of equal width that are not empty, over predicted probabilities and outcomes (N,)."""
-    numbers = np.minimum((predicted * NUM_BINS).astype(int), NUM_BINS - 1)
-    return [
-        Bin(
-            number / NUM_BINS,
-            (number + 1) / NUM_BINS,
-            int((inside := numbers == number).sum()),
-            float(predicted[inside].mean()),
-            share_of(outcomes[inside]),
+    def those(inside: NDArray[np.bool_]) -> Predictions:
+        return Predictions(
+            {name: values[inside] for name, values in by_model.items()}, outcomes[inside], weights[inside]
         )
-        for number in sorted(set(numbers.tolist()))
-    ]
 
-
-def calibration_error(predicted: Floats, outcomes: Floats) -> float:
-    """Expected calibration error of probabilities and outcomes (N,), 0 to 1."""
-    return sum(part.count * abs(part.predicted - part.right[0]) for part in bins_of(predicted, outcomes)) / len(
-        outcomes
-    )
-
-
-def brier_score(predicted: Floats, outcomes: Floats) -> float:
-    """Mean squared distance of probabilities and outcomes (N,), 0 to 1."""
-    return float(np.square(predicted - outcomes).mean())
-
-
-def report(before: Floats, after: Floats, outcomes: Floats) -> str:
-    """The reliability table and the measures, as Markdown."""
-    lines = ["| predicted, % | captions | mean predicted, % | right, % |", "|---|---|---|---|"]
-    for part in bins_of(after, outcomes):
-        right, low, high = (100 * value for value in part.right)
-        lines.append(
-            f"| {100 * part.low:.0f} to {100 * part.high:.0f} | {part.count} | {100 * part.predicted:.1f} "
-            f"| {right:.1f} ({low:.1f} to {high:.1f}) |"
-        )
-    lines += ["", "| probability | expected calibration error, % | Brier score |", "|---|---|---|"]
-    for name, predicted in (("of a token, as the decoder has it", before), ("calibrated, held out", after)):
-        error, brier = calibration_error(predicted, outcomes), brier_score(predicted, outcomes)
-        lines.append(f"| {name} | {100 * error:.1f} | {brier:.3f} |")
-    share = outcomes.mean()
-    lines.append(f"| always the share right, {100 * share:.1f} % | 0.0 | {share * (1 - share):.3f} |")
-    return "\n".join(lines)
-
-
-def draw(before: Floats, after: Floats, outcomes: Floats, path: Path) -> None:
-    """The reliability curve with 95 % intervals, and below it how many captions have each probability, as a PNG file."""
-    figure = Figure(figsize=(5, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    curve.plot([0, 100], [0, 100], color="0.7", linewidth=1)
-    for label, predicted, colour in (("probability of a token", before, "0.5"), ("calibrated", after, "tab:blue")):
-        parts = bins_of(predicted, outcomes)
-        means = [100 * part.predicted for part in parts]
-        right, low, high = (np.array([100 * part.right[n] for part in parts]) for n in range(3))
-        spans = np.maximum(0, [right - low, high - right])
-        curve.errorbar(means, right, spans, marker="o", markersize=4, capsize=2, color=colour, label=label)
-        edges = np.linspace(0, 100, NUM_BINS + 1).tolist()
-        counts.hist(100 * predicted, edges, color=colour, histtype="step")
-    curve.set(ylabel="captions that name the right sounds, %", xlim=(0, 100), ylim=(0, 102))
-    figure.legend(loc="outside upper center", ncols=2, frameon=False)
-    counts.set(xlabel="predicted probability, %", ylabel="captions")
-    figure.savefig(path, dpi=120)
+    found = {kind: those(kinds == kind) for kind in (LABELLED, CAPTIONED) if (kinds == kind).any()}
+    return found | {BOTH: those(kinds != "")} if len(found) > 1 else found
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset_root", required=True, help="labelled clips, as python -m data.sounds writes them")
+    parser.add_argument(
+        "--captioned", nargs="+", type=Path, default=[], help="data sets with human captions and a validation split"
+    )
     parser.add_argument("--ckpt_path", required=True, help="captioner: a checkpoint's or a run's folder")
     parser.add_argument(
         "--write", action="store_true", help=f"put the calibration into {METADATA_FILE}, draw {CURVE_FILE}"
     )
-    parser.add_argument("--limit", type=int, default=0, help="caption so many clips, evenly spread; 0 for all")
+    parser.add_argument(
+        "--similarity", action="store_true", help="the calibration takes the similarity to retrieved captions too"
+    )
+    parser.add_argument("--limit", type=int, default=0, help="clips of each kind at most, evenly spread; 0 for all")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0, help="of the halves")
     return parser
@@ -280,17 +262,28 @@ def run(options: argparse.Namespace) -> int:
     clips = [clip for clip in load_split(options.dataset_root, "validation", 0.0, options.seed) if clip.labels]
     if not clips:
         raise ValueError(f"{options.dataset_root} has no labelled validation clip: python -m data.sounds makes some.")
+    captioned = [clip for group in read_groups(options.captioned, "all") if not group.pooled for clip in group.clips]
     captioner = AudioCaptioner.from_pretrained(options.ckpt_path)
-    captions = judge(captioner, spread(clips, options.limit), options.batch_size)
+    captions = [
+        caption
+        for kind, own in ((LABELLED, clips), (CAPTIONED, captioned))
+        for caption in judge(captioner, spread(own, options.limit), kind, options.batch_size)
+    ]
+    if options.similarity and not has_similarity(captions):
+        raise ValueError(
+            "--similarity needs a checkpoint that ranks captions by retrieved ones, in each style of the clips."
+        )
     judged, after = held_out(captions, STRONG_TAG, options.seed)
-    before = np.array([math.exp(caption.per_token) for caption in judged])
-    outcomes = outcomes_of(judged)
-    calibration = fit_calibration(captions, STRONG_TAG)
-    print(f"{len(captions)} captions, {len(judged)} of them held out in turn\n\n{report(before, after, outcomes)}\n")
+    by_model = {TOKEN: np.array([math.exp(caption.per_token) for caption in judged]), CALIBRATED: after}
+    if has_similarity(captions):
+        by_model[WITH_SIMILARITY] = held_out(captions, STRONG_TAG, options.seed, similarity=True)[1]
+    groups, chosen = by_kind(judged, by_model), WITH_SIMILARITY if options.similarity else CALIBRATED
+    calibration = fit_calibration(captions, STRONG_TAG, options.similarity)
+    print(f"{len(captions)} captions, {len(judged)} of them held out in turn\n\n{report(groups, chosen)}")
     print("calibration: " + ", ".join(f"{name} {value:.4g}" for name, value in calibration.to_dict().items()))
     if options.write:
         add_metadata(folder, {CALIBRATION_KEY: calibration.to_dict()})
-        draw(before, after, outcomes, folder / CURVE_FILE)
+        draw(groups, TOKEN, chosen, folder / CURVE_FILE)
         logger.info("written: %s, %s", folder / METADATA_FILE, folder / CURVE_FILE)
     return 0
 

@@ -2,8 +2,8 @@
 
 The log-probability of a sentence says how usual its words are as much as whether they are true. A logistic model of it (Platt,
 Advances in Large Margin Classifiers, 1999), and of how well the caption fits what the tagger hears (`models/ranking.py`), gives
-a probability that a person can use. `benchmarks/calibration.py` fits it on labelled clips; a checkpoint's `metadata.json` holds
-it under "calibration".
+a probability that a person can use. `benchmarks/calibration.py` fits it on labelled clips and recordings with human captions; a
+checkpoint's `metadata.json` holds it under "calibration".
 """
 
 import math
@@ -27,6 +27,7 @@ class Calibration:
         support: weight of `Fit.support`; 0 where no tagger is asked.
         coverage: weight of `Fit.coverage`; 0 where no tagger is asked.
         strong_tag: probability, 0 to 1, from which a tag counts in `Fit.coverage`, whatever captions are ranked by.
+        similarity: weight of `Caption.similarity`, the expected similarity to retrieved captions; 0 where none are retrieved.
     """
 
     intercept: float
@@ -34,29 +35,41 @@ class Calibration:
     support: float = 0.0
     coverage: float = 0.0
     strong_tag: float = 0.3
+    similarity: float = 0.0
 
     @property
     def uses_tags(self) -> bool:
-        """Whether the tagger is asked."""
-        return self.support != 0 or self.coverage != 0
+        """Whether the tagger is asked; captions are retrieved by its scores too."""
+        return self.support != 0 or self.coverage != 0 or self.uses_similarity
 
-    def probability(self, per_token: float, fit: Fit | None = None) -> float:
+    @property
+    def uses_similarity(self) -> bool:
+        """Whether captions have to be retrieved."""
+        return self.similarity != 0
+
+    def probability(self, per_token: float, fit: Fit | None = None, similarity: float | None = None) -> float:
         """Probability, 0 to 1, that a caption names the right sounds.
 
         Args:
             per_token: its log-probability divided by its tokens, the end token included.
             fit: how well it fits the tags; needed where `uses_tags`.
+            similarity: its expected similarity to retrieved captions, 0 to 10; needed where `uses_similarity`.
         """
         log_odds = self.intercept + self.per_token * per_token
         if self.uses_tags:
             if fit is None:
                 raise ValueError("this calibration asks the tagger: give the caption's fit to the tags as well.")
             log_odds += self.support * fit.support + self.coverage * fit.coverage
+        if self.uses_similarity:
+            if similarity is None:
+                raise ValueError("this calibration asks for retrieved captions: give the caption's similarity as well.")
+            log_odds += self.similarity * similarity
         return 0.5 * (1 + math.tanh(log_odds / 2))  # the sigmoid, without overflow
 
     def to_dict(self) -> dict[str, float]:
-        """JSON values for a checkpoint's metadata."""
-        return asdict(self)
+        """JSON values for a checkpoint's metadata, without `similarity` where it is not used."""
+        values = asdict(self)
+        return values if self.uses_similarity else {name: values[name] for name in values if name != "similarity"}
 
     @classmethod
     def from_dict(cls, values: Any) -> "Calibration":
@@ -67,6 +80,8 @@ class Calibration:
         """
         names = [item.name for item in fields(cls)]
         remedy = "copy the checkpoint again, or fit it anew with python -m benchmarks.calibration"
+        if isinstance(values, Mapping):
+            values = {"similarity": 0.0, **values}
         if not isinstance(values, Mapping) or set(values) != set(names):
             found = ", ".join(map(str, values)) if isinstance(values, Mapping) else repr(values)
             raise CheckpointError(

@@ -126,7 +126,7 @@ class AudioCaptioner(nn.Module):
         """How probable it is that a caption names the right sounds, where the checkpoint's metadata tells.
 
         Raises:
-            CheckpointError: the metadata's calibration cannot be read, or asks a tagger that is not there.
+            CheckpointError: the metadata's calibration cannot be read, or asks a tagger or a caption store that is not there.
         """
         if CALIBRATION_KEY not in self.metadata:
             return None
@@ -135,6 +135,11 @@ class AudioCaptioner(nn.Module):
             raise CheckpointError(
                 "the checkpoint's calibration asks the tagger, which this encoder lacks, or with "
                 "captioner.encoder.output clip cannot be asked: fit it anew with python -m benchmarks.calibration."
+            )
+        if calibration.uses_similarity and self.search.store is None:
+            raise CheckpointError(
+                "the checkpoint's calibration asks for retrieved captions, and it has no caption store: "
+                "fit it anew with python -m benchmarks.calibration."
             )
         return calibration
 

@@ -42,14 +42,17 @@ class Caption:
     Attributes:
         text: the sentence.
         log_probability: natural logarithm of the probability of exactly this sentence, the end token included.
-        probability: that it names the right sounds, 0 to 1; None where the checkpoint has no calibration.
+        probability: that it names the right sounds, 0 to 1; None where the checkpoint has no calibration, or the calibration
+            needs a similarity that is None.
         num_tokens: its tokens, the end token included.
+        similarity: expected similarity, 0 to 10, to the captions retrieved for the clip; None where none were retrieved.
     """
 
     text: str
     log_probability: float
     probability: float | None = None
     num_tokens: int = 1
+    similarity: float | None = None
 
     @property
     def per_token(self) -> float:
@@ -137,11 +140,10 @@ class CaptionSearch:
             ClipCandidates(captions, None if part_scores is None else part_scores[row])
             for row, captions in enumerate(found)
         ]
-        if decoding.tags.consensus_weight and decoding.method == "beam":
-            clips = [
-                self._with_references(clip, style, prefix[row], prefix_lengths[row])
-                for row, (clip, style) in enumerate(zip(clips, styles.tolist(), strict=True))
-            ]
+        if _by_consensus(decoding) or (calibration is not None and calibration.uses_similarity):
+            clips = [self._with_references(clip, style) for clip, style in zip(clips, styles.tolist(), strict=True)]
+        if _by_consensus(decoding):
+            clips = [self._with_retrieved(clip, prefix[row], prefix_lengths[row]) for row, clip in enumerate(clips)]
         return [self._best(clip, decoding, calibration) for clip in clips]
 
     def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
@@ -226,24 +228,32 @@ class CaptionSearch:
 
     def _best(self, clip: ClipCandidates, decoding: DecodingConfig, calibration: Calibration | None) -> list[Caption]:
         """The best captions of one clip: beams in their order, samples by log-probability per token, or both by the tags."""
+        expected = self._expected_similarity(clip)
         captions = clip.captions
+        if expected is not None:
+            captions = [replace(one, similarity=value) for one, value in zip(captions, expected, strict=True)]
         tag_scores = clip.tag_scores if ranks_by_tags(decoding) else None
         if decoding.method == "sample" or tag_scores is not None:
             candidates = [Candidate(one.text.lower(), one.log_probability, one.num_tokens) for one in captions]
-            expected = self._expected_similarity(clip)
-            captions = [captions[number] for number in rank(candidates, tag_scores, decoding, expected)]
+            wanted = expected if _by_consensus(decoding) else None
+            captions = [captions[number] for number in rank(candidates, tag_scores, decoding, wanted)]
         captions = captions[: decoding.num_captions]
         if calibration is None:
             return captions
         return [replace(one, probability=_probability(one, clip.tag_scores, calibration)) for one in captions]
 
-    def _with_references(self, clip: ClipCandidates, style: int, prefix: Tensor, length: Tensor) -> ClipCandidates:
-        """A clip's candidates with captions retrieved for its tag scores, the likeliest of which are candidates too."""
+    def _with_references(self, clip: ClipCandidates, style: int) -> ClipCandidates:
+        """A clip's candidates with captions retrieved for its tag scores, where the store has any in its style."""
         if self.store is None or clip.part_scores is None or not self.store.has_style(style):
             return clip
-        references = self.store.retrieve(clip.part_scores[0].numpy(), style)
+        return replace(clip, references=self.store.retrieve(clip.part_scores[0].numpy(), style))
+
+    def _with_retrieved(self, clip: ClipCandidates, prefix: Tensor, length: Tensor) -> ClipCandidates:
+        """A clip's candidates, and the likeliest of its references as candidates too."""
+        if clip.references is None:
+            return clip
         known = {caption.text.lower() for caption in clip.captions}
-        texts = [text for text in dict.fromkeys(references.captions[:NUM_RETRIEVED]) if text not in known]
+        texts = [text for text in dict.fromkeys(clip.references.captions[:NUM_RETRIEVED]) if text not in known]
         encoded = [(text, self.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
         encoded = [
             (text, ids) for text, ids in encoded if self.tokenizer.decode(ids).strip() == text
@@ -252,7 +262,7 @@ class CaptionSearch:
         retrieved = [
             Caption(text, value, num_tokens=len(ids) + 1) for (text, ids), value in zip(encoded, values, strict=True)
         ]
-        return replace(clip, captions=[*clip.captions, *retrieved], references=references)
+        return replace(clip, captions=[*clip.captions, *retrieved])
 
     def _expected_similarity(self, clip: ClipCandidates) -> list[float] | None:
         """Expected similarity, 0 to 10, of each candidate to the retrieved captions; None where there are none."""
@@ -261,13 +271,19 @@ class CaptionSearch:
         return self.store.expected_similarity([caption.text.lower() for caption in clip.captions], clip.references)
 
 
-def _probability(caption: Caption, tag_scores: Tensor | None, calibration: Calibration) -> float:
-    """Probability that a caption names the right sounds."""
+def _by_consensus(decoding: DecodingConfig) -> bool:
+    """Whether captions are ranked by their expected similarity to retrieved ones, which are candidates too."""
+    return decoding.tags.consensus_weight > 0 and decoding.method == "beam"
+
+
+def _probability(caption: Caption, tag_scores: Tensor | None, calibration: Calibration) -> float | None:
+    """Probability that a caption names the right sounds; None where the similarity that it takes is not known."""
+    if calibration.uses_similarity and caption.similarity is None:
+        return None
     if not calibration.uses_tags or tag_scores is None:
         return calibration.probability(caption.per_token)
-    return calibration.probability(
-        caption.per_token, fit_to_tags(caption.text.lower(), tag_scores, calibration.strong_tag)
-    )
+    fit = fit_to_tags(caption.text.lower(), tag_scores, calibration.strong_tag)
+    return calibration.probability(caption.per_token, fit, caption.similarity)
 
 
 def _generation_config(decoding: DecodingConfig) -> GenerationConfig:

@@ -190,10 +190,12 @@ class CaptionStore:
 
 def _dense(vectors: Sequence[NgramVector], used: NDArray[np.int64]) -> NDArray[np.float32]:
     """(V, G) the weights of V vectors at the ascending buckets `used` (G,), what else they have left out."""
+    dense = np.zeros((len(vectors), len(used)), dtype=np.float32)
+    if len(used) == 0:  # no candidate has a word
+        return dense
     rows = np.repeat(np.arange(len(vectors)), [len(vector.buckets) for vector in vectors])
     buckets = np.concatenate([vector.buckets for vector in vectors])
     columns = np.minimum(np.searchsorted(used, buckets), len(used) - 1)
     known = used[columns] == buckets
-    dense = np.zeros((len(vectors), len(used)), dtype=np.float32)
     np.add.at(dense, (rows[known], columns[known]), np.concatenate([vector.weights for vector in vectors])[known])
     return dense

@@ -13,7 +13,9 @@ from configs.schema import DecoderConfig, DecodingConfig, TagDecodingConfig
 from models.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
-from models.ranking import fit_to_tags
+from models.ranking import Fit, fit_to_tags
+from models.retrieval import CaptionStore
+from vocabulary.audioset import named_tags
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,43 @@ def test_a_calibration_survives_saving(tiny_checkpoint: Path, tmp_path: Path) ->
     assert again.calibration == calibration and again.metadata["step"] == 7
     [[caption]] = again.caption([noise(1, 0)], DecodingConfig(max_tokens=8))
     assert caption.probability == calibration.probability(caption.per_token)
+
+
+def test_a_calibration_without_similarity_is_stored_and_read_as_before() -> None:
+    old = {"intercept": 1.8, "per_token": 2.3, "support": 0.5, "coverage": 2.1, "strong_tag": 0.1}
+    calibration = Calibration.from_dict(old)
+    assert calibration.similarity == 0.0 and calibration.to_dict() == old
+    new = dataclasses.replace(calibration, similarity=0.7)
+    assert Calibration.from_dict(new.to_dict()) == new
+    fit = Fit(0.5, -1.0)
+    assert new.probability(-0.5, fit, 2.0) > new.probability(-0.5, fit, 0.0) == calibration.probability(-0.5, fit)
+    with pytest.raises(ValueError, match="give the caption's similarity"):
+        new.probability(-0.5, fit)
+
+
+@pytest.mark.parametrize("method", ["beam", "greedy", "sample"])
+def test_a_calibration_by_similarity_changes_no_caption(tiny_checkpoint: Path, method: str) -> None:
+    captioner = AudioCaptioner.from_pretrained(tiny_checkpoint)
+    decoding = DecodingConfig(method=method, num_captions=1 if method == "greedy" else 3, max_tokens=8)  # type: ignore[arg-type]
+    calibration = Calibration(0.5, 2.0, similarity=0.5)
+    captioner.search.store = CaptionStore.build(
+        ["a dog barks", "rain falls"], [named_tags("Dog"), named_tags("Rain")], [0, 0]
+    )
+    [before] = captioner.caption([noise(1, 0)], decoding)
+    assert all(caption.similarity is None for caption in before)
+    captioner.metadata[CALIBRATION_KEY] = calibration.to_dict()
+    [after] = captioner.caption([noise(1, 0)], decoding)
+    assert [dataclasses.replace(caption, probability=None, similarity=None) for caption in after] == before
+    for caption in after:
+        assert caption.similarity is not None and 0 <= caption.similarity <= 10
+        assert caption.probability == calibration.probability(caption.per_token, Fit(0.0, 0.0), caption.similarity)
+    captioner.search.store = CaptionStore.build(["a dog barks"], [named_tags("Dog")], [1])  # of another style
+    [unknown] = captioner.caption([noise(1, 0)], decoding)
+    assert [dataclasses.replace(caption, probability=None) for caption in unknown] == before
+    assert all(caption.probability is None for caption in unknown)
+    captioner.search.store = None
+    with pytest.raises(CheckpointError, match="no caption store"):
+        _ = captioner.calibration
 
 
 @pytest.mark.parametrize("values", [{"intercept": 1.0}, Calibration(0.0, 1.0).to_dict() | {"slope": 1.0}, 3.0])

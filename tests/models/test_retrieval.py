@@ -92,6 +92,12 @@ def test_expected_similarity_is_cider_d(candidate: list[str]) -> None:
     assert value == pytest.approx(wanted, rel=1e-4, abs=1e-5)
 
 
+def test_captions_without_words_are_like_none(store: CaptionStore) -> None:
+    found = store.retrieve(scores(Rain=0.9), 0)
+    assert store.expected_similarity([""], found) == [0.0]
+    assert store.expected_similarity(["", "some rain"], found)[0] == 0.0
+
+
 def test_saved_and_read_is_the_same(store: CaptionStore) -> None:
     again = CaptionStore({name: tensor.clone() for name, tensor in store.tensors.items()})
     tag_scores = scores(Dog=0.7)
