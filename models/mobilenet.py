@@ -341,7 +341,7 @@ class MobileNet(AudioEncoder):
         for layer in layers:
             if isinstance(layer, Block):
                 maps, lengths = layer(maps, lengths)
-            elif layer is self.features[0]:
+            elif layer[0].stride == (2, 2):  # the first convolution, or a second branch's copy of it
                 maps = layer(lengths.clean(maps))
                 lengths = lengths.strided(2, maps.shape[3])
             else:
