@@ -19,5 +19,5 @@ format: ## put the code into ruff's form
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-bench: ## naming rates of the shipped captioner; needs datasets/sounds50 (see README)
+bench: ## naming rates of the shipped captioner; needs datasets/sounds50 (see docs/benchmarks.md)
 	$(PYTHON) -m benchmarks.sounds --dataset_root datasets/sounds50 --ckpt_path checkpoints/sounds_small

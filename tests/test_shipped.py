@@ -1,10 +1,6 @@
-"""The captioner that ships, on the project's own sounds and on real ones, and the commands that the README gives."""
+"""The captioner that ships, on the project's own sounds and on real ones."""
 
 import json
-import re
-import shlex
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +9,6 @@ import pandas as pd
 import pytest
 import torch
 
-import evaluate
-import inference
-import train
 from captioning.files import DEFAULT_CHECKPOINT
 from configs.schema import TagDecodingConfig
 from data.audio import load_audio
@@ -174,41 +167,3 @@ def test_their_encoders_are_not_the_published_file(path: Path, shared: Path) -> 
     own = AudioCaptioner.from_pretrained(path).encoder.state_dict()
     changed = [name for name, tensor in published.items() if name in own and not own[name].equal(tensor)]
     assert len(changed) > 50
-
-
-def readme_commands() -> list[str]:
-    """Lines of the README's shell blocks that run a script of the project, continuation lines joined."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
-    blocks = re.findall(r"```bash\n(.*?)```", text, re.S)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
-    programs = ("inference.py", "train.py", "evaluate.py", "-m ")
-    return [line for line in lines if any(program in line for program in programs)]
-
-
-def test_the_readmes_options_exist() -> None:
-    """Every option of the README's commands is one that its program knows."""
-    help_of = {
-        "inference.py": inference.build_parser().format_help(),
-        "train.py": train.build_parser("").format_help() + "--resume",
-        "evaluate.py": evaluate.build_parser().format_help(),
-    }
-    checked = 0
-    for line in readme_commands():
-        for program, known in help_of.items():
-            if program in line:
-                for option in [
-                    part.split("=")[0] for part in shlex.split(line.split(program)[1]) if part.startswith("--")
-                ]:
-                    assert option in known, line
-                    checked += 1
-    assert checked >= 10
-
-
-@pytest.mark.slow
-def test_the_readmes_first_command_captions_a_sound() -> None:
-    [command] = [line for line in readme_commands() if line.startswith("bash env.sh &&")]
-    arguments = shlex.split(command.split("inference.py")[1])
-    done = subprocess.run(
-        [sys.executable, "inference.py", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.startswith("assets/siren_then_waves.flac: ") and "siren" in done.stdout
