@@ -40,6 +40,7 @@ from configs.schema import (
 )
 from data.clotho import FileClip, load_split
 from models.captioner import AudioCaptioner
+from models.checkpoint import read_training_state
 from models.encoders import encoder_label
 
 logger = logging.getLogger(__name__)
@@ -193,8 +194,7 @@ def train(name: str, config: Config, work: Path) -> Path:
 
 def training_state(checkpoint: Path) -> dict[str, Any]:
     """Steps, seconds and more that train.py left beside a checkpoint."""
-    state: dict[str, Any] = torch.load(checkpoint / "training_state.pt", map_location="cpu", weights_only=True)
-    return state
+    return read_training_state(checkpoint)
 
 
 def cells(row: Row, captioner: AudioCaptioner, checkpoint: Path) -> list[str]:

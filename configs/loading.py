@@ -20,6 +20,8 @@ from configs.schema import Config
 
 logger = logging.getLogger(__name__)
 
+MOST_VALUES = 100_000  # of a configuration; the largest here has some hundreds
+
 # Keys of older checkpoints' config.yaml and what they are called now; None for a setting that is gone.
 RETIRED: dict[str, str | None] = {
     "data.texts.held_out": None,
@@ -85,11 +87,17 @@ def load_checkpoint_config(path: Path) -> Config:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"the configuration cannot be read ({' '.join(str(error).split())}).") from error
-    if not isinstance(content, dict):
-        raise ConfigError("the configuration has no sections: copy the checkpoint again.")
-    if dropped := _renew(content):
+        if not isinstance(content, dict):
+            raise ConfigError("the configuration has no sections: copy the checkpoint again.")
+        _check_size(content)
+        _check_sections(content, Config)
+        dropped = _renew(content)
+    except ConfigError:
+        raise
+    except Exception as error:  # YAML's own errors, and those of the values that it makes of odd texts
+        reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        raise ConfigError(f"the configuration cannot be read ({reason}): copy the checkpoint again.") from error
+    if dropped:
         logger.warning("%s: settings of an older version are left out: %s.", path, ", ".join(dropped))
     parser = build_parser("configuration")
     return _read(parser, lambda: parser.parse_object(content))[0]
@@ -118,6 +126,8 @@ def _read(parser: ArgumentParser, parse: Callable[[], Namespace]) -> tuple[Confi
         instantiated = parser.instantiate(namespace)
     except FileNotFoundError as error:
         raise ConfigError(f"the configuration file {error.filename} does not exist.") from error
+    except RecursionError as error:
+        raise ConfigError("the configuration is nested too deeply: write sections of key: value.") from error
     except Exception as error:  # jsonargparse raises ArgumentError, TypeError and ParserError in turn
         raise ConfigError(_explain(str(error))) from error
     fields = {item.name: instantiated[item.name] for item in dataclasses.fields(Config)}
@@ -148,6 +158,32 @@ def _renew(content: dict[str, Any]) -> list[str]:
         takes_list = isinstance(reduce(getattr, new.split("."), Config()), tuple)
         section.setdefault(name, value[0] if isinstance(value, list) and value and not takes_list else value)
     return dropped
+
+
+def _check_size(content: Any) -> None:
+    """Refuse aliases upon aliases, which a few lines of YAML turn into more values than any memory holds."""
+    waiting, count = [content], 0
+    while waiting:
+        value = waiting.pop()
+        count += 1
+        if count > MOST_VALUES:
+            raise ConfigError(f"the configuration has more than {MOST_VALUES} values: copy the checkpoint again.")
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+
+
+def _check_sections(content: dict[str, Any], cls: type, prefix: str = "") -> None:
+    """Refuse a single value in a section's place, which jsonargparse passes over in silence."""
+    for item in dataclasses.fields(cls):
+        value = content.get(item.name)
+        if value is None or not isinstance(item.type, type) or not dataclasses.is_dataclass(item.type):
+            continue
+        if not isinstance(value, dict):
+            raise ConfigError(
+                f"the section {prefix}{item.name} of the configuration is {str(value)[:40]!r}, expected settings in it: "
+                "copy the checkpoint again."
+            )
+        _check_sections(value, item.type, f"{prefix}{item.name}.")
 
 
 def _plain(value: Any) -> Any:

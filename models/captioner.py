@@ -15,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from transformers import LlamaConfig
 
 from configs.checks import check_decoding, check_style
+from configs.json_files import read_json_object
 from configs.loading import ConfigError, config_to_yaml, load_checkpoint_config
 from configs.schema import Config, DecodingConfig
 from configs.special_tokens import SPECIAL_TOKENS
@@ -26,18 +28,22 @@ from models.checkpoint import (
     ARCHITECTURE_FILE,
     CONFIG_FILE,
     ENCODER_FILE,
+    METADATA_FILE,
+    MODEL_FILE,
     STORE_FILE,
     TOKENIZER_FILE,
     checkpoint_folder,
     read_metadata,
     read_tensors,
+    read_tokenizer,
     write_checkpoint,
 )
 from models.decoding import WordTable
 from models.encoder import AudioEncoder, EncoderOutput, SpecMasks
 from models.encoders import build_encoder, published_source, weights_sha256
 from models.errors import CheckpointError
-from models.llama import LlamaDecoder
+from models.hf import least_of_encoder
+from models.llama import LlamaDecoder, least_parameters, llama_config
 from models.mini_audio_caption import read_parts
 from models.projection import Projection
 from models.ranking import asks_tagger
@@ -366,19 +372,20 @@ class AudioCaptioner(nn.Module):
             path = _from_hub(str(path_or_hub_id))
         path = checkpoint_folder(path)
         metadata = read_metadata(path)
-        try:
-            config = load_checkpoint_config(path / CONFIG_FILE)
-            tokenizer = Tokenizer.from_file(str(path / TOKENIZER_FILE))
-        except ConfigError as error:
-            raise CheckpointError(f"{path / CONFIG_FILE}: {error}") from error
+        config, tokenizer = cls.read_config(path), read_tokenizer(path)
         architecture, encoder_architecture = (_read_json(path / name) for name in (ARCHITECTURE_FILE, ENCODER_FILE))
         config_to_build = _config_to_build(config, metadata, encoder_weights)
-        captioner = cls(config_to_build, tokenizer, architecture, encoder_architecture)
-        captioner.load_state(read_tensors(path), path)
+        with _named(path, "built from what its files say"):
+            tensors = read_tensors(path)
+            _check_size(path, tensors, config, tokenizer, architecture, encoder_architecture)
+            captioner = cls(config_to_build, tokenizer, architecture, encoder_architecture)
+            captioner.load_state(tensors, path)
         if STORE_FILE in metadata["files"]:
-            captioner.search.store = CaptionStore(read_tensors(path, STORE_FILE))
+            with _named(path / STORE_FILE, "read as a caption store"):
+                captioner.search.store = CaptionStore(read_tensors(path, STORE_FILE))
         captioner.config, captioner.metadata = config, metadata
-        _ = captioner.calibration  # one that cannot be read is told now
+        with _named(path / METADATA_FILE, "read"):
+            _ = captioner.calibration  # one that cannot be read is told now
         return captioner.to(device).eval()
 
     def merge_lora(self) -> None:
@@ -393,8 +400,15 @@ class AudioCaptioner(nn.Module):
 
     @staticmethod
     def read_config(path: Path) -> Config:
-        """The configuration in a checkpoint folder."""
-        return load_checkpoint_config(path / CONFIG_FILE)
+        """The configuration in a checkpoint folder.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or has settings that do not exist.
+        """
+        try:
+            return load_checkpoint_config(path / CONFIG_FILE)
+        except ConfigError as error:
+            raise CheckpointError(f"{path / CONFIG_FILE}: {error}") from error
 
     def load_buffers(self, path: Path) -> None:
         """Take running statistics (batch norm) from a checkpoint folder; weights stay as they are."""
@@ -406,7 +420,13 @@ class AudioCaptioner(nn.Module):
     def load_state(self, tensors: Mapping[str, Tensor], source: Path) -> None:
         """Put a checkpoint's tensors in place; every one that the checkpoint owns must be there and fit."""
         own = self.state_dict()
-        unfit = [name for name, tensor in tensors.items() if name not in own or own[name].shape != tensor.shape]
+        unfit = [
+            name
+            for name, tensor in tensors.items()
+            if name not in own
+            or own[name].shape != tensor.shape
+            or own[name].is_floating_point() != tensor.is_floating_point()
+        ]
         needed = set(own) if any(name.startswith("encoder.") for name in tensors) else set(self.owned_state())
         missing = sorted(name for name in needed - set(tensors) if not name.endswith("lm_head.weight"))
         if unfit or missing:
@@ -429,9 +449,55 @@ def _without_dropout(module: nn.Module) -> Iterator[None]:
             module.train()
 
 
+@contextmanager
+def _named(path: Path, what: str) -> Iterator[None]:
+    """Tell whatever goes wrong with a file's content in one sentence with its name; `what` says what could not be done."""
+    try:
+        yield
+    except CheckpointError as error:
+        if str(path) in str(error):
+            raise
+        raise CheckpointError(f"{path}: {error}") from error
+    except Exception as error:  # settings of any kind reach any line of any network
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        raise CheckpointError(
+            f"{path} cannot be {what} ({type(error).__name__}: {reason}): copy the checkpoint again."
+        ) from error
+
+
 def _read_json(path: Path) -> dict[str, Any] | None:
-    content: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    return content
+    try:
+        return read_json_object(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}): copy the checkpoint again.") from error
+
+
+def _check_size(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    config: Config,
+    tokenizer: Tokenizer,
+    architecture: Mapping[str, Any] | None,
+    encoder_architecture: Mapping[str, Any] | None,
+) -> None:
+    """Refuse settings of networks larger than the weights beside them, before they take all of the memory."""
+    decoder = config.captioner.decoder
+    asked = {}
+    if architecture is not None:
+        asked[ARCHITECTURE_FILE] = least_parameters(LlamaConfig.from_dict(dict(architecture)))
+    elif not decoder.pretrained:  # else its own folder says how large it is
+        asked[CONFIG_FILE] = least_parameters(llama_config(decoder, tokenizer.get_vocab_size()))
+    if encoder_architecture is not None:
+        asked[ENCODER_FILE] = least_of_encoder(encoder_architecture)
+    found = sum(tensor.numel() for tensor in tensors.values())
+    for name, least in asked.items():
+        if least > found:
+            raise CheckpointError(
+                f"{path / name} describes a network of {least:,} parameters or more, but {MODEL_FILE} holds {found:,}: "
+                "copy the checkpoint again."
+            )
 
 
 def _config_to_build(config: Config, metadata: Mapping[str, Any], encoder_weights: str | None) -> Config:

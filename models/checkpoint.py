@@ -8,7 +8,9 @@ temporary name, synced to the disk and renamed, so that a folder with its final 
 import hashlib
 import json
 import os
+import pickle
 import platform
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,8 +21,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
+from configs.json_files import read_json_object
 from models.errors import CheckpointError
 
 FORMAT_VERSION = 1
@@ -31,6 +35,10 @@ TOKENIZER_FILE = "tokenizer.json"
 ARCHITECTURE_FILE = "llama.json"  # of a pretrained decoder alone; others stand in config.yaml
 ENCODER_FILE = "encoder.json"  # of an encoder of transformers whose weights the checkpoint holds
 METADATA_FILE = "metadata.json"
+TRAINING_STATE_FILE = "training_state.pt"
+# What a captioner is made of. One of them that metadata.json does not list was never checked, so it is not taken either.
+CHECKED_FILES = (MODEL_FILE, STORE_FILE, CONFIG_FILE, TOKENIZER_FILE, ARCHITECTURE_FILE, ENCODER_FILE)
+LARGEST_TOKEN_ID = 2**22  # tables of that many tokens are made; the largest vocabularies have a quarter of a million
 _TEMPORARY_MARK = ".writing-"
 
 
@@ -79,7 +87,7 @@ def write_checkpoint(
         for name, text in texts.items():
             (temporary / name).write_text(text, encoding="utf-8")
         if training_state is not None:
-            _save_state(training_state, temporary / "training_state.pt")
+            _save_state(training_state, temporary / TRAINING_STATE_FILE)
         checksums = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         content = {"format_version": FORMAT_VERSION, "versions": library_versions(), **metadata, "files": checksums}
         (temporary / METADATA_FILE).write_text(
@@ -131,37 +139,134 @@ def read_metadata(folder: Path, check_files: bool = True) -> dict[str, Any]:
     """Read `metadata.json` and compare every file with its checksum.
 
     Raises:
-        CheckpointError: a file is missing, was changed or cut, or the format is newer than this program knows.
+        CheckpointError: a file is missing, was changed or cut, or is not listed; the training state holds more than numbers; or
+            the format is newer than this program knows.
     """
     path = folder / METADATA_FILE
     try:
-        metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        files, found_version = dict(metadata["files"]), int(metadata["format_version"])
+        metadata = read_json_object(path)
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} is no checkpoint: {METADATA_FILE} is missing; give a folder that train.py wrote."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path} is damaged ({error}): copy the checkpoint again.") from error
+    files, found_version = metadata.get("files"), metadata.get("format_version")
+    if not isinstance(files, dict) or not isinstance(found_version, int) or isinstance(found_version, bool):
+        lacks = "files and their checksums" if not isinstance(files, dict) else "format_version, a whole number"
+        raise CheckpointError(f"{path} is damaged (expected {lacks}): copy the checkpoint again.")
     if found_version > FORMAT_VERSION:
         raise CheckpointError(
             f"{folder} has format {found_version}, this program reads up to {FORMAT_VERSION}: update Audio Caption."
         )
-    for name, expected in files.items() if check_files else ():
+    if check_files:
+        _check_files(folder, files)
+    return metadata
+
+
+def _check_files(folder: Path, files: Mapping[str, Any]) -> None:
+    if MODEL_FILE not in files:
+        raise CheckpointError(
+            f"{folder / METADATA_FILE} lists no {MODEL_FILE}, so nothing says whether the weights are whole: "
+            "copy the checkpoint again."
+        )
+    for name in CHECKED_FILES:
+        if name not in files and (folder / name).exists():
+            raise CheckpointError(
+                f"{folder / name} is there although {METADATA_FILE} does not list it, so nothing says whether it is whole: "
+                "copy the checkpoint again."
+            )
+    for name, expected in files.items():
         file = folder / name
+        if not name or name != Path(name).name:
+            raise CheckpointError(
+                f"{folder / METADATA_FILE} lists {name!r}, expected names of files beside it: copy the checkpoint again."
+            )
         if not file.is_file():
             raise CheckpointError(f"{file} is missing although {METADATA_FILE} lists it: copy the checkpoint again.")
-        if sha256_of(file) != expected:
+        try:
+            found = sha256_of(file)
+        except OSError as error:
+            raise CheckpointError(f"{file} cannot be read ({error.strerror}): copy the checkpoint again.") from error
+        if found != expected:
             raise CheckpointError(f"{file} is damaged: its sha256 is not the one in {METADATA_FILE}; copy it again.")
-    return metadata
+    if TRAINING_STATE_FILE in files:
+        read_training_state(folder, lazily=True)
 
 
 def read_tensors(folder: Path, name: str = MODEL_FILE) -> dict[str, Tensor]:
     """Load the tensors of one of a checkpoint's files on the CPU."""
     try:
         return load_file(folder / name)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{folder / name} cannot be read ({error}): copy the checkpoint again.") from error
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Load a checkpoint's tokenizer.
+
+    Raises:
+        CheckpointError: the file is no tokenizer, or numbers its tokens beyond any vocabulary.
+    """
+    path = folder / TOKENIZER_FILE
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+        largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # tokenizers raises bare Exception, and its panics are not even that
+        raise CheckpointError(
+            f"{path} cannot be read as a tokenizer ({_first_line(error)}): copy the checkpoint again."
+        ) from error
+    if largest > LARGEST_TOKEN_ID:
+        raise CheckpointError(
+            f"{path} numbers a token {largest}, expected at most {LARGEST_TOKEN_ID}: copy the checkpoint again."
+        )
+    return tokenizer
+
+
+def read_training_state(folder: Path, lazily: bool = False) -> dict[str, Any]:
+    """Load `training_state.pt` on the CPU without running anything that it may hold.
+
+    Args:
+        folder: the checkpoint.
+        lazily: leave the tensors' numbers on the disk until they are asked for.
+
+    Raises:
+        CheckpointError: missing, damaged, or more than dense tensors and plain values.
+    """
+    path = folder / TRAINING_STATE_FILE
+    remedy = "copy the checkpoint again, or begin a new run"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"asks for {named[1]}" if named else "holds something else or is damaged"
+        raise CheckpointError(
+            f"{path} {what}, expected dense tensors and plain values: it was refused and nothing in it was run; {remedy}."
+        ) from error
+    except Exception as error:  # whatever a damaged archive or pickle sets off
+        raise CheckpointError(f"{path} cannot be read as a training state ({_first_line(error)}): {remedy}.") from error
+    if not isinstance(state, dict) or not _is_dense(state):
+        raise CheckpointError(f"{path} is no table of dense tensors and plain values: {remedy}.")
+    return state
+
+
+def _is_dense(state: Any) -> bool:
+    waiting, seen = [state], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor) and value.layout is not torch.strided:
+            return False
+        if isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += value.values() if isinstance(value, Mapping) else value
+    return True
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def point_link(link: Path, target: Path) -> None:

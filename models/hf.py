@@ -212,10 +212,19 @@ def _width(settings: Any) -> int:
     return int(settings.hidden_size)
 
 
+def least_of_encoder(architecture: Mapping[str, Any]) -> int:
+    """Parameters that a network of the settings in a checkpoint has at least: a matrix for each of its blocks."""
+    settings = dict(architecture["model"])
+    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    return int(config.hidden_size**2 * config.num_hidden_layers)
+
+
 def _extractor_of(settings: dict[str, Any]) -> Any:
-    extractor_class = getattr(transformers, str(settings["feature_extractor_type"]), None)
+    name = str(settings["feature_extractor_type"])
+    # The name comes from a file: nothing else of transformers is reached by it.
+    extractor_class = getattr(transformers, name, None) if name.endswith("FeatureExtractor") else None
     if extractor_class is None:
         raise CheckpointError(
-            f"this transformers knows no {settings['feature_extractor_type']}: install the version in the checkpoint's metadata."
+            f"this transformers knows no feature extractor {name}: install the version in the checkpoint's metadata."
         )
     return extractor_class.from_dict(settings)

@@ -237,23 +237,33 @@ def _check(config: DecoderConfig) -> None:
         )
 
 
-def _new_llama(config: DecoderConfig, vocab_size: int) -> LlamaForCausalLM:
+def llama_config(config: DecoderConfig, vocab_size: int) -> LlamaConfig:
+    """Transformers' settings of a new decoder."""
     intermediate = config.intermediate_width or -(-config.width * 8 // 3 // 64) * 64
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocab_size,
-            hidden_size=config.width,
-            intermediate_size=intermediate,
-            num_hidden_layers=config.num_layers,
-            num_attention_heads=config.num_heads,
-            num_key_value_heads=config.num_heads,
-            max_position_embeddings=config.max_positions,
-            attention_dropout=config.dropout,
-            rms_norm_eps=config.rms_norm_eps,
-            tie_word_embeddings=config.tie_embeddings,
-            pad_token_id=None,
-        )
+    return LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=config.width,
+        intermediate_size=intermediate,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        num_key_value_heads=config.num_heads,
+        max_position_embeddings=config.max_positions,
+        attention_dropout=config.dropout,
+        rms_norm_eps=config.rms_norm_eps,
+        tie_word_embeddings=config.tie_embeddings,
+        pad_token_id=None,
     )
+
+
+def least_parameters(config: LlamaConfig) -> int:
+    """Parameters that a Llama of these settings has at least: its embeddings, and its blocks without keys and values."""
+    width = config.hidden_size
+    block = width * (2 * width + 3 * config.intermediate_size)
+    return int(config.vocab_size * width + config.num_hidden_layers * block)
+
+
+def _new_llama(config: DecoderConfig, vocab_size: int) -> LlamaForCausalLM:
+    return LlamaForCausalLM(llama_config(config, vocab_size))
 
 
 def _drop_residuals(llama: LlamaForCausalLM, probability: float) -> None:

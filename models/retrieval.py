@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.errors import CheckpointError
+from vocabulary.audioset import tag_ids
 
 NUM_REFERENCES = 300  # K
 SHARPNESS = 0.5
@@ -35,7 +36,14 @@ LENGTH_SIGMA = 6.0  # words
 LOWEST_SCORE = 1e-6
 KEPT_VECTORS = 4096
 
-TENSORS = ("text", "text_ends", "classes", "class_ends", "styles", "document_frequencies")
+TENSORS = {
+    "text": torch.uint8,
+    "text_ends": torch.int64,
+    "classes": torch.int16,
+    "class_ends": torch.int64,
+    "styles": torch.uint8,
+    "document_frequencies": torch.int32,
+}
 
 
 @dataclass(frozen=True)
@@ -90,9 +98,8 @@ class CaptionStore:
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        _check_kinds(tensors)
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        if set(arrays) != set(TENSORS):
-            raise CheckpointError(f"the caption store has {', '.join(sorted(arrays))}: expected {', '.join(TENSORS)}.")
         self.tensors = dict(tensors)
         self._text, self._text_ends = arrays["text"], arrays["text_ends"]
         self._classes, self._class_ends = arrays["classes"].astype(np.int64), arrays["class_ends"]
@@ -104,11 +111,34 @@ class CaptionStore:
             or any(bool((np.diff(own, prepend=0) <= 0).any()) or own[-1] != size for own, size in ends)
         ):
             raise CheckpointError("the caption store's tensors do not fit each other: copy the checkpoint again.")
+        self._check_values(frequencies)
         self._idf = np.log(len(self)) - np.log(np.maximum(1, frequencies))
         self._vector_of = lru_cache(maxsize=KEPT_VECTORS)(self._read_vector)
 
     def __len__(self) -> int:
         return len(self._text_ends)
+
+    def _check_values(self, frequencies: NDArray[np.int32]) -> None:
+        """Refuse what would only be found out while a clip is captioned."""
+        begins = self._text[np.concatenate([[0], self._text_ends[:-1]])]  # first byte of each caption
+        try:
+            self._text.tobytes().decode("utf-8")
+            whole = not ((begins & 0xC0) == 0x80).any()  # none begins inside a character
+        except UnicodeDecodeError:
+            whole = False
+        if not whole:
+            raise CheckpointError("the caption store's text is not UTF-8: copy the checkpoint again.")
+        num_classes = len(tag_ids())
+        if self._classes.min() < 0 or self._classes.max() >= num_classes:
+            raise CheckpointError(
+                f"the caption store has the classes {self._classes.min()} to {self._classes.max()}, expected 0 to "
+                f"{num_classes - 1}: copy the checkpoint again."
+            )
+        if frequencies.min() < 0 or frequencies.max() > len(self):
+            raise CheckpointError(
+                f"the caption store counts an n-gram in {frequencies.min()} to {frequencies.max()} of {len(self)} captions: "
+                "copy the checkpoint again."
+            )
 
     @classmethod
     def build(cls, captions: Sequence[str], classes: Sequence[Sequence[int]], styles: Sequence[int]) -> "CaptionStore":
@@ -186,6 +216,20 @@ class CaptionStore:
 
     def _read_vector(self, row: int) -> NgramVector:
         return self.vector(self.caption(row))
+
+
+def _check_kinds(tensors: Mapping[str, Tensor]) -> None:
+    if set(tensors) != set(TENSORS):
+        raise CheckpointError(
+            f"the caption store has {', '.join(sorted(tensors))[:200] or 'nothing'}: expected {', '.join(TENSORS)}."
+        )
+    for name, kind in TENSORS.items():
+        tensor = tensors[name]
+        if tensor.dtype != kind or tensor.dim() != 1 or tensor.layout is not torch.strided:
+            raise CheckpointError(
+                f"the caption store's {name} has the type {tensor.dtype} and {tensor.dim()} dimensions, expected {kind} and 1: "
+                "copy the checkpoint again."
+            )
 
 
 def _dense(vectors: Sequence[NgramVector], used: NDArray[np.int64]) -> NDArray[np.float32]:
