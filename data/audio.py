@@ -1,28 +1,33 @@
 """Any recording to a mono float32 waveform at the model's rate.
 
-soundfile (libsndfile) reads wav, flac, ogg and mp3; PyAV (FFmpeg) reads what it cannot: m4a, webm, mp4, opus in other
-containers. Both decode block by block, channels are averaged and soxr resamples as the blocks come, so that an hour
+`data.audio_decoding` decodes block by block and mixes the channels; soxr resamples as the blocks come, so that an hour
 never lies in memory whole. Recordings come from strangers: only regular local files are opened, FFmpeg may use no other
-file and no network, and rates, channels and decoded seconds are bounded.
+file and no network, rates, channels, samples and decoded seconds are bounded, and whatever is wrong with a file is one
+`AudioError`.
 """
 
-import logging
-import math
 import stat
 from collections.abc import Iterator
-from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
-import av
 import numpy as np
-import soundfile
 import soxr
-from numpy.typing import NDArray
 
-logger = logging.getLogger(__name__)
+from data.audio_decoding import AudioError, Waveform, declared_duration_s, decoded_blocks, shown
 
-Waveform = NDArray[np.float32]
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "SHORTEST_S",
+    "SILENCE_PEAK",
+    "AudioError",
+    "Waveform",
+    "audio_duration_s",
+    "find_audio_files",
+    "is_silent",
+    "load_audio",
+    "stream_audio",
+]
 
 AUDIO_SUFFIXES = frozenset(
     [
@@ -47,23 +52,18 @@ AUDIO_SUFFIXES = frozenset(
         ".w64",
     ]
 )
-# AVI is left out on purpose, and so is every format that names other files (concat, hls, image2 ...).
-_FORMATS = "wav,flac,ogg,mp3,aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aiff,au,caf,w64,amr,ac3"
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
-MAX_CHANNELS = 64
-MAX_DECODED_S = 24 * 3600.0
-_BLOCK_FRAMES = 1 << 16
 SILENCE_PEAK = 10 ** (-80 / 20)  # below -80 dBFS: the last bits of a 16-bit recording
-_SHORTEST_WINDOW_S = 0.1
-_TRUNCATED_SHARE = 0.98  # a header may promise a little more than a codec's padding leaves
-
-
-class AudioError(ValueError):
-    """A recording that cannot be captioned; the message is one sentence that names the file."""
+SHORTEST_S = 0.1  # of a recording, and of the last window of one
+_EDGE_S_SHARE, _EDGE_SAMPLES = 8, 500  # where a resampler's ringing about a constant offset ends, at the latest
 
 
 def load_audio(
-    path: str | Path, sample_rate: int, *, start_s: float = 0.0, max_duration_s: float | None = None
+    path: str | Path,
+    sample_rate: int,
+    *,
+    start_s: float = 0.0,
+    max_duration_s: float | None = None,
+    track: int | None = None,
 ) -> Waveform:
     """Decode a recording.
 
@@ -72,20 +72,42 @@ def load_audio(
         sample_rate: wanted rate, hertz.
         start_s: seconds to leave out at the beginning.
         max_duration_s: seconds to decode at most; None decodes all.
+        track: which of a container's sound tracks, from 1; None takes the first and says so where there are several.
 
     Returns:
-        (S,) float32, mean of the channels, at least one sample.
+        (S,) float32, mean of the channels; the loudest one where they cancel each other. At least 0.1 s.
 
     Raises:
-        AudioError: missing, no regular file, no audio, empty, NaN or infinite values, or beyond the bounds above.
+        AudioError: missing, no regular file, no audio, under 0.1 s, NaN or infinite values, or beyond the bounds of
+            `data.audio_decoding`.
     """
     start = round(start_s * sample_rate)
     stop = None if max_duration_s is None else start + round(max_duration_s * sample_rate)
-    blocks = list(_span(_resampled_blocks(Path(path), sample_rate), start, stop))
-    waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    if not len(waveform):
-        raise AudioError(f"{path} ends before {start_s:g} s." if start else f"{path} holds no audio samples.")
+    try:
+        blocks = list(_span(_resampled_blocks(Path(path), sample_rate, track), start, stop))
+        waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    except MemoryError as error:
+        raise AudioError(f"{shown(path)} needs more memory than there is: cut it into parts.") from error
+    if len(waveform) < min(_shortest(sample_rate), np.inf if stop is None else stop - start):
+        raise _too_short(path, start_s, len(waveform) / sample_rate)
     return waveform
+
+
+def _shortest(sample_rate: int) -> float:
+    """Samples of SHORTEST_S, less what rounding between rates may take."""
+    return max(1.0, SHORTEST_S * sample_rate - 2)
+
+
+def _too_short(path: str | Path, start_s: float, length_s: float) -> AudioError:
+    if not length_s:
+        return AudioError(
+            f"{shown(path)} ends before {start_s:g} s." if start_s else f"{shown(path)} holds no audio samples."
+        )
+    after = f" after {start_s:g} s" if start_s else ""
+    return AudioError(
+        f"{shown(path)} is too short: {length_s:.2g} s of sound{after}, {SHORTEST_S:g} s are needed at least: "
+        "leave it out, or record for longer."
+    )
 
 
 def stream_audio(
@@ -96,6 +118,7 @@ def stream_audio(
     *,
     start_s: float = 0.0,
     end_s: float | None = None,
+    track: int | None = None,
 ) -> Iterator[tuple[float, Waveform]]:
     """Windows of a recording of any length, decoded as they are asked for.
 
@@ -106,9 +129,10 @@ def stream_audio(
         hop_s: from one window's start to the next one's, seconds, at most `window_s`; None: windows touch.
         start_s: where the first window starts, seconds from the recording's beginning.
         end_s: where the last window ends at the latest, seconds; None: the recording's end.
+        track: as for `load_audio`.
 
     Yields:
-        Start in seconds and the window (S,) float32. The last one may be shorter; under 0.1 s it is left out.
+        Start in seconds of the file's time, and the window (S,) float32. The last one may be shorter; under 0.1 s it is left out.
 
     Raises:
         AudioError: as `load_audio`, also after the first windows.
@@ -119,17 +143,21 @@ def stream_audio(
         raise ValueError(f"windows of {window_s} s every {hop_s} s: both must be positive and the hop not the longer.")
     first, stop = round(start_s * sample_rate), None if end_s is None else round(end_s * sample_rate)
     pending, start, produced = np.zeros(0, np.float32), first, 0  # `pending` begins at sample `start`
-    for block in _span(_resampled_blocks(Path(path), sample_rate), first, stop):
+    for block in _span(_resampled_blocks(Path(path), sample_rate, track), first, stop):
         pending = np.concatenate([pending, block])
         while len(pending) >= window:
             yield start / sample_rate, pending[:window].copy()
             pending, start, produced = pending[hop:], start + hop, produced + 1
     # With overlapping windows the rest has been heard already unless it reaches past the last window.
     unheard = len(pending) - (window - hop if produced else 0)
-    if unheard >= _SHORTEST_WINDOW_S * sample_rate or (not produced and len(pending)):
+    if unheard >= (SHORTEST_S * sample_rate if produced else _shortest(sample_rate)):
         yield start / sample_rate, pending
     elif not produced:
-        raise AudioError(f"{path} ends before {start_s:g} s." if first else f"{path} holds no audio samples.")
+        wanted = np.inf if stop is None else stop - first
+        if 0 < wanted <= len(pending):  # a part that was asked for
+            yield start / sample_rate, pending
+        else:
+            raise _too_short(path, start_s, len(pending) / sample_rate)
 
 
 def _span(blocks: Iterator[Waveform], first: int, stop: int | None) -> Iterator[Waveform]:
@@ -142,19 +170,51 @@ def _span(blocks: Iterator[Waveform], first: int, stop: int | None) -> Iterator[
             return
 
 
-def audio_duration_s(path: str | Path) -> float:
-    """Length of a recording in seconds as its header declares it, or decoded where it declares none."""
+def audio_duration_s(path: str | Path, track: int | None = None) -> float:
+    """Length of a recording in seconds by its headers and time stamps, or decoded where they tell nothing.
+
+    Args:
+        path: a regular local file.
+        track: as for `load_audio`.
+
+    Raises:
+        AudioError: as `load_audio`.
+    """
     path = _regular_file(Path(path))
-    try:
-        with path.open("rb") as file, soundfile.SoundFile(file) as sound:
-            return float(sound.frames) / sound.samplerate
-    except (soundfile.LibsndfileError, RuntimeError):
-        return sum(len(block) for block in _resampled_blocks(path, 8000)) / 8000
+    status = path.stat()
+    return _duration_s(path, track, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _duration_s(path: Path, track: int | None, size: int, changed_ns: int) -> float:
+    declared = declared_duration_s(path, track)
+    if declared is not None:
+        return declared
+    return sum(len(block) / rate for rate, block in decoded_blocks(path, track))
 
 
 def is_silent(waveform: Waveform, peak: float = SILENCE_PEAK) -> bool:
-    """Whether nothing in a waveform (S,) reaches `peak`, 0 to 1; without it, -80 dB of full scale."""
-    return not len(waveform) or float(np.abs(waveform).max()) < peak
+    """Whether nothing is to be heard in a waveform (S,).
+
+    Args:
+        waveform: samples.
+        peak: what a sound reaches, 0 to 1; without it, -80 dB of full scale.
+
+    Returns:
+        Whether all samples are under `peak`, or about a constant offset by less than that. A resampler rings at both
+        ends of an offset, up to a fifth of it; that is no sound either.
+    """
+    if not len(waveform) or float(np.abs(waveform).max()) < peak:
+        return True
+    edge = min(_EDGE_SAMPLES, len(waveform) // _EDGE_S_SHARE)
+    inner = waveform[edge : len(waveform) - edge]
+    lowest, highest = float(inner.min()), float(inner.max())
+    offset = (lowest + highest) / 2
+    return (
+        highest - offset < peak <= abs(offset)
+        and float((waveform * np.sign(offset)).max()) < 1.25 * abs(offset)
+        and float((waveform * np.sign(offset)).min()) > -0.25 * abs(offset)
+    )
 
 
 def find_audio_files(folder: str | Path) -> list[Path]:
@@ -168,21 +228,20 @@ def _regular_file(path: Path) -> Path:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
-        raise AudioError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"{shown(path)} cannot be opened: {reason}.") from error
     if not stat.S_ISREG(mode):
-        raise AudioError(f"{path} is not a regular file: give a recording on this machine.")
+        raise AudioError(f"{shown(path)} is not a regular file: give a recording on this machine.")
     if path.stat().st_size == 0:
-        raise AudioError(f"{path} is empty (0 bytes).")
+        raise AudioError(f"{shown(path)} is empty (0 bytes).")
     return path
 
 
-def _resampled_blocks(path: Path, sample_rate: int) -> Iterator[Waveform]:
+def _resampled_blocks(path: Path, sample_rate: int, track: int | None) -> Iterator[Waveform]:
     """Mono blocks (S,) float32 at `sample_rate`."""
     path = _regular_file(path)
     resampler: soxr.ResampleStream | None = None
-    for rate, block in _decoded_blocks(path):
-        if not np.isfinite(block).all():
-            raise AudioError(f"{path} holds NaN or infinite samples: export it again as 16-bit or 24-bit audio.")
+    for rate, block in decoded_blocks(path, track):
         if rate == sample_rate:
             yield block
             continue
@@ -194,127 +253,3 @@ def _resampled_blocks(path: Path, sample_rate: int) -> Iterator[Waveform]:
         rest = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
         if len(rest):
             yield rest
-
-
-def _decoded_blocks(path: Path) -> Iterator[tuple[int, Waveform]]:
-    """Rate and mono blocks, by soundfile where it knows the format and by PyAV else."""
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise AudioError(f"{path} cannot be opened: {error.strerror}.") from error
-    with file:
-        try:
-            sound = soundfile.SoundFile(file)  # a file object also opens names that are not UTF-8
-        except (soundfile.LibsndfileError, RuntimeError, TypeError):
-            file.seek(0)
-            yield from _blocks_by_av(path, file)
-            return
-        with sound:
-            if sound.subtype != "OPUS":
-                yield from _blocks_by_soundfile(path, sound)
-                return
-        # libsndfile 1.2.2 breaks the phase of Opus where one read ends and the next begins; FFmpeg does not.
-    with path.open("rb") as file:
-        yield from _blocks_by_av(path, file)
-
-
-def _check_bounds(path: Path, rate: int, channels: int) -> None:
-    if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
-        raise AudioError(f"{path} has a sample rate of {rate} Hz; {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz are read.")
-    if not 1 <= channels <= MAX_CHANNELS:
-        raise AudioError(f"{path} has {channels} channels; 1 to {MAX_CHANNELS} are read.")
-
-
-def _check_length(path: Path, frames: int, rate: int) -> None:
-    if frames > MAX_DECODED_S * rate:
-        raise AudioError(f"{path} decodes to more than {MAX_DECODED_S / 3600:.0f} hours: cut it into parts.")
-
-
-def _warn_if_short(path: Path, decoded: float, declared: float, unit: str) -> None:
-    if decoded < declared * _TRUNCATED_SHARE:
-        logger.warning("%s is truncated: %.0f of %.0f %s could be decoded.", path, decoded, declared, unit)
-
-
-def _blocks_by_soundfile(path: Path, sound: soundfile.SoundFile) -> Iterator[tuple[int, Waveform]]:
-    _check_bounds(path, sound.samplerate, sound.channels)
-    decoded = 0
-    frames_at_once = max(1, _BLOCK_FRAMES // sound.channels)
-    try:
-        while len(block := sound.read(frames_at_once, dtype="float32", always_2d=True)):
-            decoded += len(block)
-            _check_length(path, decoded, sound.samplerate)
-            yield sound.samplerate, block.mean(axis=1)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        if not decoded:
-            raise AudioError(f"{path} cannot be decoded ({error}).") from error
-        logger.warning("%s is damaged after %.1f s: %s", path, decoded / sound.samplerate, error)
-        return
-    if not decoded:
-        raise AudioError(f"{path} holds no audio samples.")
-    # libsndfile trusts the header of a WAV cut short only as far as the file goes, so the header is read again here.
-    declared = max(sound.frames, _declared_wav_frames(path))
-    if declared < MAX_DECODED_S * sound.samplerate:
-        _warn_if_short(path, decoded, declared, "samples")
-
-
-def _declared_wav_frames(path: Path) -> int:
-    """Frames that a WAV header promises; 0 for other files and for lengths left open by a recorder."""
-    with path.open("rb") as file:
-        if file.read(4) != b"RIFF" or file.seek(8) != 8 or file.read(4) != b"WAVE":
-            return 0
-        block_align = 0
-        while len(header := file.read(8)) == 8:
-            size = int.from_bytes(header[4:], "little")
-            if header[:4] == b"fmt ":
-                content = file.read(size)
-                block_align = int.from_bytes(content[12:14], "little")
-            elif header[:4] == b"data":
-                return size // block_align if block_align and size < 0x7FFFFFFF else 0
-            else:
-                file.seek(size, 1)
-            if size % 2:
-                file.seek(1, 1)
-    return 0
-
-
-def _blocks_by_av(path: Path, file: BinaryIO) -> Iterator[tuple[int, Waveform]]:
-    # The open file is handed over, so FFmpeg has no name from which to open others, and no protocol to do it with.
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-    decoded, rate, declared = 0, 0, 0.0
-    try:
-        with av.open(file, mode="r", options=options, metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                raise AudioError(f"{path} has no audio track.")
-            stream = container.streams.audio[0]
-            rate, channels = stream.rate or 0, stream.channels or 0
-            _check_bounds(path, rate, channels)
-            if stream.duration is not None and stream.time_base is not None:
-                declared = float(stream.duration * Fraction(stream.time_base))
-            elif container.duration:
-                declared = container.duration / av.time_base
-            resampler = av.AudioResampler(format="fltp", rate=rate)
-            for frame in _frames(container, stream, resampler):
-                samples = np.asarray(frame.to_ndarray(), dtype=np.float32)  # (channels, S)
-                decoded += samples.shape[1]
-                _check_length(path, decoded, rate)
-                yield rate, samples.mean(axis=0)
-    except AudioError:
-        raise
-    except (av.FFmpegError, OSError, ValueError, RuntimeError, MemoryError, KeyError, IndexError, EOFError) as error:
-        if not decoded:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise AudioError(f"{path} is no audio that can be decoded ({reason}).") from error
-        logger.warning("%s is damaged after %.1f s: %s", path, decoded / rate, error)
-        return
-    if not decoded:
-        raise AudioError(f"{path} holds no audio samples.")
-    if declared < MAX_DECODED_S and not math.isinf(declared):
-        _warn_if_short(path, decoded, declared * rate, "samples")
-
-
-def _frames(
-    container: av.container.InputContainer, stream: av.AudioStream, resampler: av.AudioResampler
-) -> Iterator[av.AudioFrame]:
-    for frame in container.decode(stream):
-        yield from resampler.resample(frame)
-    yield from resampler.resample(None)
