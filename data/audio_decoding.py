@@ -38,7 +38,8 @@ _BLOCK_FRAMES = 1 << 16
 _MIXED_FRAMES = 1 << 15  # FFmpeg's frames are joined to so many before their channels are mixed
 _TRUNCATED_SHARE = 0.98  # a header may promise a little more than a codec's padding leaves
 _MPEG_SLACK = 4 * 1152  # samples by which an MP3's frames may exceed what they decode to: delay and padding
-_CANCELLED_SHARE = 0.02  # of the channels' energy, divided by their number: less of it is left in a mean that cancels
+_CANCELLED_SHARE = 0.08  # of the channels' energy, divided by their number: less of it is left in a mean that cancels
+_STILL_CANCELLED_SHARE = 0.25  # the same for a recording whose channels have cancelled already
 _QUIET_PEAK = 1e-4
 _LEAST_GAP_S = 0.1
 _LONGEST_GAP_S = 60.0  # where the file does not say how long it is
@@ -211,7 +212,8 @@ class _Mixdown:
         if num_channels == 1 or not mean.size:
             return mean
         energies = np.einsum("sc,sc->c" if channel_axis == 1 else "cs,cs->c", block, block)  # (C,)
-        limit = _CANCELLED_SHARE / num_channels * float(energies.mean())
+        share = _CANCELLED_SHARE if self._channel is None else _STILL_CANCELLED_SHARE
+        limit = share / num_channels * float(energies.mean())
         if float(np.dot(mean, mean)) >= limit or float(np.abs(block).max()) < _QUIET_PEAK:
             return mean
         if self._channel is None:
