@@ -36,6 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("inputs", nargs="*", help="recordings, folders, or patterns such as 'night/*.flac'")
     add_captioner_options(parser)
     parser.add_argument("--timeline", type=float, metavar="SECONDS", help="caption windows of this length one by one")
+    parser.add_argument(
+        "--track",
+        type=int,
+        metavar="NUMBER",
+        help="sound track of a container with several, from 1; the first without it",
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", dest="form")
     parser.add_argument("--output", type=Path, help="file to write; stdout without it")
     parser.add_argument(
@@ -81,7 +87,9 @@ def run(options: argparse.Namespace) -> int:
     reranker = load_reranker(options, decoding)
     if reranker:
         decoding = dataclasses.replace(decoding, num_captions=reranker.candidates)
-    reader = Reader(captioner.sample_rate, captioner.max_duration_s, options.timeline, options.workers)
+    reader = Reader(
+        captioner.sample_rate, captioner.max_duration_s, options.timeline, options.workers, track=options.track
+    )
     progress = tqdm(files, desc="captioning", unit="file", delay=2, file=sys.stderr)
     records = list(caption_clips(captioner, reader.clips(progress), decoding, options.batch_size))
     if reranker:

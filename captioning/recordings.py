@@ -45,6 +45,7 @@ class Reader:
         num_workers: files decoded at once; a timeline is streamed by one.
         start_s: seconds to leave out at each file's beginning.
         end_s: where to stop in each file, seconds; None: at its end.
+        track: which of a container's sound tracks, from 1; None: the first, and where there are several that is said.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Reader:
         num_workers: int = 1,
         start_s: float = 0.0,
         end_s: float | None = None,
+        track: int | None = None,
     ) -> None:
+        self.track = track
         self.sample_rate, self.max_duration_s, self.timeline_s = sample_rate, max_duration_s, timeline_s
         self.num_workers = num_workers
         self.start_s, self.end_s = start_s, end_s
@@ -73,7 +76,12 @@ class Reader:
             for name, path, references in files:
                 try:
                     windows = stream_audio(
-                        path, self.sample_rate, self.timeline_s, start_s=self.start_s, end_s=self.end_s
+                        path,
+                        self.sample_rate,
+                        self.timeline_s,
+                        start_s=self.start_s,
+                        end_s=self.end_s,
+                        track=self.track,
                     )
                     for start_s, waveform in windows:
                         yield self._clip(name, start_s, waveform, references)
@@ -103,16 +111,14 @@ class Reader:
 
     def _read(self, path: Path) -> Waveform:
         longest = self.max_duration_s if self.end_s is None else min(self.max_duration_s, self.end_s - self.start_s)
-        waveform = load_audio(path, self.sample_rate, start_s=self.start_s, max_duration_s=longest)
-        if (
-            self.end_s is None
-            and len(waveform) >= self.max_duration_s * self.sample_rate
-            and audio_duration_s(path) - self.start_s > self.max_duration_s + 0.05
-        ):
-            logger.warning(
-                "%s is %.0f s long; its first %.0f s are captioned: --timeline 10 captions all of it in windows.",
-                path, audio_duration_s(path), self.max_duration_s,
-            )  # fmt: skip
+        waveform = load_audio(path, self.sample_rate, start_s=self.start_s, max_duration_s=longest, track=self.track)
+        if self.end_s is None and len(waveform) >= self.max_duration_s * self.sample_rate:
+            duration_s = audio_duration_s(path, self.track)
+            if duration_s - self.start_s > self.max_duration_s + 0.05:
+                logger.warning(
+                    "%s is %.0f s long; its first %.0f s are captioned: --timeline 10 captions all of it in windows.",
+                    path, duration_s, self.max_duration_s,
+                )  # fmt: skip
         return waveform
 
     def _clip(self, name: str, start_s: float, waveform: Waveform, references: tuple[str, ...]) -> Clip:

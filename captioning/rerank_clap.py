@@ -44,17 +44,18 @@ class ClapReranker:
         scorer: both towers.
         candidates: captions proposed for a clip, 2 or more.
         num_captions: how many of them stay.
+        track: which of a container's sound tracks the captions are of, from 1.
 
     Raises:
         ValueError: fewer than two candidates, or fewer than are to stay.
     """
 
-    def __init__(self, scorer: "ClapScorer", candidates: int, num_captions: int) -> None:
+    def __init__(self, scorer: "ClapScorer", candidates: int, num_captions: int, track: int = 1) -> None:
         if candidates < 2 or candidates < num_captions:
             raise ValueError(
                 f"--candidates {candidates} leaves nothing to choose: give 2 or more, and at least --num_captions."
             )
-        self.scorer, self.candidates, self.num_captions = scorer, candidates, num_captions
+        self.scorer, self.candidates, self.num_captions, self.track = scorer, candidates, num_captions, track
         self.errors: list[str] = []
 
     def rerank(self, records: Sequence[CaptionRecord], paths: Mapping[str, Path]) -> list[CaptionRecord]:
@@ -74,7 +75,11 @@ class ClapReranker:
 
         try:
             waveform = load_audio(
-                path, self.scorer.sample_rate, start_s=record.start_s, max_duration_s=record.end_s - record.start_s
+                path,
+                self.scorer.sample_rate,
+                start_s=record.start_s,
+                max_duration_s=record.end_s - record.start_s,
+                track=self.track,
             )
         except AudioError as error:
             self.errors.append(str(error))
@@ -102,4 +107,5 @@ def load_reranker(options: argparse.Namespace, decoding: DecodingConfig) -> Clap
     from models.clap import ClapScorer
 
     scorer = ClapScorer(options.clap_weights).to(choose_device(options.device))
-    return ClapReranker(scorer, options.candidates, decoding.num_captions)
+    track = getattr(options, "track", None) or 1
+    return ClapReranker(scorer, options.candidates, decoding.num_captions, track)

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from benchmarks.fuzz import encode, fuzz
+from captioning.recordings import Reader
 from data import audio, audio_decoding
 from data.audio import AudioError, audio_duration_s, is_silent, load_audio, stream_audio
 from ui.sound.decoded import decode
@@ -505,3 +506,24 @@ def test_shared_inputs(name: str, seconds: float, caplog: pytest.LogCaptureFixtu
     assert not is_silent(waveform)
     if name.startswith("07"):
         assert is_silent(waveform[: 4 * RATE]) and np.abs(waveform[5 * RATE : 6 * RATE]).max() > 0.01
+
+
+def test_clips_of_a_chosen_track_have_the_times_of_the_file(tmp_path: Path) -> None:
+    path = mux(tmp_path / "a.mkv", [[(0.0, noisy_tone(1))], [(4.0, noisy_tone(2))]], video_s=8.0)
+    clips = list(Reader(RATE, 30.0, 2.0, track=2).clips([("a.mkv", path, ())]))
+    assert [clip.start_s for clip in clips if not is_silent(clip.waveform[4000:-4000])] == [4.0]
+    [clip] = Reader(RATE, 30.0, track=2).clips([("a.mkv", path, ())])
+    assert loud_seconds(clip.waveform) == [4, 5]
+    reader = Reader(RATE, 30.0, track=3)
+    assert not list(reader.clips([("a.mkv", path, ())])) and "choose one of 1 to 2" in reader.errors[0]
+
+
+def test_one_bad_file_stops_no_other(tmp_path: Path) -> None:
+    content = bytearray(write(tmp_path / "good.wav", noisy_tone(2)).read_bytes())
+    content[20:22] = b"\x32\x12"
+    (tmp_path / "bad.wav").write_bytes(content)
+    files = [(name, tmp_path / name, ()) for name in ("bad.wav", "good.wav", "missing.wav", "good.wav")]
+    for timeline_s in (None, 1.0):
+        reader = Reader(RATE, 30.0, timeline_s)
+        assert {clip.file for clip in reader.clips(files)} == {"good.wav"}
+        assert reader.num_bad == 2 and all("Error" not in error for error in reader.errors)
