@@ -29,6 +29,7 @@ from captioning.options import (
 )
 from configs.commands import run_command
 from data.clotho import SPLITS, FileClip, load_split
+from data.tables import FileIndex
 from evaluation.inputs import Corpus, pair, read_predictions, read_references
 from evaluation.measures import MEASURES, chosen
 from evaluation.outputs import comparison_table, score_table, write_comparison, write_outputs
@@ -80,6 +81,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError("nothing to score: give --dataset_root and --split, or --predictions and --references.")
     if options.references is None and options.dataset_root is None:
         raise ValueError("--predictions needs --references, or --dataset_root and --split to take them from.")
+    if options.audio_dir and not options.audio_dir.is_dir():
+        raise ValueError(f"--audio_dir {options.audio_dir} is no folder: give the one of the recordings.")
     if options.resamples < 0 or options.report_clips < 0:
         raise ValueError("--resamples and --report_clips must be 0 or more.")
     if options.output:
@@ -115,7 +118,8 @@ def gather(options: argparse.Namespace) -> tuple[list[Corpus], dict[str, Path], 
         predictions, num_bad = caption_split(options, clips)
         corpus = pair(predictions, references, options.partial or num_bad > 0)
     if options.audio_dir:
-        recordings = {name: options.audio_dir / name for name in corpus.names}
+        index = FileIndex(options.audio_dir)
+        recordings = {name: path for name in corpus.names if (path := index.find(name))}
     systems = [corpus]
     if options.compare:
         same = dict(zip(corpus.names, corpus.references, strict=True))

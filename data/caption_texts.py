@@ -4,6 +4,7 @@ Text-only training turns captions into what an encoder would hear of them (`trai
 Kouzelis, Katsouros, "Weakly-supervised Automated Audio Captioning via text only training", DCASE 2023, arXiv 2309.12242.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.captions import normalize_caption
-from data.tables import DatasetError, TableReport, read_rows
+from data.tables import DatasetError, TableReport, note_odd_captions, read_rows
 from vocabulary.turns import parts_of
 from vocabulary.words import classes_of
+
+logger = logging.getLogger(__name__)
 
 CAPTION_COLUMN = r"caption(_\d+)?"  # AudioCaps' and Clotho's names
 WEAK_DB = -12.0  # what is heard faintly or far away, against what is not
@@ -108,13 +111,16 @@ def read_texts(paths: Sequence[str], styles: Sequence[str]) -> list[TextClip]:
             raise DatasetError(
                 f"no caption table at {path}: `python -m data.download` fetches Clotho's and AudioCaps', or correct data.texts."
             )
-        columns, records = read_rows(Path(path), TableReport())
+        report = TableReport()
+        columns, records = read_rows(Path(path), report)
         wanted = [name for name in columns if re.fullmatch(CAPTION_COLUMN, name)]
         if not wanted:
             raise DatasetError(
                 f"{path} has the columns {', '.join(columns)}: expected caption, or caption_1 and so on."
             )
         texts = [record[name].strip() for _, record in records for name in wanted]
+        for line, record in records:
+            note_odd_captions("", [text for name in wanted if (text := record[name].strip())], report, line)
         made = [
             TextClip(f"{Path(path).stem}/{number}", (text,), style)
             for number, text in enumerate(texts)
@@ -124,4 +130,7 @@ def read_texts(paths: Sequence[str], styles: Sequence[str]) -> list[TextClip]:
         if not known:
             raise DatasetError(f"{path} has no caption that names a known sound: is it a table of English captions?")
         clips += known
+        report.num_clips = len(known)
+        if report.problems:
+            logger.warning("%s", report.summary())
     return clips

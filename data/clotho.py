@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.audio import load_audio
-from data.tables import DatasetError, FileIndex, Row, TableReport, read_rows, read_table
+from data.tables import DatasetError, FileIndex, Row, TableReport, read_rows, read_table, same_name
 
 __all__ = ["SPLITS", "Clip", "DatasetError", "FileClip", "TableReport", "load_split", "load_table", "split_name"]
 
@@ -93,8 +93,8 @@ class FileClip:
 
     @property
     def name(self) -> str:
-        """The file's name without its folder."""
-        return self.path.name
+        """The file's name without its folder, in NFC, as tables' names are compared."""
+        return same_name(self.path.name)
 
     @property
     def identity(self) -> str:
@@ -299,7 +299,8 @@ def _read_labels(root: Path) -> dict[tuple[str, str], _Labels]:
     path = root / LABELS_FILE
     if not path.is_file():
         return {}
-    columns, records = read_rows(path, TableReport())
+    report = TableReport()
+    columns, records = read_rows(path, report)
     wanted = ("split", "file_name", "labels", "source_id")
     if missing := [name for name in wanted if name not in columns]:
         raise DatasetError(
@@ -309,7 +310,10 @@ def _read_labels(root: Path) -> dict[tuple[str, str], _Labels]:
     found = {}
     for _line, record in records:
         names = tuple(label.strip() for label in record["labels"].split(";") if label.strip())
-        found[split_name(record["split"]), record["file_name"].strip()] = _Labels(names, record["source_id"].strip())
+        found[split_name(record["split"]), same_name(record["file_name"])] = _Labels(names, record["source_id"].strip())
+    report.num_clips = len(found)
+    if report.problems:
+        logger.warning("%s", report.summary())
     return found
 
 
@@ -328,7 +332,7 @@ def _find_clips(
     index = FileIndex(folder)
     clips = []
     for row in rows:
-        path = index.find(row.cell) if check else folder / row.name
+        path = index.find(row.cell) if check else folder / row.cell.strip()
         if path is None or not _within(path, folder):
             report.add("missing file", row.name, row.line)
             continue

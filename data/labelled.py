@@ -5,12 +5,15 @@ layout (`meta/esc50.csv` beside `audio/`). A column `tags` of AudioSet's classes
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from data.clotho import FileClip
-from data.tables import DatasetError, TableReport, read_rows
+from data.tables import DatasetError, FileIndex, TableReport, read_rows, same_name
 from vocabulary.audioset import tag_ids
+
+logger = logging.getLogger(__name__)
 
 LAST_TRAINING_FOLD = 3
 
@@ -40,15 +43,20 @@ def read_labelled(root: Path, held_out: int = 0, left_out: Sequence[str] = ()) -
     if layout is None:
         raise DatasetError(f"{root} has neither clips.csv nor meta/esc50.csv: give a folder of labelled clips.")
     table, folder, name = layout
-    columns, records = read_rows(table, TableReport())
+    report = TableReport()
+    columns, records = read_rows(table, report)
     label = next((column for column in ("tags", "category", "label") if column in columns), None)
     if name not in columns or label is None:
         raise DatasetError(
             f"{table} has the columns {', '.join(columns)}: expected {name} and tags, category or label."
         )
-    rows = [record for _, record in records]
+    report.num_clips = len(records)
+    if report.problems:
+        logger.warning("%s", report.summary())
+    rows = [record | {name: same_name(record[name])} for _, record in records]
     if "fold" in columns:
-        kept_out = {row[name] for row in rows if int(row["fold"]) > LAST_TRAINING_FOLD}
+        folds = [fold_of(table, line, record["fold"]) for line, record in records]
+        kept_out = {row[name] for row, fold in zip(rows, folds, strict=True) if fold > LAST_TRAINING_FOLD}
     else:
         ranked = sorted((row[name] for row in rows), key=lambda cell: hashlib.sha256(cell.encode()).digest())
         kept_out = set(ranked[:held_out]) | {cell for cell in ranked if cell.split("/")[0] in left_out}
@@ -57,8 +65,24 @@ def read_labelled(root: Path, held_out: int = 0, left_out: Sequence[str] = ()) -
         raise DatasetError(
             f"{table} has the tag {min(unknown)}, which is no class of AudioSet: see vocabulary/audioset_tags.txt."
         )
-    clips = {cell: FileClip(folder / cell, (), tuple(tag.strip() for tag in tags)) for cell, tags in cells.items()}
+    index = FileIndex(folder)
+    clips = {
+        cell: FileClip(index.find(cell) or folder / cell, (), tuple(tag.strip() for tag in tags))
+        for cell, tags in cells.items()
+    }
     return (
         [clip for cell, clip in clips.items() if cell not in kept_out],
         [clip for cell, clip in clips.items() if cell in kept_out],
     )
+
+
+def fold_of(table: Path, line: int, cell: str) -> int:
+    """Number of a clip's fold.
+
+    Raises:
+        DatasetError: the cell is no number.
+    """
+    try:
+        return int(cell)
+    except ValueError:
+        raise DatasetError(f"{table} has the fold {cell!r} in line {line}: expected a whole number.") from None

@@ -17,7 +17,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import soundfile
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -26,7 +25,7 @@ from configs.commands import run_command
 from data.audio import load_audio
 from data.clotho import DatasetError, FileClip
 from data.label_captions import caption_label, has_captions
-from data.labelled import find_layout
+from data.labelled import find_layout, fold_of
 from data.sound_captions import (
     FRAME_S,
     SoundShape,
@@ -38,7 +37,7 @@ from data.sound_captions import (
     measure,
     phrases,
 )
-from data.tables import write_rows
+from data.tables import FileIndex, TableReport, read_rows, write_rows
 
 logger = logging.getLogger(__name__)
 
@@ -72,17 +71,20 @@ def read_collection(root: Path) -> list[LabelledSound]:
             f"{root} has neither meta/esc50.csv nor clips.csv: python -m data.download esc50 fetches ESC-50."
         )
     table, folder, name = layout
-    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
-    source = "src_file" if "src_file" in rows else "freesound_id"
-    missing = [column for column in (name, "fold", "category", source) if column not in rows]
+    columns, records = read_rows(table, TableReport())
+    source = "src_file" if "src_file" in columns else "freesound_id"
+    missing = [column for column in (name, "fold", "category", source) if column not in columns]
     if missing:
-        raise DatasetError(f"{table} lacks the column {missing[0]}; it has {', '.join(rows.columns)}.")
-    unknown = sorted(set(rows["category"]) - set(phrases()))
+        raise DatasetError(f"{table} lacks the column {missing[0]}; it has {', '.join(columns)}.")
+    unknown = sorted({row["category"] for _, row in records} - set(phrases()))
     if unknown:
         raise DatasetError(f"{table} has the category {unknown[0]}, for which data/sound_phrases.yaml has no words.")
+    index = FileIndex(folder)
     return [
-        LabelledSound(folder / row[name], int(row["fold"]), row["category"], row[source])
-        for row in rows.to_dict("records")
+        LabelledSound(
+            index.find(row[name]) or folder / row[name], fold_of(table, line, row["fold"]), row["category"], row[source]
+        )
+        for line, row in records
     ]
 
 

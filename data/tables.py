@@ -1,19 +1,41 @@
-"""Caption tables as people really write them: BOM, CRLF, Latin-1 bytes, stray spaces, duplicates, empty cells."""
+"""Caption tables as people really write them: BOM, CRLF, Latin-1 bytes, stray spaces, duplicates, empty cells, semicolons.
+
+File names are compared in Unicode's composed form (NFC): macOS stores an accent apart from its letter, tables seldom do.
+"""
 
 import csv
-import io
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 NAMES_SHOWN = 3
+SEPARATORS = (",", ";", "\t")
+LONG_CAPTION_WORDS = (
+    60  # more than any caption of Clotho or AudioCaps has; what a lost line break or quotation mark makes
+)
+# Ends of file names by which a row is known where a cell has swallowed it.
+AUDIO_SUFFIXES = (
+    ".wav", ".wave", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".m4b", ".aac", ".aif", ".aiff", ".wma", ".webm",
+    ".weba", ".mp4", ".mkv", ".mov", ".au", ".caf", ".amr", ".3gp", ".mp2", ".ac3",
+)  # fmt: skip
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class DatasetError(ValueError):
     """A data set that cannot be used; the message says in one sentence what was found, expected and how to mend it."""
+
+
+def same_name(name: str) -> str:
+    """A file name as names are compared: trimmed, in NFC."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
+def has_words(caption: str) -> bool:
+    """Whether a caption says anything: one of "..." does not."""
+    return any(map(str.isalnum, caption))
 
 
 @dataclass(frozen=True)
@@ -76,8 +98,8 @@ class Row:
 
     Attributes:
         cell: file name exactly as it stands in the table.
-        name: the same without spaces around it.
-        captions: captions that are not empty, at least one.
+        name: the same without spaces around it, in NFC.
+        captions: captions that have words, at least one.
         split: what the column `split` says; empty without that column.
         style: what the column `corpus` says, in lower case; empty without it.
         line: line of the table, counted from 1.
@@ -105,8 +127,9 @@ def read_table(path: Path, report: TableReport) -> Table:
 
     Args:
         path: the CSV file.
-        report: gets the table's problems: rows without a name or captions, single empty captions, names given twice
-            (the first one stays), rows of too many cells, lines that are not UTF-8 (read as Latin-1).
+        report: gets the table's problems: rows without a name or captions, single captions that are empty or have no words (left
+            out) or are very long (kept), names given twice (the first one stays), rows of too many cells, lines that are not
+            UTF-8 (read as Latin-1).
 
     Raises:
         DatasetError: the file is missing or unreadable, or lacks `file_name` or every caption column.
@@ -121,12 +144,13 @@ def read_table(path: Path, report: TableReport) -> Table:
     rows: dict[str, Row] = {}
     for line, record in records:
         cell = record["file_name"]
-        name = cell.strip()
-        captions = tuple(caption for column in caption_columns if (caption := record[column].strip()))
+        name = same_name(cell)
+        texts = [caption for column in caption_columns if (caption := record[column].strip())]
+        captions = tuple(caption for caption in texts if has_words(caption))
         if not name:
             report.add("no file name", captions[0] if captions else "", line)
-        elif is_usable(name, captions, len(caption_columns), rows, report, line):
-            if name != cell:
+        elif is_usable(name, texts, len(caption_columns), rows, report, line):
+            if cell != cell.strip():
                 report.add("spaces around name", name, line)
             rows[name] = Row(
                 cell, name, captions, record.get("split", ""), line, record.get("corpus", "").strip().lower()
@@ -141,7 +165,7 @@ def is_usable(
 
     Args:
         name: of its file, trimmed.
-        captions: those that are not empty.
+        captions: those that are not empty; some may have no words.
         num_cells: how many it has room for.
         known: names of the rows before it.
         report: gets the problems.
@@ -150,57 +174,150 @@ def is_usable(
     if name in known:
         report.add("duplicate name", name, line)
         return False
-    if not captions:
-        report.add("no captions", name, line)
+    if not any(map(has_words, captions)):
+        report.add("captions without words" if captions else "no captions", name, line)
         return False
     if len(captions) < num_cells:
         report.add("empty caption", name, line)
+    note_odd_captions(name, captions, report, line)
     return True
+
+
+def note_odd_captions(name: str, captions: Sequence[str], report: TableReport, line: int) -> None:
+    """Report captions that have no words, and those that have far more than a caption has."""
+    for caption in captions:
+        if not has_words(caption):
+            report.add("caption without words", name, line)
+        elif len(caption.split()) > LONG_CAPTION_WORDS:
+            report.add(f"caption of more than {LONG_CAPTION_WORDS} words", name, line)
 
 
 def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Column names (lower case, trimmed) of a CSV file, and its rows with their line numbers.
 
-    Rows with fewer cells than columns are filled with empty ones; rows with more are reported and left out, since a
-    comma without quotation marks has shifted what stands where.
+    Commas, semicolons and tabs separate cells, whichever the first line has most of, or what an Excel line `sep=;` before it
+    says. Rows with fewer cells than columns are filled with empty ones; rows with more are reported and left out, since a
+    separator without quotation marks has shifted what stands where.
 
     Raises:
-        DatasetError: the file is missing, empty, or not CSV, or names a column twice.
+        DatasetError: the file is missing, empty, or not CSV, names a column twice, or has a quotation mark that is never closed.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(
-            f"the table {path} cannot be read ({error.strerror}): give the path of a CSV file."
-        ) from error
     report.table = path
-    text, latin_lines = _decode(content)
-    reader = csv.reader(io.StringIO(text, newline=""))
+    text, latin_lines = _decode(_content(path))
+    lines = re.split("(?<=\n)|(?<=\r)(?!\n)", text)  # as the reader counts them
+    separator, skipped = _separator(lines)
+    reader = csv.reader(lines[skipped:], delimiter=separator)
     records: list[tuple[int, dict[str, str]]] = []
+    start = skipped + 1
     try:
         columns = [name.strip().lower() for name in next(reader, [])]
-        if not columns or len(set(columns)) < len(columns):
+        _check_quotes(path, lines[skipped : skipped + reader.line_num], start, separator, [])
+        if not any(columns) or len(set(columns)) < len(columns):
             raise DatasetError(
-                f"{path} has the first line {','.join(columns)[:200]!r}: expected column names, each once,"
+                f"{path} has the first line {separator.join(columns)[:200]!r}: expected column names, each once,"
                 f" such as file_name,caption_1,caption_2."
             )
-        start = reader.line_num + 1
+        start = skipped + reader.line_num + 1
         for cells in reader:
-            line, start = start, reader.line_num + 1
+            line, start = start, skipped + reader.line_num + 1
+            _check_quotes(path, lines[line - 1 : start - 1], line, separator, columns)
             if not any(cell.strip() for cell in cells):
                 continue
             report.num_rows += 1
             record = dict(zip(columns, cells + [""] * len(columns), strict=False))
             name = record.get("file_name", "").strip()
-            if any(number in latin_lines for number in range(line, reader.line_num + 1)):
+            if any(number in latin_lines for number in range(line, start)):
                 report.add("not UTF-8", name, line)
             if any(cell.strip() for cell in cells[len(columns) :]):
                 report.add("too many cells", name, line)
                 continue
             records.append((line, record))
     except csv.Error as error:
-        raise DatasetError(f"{path} is not a CSV table ({error}, line {reader.line_num}): save it as CSV.") from error
+        if skipped + reader.line_num > start:  # a cell larger than the reader takes, lines long
+            raise _unclosed(path, start) from error
+        raise DatasetError(
+            f"{path} is not a CSV table ({error}, line {skipped + reader.line_num}): save it as CSV."
+        ) from error
     return columns, records
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            f"the table {path} cannot be read ({error.strerror}): give the path of a CSV file."
+        ) from error
+    if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise DatasetError(f"{path} is a spreadsheet's or an archive's own file, not text: save the table as CSV.")
+    if b"\0" in content and not content.startswith(UTF_16_MARKS):
+        raise DatasetError(f"{path} has zero bytes, so it is not text in UTF-8: save the table as CSV in UTF-8.")
+    return content
+
+
+def _separator(lines: Sequence[str]) -> tuple[str, int]:
+    """What separates a table's cells, and how many lines stand before its column names: an Excel line `sep=` may."""
+    told = re.fullmatch(r'"?sep=(.)"?', lines[0].strip("\r\n "), re.IGNORECASE)
+    if told:
+        return told[1], 1
+    if lines[0].strip("\r\n ").lower() in ("sep=", '"sep="'):  # a tab, trimmed away
+        return "\t", 1
+    first = next((line for line in lines if line.strip()), "")
+    counts = {separator: len(next(csv.reader([first], delimiter=separator), [])) for separator in SEPARATORS}
+    return max(SEPARATORS, key=lambda separator: counts[separator]), 0
+
+
+def _check_quotes(path: Path, lines: Sequence[str], start: int, separator: str, columns: Sequence[str]) -> None:
+    """Refuse a record whose quotation mark is never closed, or closed by another row's, so that rows are inside its cell.
+
+    Args:
+        path: the table.
+        lines: the record's.
+        start: number of the first of them.
+        separator: between cells.
+        columns: the table's column names; empty for the record that holds them, which may have line breaks in a name.
+    """
+    if len(lines) == 1 and '"' not in lines[0]:
+        return
+    try:
+        cells = next(csv.reader(lines, delimiter=separator, strict=True), [])
+    except csv.Error as error:
+        if len(lines) == 1 and "expected after" in str(error):
+            return  # "Help" shouts a man: no row is lost, so it is read as it stands
+        cells = next(csv.reader(lines, delimiter=separator), [])
+        raise _unclosed(path, max([start, *(line for line, inside in _by_lines(cells, start) if inside)])) from error
+    for place, (line, inside) in enumerate(_by_lines(cells, start)):
+        rows = [*((text, len(columns)) for text in inside[:-1]), *((text, place + 1) for text in inside[-1:])]
+        if any(_looks_like_row(text, separator, columns, num_cells) for text, num_cells in rows):
+            raise _unclosed(path, line)
+
+
+def _by_lines(cells: Sequence[str], start: int) -> list[tuple[int, list[str]]]:
+    """Line at which each cell of a record begins, and the cell's lines after its first."""
+    found = []
+    for cell in cells:
+        _, *inside = re.split(r"\r\n|\n|\r", cell)
+        found.append((start, inside))
+        start += len(inside)
+    return found
+
+
+def _looks_like_row(text: str, separator: str, columns: Sequence[str], num_cells: int) -> bool:
+    """Whether a line inside a cell is a row of the table, or the beginning of one that has `num_cells` cells."""
+    cells = next(csv.reader([text], delimiter=separator), [])
+    if len(cells) < 2:
+        return False
+    place = columns.index("file_name") if "file_name" in columns else len(cells)
+    if place < len(cells) and cells[place].strip().lower().endswith(AUDIO_SUFFIXES):
+        return True
+    return len(cells) == num_cells and not any(cell.startswith(" ") for cell in cells[1:])
+
+
+def _unclosed(path: Path, line: int) -> DatasetError:
+    return DatasetError(
+        f"{path} has a quotation mark in line {line} that is not closed in its cell, so that it takes the rows after it for a"
+        f" part of its text: close it, or write it twice where it belongs to the text."
+    )
 
 
 def _decode(content: bytes) -> tuple[str, set[int]]:
@@ -208,7 +325,7 @@ def _decode(content: bytes) -> tuple[str, set[int]]:
 
     Line by line, because one line pasted from an old file does not make the others Latin-1.
     """
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if content.startswith(UTF_16_MARKS):
         return content.decode("utf-16", "replace"), set()
     lines, latin_lines = [], set()
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
@@ -229,7 +346,7 @@ class FileIndex:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._by_key: dict[str, list[Path]] | None = None
+        self._by_key: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, cell: str) -> Path | None:
         """Path of the file that a table's cell names, or None when there is none, or no single one."""
@@ -241,11 +358,24 @@ class FileIndex:
                     return path
             except (OSError, ValueError):  # too long for a name, or a NUL in it
                 continue
-        if self._by_key is None:
-            self._by_key = {}
-            for path in sorted(self._folder.iterdir()):
-                self._by_key.setdefault(_key(path.name), []).append(path)
-        found = self._by_key.get(_key(cell), [])
+        if found := self._alike(self._folder, cell):
+            return found
+        folder: Path | None = self._folder  # a name in a folder: each part by itself
+        for part in PurePosixPath(cell.strip()).parts:
+            if part == ".." or folder is None or not folder.is_dir():
+                return None
+            folder = self._alike(folder, part)
+        return folder
+
+    def _alike(self, folder: Path, name: str) -> Path | None:
+        if not folder.is_dir():
+            return None
+        if folder not in self._by_key:
+            entries: dict[str, list[Path]] = {}
+            for path in sorted(folder.iterdir()):
+                entries.setdefault(_key(path.name), []).append(path)
+            self._by_key[folder] = entries
+        found = self._by_key[folder].get(_key(name), [])
         return found[0] if len(found) == 1 else None
 
 

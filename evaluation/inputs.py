@@ -5,20 +5,30 @@ it is (JSON lines with `file` and `caption`). References: CSV with `file_name,ca
 `captions` (or `references`), a list, or with `caption_1` to `caption_N`.
 """
 
-import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
+from configs.json_files import parse_json
 from data.clotho import split_name
-from data.tables import NAMES_SHOWN, DatasetError, TableReport, is_usable, read_rows, read_table
+from data.tables import (
+    NAMES_SHOWN,
+    DatasetError,
+    TableReport,
+    has_words,
+    is_usable,
+    read_rows,
+    read_table,
+    same_name,
+)
 
 logger = logging.getLogger(__name__)
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+T = TypeVar("T")
 _NAME_KEYS = ("file_name", "file")
 _CAPTION_KEYS = ("caption_predicted", "caption")
 
@@ -28,7 +38,7 @@ class Corpus:
     """Predicted captions with their references, clip by clip.
 
     Attributes:
-        names: N file names, as the references have them.
+        names: N file names, as the references have them, in NFC.
         candidates: N predicted captions, as they were written.
         references: for each clip its reference captions, one or more.
     """
@@ -42,7 +52,7 @@ class Corpus:
 
 
 def read_predictions(path: Path) -> dict[str, str]:
-    """Predicted caption of each file, as written; an empty one stays empty.
+    """Predicted caption of each file, as written; an empty one stays empty. Names are in NFC.
 
     Raises:
         DatasetError: no such file, other columns or keys, a file without a name, or one with two predictions.
@@ -71,24 +81,24 @@ def _prediction_rows(path: Path) -> list[tuple[int, str, str]]:
     if path.suffix.lower() in JSON_SUFFIXES:
         rows = []
         for line, record in _json_lines(path):
-            name = _first(record, _NAME_KEYS, path, line)
-            rows.append((line, str(name).strip(), str(_first(record, _CAPTION_KEYS, path, line) or "")))
+            caption = _text(_first(record, _CAPTION_KEYS, path, line), path, line)
+            rows.append((line, same_name(_text(_first(record, _NAME_KEYS, path, line), path, line)), caption))
         return rows
     report = TableReport(table=path)
     columns, records = read_rows(path, report)
-    caption = next((name for name in _CAPTION_KEYS if name in columns), None)
-    if "file_name" not in columns or caption is None:
+    column = next((name for name in _CAPTION_KEYS if name in columns), None)
+    if "file_name" not in columns or column is None:
         raise DatasetError(
             f"{path} has the columns {', '.join(map(repr, columns))[:200]} but needs file_name and caption_predicted:"
             f" rename them in the table's first line."
         )
     if report.problems:
         logger.warning("%s", report.summary())
-    return [(line, record["file_name"].strip(), record[caption]) for line, record in records]
+    return [(line, same_name(record["file_name"]), record[column]) for line, record in records]
 
 
 def read_references(path: Path, split: str | None = None) -> dict[str, tuple[str, ...]]:
-    """Reference captions of each file; empty ones are left out, and that is said.
+    """Reference captions of each file, names in NFC; captions that are empty or have no words are left out, and that is said.
 
     Args:
         path: the table.
@@ -122,7 +132,7 @@ def _json_references(path: Path, report: TableReport) -> dict[str, tuple[str, ..
     references: dict[str, tuple[str, ...]] = {}
     for line, record in _json_lines(path):
         report.num_rows += 1
-        name = str(_first(record, _NAME_KEYS, path, line)).strip()
+        name = same_name(_text(_first(record, _NAME_KEYS, path, line), path, line))
         found = record.get("references", record.get("captions"))
         if found is None:
             numbered = sorted(
@@ -131,10 +141,9 @@ def _json_references(path: Path, report: TableReport) -> dict[str, tuple[str, ..
             found = [record[key] for key in numbered]
         if not isinstance(found, list):
             raise DatasetError(f"{path} has no list of captions in line {line}: expected one under `captions`.")
-        texts = [str(caption or "") for caption in found]
-        kept = tuple(text.strip() for text in texts if text.strip())
-        if is_usable(name, kept, len(texts), references, report, line):
-            references[name] = kept
+        texts = [_text(caption, path, line).strip() for caption in found]
+        if is_usable(name, list(filter(None, texts)), len(texts), references, report, line):
+            references[name] = tuple(filter(has_words, texts))
     return references
 
 
@@ -148,15 +157,24 @@ def _json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = parse_json(line)
+        except ValueError as error:
             raise DatasetError(
-                f"{path} is not JSON lines (line {number}: {error.msg}): write one object a line."
+                f"{path} is not JSON lines (line {number}: {error}): write one object a line."
             ) from error
         if not isinstance(record, dict):
             raise DatasetError(f"{path} has no object in line {number}: write one object a line.")
         records.append((number, record))
     return records
+
+
+def _text(value: Any, path: Path, line: int) -> str:
+    if isinstance(value, dict | list):
+        raise DatasetError(f"{path} has {str(value)[:40]!r} in line {line}: expected a text there.")
+    text = "" if value is None else str(value)
+    return text.encode("utf-8", "replace").decode(
+        "utf-8"
+    )  # JSON can hold halves of characters, which nothing can write
 
 
 def _first(record: Mapping[str, Any], keys: Sequence[str], path: Path, line: int) -> Any:
@@ -176,7 +194,7 @@ def pair(
 ) -> Corpus:
     """Put predictions beside their references, in the references' order.
 
-    Names are compared as they stand; where none of the predictions' agrees, without their folders.
+    Names are compared in NFC; where none of the predictions' agrees, without their folders.
 
     Args:
         predictions: caption of each file.
@@ -187,6 +205,8 @@ def pair(
     Raises:
         DatasetError: one side lacks clips of the other (unless `partial`), or they have none in common.
     """
+    predictions = _with_same_names(predictions)
+    references = _with_same_names(references)
     predictions = _without_folders(predictions, references)
     lacking = [name for name in references if name not in predictions]
     unknown = [name for name in predictions if name not in references]
@@ -206,6 +226,10 @@ def pair(
     return corpus
 
 
+def _with_same_names(captions: Mapping[str, T]) -> dict[str, T]:
+    return {same_name(name): value for name, value in captions.items()}
+
+
 def _without_folders(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
     if any(name in references for name in predictions):
         return predictions
@@ -214,9 +238,11 @@ def _without_folders(predictions: Mapping[str, str], references: Mapping[str, Se
 
 
 def _name_oddities(corpus: Corpus, what: str) -> None:
-    empty = [name for name, caption in zip(corpus.names, corpus.candidates, strict=True) if not caption.strip()]
+    empty = [name for name, caption in zip(corpus.names, corpus.candidates, strict=True) if not has_words(caption)]
     if empty:
-        logger.warning("empty captions among the %s, which score 0 where words are compared: %s.", what, _listed(empty))
+        logger.warning(
+            "captions without words among the %s, which score 0 where words are compared: %s.", what, _listed(empty)
+        )
     single = [name for name, group in zip(corpus.names, corpus.references, strict=True) if len(group) == 1]
     if single:
         logger.warning(

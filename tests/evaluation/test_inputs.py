@@ -114,7 +114,7 @@ def test_nothing_in_common_is_told() -> None:
 
 def test_oddities_are_named(caplog: pytest.LogCaptureFixture) -> None:
     pair({"a.wav": " ", "b.wav": "rain"}, {"a.wav": ["one"], "b.wav": ["two", "three"]})
-    assert "empty captions among the predictions" in caplog.text and "'a.wav'" in caplog.text
+    assert "captions without words among the predictions" in caplog.text and "'a.wav'" in caplog.text
     assert "one reference only" in caplog.text
     caplog.clear()
     pair({"a.wav": "x"}, {"a.wav": ["one", "two"]})

@@ -57,7 +57,7 @@ class History:
                 self.entries.append(_entry(json.loads(path.read_text(encoding="utf-8"))))
             except OSError as error:
                 self.notice = f"{path} could not be read ({error.strerror}): the history lacks it."
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 self.notice = f"An entry of the history could not be read and was put aside: {_put_aside(path)}."
                 logger.warning("%s (%s)", self.notice, error)
         self.entries.sort(key=lambda entry: entry.created, reverse=True)
