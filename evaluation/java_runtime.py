@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +18,51 @@ _REMEDY = (
 )
 # What SPICE's serialiser (fst) and cache (lmdbjni) reach into; closed to them since Java 16, unknown to Java 8.
 _OPENED = ("java.lang", "java.util", "java.util.concurrent", "java.math", "java.net", "java.text", "java.nio")
+
+
+# The programs write and read numbers and lower letters by the locale: "0,35" and a dotless i are no answers to work with.
+LOCALE_OPTIONS = (
+    "-Duser.language=en",
+    "-Duser.country=US",
+    "-Duser.variant=",
+    "-Duser.script=",
+    "-Dfile.encoding=UTF-8",
+)
+_OPTION_VARIABLES = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
+
+
+def java_environment() -> dict[str, str]:
+    """The environment for a Java program that works in English, whatever the system and the user's own Java options say.
+
+    Of these options, those of language, country and encoding are taken out; the others stay. LOCALE_OPTIONS take their place.
+    """
+    environment = dict(os.environ)
+    for name in _OPTION_VARIABLES:
+        if name in environment:
+            kept = re.sub(
+                r"""(['"]?)-D(user\.(language|country|region|variant|script)[\w.]*|file\.encoding)=\S*\1""",
+                "",
+                environment[name],
+            )
+            environment[name] = kept.strip()
+    options = " ".join(LOCALE_OPTIONS)
+    environment["JAVA_TOOL_OPTIONS"] = f"{environment.get('JAVA_TOOL_OPTIONS', '')} {options}".strip()
+    return environment
+
+
+@contextmanager
+def java_locale() -> Iterator[None]:
+    """The same for Java programs that a library starts inside."""
+    before = {name: os.environ.get(name) for name in _OPTION_VARIABLES}
+    os.environ.update({name: value for name, value in java_environment().items() if name in before})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def find_java() -> str:

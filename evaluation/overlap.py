@@ -25,7 +25,7 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 from tqdm import tqdm
 
 from evaluation.errors import MetricError
-from evaluation.java_runtime import find_java
+from evaluation.java_runtime import find_java, java_locale
 
 BLEU_ORDER = 4
 _CHUNKS = 20  # column of METEOR's counts
@@ -74,7 +74,7 @@ def tokenize(captions: Sequence[Sequence[str]]) -> list[list[str]]:
         number: [{"caption": " ".join(caption.split())} for caption in group] for number, group in enumerate(captions)
     }
     try:
-        with _stderr_kept() as kept:
+        with _stderr_kept() as kept, java_locale():
             found = PTBTokenizer().tokenize(groups)
     except OSError as error:
         raise MetricError(
@@ -185,7 +185,8 @@ class MeteorProgram(Meteor):
             MetricError: no Java.
         """
         find_java()
-        return cls()
+        with java_locale():
+            return cls()
 
     def measure(
         self, systems: Sequence[Sequence[str]], references: Sequence[Sequence[str]], counts: Floats

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from evaluation.errors import MetricError
-from evaluation.java_runtime import bundled_jars, class_path, find_java, java_options, java_version
+from evaluation.java_runtime import bundled_jars, class_path, find_java, java_environment, java_options, java_version
 
 logger = logging.getLogger(__name__)
 
@@ -175,6 +175,7 @@ class _Run:
             text=True,
             errors="replace",
             cwd=self.inputs.parent,
+            env=java_environment(),
         )
         try:
             status = self._watch(process, bar)
@@ -206,7 +207,7 @@ class _Run:
                 bar.update(int(found[1]) - bar.n)
                 if found[1] == found[2]:
                     bar.set_description("SPICE: comparing")
-            else:
+            elif not line.startswith("Picked up "):  # Java's word on the options in the environment
                 self.lines.append(line)
 
     def _explain(self, status: int, cache: Path | None) -> None:
