@@ -1,0 +1,128 @@
+"""All recordings of a folder are captioned: told by name or by content, and what is left out is counted and named."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import inference
+from captioning.files import MORE_SUFFIXES, expand, list_recordings
+from data.audio import AUDIO_SUFFIXES
+
+SOUND = 0.1 * np.random.default_rng(0).normal(size=16000)
+KINDS = ["WAV", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "NIST", "VOC", "SVX"]
+
+
+def write(path: Path, kind: str) -> None:
+    with path.open("wb") as file:
+        soundfile.write(file, SOUND, 16000, format=kind, subtype="PCM_16" if kind in ("W64", "NIST", "SVX") else None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["take1", "take1.dat", "take.1", "take1.ORIGINAL"])
+def test_content_tells_where_the_name_does_not(tmp_path: Path, kind: str, name: str) -> None:
+    write(tmp_path / name, kind)
+    found = list_recordings([str(tmp_path)])
+    assert found.files == [str(tmp_path / name)] and found.told() == ""
+
+
+def test_formats_of_phones_and_broadcasters(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "bad_inputs" / "10_folder_suffixes"
+    assert expand([str(folder)]) == sorted(map(str, folder.iterdir()))
+    for path in folder.iterdir():
+        shutil.copy(path, tmp_path / f"{path.suffix[1:]} without suffix")
+        shutil.copy(path, tmp_path / f"{path.stem}{path.suffix.upper()}")
+    assert len(expand([str(tmp_path)])) == 2 * len(os.listdir(folder))
+
+
+def test_capitals(tmp_path: Path) -> None:
+    for suffix in AUDIO_SUFFIXES | MORE_SUFFIXES:
+        (tmp_path / f"a{suffix.upper()}").write_bytes(b"?")
+    assert len(expand([str(tmp_path)])) == len(AUDIO_SUFFIXES | MORE_SUFFIXES)
+
+
+NO_SOUND = {
+    "notes.txt": b"MAC addresses of the recorders\nID3 or not?\n",
+    "utf16.txt": "Aufnahmen der Nacht ".encode("utf-16") * 20,
+    "cover.jpg": b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(500),
+    "cover.heic": b"\0\0\0\x18ftypheic" + bytes(500),
+    "table.csv": b"file_name,caption_1\n",
+    "empty": b"",
+    "ones": b"\xff" * 9000,
+    "zeros": bytes(9000),
+    "random": np.random.default_rng(0).bytes(9000),
+}
+NOT_READ = {"film.avi": b"RIFF\0\0\0\0AVI LIST", "song.wma": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa"}
+
+
+def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
+    write(tmp_path / "good.wav", "WAV")
+    for name, content in {**NO_SOUND, **NOT_READ}.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "gone.wav").symlink_to("nowhere.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / ".hidden.wav").write_bytes(b"?")
+    found = list_recordings([str(tmp_path)])
+    assert found.files == [str(tmp_path / "good.wav")]
+    assert found.num_left_out == len(NO_SOUND) + len(NOT_READ) + 2
+    told = found.told()
+    assert told.startswith("13 files were left out: ") and "\n" not in told and "and 3 more" in told
+    for what in (
+        "film.avi (AVI, which",
+        "song.wma (Windows Media, which",
+        "gone.wav (its link",
+        "pipe.wav (no regular",
+    ):
+        assert f"{tmp_path}/{what}" in told
+    assert "2 .txt" in told and ".hidden" not in told
+    (tmp_path / "good.wav").unlink()
+    with pytest.raises(ValueError, match="holds no audio files. 13 files were left out"):
+        list_recordings([str(tmp_path)])
+
+
+def test_random_bytes_are_no_sound(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    for number, start in enumerate(
+        (b"\xff\xfb\x90\x00", b"\xff\xf1\x50\x80", b"\x0b\x77", b"\xff\xfe", b"\xff\xfd") * 40
+    ):
+        (tmp_path / f"{number}.bin").write_bytes(start + generator.bytes(9000))
+    write(tmp_path / "good.wav", "WAV")
+    assert len(expand([str(tmp_path)])) <= 3  # the second frame's mark may be there by chance
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "recordings", tmp_path / "elsewhere"
+    for place in (folder / "night", elsewhere / "deep"):
+        place.mkdir(parents=True)
+        write(place / "a.wav", "WAV")
+    (folder / "again").symlink_to("night")  # sorts before the folder itself
+    (folder / "loop").symlink_to(".")
+    (folder / "night" / "up").symlink_to("..")
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "linked2").symlink_to(elsewhere / "deep")
+    assert expand([str(folder)]) == [str(folder / "linked/deep/a.wav"), str(folder / "night/a.wav")]
+    assert expand([str(folder / "again")]) == [
+        str(folder / "again/a.wav"),
+        str(folder / "again/up/linked/deep/a.wav"),
+    ]
+
+
+def test_a_run_tells_what_it_left_out_and_what_failed(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    write(tmp_path / "a", "WAV")
+    write(tmp_path / "b.mp3", "MP3")
+    soundfile.write(tmp_path / "silent.wav", 0 * SOUND, 16000)
+    (tmp_path / "broken.flac").write_bytes(b"?")
+    (tmp_path / "notes.txt").write_text("recorded at night")
+    assert inference.main(["--ckpt_path", str(tiny_checkpoint), "--device", "cpu", str(tmp_path)]) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert f"1 file was left out: {tmp_path}/notes.txt." in caplog.text and "broken.flac" in caplog.text
+    assert caplog.records[-1].getMessage() == (
+        "captioned 3 recordings, 1 of them silent; 1 of 4 files could not be captioned; 1 left out."
+    )
