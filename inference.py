@@ -6,25 +6,32 @@
     python inference.py dog.wav --method sample --rerank clap # the candidate most alike to the sound, by CLAP
     python inference.py --ckpt_path runs/best --split evaluation --dataset_root datasets/clotho
 
-Text lines read "file: caption". Captions go to stdout or --output, everything else to stderr. Files that cannot be read
-are named and left out; the exit status is then 1.
+Text lines read "file: caption". Captions go to stdout or --output, each as soon as it is known, everything else to stderr.
+--output NAME is written as NAME.part and renamed at the end. Files that cannot be read are named and left out; the exit
+status is then 1. Ctrl-C and SIGTERM keep what is done and end with 130 and 143.
 """
 
 import argparse
 import dataclasses
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
-from captioning.files import expand
+from captioning.files import list_recordings, shown_name
 from captioning.options import add_captioner_options, add_decoding_options, choose_decoding, load_captioner
-from captioning.recordings import NamedFile, Reader, caption_clips
-from captioning.rerank_clap import add_rerank_options, load_reranker
+from captioning.output import CaptionOutput, OutputClosed
+from captioning.recordings import NamedFile, Reader, caption_batches
+from captioning.rerank_clap import add_rerank_options, check_rerank, load_reranker
+from captioning.stopping import StopSignals
 from configs.commands import run_command
-from data.caption_formats import FORMATS, merge_neighbours, write_records, write_whole
+from configs.loading import ConfigError, load_checkpoint_config
+from configs.schema import Config
+from data.caption_formats import FORMATS, SILENCE, CaptionRecord, check_subtitles
 from data.clotho import load_split
 
 logger = logging.getLogger("inference")
@@ -53,53 +60,157 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def list_files(options: argparse.Namespace) -> list[NamedFile]:
-    """What to caption: (name to print, path, references)."""
+def list_files(options: argparse.Namespace) -> tuple[list[NamedFile], int]:
+    """What to caption: (name to print, path, references); and the number of files of folders that are left out."""
     if options.split:
         if not options.dataset_root or options.inputs:
             raise ValueError("--split needs --dataset_root and no other files.")
         clips = load_split(options.dataset_root, options.split)
-        return [(clip.name, clip.path, clip.captions) for clip in clips]
+        return [(clip.name, clip.path, clip.captions) for clip in clips], 0
     if not options.inputs:
         raise ValueError("nothing to caption: give recordings, folders or patterns (or --split with --dataset_root).")
-    return [(name, Path(name), ()) for name in expand(options.inputs)]
+    found = list_recordings(options.inputs)
+    files: list[NamedFile] = [(shown_name(name), Path(name), ()) for name in found.files]
+    escaped = [shown for (shown, *_), name in zip(files, found.files, strict=True) if shown != name]
+    if escaped:
+        logger.warning("names that are not UTF-8 (%d) are written with escapes: %s.", len(escaped), escaped[0])
+    if told := found.told():
+        logger.warning("%s", told)
+    return files, found.num_left_out
 
 
-def write_output(text: str, output: Path | None) -> None:
-    """To stdout, or to a file that appears whole or not at all."""
-    if output is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(output, text)
+def checkpoint_config(ckpt_path: str) -> Config | None:
+    """The configuration of a checkpoint folder, read without PyTorch; None where loading has to tell what is wrong."""
+    folder = Path(ckpt_path)
+    if not (folder / "metadata.json").exists() and (folder / "best").is_dir():
+        folder = folder / "best"
+    log = logging.getLogger(load_checkpoint_config.__module__)
+    log.disabled = True  # it speaks when the captioner is loaded
+    try:
+        return load_checkpoint_config(folder / "config.yaml")
+    except ConfigError:
+        return None
+    finally:
+        log.disabled = False
 
 
-def run(options: argparse.Namespace) -> int:
-    """Caption what the options name; returns the exit status."""
-    if options.timeline is not None and options.timeline <= 0:
+def check_options(options: argparse.Namespace, files: Sequence[NamedFile], config: Config | None) -> None:
+    """Refuse what cannot work, before anything long begins.
+
+    Args:
+        options: the command line's.
+        files: what is to be captioned.
+        config: the captioner's, where it is known already.
+
+    Raises:
+        ValueError: found, expected and remedy in one sentence.
+    """
+    if options.timeline is not None and not options.timeline > 0:
         raise ValueError("--timeline takes a window length in seconds above 0.")
-    files = list_files(options)
+    if options.batch_size < 1 or options.workers < 1:
+        raise ValueError("--batch_size and --workers must be 1 or more.")
+    check_subtitles(options.form, (name for name, *_ in files))
+    if options.output and options.output.is_file():
+        for name, path, _ in files:
+            if path.exists() and path.samefile(options.output):
+                raise ValueError(f"--output {options.output} would replace {name}, which is to be captioned.")
+    if config:
+        captioner = config.captioner
+        decoding = choose_decoding(config.decoding, options, captioner.styles)
+        check_rerank(options, decoding)
+        check_timeline(options, captioner.encoder.max_duration_s)
+
+
+def check_timeline(options: argparse.Namespace, max_duration_s: float) -> None:
+    """Refuse windows that are longer than a captioner takes."""
+    if options.timeline and options.timeline > max_duration_s:
+        raise ValueError(f"--timeline takes at most this captioner's {max_duration_s:g} s.")
+
+
+class Tally:
+    """Recordings done so far, counted from their records in order.
+
+    Args:
+        timeline: a recording has several records.
+    """
+
+    def __init__(self, timeline: bool) -> None:
+        self.timeline = timeline
+        self.num_captioned = self.num_silent = 0
+        self._file, self._silent = "", False
+
+    def count(self, records: Iterable[CaptionRecord]) -> None:
+        """Count the next records."""
+        for record in records:
+            silent = record.captions == SILENCE
+            if not self.timeline or record.file != self._file or not self.num_captioned:
+                self.num_captioned += 1
+                self.num_silent += silent
+                self._file, self._silent = record.file, silent
+            elif self._silent and not silent:  # a recording is silent if all its windows are
+                self.num_silent -= 1
+                self._silent = False
+
+
+def caption(options: argparse.Namespace, files: Sequence[NamedFile], num_left_out: int, output: CaptionOutput) -> int:
+    """Caption files; returns the exit status."""
     captioner = load_captioner(options)
     decoding = choose_decoding(captioner.config.decoding, options, captioner.config.captioner.styles)
-    if options.timeline and options.timeline > captioner.max_duration_s:
-        raise ValueError(f"--timeline takes at most this captioner's {captioner.max_duration_s:g} s.")
+    check_timeline(options, captioner.max_duration_s)
     reranker = load_reranker(options, decoding)
+    paths = {name: path for name, path, _ in files} if reranker else {}
     if reranker:
         decoding = dataclasses.replace(decoding, num_captions=reranker.candidates)
     reader = Reader(
         captioner.sample_rate, captioner.max_duration_s, options.timeline, options.workers, track=options.track
     )
-    progress = tqdm(files, desc="captioning", unit="file", delay=2, file=sys.stderr)
-    records = list(caption_clips(captioner, reader.clips(progress), decoding, options.batch_size))
-    if reranker:
-        records = reranker.rerank(records, {name: path for name, path, _ in files})
-    if options.timeline:
-        records = merge_neighbours(records)
-    write_output(write_records(records, options.form, with_times=bool(options.timeline)), options.output)
-    if reader.num_bad:
-        logger.error("%d of %d files could not be captioned.", reader.num_bad, len(files))
+    tally = Tally(bool(options.timeline))
+    many = len(files) > 1
+    bar = tqdm(total=len(files), desc="captioning", unit="file", file=sys.stderr, disable=not many)
+    num_clips = 0
+    with bar, logging_redirect_tqdm() if many else nullcontext():
+        for finished in caption_batches(
+            captioner,
+            reader.clips(files),
+            decoding,
+            options.batch_size,
+            finish=lambda record: reranker.rerank_one(record, paths[record.file]) if reranker else record,
+        ):
+            output.add(finished.ready, finished.ahead)
+            tally.count(finished.ready)
+            num_clips += finished.num_clips
+            num_done = tally.num_captioned if options.timeline else num_clips
+            bar.set_postfix(failed=reader.num_bad, refresh=False)
+            bar.update(min(len(files), num_done + reader.num_bad) - bar.n)
+        output.finish()
+    if many or reader.num_bad or num_left_out:
+        logger.log(
+            logging.ERROR if reader.num_bad else logging.INFO,
+            "captioned %d recordings, %d of them silent; %d of %d files could not be captioned; %d left out.",
+            tally.num_captioned, tally.num_silent, reader.num_bad, len(files), num_left_out,
+        )  # fmt: skip
     return 1 if reader.num_bad or (reranker and reranker.errors) else 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Caption what the options name; returns the exit status."""
+    with StopSignals() as signals:
+        files, num_left_out = list_files(options)
+        check_options(options, files, checkpoint_config(options.ckpt_path))
+        output = CaptionOutput(
+            options.output,
+            options.form,
+            timeline=bool(options.timeline),
+            num_references=max(len(references) for *_, references in files),
+            compared=options.rerank is not None,
+        )
+        signals.keep = output.keep
+        try:
+            with output:
+                return caption(options, files, num_left_out, output)
+        except OutputClosed:
+            logger.info("nobody reads the captions any more: stopped after %d.", output.num_records)
+            return 128 + 13  # as a shell tells of SIGPIPE
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from configs.schema import DecodingConfig
 from data.audio import SILENCE_PEAK, AudioError, Waveform, audio_duration_s, is_silent, load_audio, stream_audio
@@ -107,7 +107,7 @@ class Reader:
             while waiting:
                 yield waiting.popleft()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # whoever stops does not wait for an hour-long recording
 
     def _read(self, path: Path) -> Waveform:
         longest = self.max_duration_s if self.end_s is None else min(self.max_duration_s, self.end_s - self.start_s)
@@ -135,16 +135,30 @@ def scored(captions: "Iterable[Caption]") -> tuple[ScoredCaption, ...]:
     return tuple(ScoredCaption(caption.text, caption.log_probability, caption.probability) for caption in captions)
 
 
-def caption_clips(
+class Finished(NamedTuple):
+    """What is known after a batch.
+
+    Attributes:
+        num_clips: clips captioned since the last time.
+        ready: records since the last time, in the order of the clips, up to the first clip that is not captioned.
+        ahead: all records behind that clip, in the order of the clips; they come again once they are ready.
+    """
+
+    num_clips: int
+    ready: list[CaptionRecord]
+    ahead: list[CaptionRecord]
+
+
+def caption_batches(
     captioner: "AudioCaptioner",
     clips: Iterable[Clip],
     decoding: DecodingConfig,
     batch_size: int,
     silence_peak: float = SILENCE_PEAK,
     *,
-    advance: Callable[[int], object] = lambda count: None,
-) -> Iterator[CaptionRecord]:
-    """Captions of clips in their order.
+    finish: Callable[[CaptionRecord], CaptionRecord] = lambda record: record,
+) -> Iterator[Finished]:
+    """Captions of clips, batch by batch.
 
     Within a buffer of some batches, clips of like length share a batch. Nothing is guessed about silence.
 
@@ -154,15 +168,39 @@ def caption_clips(
         decoding: how to search.
         batch_size: clips at once.
         silence_peak: a clip whose samples all stay under this, 0 to 1, is called silence.
-        advance: called with the number of clips after each batch, which is earlier than their captions come in order.
+        finish: called once with each record, which it may change.
     """
     buffer: list[Clip] = []
     for clip in clips:
         buffer.append(clip)
         if len(buffer) == batch_size * BUFFER_BATCHES:
-            yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak, advance)
+            yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak, finish)
             buffer = []
-    yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak, advance)
+    yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak, finish)
+
+
+def caption_clips(
+    captioner: "AudioCaptioner",
+    clips: Iterable[Clip],
+    decoding: DecodingConfig,
+    batch_size: int,
+    silence_peak: float = SILENCE_PEAK,
+    *,
+    advance: Callable[[int], object] = lambda count: None,
+) -> Iterator[CaptionRecord]:
+    """Captions of clips in their order, each as soon as those before it are there.
+
+    Args:
+        captioner: the model.
+        clips: what to caption.
+        decoding: how to search.
+        batch_size: clips at once.
+        silence_peak: a clip whose samples all stay under this, 0 to 1, is called silence.
+        advance: called with the number of clips after each batch, which is earlier than their captions come in order.
+    """
+    for finished in caption_batches(captioner, clips, decoding, batch_size, silence_peak):
+        advance(finished.num_clips)
+        yield from finished.ready
 
 
 def _caption_buffer(
@@ -171,14 +209,25 @@ def _caption_buffer(
     decoding: DecodingConfig,
     batch_size: int,
     silence_peak: float,
-    advance: Callable[[int], object],
-) -> list[CaptionRecord]:
-    found = {clip.number: SILENCE for clip in buffer if is_silent(clip.waveform, silence_peak)}
-    advance(len(found))
+    finish: Callable[[CaptionRecord], CaptionRecord],
+) -> Iterator[Finished]:
+    found: dict[int, CaptionRecord] = {}
+    num_ready = 0
+
+    def finished(part: Sequence[Clip], captions: Iterable[tuple[ScoredCaption, ...]]) -> Finished:
+        nonlocal num_ready
+        for clip, ones in sorted(zip(part, captions, strict=True), key=lambda pair: pair[0].number):
+            found[clip.number] = finish(CaptionRecord(clip.file, clip.start_s, clip.end_s, ones, clip.references))
+        start = num_ready
+        while num_ready < len(buffer) and buffer[num_ready].number in found:
+            num_ready += 1
+        ready = [found[clip.number] for clip in buffer[start:num_ready]]
+        return Finished(len(part), ready, [found[clip.number] for clip in buffer[num_ready:] if clip.number in found])
+
+    silent = [clip for clip in buffer if is_silent(clip.waveform, silence_peak)]
+    if silent:
+        yield finished(silent, [SILENCE] * len(silent))
     heard = sorted((clip for clip in buffer if clip.number not in found), key=lambda clip: len(clip.waveform))
     for start in range(0, len(heard), batch_size):
         part = heard[start : start + batch_size]
-        for clip, captions in zip(part, captioner.caption([clip.waveform for clip in part], decoding), strict=True):
-            found[clip.number] = scored(captions)
-        advance(len(part))
-    return [CaptionRecord(clip.file, clip.start_s, clip.end_s, found[clip.number], clip.references) for clip in buffer]
+        yield finished(part, map(scored, captioner.caption([clip.waveform for clip in part], decoding)))

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from captioning.options import choose_device
 from configs.schema import DecodingConfig
 from data.audio import AudioError, load_audio
@@ -51,10 +49,7 @@ class ClapReranker:
     """
 
     def __init__(self, scorer: "ClapScorer", candidates: int, num_captions: int, track: int = 1) -> None:
-        if candidates < 2 or candidates < num_captions:
-            raise ValueError(
-                f"--candidates {candidates} leaves nothing to choose: give 2 or more, and at least --num_captions."
-            )
+        _check_candidates(candidates, num_captions)
         self.scorer, self.candidates, self.num_captions, self.track = scorer, candidates, num_captions, track
         self.errors: list[str] = []
 
@@ -67,12 +62,14 @@ class ClapReranker:
             records: with all candidates.
             paths: recording of each `CaptionRecord.file`.
         """
-        show = tqdm(records, desc="re-ranking", unit="clip", delay=2)
-        return [record if record.captions == SILENCE else self._rerank(record, paths[record.file]) for record in show]
+        return [self.rerank_one(record, paths[record.file]) for record in records]
 
-    def _rerank(self, record: CaptionRecord, path: Path) -> CaptionRecord:
+    def rerank_one(self, record: CaptionRecord, path: Path) -> CaptionRecord:
+        """One record of `rerank`, whose recording is at `path`."""
         import torch  # takes seconds, and the options are needed without it
 
+        if record.captions == SILENCE:
+            return record
         try:
             waveform = load_audio(
                 path,
@@ -91,6 +88,28 @@ class ClapReranker:
         return dataclasses.replace(record, captions=captions, similarities=tuple(found[index] for index in best))
 
 
+def _check_candidates(candidates: int, num_captions: int) -> None:
+    if candidates < 2 or candidates < num_captions:
+        raise ValueError(
+            f"--candidates {candidates} leaves nothing to choose: give 2 or more, and at least --num_captions."
+        )
+
+
+def check_rerank(options: argparse.Namespace, decoding: DecodingConfig) -> None:
+    """Refuse re-ranking that has nothing to choose from.
+
+    Raises:
+        ValueError: found, expected and remedy in one sentence.
+    """
+    if options.rerank is None:
+        return
+    if decoding.method == "greedy":
+        raise ValueError(
+            "--rerank needs several candidates, and greedy decoding gives one: use --method sample or beam."
+        )
+    _check_candidates(options.candidates, decoding.num_captions)
+
+
 def load_reranker(options: argparse.Namespace, decoding: DecodingConfig) -> ClapReranker | None:
     """The re-ranker that the command line asks for; None without `--rerank`.
 
@@ -100,10 +119,7 @@ def load_reranker(options: argparse.Namespace, decoding: DecodingConfig) -> Clap
     """
     if options.rerank is None:
         return None
-    if decoding.method == "greedy":
-        raise ValueError(
-            "--rerank needs several candidates, and greedy decoding gives one: use --method sample or beam."
-        )
+    check_rerank(options, decoding)
     from models.clap import ClapScorer
 
     scorer = ClapScorer(options.clap_weights).to(choose_device(options.device))

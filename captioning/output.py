@@ -1,0 +1,335 @@
+"""Captions on their way out: each is on the disk, or on stdout, as soon as it is known.
+
+A file is written as `NAME.part` beside its final name and renamed when all is done, so that a file with its final name is
+whole. Captions that are known before those in front of them stand in `NAME.part` too, and are moved to their place once
+the others are there.
+"""
+
+import contextlib
+import logging
+import os
+import stat
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, TextIO
+
+from data.caption_formats import SILENCE, CaptionRecord, RecordFormat, TableColumns, merge_neighbours
+
+try:
+    import fcntl
+except ImportError:  # on Windows two runs that write one file are not kept apart
+    fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
+
+PART_SUFFIX = ".part"
+_LONGEST_WAIT_S = 1.0  # for a write that hangs, when the process is to end
+_STREAM_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
+
+
+class OutputError(ValueError):
+    """Captions cannot be written; the message is one sentence that says where and what is kept."""
+
+
+class OutputClosed(Exception):  # noqa: N818 (no mistake of anybody)
+    """Nobody reads stdout any more, as behind `| head`."""
+
+
+class Sink(Protocol):
+    """Where text goes: first what is settled, for good, and behind it what may still change."""
+
+    def write(self, settled: Sequence[str], rest: Sequence[str]) -> None:
+        """Add `settled` behind what was settled before; `rest` replaces the rest of the last time."""
+
+    def finish(self) -> None:
+        """All is settled."""
+
+    def stop(self, num_records: int) -> str:
+        """Keep what is written and say where it is; the process may end now."""
+
+
+class CaptionOutput:
+    """A file, or stdout, to which records go in one of FORMATS.
+
+    Leaving it without an error makes the file whole; leaving it with one says where the captions so far are.
+
+    Args:
+        output: file to write; None for stdout.
+        form: one of FORMATS.
+        timeline: records are windows: times are shown, and neighbours that say the same become one.
+        num_references: columns of ground truths in a CSV table.
+        compared: records of sounds have similarities.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
+
+    def __init__(
+        self,
+        output: Path | None,
+        form: str,
+        *,
+        timeline: bool = False,
+        num_references: int = 0,
+        compared: bool = False,
+    ) -> None:
+        self._layout = RecordFormat(form, timeline, TableColumns(num_references))
+        self._merged, self._compared = timeline, compared
+        self._columns_known = form != "csv"
+        self._head_written = False
+        self._num_settled = 0
+        self._waiting: list[CaptionRecord] = []  # in order, may still change
+        self._ahead: list[CaptionRecord] = []  # others before them are missing
+        self._finished = False
+        self._lock = threading.Lock()
+        self._sink = _sink(output)
+
+    @property
+    def num_records(self) -> int:
+        """Records written so far."""
+        return self._num_settled + len(self._waiting) + len(self._ahead)
+
+    def add(self, ready: Sequence[CaptionRecord], ahead: Sequence[CaptionRecord] = ()) -> None:
+        """Write records.
+
+        Args:
+            ready: the next ones in their order.
+            ahead: all that are known beyond a gap; they come again when the gap is filled.
+
+        Raises:
+            OutputError: the disk is full, or the file cannot be written any more.
+            OutputClosed: nobody reads stdout any more.
+        """
+        with self._lock:
+            waiting = [*self._waiting, *ready]
+            if self._merged:
+                waiting = merge_neighbours(waiting)
+            self._choose_columns([*waiting, *ahead])
+            num_settled = len(waiting) if self._columns_known else 0
+            if self._merged and num_settled:
+                num_settled -= 1  # the next window may say the same
+            self._write(waiting, num_settled, ahead)
+
+    def finish(self) -> None:
+        """All records were added: settle the last ones and give the file its name."""
+        with self._lock:
+            if not self._finished:
+                self._write(self._waiting, len(self._waiting), self._ahead)
+                self._sink.finish()
+                self._finished = True
+
+    def keep(self) -> str:
+        """Keep what is done, because the process is about to end, and say where it is; nothing can be added afterwards."""
+        if not self._lock.acquire(timeout=_LONGEST_WAIT_S):  # and it stays locked
+            return f"{self.num_records} captions were done when the output got stuck"
+        return self._keep()
+
+    def __enter__(self) -> "CaptionOutput":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.finish()
+        elif not self._finished and not isinstance(error, OutputClosed):
+            with self._lock:
+                kept = self._keep()
+            if self.num_records and not isinstance(error, OutputError):
+                logger.warning("not finished: %s.", kept)
+
+    def _keep(self) -> str:
+        rest = [*self._waiting, *self._ahead]
+        rest = merge_neighbours(rest) if self._merged else rest
+        if isinstance(self._sink, StreamSink) and rest:
+            with contextlib.suppress(OutputError, OutputClosed):
+                self._write(rest, len(rest), [])
+        return self._sink.stop(self.num_records)
+
+    def _choose_columns(self, records: Sequence[CaptionRecord]) -> None:
+        """Columns of a table are known with the first record that is not silent."""
+        if self._columns_known:
+            return
+        found = TableColumns.of(records)
+        found = TableColumns(self._layout.columns.num_references, found.probability, found.similarity)
+        self._layout.columns = found
+        self._columns_known = found.similarity or (
+            not self._compared and any(record.captions != SILENCE for record in records)
+        )
+
+    def _write(self, waiting: Sequence[CaptionRecord], num_settled: int, ahead: Sequence[CaptionRecord]) -> None:
+        """Settle the first `num_settled` of the waiting records."""
+        shown = [*waiting[num_settled:], *ahead]
+        shown = [*waiting[:num_settled], *(merge_neighbours(shown) if self._merged else shown)]
+        pieces = [self._layout.piece(record, number) for number, record in enumerate(shown, self._num_settled + 1)]
+        settled, rest = pieces[:num_settled], pieces[num_settled:]
+        head = [] if self._head_written else [self._layout.head()]
+        settles_head = bool(head) and (bool(settled) or not pieces)
+        try:
+            self._sink.write(head + settled if settles_head else settled, rest if settles_head else head + rest)
+        except WriteError as error:
+            kept = max(0, error.num_pieces - len(head)) + self._num_settled
+            self._waiting, self._ahead, self._num_settled = [], [], kept
+            raise OutputError(f"{error}: {_told(kept)} kept there.") from error
+        self._head_written |= settles_head
+        self._num_settled += num_settled
+        self._waiting, self._ahead = list(waiting[num_settled:]), list(ahead)
+
+
+class WriteError(Exception):
+    """So many of the pieces were written whole."""
+
+    def __init__(self, message: str, num_pieces: int) -> None:
+        super().__init__(message)
+        self.num_pieces = num_pieces
+
+
+class PartFile:
+    """`NAME.part`, which becomes `NAME` at the end; one run at a time writes it.
+
+    Args:
+        path: its final name. Its folder is made.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.part = path, path.with_name(path.name + PART_SUFFIX)
+        self._settled = 0  # bytes that stay
+        if path.is_dir():
+            raise OutputError(f"--output {path} is a folder: name a file.")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._open()
+        except OSError as error:
+            raise OutputError(f"--output {path} cannot be written ({error.strerror}): choose another file.") from error
+
+    def _open(self) -> int:
+        if self.part.is_dir():
+            raise OutputError(f"--output {self.path} cannot be written: {self.part} is a folder.")
+        file = self._locked()
+        if os.fstat(file).st_size:  # of a run that was killed: whoever starts it again may still want them
+            number = 1
+            while (kept := self.part.with_name(f"{self.part.name}.{number}")).exists():
+                number += 1
+            os.rename(self.part, kept)
+            os.close(file)
+            logger.warning("captions of a run that did not finish are now in %s.", kept)
+            file = self._locked()
+        return file
+
+    def _locked(self) -> int:
+        file = os.open(self.part, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise OutputError(f"another run is writing {self.part}: choose another --output.") from None
+        except OSError:  # a file system without locks
+            pass
+        return file
+
+    def write(self, settled: Sequence[str], rest: Sequence[str]) -> None:
+        """As `Sink` has it."""
+        pieces = [piece.encode("utf-8", "backslashreplace") for piece in (*settled, *rest)]
+        content = memoryview(b"".join(pieces))
+        done = 0
+        try:
+            os.lseek(self._file, self._settled, os.SEEK_SET)
+            while done < len(content):
+                done += os.write(self._file, content[done:])
+            os.ftruncate(self._file, self._settled + len(content))
+            os.fsync(self._file)
+        except OSError as error:
+            num_pieces = whole = 0
+            while num_pieces < len(pieces) and whole + len(pieces[num_pieces]) <= done:
+                whole += len(pieces[num_pieces])
+                num_pieces += 1
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._settled + whole)
+            raise WriteError(f"{self.part} cannot be written any further ({error.strerror})", num_pieces) from error
+        self._settled += sum(map(len, pieces[: len(settled)]))
+
+    def finish(self) -> None:
+        """As `Sink` has it."""
+        try:
+            os.close(self._file)  # Windows renames no open file
+            os.replace(self.part, self.path)
+        except OSError as error:
+            raise OutputError(
+                f"all captions are in {self.part}, which cannot be renamed ({error.strerror}): rename it."
+            ) from error
+        with contextlib.suppress(OSError):  # a file system whose folders cannot be synced
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+
+    def stop(self, num_records: int) -> str:
+        """As `Sink` has it."""
+        if not self.part.exists():
+            return f"{_told(num_records)} in {self.path}"
+        if not num_records:
+            self.part.unlink(missing_ok=True)
+            return "nothing was captioned yet"
+        return f"{_told(num_records)} in {self.part}, and {self.path.name} was not written"
+
+
+class StreamSink:
+    """Stdout, a pipe or a device: what is written stays."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self.stream, self.name = stream, name
+
+    def write(self, settled: Sequence[str], rest: Sequence[str]) -> None:
+        """As `Sink` has it; the rest is left for later."""
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        try:
+            for piece in settled:
+                self.stream.write(piece.encode(encoding, "backslashreplace").decode(encoding))
+            if settled:
+                self.stream.flush()
+        except BrokenPipeError as error:
+            self._drop_buffer()
+            raise OutputClosed from error
+        except OSError as error:
+            self._drop_buffer()
+            raise WriteError(f"{self.name} cannot be written any further ({error.strerror})", 0) from error
+
+    def finish(self) -> None:
+        """As `Sink` has it."""
+        if self.stream is not sys.stdout:
+            self.stream.close()
+
+    def stop(self, num_records: int) -> str:
+        """As `Sink` has it."""
+        return f"{_told(num_records)} in {self.name}" if num_records else "nothing was captioned yet"
+
+    def _drop_buffer(self) -> None:
+        """Python would try to write what is left in its buffer at the end, and complain."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+
+
+def _told(num_records: int) -> str:
+    return "1 caption is" if num_records == 1 else f"{num_records or 'no'} captions are"
+
+
+def _sink(output: Path | None) -> Sink:
+    if output is None:
+        return StreamSink(sys.stdout, "stdout")
+    try:
+        mode = output.stat().st_mode
+        if output.absolute().parent in _STREAM_FOLDERS or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            return StreamSink(output.open("w", encoding="utf-8", newline=""), str(output))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise OutputError(f"--output {output} cannot be written ({error.strerror}): choose another file.") from error
+    return PartFile(output)

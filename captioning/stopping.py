@@ -1,0 +1,70 @@
+"""Ctrl-C, SIGTERM and a closed terminal end a command at once, with what is done kept."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "the end of its terminal (SIGHUP)"}
+LONGEST_STOP_S = 1.5  # after which the process ends, whatever still hangs
+
+
+class StopSignals:
+    """While it is entered, a stop signal calls `keep`, tells what it returns in one line and ends the process.
+
+    A thread of its own waits for the signals: the main thread may be in native code for seconds, and an exception that
+    is raised between any two of its steps may be swallowed. The exit status is 128 and the signal's number, as shells
+    have it. Signals that were ignored when the command started (nohup) stay ignored.
+
+    Attributes:
+        keep: puts on disk what is done and returns a sentence about it; it must end soon, and the process ends then.
+    """
+
+    def __init__(self) -> None:
+        self.keep: Callable[[], str] = lambda: "nothing was captioned yet"
+        self._handlers: dict[int, Any] = {}
+        self._pair: tuple[socket.socket, socket.socket] | None = None
+        self._wakeup = -1
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is not threading.main_thread():
+            return self  # signals belong to the main thread
+        numbers = [number for name in _NAMES if (number := getattr(signal, name, None)) is not None]
+        wanted = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+        receiver, sender = self._pair = socket.socketpair()  # a pipe would not do on Windows
+        sender.setblocking(False)
+        self._wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._wait, args=(receiver, set(wanted)), name="stop signals", daemon=True).start()
+        self._handlers = {number: signal.signal(number, lambda *_: None) for number in wanted}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if self._pair is not None:
+            signal.set_wakeup_fd(self._wakeup)
+            self._pair[1].close()  # which ends the thread
+            self._pair, self._handlers = None, {}
+
+    def _wait(self, receiver: socket.socket, wanted: set[int]) -> None:
+        with receiver:
+            while number := receiver.recv(1):
+                if number[0] in wanted:
+                    self._end(number[0])
+
+    def _end(self, number: int) -> None:
+        last_resort = threading.Timer(LONGEST_STOP_S, os._exit, (128 + number,))
+        last_resort.daemon = True
+        last_resort.start()
+        try:
+            logger.warning("stopped by %s: %s.", _NAMES[signal.Signals(number).name], self.keep())
+        finally:
+            os._exit(128 + number)  # other threads may be reading a recording for seconds yet

@@ -1,0 +1,315 @@
+"""No caption is lost: stop signals, kill -9, a full disk, a reader of stdout that goes away, mistakes told early."""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import inference
+from captioning.output import CaptionOutput, OutputError
+from data.caption_formats import FORMATS, SILENCE, CaptionRecord, ScoredCaption, merge_neighbours, write_records
+from tests.conftest import ROOT
+
+NUM_RECORDINGS = 150
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+STOPS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Many short recordings of different lengths, so that they are not captioned in their order; some are silent."""
+    folder = tmp_path_factory.mktemp("recordings")
+    generator = np.random.default_rng(0)
+    for number in range(NUM_RECORDINGS):
+        samples = 0.1 * generator.normal(size=int(16000 * generator.uniform(0.3, 2))) * (number % 20 != 0)
+        soundfile.write(folder / f"{number:03d}.wav", samples, 16000)
+    return folder
+
+
+def start(checkpoint: Path, *arguments: object, **options: object) -> subprocess.Popen[str]:
+    def heed_interrupts() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores them
+
+    command = [sys.executable, "inference.py", "--ckpt_path", checkpoint, "--device", "cpu", *arguments]
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": heed_interrupts}
+    return subprocess.Popen(list(map(str, command)), cwd=ROOT, env=ENVIRONMENT, **{**given, **options})  # type: ignore[call-overload, no-any-return]
+
+
+def wait_for_lines(process: subprocess.Popen[str], path: Path, number: int) -> list[str]:
+    """The lines of a file as soon as there are so many."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        if path.exists() and len(lines := path.read_text().splitlines()) >= number:
+            return lines
+        time.sleep(0.005)
+    raise AssertionError(f"{path} never had {number} lines: {process.communicate()[1]}")
+
+
+@pytest.fixture(scope="module")
+def whole_run(tiny_checkpoint: Path, recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    output = tmp_path_factory.mktemp("whole") / "captions.jsonl"
+    process = start(tiny_checkpoint, recordings, "--format", "jsonl", "--output", output)
+    errors = process.communicate()[1]
+    assert process.returncode == 0 and os.listdir(output.parent) == ["captions.jsonl"]
+    assert f"captioned {NUM_RECORDINGS} recordings, 8 of them silent" in errors.splitlines()[-1]
+    assert f"{NUM_RECORDINGS}/{NUM_RECORDINGS}" in errors and "failed=0" in errors  # the progress bar
+    return output.read_text().splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [0, 20, 110])
+@pytest.mark.parametrize("number", [*STOPS, signal.SIGKILL])
+def test_what_is_done_is_kept(
+    tiny_checkpoint: Path, recordings: Path, tmp_path: Path, whole_run: list[str], number: signal.Signals, at: int
+) -> None:
+    output = tmp_path / "captions.jsonl"
+    part = tmp_path / "captions.jsonl.part"
+    process = start(tiny_checkpoint, recordings, "--format", "jsonl", "--output", output)
+    seen = wait_for_lines(process, part, at)
+    process.send_signal(number)
+    begin = time.monotonic()
+    errors = process.communicate()[1]
+    assert time.monotonic() - begin < 2
+    assert not output.exists(), "a part looks like the whole"
+    kept = part.read_text().splitlines() if part.exists() else []
+    assert len(kept) >= len(seen) and set(kept) <= set(whole_run)
+    assert [json.loads(line)["file"] for line in kept] == sorted(json.loads(line)["file"] for line in kept)
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+        return
+    assert process.returncode == STOPS[number] and "Traceback" not in errors
+    [told] = [line for line in errors.splitlines() if "stopped by" in line]
+    assert f"{len(kept)} captions are in {part}" in told if len(kept) > 1 else "caption" in told
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after_s", [0.8, 1.5, 2.5])
+def test_a_stop_while_the_captioner_is_loaded(
+    recordings: Path, tmp_path: Path, number: signal.Signals, after_s: float
+) -> None:
+    process = start(ROOT / "checkpoints" / "any_sound", recordings, "--output", tmp_path / "captions.txt")
+    while not (tmp_path / "captions.txt.part").exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(after_s - 0.8)
+    process.send_signal(number)
+    begin = time.monotonic()
+    errors = process.communicate()[1]
+    assert time.monotonic() - begin < 2 and process.returncode == STOPS[number] and "Traceback" not in errors
+    assert not (tmp_path / "captions.txt").exists()
+
+
+@pytest.mark.parametrize("number", list(STOPS))
+def test_stdout_has_what_is_done(
+    tiny_checkpoint: Path, recordings: Path, tmp_path: Path, whole_run: list[str], number: signal.Signals
+) -> None:
+    with (tmp_path / "out").open("w") as file:
+        process = start(tiny_checkpoint, recordings, "--format", "jsonl", stdout=file)
+        seen = wait_for_lines(process, tmp_path / "out", 20)
+        process.send_signal(number)
+        assert process.wait() == STOPS[number]
+    kept = (tmp_path / "out").read_text().splitlines()
+    assert len(kept) >= len(seen) and set(kept) <= set(whole_run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "lines_each"), [("srt", 4), ("vtt", 3), ("csv", 1), ("text", 1)])
+def test_a_timeline_is_kept_too(tiny_checkpoint: Path, tmp_path: Path, form: str, lines_each: int) -> None:
+    path = tmp_path / "long.wav"
+    time_s = np.arange(16000 * 80) / 16000
+    noise = 0.1 * np.random.default_rng(1).normal(size=len(time_s))
+    soundfile.write(path, noise * (time_s % 1 > 0.1) * (time_s % 1 < 0.4), 16000)  # every second window is silent
+    common = ("--timeline", 0.5, "--format", form)
+    whole = start(tiny_checkpoint, path, *common).communicate()[0]
+    output = tmp_path / f"captions.{form}"
+    process = start(tiny_checkpoint, path, *common, "--output", output)
+    wait_for_lines(process, tmp_path / f"{output.name}.part", 70 * lines_each)  # of 160
+    process.kill()
+    process.wait()
+    kept = (tmp_path / f"{output.name}.part").read_text()
+    assert not output.exists() and whole.startswith("".join(kept.splitlines(keepends=True)[: 60 * lines_each]))
+    process = start(tiny_checkpoint, path, *common, "--output", output)
+    assert process.wait() == 0 and output.read_text() == whole
+    assert (tmp_path / f"{output.name}.part.1").read_text() == kept, "captions of the killed run are lost"
+
+
+def test_a_full_disk_keeps_whole_lines(
+    tiny_checkpoint: Path, recordings: Path, tmp_path: Path, whole_run: list[str]
+) -> None:
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+
+    output = tmp_path / "captions.jsonl"
+    process = start(tiny_checkpoint, recordings, "--format", "jsonl", "--output", output, preexec_fn=fill)
+    errors = process.communicate()[1]
+    kept = (tmp_path / "captions.jsonl.part").read_text().splitlines()
+    assert process.returncode == 2 and not output.exists() and set(kept) <= set(whole_run) and len(kept) > 10
+    assert f"captions.jsonl.part cannot be written any further (File too large): {len(kept)} captions" in errors
+    assert "Traceback" not in errors
+
+
+def test_full_stdout_and_devices(tiny_checkpoint: Path, recordings: Path) -> None:
+    with open("/dev/full", "w") as full:
+        process = start(tiny_checkpoint, recordings / "001.wav", stdout=full)
+        errors = process.communicate()[1]
+    assert process.returncode == 2 and "stdout cannot be written any further (No space left" in errors
+    assert "Traceback" not in errors and "Exception ignored" not in errors
+    process = start(tiny_checkpoint, recordings / "001.wav", "--output", "/dev/null")
+    assert process.wait() == 0 and not Path("/dev/null").is_file()
+
+
+def test_nobody_reads_stdout_any_more(tiny_checkpoint: Path, recordings: Path) -> None:
+    process = start(tiny_checkpoint, recordings)
+    assert process.stdout and process.stderr
+    assert process.stdout.readline().startswith(f"{recordings}/000.wav: ")
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait() == 141 and "Traceback" not in errors and "Exception ignored" not in errors
+    assert f"{NUM_RECORDINGS}/{NUM_RECORDINGS}" not in errors, "captioned on for nobody"
+
+
+def test_an_error_in_the_middle_keeps_what_is_done(
+    tiny_checkpoint: Path,
+    recordings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from models.captioner import AudioCaptioner
+
+    caption, calls = AudioCaptioner.caption, []
+
+    def failing(self: AudioCaptioner, *arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise RuntimeError("out of memory")
+        return caption(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(AudioCaptioner, "caption", failing)
+    output = tmp_path / "captions.txt"
+    assert run(tiny_checkpoint, recordings, "--output", output) == 2
+    kept = (tmp_path / "captions.txt.part").read_text().splitlines()
+    assert len(kept) >= 24 and not output.exists()
+    assert f"{len(kept)} captions are in {output}.part" in caplog.text and "out of memory" in caplog.text
+
+
+def run(checkpoint: Path, *arguments: object) -> int:
+    return inference.main(["--ckpt_path", str(checkpoint), "--device", "cpu", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "srt"], "belong to one recording"),
+        (["--format", "vtt", "--timeline", "1"], "belong to one recording"),
+        (["--output", "{folder}"], "is a folder"),
+        (["--output", "{folder}/001.wav/captions.txt"], "cannot be written (Not a directory)"),
+        (["--output", "/proc/nowhere/captions.txt"], "cannot be written"),
+        (["--output", "{folder}/001.wav"], "would replace"),
+        (["--style", "verse"], "found style 'verse', expected none"),
+        (["--min_tokens", "60"], "expected at most max_tokens"),
+        (["--timeline", "60"], "at most this captioner's 4 s"),
+        (["--timeline", "nan"], "above 0"),
+        (["--batch_size", "0"], "must be 1 or more"),
+        (["--workers", "0"], "must be 1 or more"),
+        (["--rerank", "clap", "--method", "greedy"], "greedy decoding gives one"),
+        (["--rerank", "clap", "--candidates", "1"], "leaves nothing to choose"),
+    ],
+)
+def test_mistakes_are_told_before_the_captioner_is_loaded(
+    tiny_checkpoint: Path,
+    recordings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    arguments: list[str],
+    message: str,
+) -> None:
+    def load(_: object) -> None:
+        raise AssertionError("the captioner was loaded")
+
+    monkeypatch.setattr(inference, "load_captioner", load)
+    before = sorted(recordings.iterdir())
+    assert run(tiny_checkpoint, recordings, *[text.format(folder=recordings) for text in arguments]) == 2
+    assert message in caplog.text and len(caplog.records) == 1 and sorted(recordings.iterdir()) == before
+
+
+@pytest.mark.parametrize("form", ["text", "jsonl", "csv"])
+def test_names_that_are_not_utf8(
+    tiny_checkpoint: Path, recordings: Path, tmp_path: Path, form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for name in (b"caf\xe9.wav", "café.wav".encode()):
+        (folder / os.fsdecode(name)).write_bytes((recordings / "001.wav").read_bytes())
+    output = tmp_path / "captions"
+    assert run(tiny_checkpoint, folder, "--format", form, "--output", output) == 0
+    assert "names that are not UTF-8 (1)" in caplog.text
+    text = output.read_text(encoding="utf-8")
+    assert "café.wav" in text and (r"caf\\xe9.wav" if form == "jsonl" else r"caf\xe9.wav") in text
+
+
+def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
+    first = CaptionOutput(tmp_path / "captions.txt", "text")
+    with pytest.raises(OutputError, match="another run is writing"):
+        CaptionOutput(tmp_path / "captions.txt", "text")
+    first.finish()
+    assert os.listdir(tmp_path) == ["captions.txt"]
+
+
+def some_records(number: int, with_references: bool) -> list[CaptionRecord]:
+    records = []
+    for index in range(number):
+        captions = (ScoredCaption(random.choice("xy"), -1.0 - index, 0.5), ScoredCaption("z", -3.0, 0.25))
+        references = ("a, b", 'say "c"')[: index % 3] if with_references else ()
+        sound = index > 3 and random.random() < 0.7
+        records.append(
+            CaptionRecord(f"a{index // 9}.wav", index % 9, index % 9 + 1, captions if sound else SILENCE, references)
+        )
+    return records
+
+
+@pytest.mark.parametrize("timeline", [False, True])
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("seed", range(5))
+def test_the_part_always_holds_all_that_is_done_in_order(
+    tmp_path: Path, form: str, timeline: bool, seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random.seed(seed)
+    records = some_records(9 if form in ("srt", "vtt") else 40, not timeline)
+    done: set[int] = set()
+    num_references = max(len(record.references) for record in records)
+    path, ready = tmp_path / "captions", 0
+    with (
+        CaptionOutput(path, form, timeline=timeline, num_references=num_references) as output,
+        CaptionOutput(None, form, timeline=timeline, num_references=num_references) as stream,
+    ):
+        while ready < len(records):
+            near = [index for index in range(ready, min(ready + 12, len(records))) if index not in done]
+            done |= set(random.sample(near, min(3, len(near))))
+            start, ready = ready, next((i for i in range(len(records)) if i not in done), len(records))
+            ahead = [records[index] for index in sorted(done) if index > ready]
+            for one in (output, stream):
+                one.add(records[start:ready], ahead)
+            shown = [records[index] for index in sorted(done)]
+            expected = write_records(merge_neighbours(shown) if timeline else shown, form, timeline)
+            if form != "csv":  # a table has its columns of references from the beginning
+                assert (tmp_path / "captions.part").read_bytes() == expected.encode()
+    expected = write_records(merge_neighbours(records) if timeline else records, form, timeline)
+    assert path.read_bytes() == expected.encode() and os.listdir(tmp_path) == ["captions"]
+    assert capsys.readouterr().out == expected
+
+
+def test_a_table_of_silence_has_the_columns_it_had(tmp_path: Path) -> None:
+    records = [CaptionRecord(f"{number}.wav", 0, 1, SILENCE) for number in range(5)]
+    with CaptionOutput(tmp_path / "table.csv", "csv", compared=True) as output:
+        for record in records:
+            output.add([record])
+    assert (tmp_path / "table.csv").read_bytes() == write_records(records, "csv").encode()
