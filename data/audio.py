@@ -9,6 +9,8 @@ file and no network, rates, channels, samples and decoded seconds are bounded, a
 import stat
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -240,16 +242,15 @@ def _regular_file(path: Path) -> Path:
 def _resampled_blocks(path: Path, sample_rate: int, track: int | None) -> Iterator[Waveform]:
     """Mono blocks (S,) float32 at `sample_rate`."""
     path = _regular_file(path)
-    resampler: soxr.ResampleStream | None = None
-    for rate, block in decoded_blocks(path, track):
+    for rate, blocks in groupby(decoded_blocks(path, track), key=itemgetter(0)):  # chained Ogg may change its rate
         if rate == sample_rate:
-            yield block
+            yield from (block for _, block in blocks)
             continue
-        resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
-        resampled = resampler.resample_chunk(block)
-        if len(resampled):
-            yield resampled
-    if resampler is not None:
+        resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+        for _, block in blocks:
+            resampled = resampler.resample_chunk(block)
+            if len(resampled):
+                yield resampled
         rest = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
         if len(rest):
             yield rest

@@ -103,25 +103,31 @@ def _undecodable(path: Path, error: BaseException) -> AudioError:
 
 
 @lru_cache(maxsize=64)
-def _survey(path: Path, size: int, changed_ns: int) -> Survey:
+def _survey(path: Path, span: tuple[int, int] | None, size: int, changed_ns: int) -> Survey:
     with path.open("rb") as file:
-        return survey_file(file)
+        return survey_file(file if span is None else io.BufferedReader(_PatchedFile(file, {}, span)))
 
 
 class _PatchedFile(io.RawIOBase):
-    """A file as the decoders read it: wrong sizes replaced, and places before its beginning asked for in vain.
+    """A file, or a span of it, as the decoders read it.
 
-    An exception in these methods would not reach the caller: cffi and PyAV print it.
+    Wrong sizes are replaced, and places before the beginning are asked for in vain. An exception in these methods would
+    not reach the caller: cffi and PyAV print it.
     """
 
-    def __init__(self, file: BinaryIO, patches: dict[int, bytes]) -> None:
+    def __init__(self, file: BinaryIO, patches: dict[int, bytes], span: tuple[int, int] | None = None) -> None:
         self._file, self._patches = file, patches
+        self._begin: int = span[0] if span else 0
+        self._end: int | None = span[1] if span else None
+        self._file.seek(self._begin)
         self.error: OSError | None = None
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         try:
             begin = self._file.tell()
+            if self._end is not None:
+                view = view[: max(0, self._end - begin)]
             count = int(self._file.readinto(view) or 0)  # type: ignore[attr-defined]
         except OSError as error:
             self.error = error
@@ -134,12 +140,16 @@ class _PatchedFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = 0) -> int:
         try:
-            return self._file.seek(offset, whence)
+            if whence == 0:
+                offset += self._begin
+            elif whence == 2 and self._end is not None:
+                offset, whence = offset + self._end, 0
+            return self._file.seek(offset, whence) - self._begin
         except (OSError, ValueError, OverflowError):
             return -1
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._file.tell() - self._begin
 
     def readable(self) -> bool:
         return True
@@ -238,11 +248,11 @@ class _Mixdown:
 class _Decoder:
     """One file on its way to samples."""
 
-    def __init__(self, path: Path, track: int | None) -> None:
-        self.path, self.name, self.track = path, shown(path), track
+    def __init__(self, path: Path, track: int | None, span: tuple[int, int] | None = None) -> None:
+        self.path, self.name, self.track, self.span = path, shown(path), track, span
         try:
             status = path.stat()
-            self.survey = _survey(path, status.st_size, status.st_mtime_ns)
+            self.survey = _survey(path, span, status.st_size, status.st_mtime_ns)
         except OSError as error:
             raise AudioError(f"{self.name} cannot be opened: {_reason(error)}.") from error
         self.decoded, self.rate = 0, 0
@@ -250,8 +260,11 @@ class _Decoder:
         self.mix = _Mixdown(path)
 
     def blocks(self) -> Iterator[tuple[int, Waveform]]:
+        if self.survey.links and self.span is None:
+            yield from self._blocks_of_links()
+            return
         with self.path.open("rb") as opened:
-            file = _PatchedFile(opened, self.survey.patches)
+            file = _PatchedFile(opened, self.survey.patches, self.span)
             sound = self._open_by_soundfile(file)
             if sound is not None:
                 with sound:
@@ -262,6 +275,22 @@ class _Decoder:
             if file.error is not None:
                 raise AudioError(f"{self.name} cannot be read: {_reason(file.error)}.") from file.error
         self._conclude()
+
+    def _blocks_of_links(self) -> Iterator[tuple[int, Waveform]]:
+        """Each of several chained streams as if it were a file of its own."""
+        seconds = 0.0
+        for link in self.survey.links:
+            decoder = _Decoder(self.path, self.track, link)
+            try:
+                yield from decoder.blocks()
+            except AudioError as error:
+                if decoder.decoded or not seconds:
+                    raise
+                logger.warning("%s is damaged after %.1f s: %s", self.name, seconds, error)
+                continue
+            seconds += decoder.seconds
+            if seconds > MAX_DECODED_S:
+                raise self._too_long()
 
     def duration_s(self) -> float | None:
         with self.path.open("rb") as opened:
@@ -274,7 +303,7 @@ class _Decoder:
             if self.survey.duration_s:
                 return self.survey.duration_s
             file.seek(0)
-            with _open_container(file) as container:
+            with self._open_container(file) as container:
                 return _container_duration_s(container, self._choose_track(container))
 
     def _open_by_soundfile(self, file: _PatchedFile) -> soundfile.SoundFile | None:
@@ -313,13 +342,11 @@ class _Decoder:
         """All samples, or those behind the ones that libsndfile could decode."""
         skipped, position = self.decoded, 0
         try:
-            container = _open_container(file)
-        except Exception as error:
+            container = self._open_container(file)
+        except AudioError:
             if skipped:
                 return
-            if self.survey.cut:
-                raise self._cut_short() from error
-            raise _undecodable(self.path, error) from error
+            raise
         with container:
             stream = self._choose_track(container)
             if stream.codec_context is None:
@@ -341,6 +368,15 @@ class _Decoder:
                 pieces.append(fresh)
             if pieces:
                 yield self.rate, self.mix(np.concatenate(pieces, axis=1), 0)
+
+    def _open_container(self, file: _PatchedFile) -> Any:
+        # The open file is handed over, so FFmpeg has no name from which to open others, and no protocol to do it with.
+        av.logging.set_level(None)
+        options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+        try:
+            return av.open(file, mode="r", options=options, metadata_errors="ignore")
+        except Exception as error:
+            raise (self._cut_short() if self.survey.cut else _undecodable(self.path, error)) from error
 
     def _frames(self, container: Any, stream: Any) -> Iterator[NDArray[np.float32]]:
         """Samples (C, S) at one rate, with silence for the time before a late track and in gaps of it."""
@@ -421,7 +457,7 @@ class _Decoder:
     def _count(self, num_samples: int) -> None:
         self.decoded += num_samples
         if self.decoded > MAX_DECODED_S * self.rate:
-            raise AudioError(f"{self.name} decodes to more than {MAX_DECODED_S / 3600:.0f} hours: cut it into parts.")
+            raise self._too_long()
 
     def _conclude(self) -> None:
         """Say what is missing of a file that was decoded to its end."""
@@ -440,6 +476,9 @@ class _Decoder:
             logger.warning("%s is damaged (%s): %.1f s could be decoded.", self.name, self.problem, self.seconds)
         elif self.survey.unclosed:
             logger.warning("%s may lack its end: the page that closes an Ogg stream is missing.", self.name)
+
+    def _too_long(self) -> AudioError:
+        return AudioError(f"{self.name} decodes to more than {MAX_DECODED_S / 3600:.0f} hours: cut it into parts.")
 
     def _cut_short(self) -> AudioError:
         return AudioError(f"{self.name} is truncated before its first sound ({self.survey.cut}): copy it again.")
@@ -477,13 +516,6 @@ class _Clock:
 def _samples(frame: Any) -> NDArray[np.float32]:
     """(C, S) float32."""
     return np.asarray(frame.to_ndarray(), dtype=np.float32)
-
-
-def _open_container(file: _PatchedFile) -> Any:
-    # The open file is handed over, so FFmpeg has no name from which to open others, and no protocol to do it with.
-    av.logging.set_level(None)
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-    return av.open(file, mode="r", options=options, metadata_errors="ignore")
 
 
 def _container_duration_s(container: Any, stream: Any) -> float | None:

@@ -31,6 +31,8 @@ class Survey:
         unclosed: whether a mark of the end is missing, and nothing else.
         patches: offset and bytes to be read in place of a wrong size in the file.
         by_ffmpeg: whether libsndfile would stop before the end.
+        links: first byte and end of each of several Ogg streams of different rates or channels, which no decoder here
+            follows; else empty.
     """
 
     duration_s: float | None = None
@@ -40,6 +42,7 @@ class Survey:
     unclosed: bool = False
     patches: dict[int, bytes] = field(default_factory=dict)
     by_ffmpeg: bool = False
+    links: tuple[tuple[int, int], ...] = ()
 
 
 class _Bytes:
@@ -237,6 +240,7 @@ def _survey_flac(content: _Bytes, start: int) -> Survey:
 @dataclass
 class _OggTrack:
     rate: int = 0
+    num_channels: int = 0
     pre_skip: int = 0
     first: int = -1  # samples at the end of the first page that has some
     last: int = -1
@@ -252,6 +256,7 @@ class _OggTrack:
 
 def _survey_ogg(content: _Bytes, start: int) -> Survey:
     links: list[dict[int, _OggTrack]] = [{}]  # one for each chained stream
+    begins = [start]
     offset, cut, in_data = start, "", False
     while len(header := content.at(offset, 27)) == 27:
         if header[:4] != b"OggS":
@@ -266,6 +271,7 @@ def _survey_ogg(content: _Bytes, start: int) -> Survey:
         if flags & 2:
             if in_data:
                 links.append({})
+                begins.append(offset)
             in_data = False
             links[-1][serial] = _ogg_track(content.at(offset + 27 + header[26], 80))
         elif track := links[-1].get(serial):
@@ -282,12 +288,14 @@ def _survey_ogg(content: _Bytes, start: int) -> Survey:
     chosen = [tracks[0] for tracks in audio]
     duration_s = sum(track.duration_s for track in chosen)
     chained, many = len(chosen) > 1, len(audio[0]) > 1
+    differ = len({(track.rate, track.num_channels) for track in chosen}) > 1
     return Survey(
         duration_s=duration_s,
         held_samples=None if chained else round(duration_s * chosen[0].rate),
         cut=cut,
         unclosed=not cut and not chosen[-1].closed,
         by_ffmpeg=chained or many,
+        links=tuple(zip(begins, [*begins[1:], content.size], strict=True)) if differ else (),
     )
 
 
@@ -302,13 +310,13 @@ def _find_page(content: _Bytes, offset: int) -> int:
 
 def _ogg_track(packet: bytes) -> _OggTrack:
     if packet[:7] == b"\x01vorbis":
-        return _OggTrack(int.from_bytes(packet[12:16], "little"))
+        return _OggTrack(int.from_bytes(packet[12:16], "little"), int.from_bytes(packet[11:12], "big"))
     if packet[:8] == b"OpusHead":
-        return _OggTrack(48000, int.from_bytes(packet[10:12], "little"))
+        return _OggTrack(48000, int.from_bytes(packet[9:10], "big"), int.from_bytes(packet[10:12], "little"))
     if packet[:8] == b"Speex   ":
-        return _OggTrack(int.from_bytes(packet[36:40], "little"))
+        return _OggTrack(int.from_bytes(packet[36:40], "little"), int.from_bytes(packet[48:52], "little"))
     if packet[:5] == b"\x7fFLAC":
-        return _OggTrack(int.from_bytes(packet[27:30], "big") >> 4)
+        return _OggTrack(int.from_bytes(packet[27:30], "big") >> 4, (int.from_bytes(packet[29:30], "big") >> 1 & 7) + 1)
     return _OggTrack()
 
 
