@@ -164,8 +164,8 @@ class TextsConfig:
         tables: CSV files with a column `caption`, or `caption_1` to `caption_N`.
         styles: the style of each table, one of captioner.styles.
         label_table: CSV file of AudioSet label sets of the first table's clips (an id column, `audioset_labels`), from which
-            label sets of all tables' captions are learnt (`training/text_labels.py`); with it, a checkpoint carries the captions
-            as references for minimum Bayes risk decoding (`models/retrieval.py`). Empty for none.
+            label sets of that table's other captions are learnt (`training/text_labels.py`); with it, a checkpoint carries
+            these captions as references for minimum Bayes risk decoding (`models/retrieval.py`). Empty for none.
         labelled_dirs: folders of labelled clips (`data/labelled.py`), whose embeddings simulate the sounds that captions name.
         left_out: collections of labelled clips (the first folder of their file names) that nothing is learnt from, so that they
             can be judged on.

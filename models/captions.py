@@ -17,6 +17,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from configs.schema import DecodingConfig
 from models.calibration import Calibration
+from models.composites import join_short_captions
 from models.decoding import (
     ContentWordBan,
     NamedClasses,
@@ -249,11 +250,14 @@ class CaptionSearch:
         return replace(clip, references=self.store.retrieve(clip.part_scores[0].numpy(), style))
 
     def _with_retrieved(self, clip: ClipCandidates, prefix: Tensor, length: Tensor) -> ClipCandidates:
-        """A clip's candidates, and the likeliest of its references as candidates too."""
-        if clip.references is None:
+        """A clip's candidates with the likeliest of its references, and short ones joined (`models/composites.py`)."""
+        if clip.references is None or clip.part_scores is None:
             return clip
-        known = {caption.text.lower() for caption in clip.captions}
-        texts = [text for text in dict.fromkeys(clip.references.captions[:NUM_RETRIEVED]) if text not in known]
+        known = {caption.text.lower(): None for caption in clip.captions}
+        joined = join_short_captions([*known, *clip.references.captions], clip.part_scores)
+        texts = [
+            text for text in dict.fromkeys([*clip.references.captions[:NUM_RETRIEVED], *joined]) if text not in known
+        ]
         encoded = [(text, self.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
         encoded = [
             (text, ids) for text, ids in encoded if self.tokenizer.decode(ids).strip() == text

@@ -180,13 +180,16 @@ def read_labelled_captions(table: Path, label_table: Path) -> tuple[list[str], l
 def build_caption_store(
     config: TextsConfig, styles: Sequence[str], labelled: Sequence[Clip], seed: int
 ) -> CaptionStore | None:
-    """The captions of all tables under label sets predicted from their words, and those of labelled clips under their labels.
+    """The first table's captions under label sets predicted from their words, and those of labelled clips under their labels.
+
+    Other tables stay out: the predictor has learnt from labels of the first one's captions alone, and a checkpoint that carries
+    captions needs their licence.
 
     Args:
         config: its `tables`, `styles` and `label_table`, whose ids are those of the first table; without one there is no store.
         styles: the captioner's.
         labelled: training clips; those with one label are taken, once for each style that they are captioned in, and for the
-            first style also where it has no caption of theirs.
+            first table's style also where it has no caption of theirs.
         seed: of the predictor's training.
 
     Raises:
@@ -196,27 +199,26 @@ def build_caption_store(
         raise DatasetError("data.texts.label_table labels captions of data.texts.tables, which is empty: name a table.")
     if not config.label_table:
         return None
-    captions: list[str] = []
-    numbers: list[int] = []
-    for table, style in zip(config.tables, config.styles, strict=True):
-        texts = read_captions(Path(table))
-        captions += [text for _, text in texts]
-        numbers += [styles.index(style)] * len(texts)
+    style = styles.index(config.styles[0])
+    captions = [text for _, text in read_captions(Path(config.tables[0]))]
+    numbers = [style] * len(captions)
     known, sets = read_labelled_captions(Path(config.tables[0]), Path(config.label_table))
     classes = TextLabeller(known, sets, seed).label_sets(captions)
-    for text, tags, number in labelled_captions(labelled, styles):
+    for text, tags, number in labelled_captions(labelled, styles, style):
         captions.append(text)
         classes.append(tags)
         numbers.append(number)
     return CaptionStore.build(captions, classes, numbers)
 
 
-def labelled_captions(clips: Sequence[Clip], styles: Sequence[str]) -> list[tuple[str, tuple[int, ...], int]]:
-    """The caption, classes and style number of each clip with one label, once for each style; the first style has them all."""
+def labelled_captions(
+    clips: Sequence[Clip], styles: Sequence[str], usual: int = 0
+) -> list[tuple[str, tuple[int, ...], int]]:
+    """The caption, classes and style number of each clip with one label, once for each style; the style `usual` has them all."""
     found: dict[tuple[int, str], tuple[str, tuple[int, ...]]] = {}
     for clip in clips:
         if len(clip.labels) == 1 and clip.style in styles and (tags := tags_of_any(clip.labels[0])):
             found.setdefault((styles.index(clip.style), clip.identity), (normalize_caption(clip.captions[0]), tags))
     for (_, clip_identity), caption in list(found.items()):
-        found.setdefault((0, clip_identity), caption)
+        found.setdefault((usual, clip_identity), caption)
     return [(text, tags, style) for (style, _), (text, tags) in found.items()]

@@ -156,7 +156,8 @@ def test_a_store_has_the_captions_of_all_tables_and_of_labelled_clips(texts: Tex
 
     store = build_caption_store(texts, STYLES, clips, seed=0)
     assert store is not None
-    assert style_of(store, "one more zorbl spins") == [0] and style_of(store, "rain falls on a roof") == [1]
+    assert style_of(store, "one more zorbl spins") == [0]
+    assert style_of(store, "rain falls on a roof") == []  # of the second table
     assert style_of(store, "it rains") == [1, 0] and style_of(store, "a dog barks") == [0]
     assert style_of(store, "nothing that is known") == []  # without a label it is no reference
     scores = np.full(527, 0.01, dtype=np.float32)
