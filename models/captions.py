@@ -33,7 +33,7 @@ from models.retrieval import CaptionStore, References
 from vocabulary.audioset import wide_tags
 
 logger = logging.getLogger(__name__)
-NUM_RETRIEVED = 20  # retrieved captions that are candidates themselves
+NUM_RETRIEVED = 10  # retrieved captions that are candidates themselves
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from torch import Tensor
 from models.errors import CheckpointError
 from vocabulary.audioset import tag_ids
 
-NUM_REFERENCES = 300  # K
+NUM_REFERENCES = 200  # K
 SHARPNESS = 0.5
 PRIOR_LOGIT = -1.0
 COMMON_CLASSES, COMMON_PRIOR_LOGIT = ("Speech", "Music"), 0.0

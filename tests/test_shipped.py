@@ -16,12 +16,11 @@ from data.captions import normalize_caption
 from data.clotho import load_split
 from data.labelled import read_labelled
 from data.sound_captions import named_categories
+from evaluation.invented import invented
 from models.captioner import AudioCaptioner
-from training.validation import cider_d
 from vocabulary.audioset import speech_tags
 
 ROOT = Path(__file__).parents[1]
-LEAST_CIDER_D = 1.1
 
 
 FIFTY_SOUNDS = ROOT / "checkpoints" / "sounds_small"  # the captioner of ESC-50's sounds alone
@@ -93,21 +92,28 @@ def test_what_a_search_tells_is_the_log_probability_of_the_sentence(
         assert one.log_probability == pytest.approx(other.log_probability, abs=1e-3)
 
 
-def test_the_usual_one_is_near_what_people_say_of_real_recordings(any_sound: AudioCaptioner, shared: Path) -> None:
-    """CIDEr-D on AudioCaps' 43 validation clips, among which its figures were chosen; see the model card."""
-    clips = [clip for clip in load_split(shared / "captioned", "validation") if clip.style == "audiocaps"]
-    captions = {}
-    for clip in clips:
-        waveform = clip.load(any_sound.sample_rate, any_sound.max_duration_s)
-        captions[clip.name] = any_sound.caption([waveform])[0][0].text
-    score = cider_d(captions, {clip.name: clip.captions for clip in clips})
-    assert len(clips) == 43 and score is not None and score > LEAST_CIDER_D
+def test_the_usual_one_says_different_things_of_real_recordings_and_invents_little(
+    any_sound: AudioCaptioner, shared: Path
+) -> None:
+    """Every third of the recordings with human captions: sounds that no reference names are rare; see docs/results.md."""
+    clips = [
+        clip
+        for root in ("captioned", "captioned_more")
+        for clip in load_split(shared / root, "validation")
+        if clip.style == "audiocaps"
+    ][::3]
+    captions = [
+        any_sound.caption([clip.load(any_sound.sample_rate, any_sound.max_duration_s)])[0][0].text for clip in clips
+    ]
+    share = invented(captions, [clip.captions for clip in clips]).mean()
+    assert share < 0.25  # one person's caption against the other four: 18 %
+    assert len(set(captions)) > 0.7 * len(clips)
 
 
 def test_the_usual_one_names_labelled_clips_and_no_speakers_whom_it_does_not_hear(
     any_sound: AudioCaptioner, shared: Path
 ) -> None:
-    """Of the 400 clips of fold 4, among which its ranking was chosen, it names 94.2 %; see the model card."""
+    """It names about nine of ten clips of fold 4; see the model card."""
     decoding = any_sound.config.decoding
     clips = read_labelled(shared / "sounds")[1][::10]
     named = 0
@@ -159,11 +165,20 @@ def test_they_are_small_and_whole() -> None:
         assert (path / "MODEL_CARD.md").is_file()
 
 
-@pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.name)
-def test_their_encoders_are_not_the_published_file(path: Path, shared: Path) -> None:
+def test_their_encoders_are_fine_tuned(shared: Path) -> None:
+    """The published file is not passed on: one encoder was trained further, the other holds a fine-tuned branch as well."""
     from safetensors.torch import load_file
 
     published = load_file(shared / "efficientat" / "mn04_as_mAP_432.safetensors")
-    own = AudioCaptioner.from_pretrained(path).encoder.state_dict()
-    changed = [name for name, tensor in published.items() if name in own and not own[name].equal(tensor)]
-    assert len(changed) > 50
+    own = AudioCaptioner.from_pretrained(FIFTY_SOUNDS).encoder.state_dict()
+    assert sum(not own[name].equal(tensor) for name, tensor in published.items() if name in own) > 50
+    own = AudioCaptioner.from_pretrained(DEFAULT_CHECKPOINT).encoder.state_dict()
+    assert all(own[name].equal(tensor) for name, tensor in published.items() if name in own)
+    branch = {name: tensor for name, tensor in own.items() if name.startswith("branch.") and tensor.is_floating_point()}
+    assert sum(not tensor.equal(published[published_name(name)]) for name, tensor in branch.items()) > 50
+
+
+def published_name(name: str) -> str:
+    """Name, in the published file, of a tensor of the second branch, which begins after the sixth layer."""
+    _, number, *rest = name.split(".")
+    return ".".join(["features", str(int(number) + 6), *rest])
