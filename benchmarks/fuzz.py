@@ -10,6 +10,7 @@ is kept; `--case N` runs one again.
 
 import argparse
 import faulthandler
+import logging
 import os
 import subprocess
 import sys
@@ -26,8 +27,11 @@ import soundfile
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from configs.commands import run_command
 from data.audio import AudioError, audio_duration_s, load_audio, stream_audio
 from data.audio_survey import survey_file
+
+logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[1]
 RATE_HZ = 16_000
@@ -238,14 +242,18 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit status."""
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--case", type=int, help="this one alone")
+    parser.add_argument("--cases", type=int, default=300, help="how many cases")
+    parser.add_argument("--seed", type=int, default=0, help="decides what is damaged and how")
+    parser.add_argument("--case", type=int, help="run this one alone")
     parser.add_argument("--folder", type=Path, help="for the files; those with a fault stay there")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the cases; returns the exit status."""
     numbers = range(options.cases) if options.case is None else [options.case]
     folder = options.folder or Path(tempfile.mkdtemp(prefix="fuzz_"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -260,5 +268,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if faults else 0
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -33,7 +33,7 @@ from models.retrieval import CaptionStore, References
 from vocabulary.audioset import wide_tags
 
 logger = logging.getLogger(__name__)
-NUM_RETRIEVED = 10  # retrieved captions that are candidates themselves
+NUM_RETRIEVED = 20  # retrieved captions that are candidates themselves
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,10 @@ class CaptionSearch:
             targets[row, : len(ids) + 1] = torch.tensor([*ids, eos])
         clips = torch.zeros(len(caption_ids), dtype=torch.long, device=prefix.device)
         logits = self.decoder(prefix[None], prefix_length[None], inputs, clips).float()
-        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none", ignore_index=-100)  # (R, L)
-        return [-value for value in losses.sum(dim=1).tolist()]
+        losses = F.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=-100
+        )  # (R * L,)
+        return [-value for value in losses.view_as(targets).sum(dim=1).tolist()]
 
     def without_marks(self, ids: list[int]) -> list[int]:
         """Token ids before the end token, or all where there is none, without padding."""

@@ -14,11 +14,13 @@ vectors of 1- to 4-grams and a Gaussian penalty of the lengths' difference, with
 Shapes: M captions of the store, K retrieved ones, N candidates, C tag classes.
 """
 
+import math
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -28,7 +30,7 @@ from torch import Tensor
 from models.errors import CheckpointError
 from vocabulary.audioset import tag_ids
 
-NUM_REFERENCES = 200  # K
+NUM_REFERENCES = 300  # K
 SHARPNESS = 0.5
 PRIOR_LOGIT = -1.0
 COMMON_CLASSES, COMMON_PRIOR_LOGIT = ("Speech", "Music"), 0.0
@@ -80,9 +82,10 @@ class References:
 
 def count_buckets(words: Sequence[str]) -> list[Counter[int]]:
     """For each n from 1 to 4 the hashed n-grams of a caption and their counts."""
+    starts = range(len(words))
     return [
         Counter(
-            zlib.crc32(" ".join(words[start : start + n]).encode()) % BUCKETS for start in range(len(words) - n + 1)
+            [zlib.crc32(" ".join(words[start : start + n]).encode()) % BUCKETS for start in starts[: 1 - n or None]]
         )
         for n in range(1, LONGEST_NGRAM + 1)
     ]
@@ -114,7 +117,7 @@ class CaptionStore:
         ):
             raise CheckpointError("the caption store's tensors do not fit each other: copy the checkpoint again.")
         self._check_values(frequencies)
-        self._idf = np.log(len(self)) - np.log(np.maximum(1, frequencies))
+        self._idf = (np.log(len(self)) - np.log(np.maximum(1, frequencies))).tolist()  # single numbers are read faster
         self._vector_of = lru_cache(maxsize=KEPT_VECTORS)(self._read_vector)
 
     def __len__(self) -> int:
@@ -206,15 +209,14 @@ class CaptionStore:
     def vector(self, caption: str) -> NgramVector:
         """TF-IDF vector of a normalised caption; an n-gram that the store does not have weighs as one seen once."""
         words = caption.split()
-        buckets, weights = [], []
+        found: list[tuple[int, float]] = []
         for counts in count_buckets(words):
-            own = np.fromiter(counts, dtype=np.int64, count=len(counts))
-            values = np.fromiter(counts.values(), dtype=np.float64, count=len(counts)) * self._idf[own]
-            buckets.append(own)
-            weights.append(values / max(float(np.linalg.norm(values)), 1e-9))
-        every, values = np.concatenate(buckets), np.concatenate(weights)
-        order = np.argsort(every, kind="stable")
-        return NgramVector(every[order], values[order].astype(np.float32), len(words))
+            values = [count * self._idf[bucket] for bucket, count in counts.items()]
+            norm = max(math.hypot(*values), 1e-9)
+            found += [(bucket, value / norm) for bucket, value in zip(counts, values, strict=True)]
+        found.sort(key=itemgetter(0))
+        buckets = np.array([bucket for bucket, _ in found], dtype=np.int64)
+        return NgramVector(buckets, np.array([value for _, value in found], dtype=np.float32), len(words))
 
     def _read_vector(self, row: int) -> NgramVector:
         return self.vector(self.caption(row))
