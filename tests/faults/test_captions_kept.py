@@ -36,11 +36,12 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(checkpoint: Path, *arguments: object, **options: object) -> subprocess.Popen[str]:
-    def heed_interrupts() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores them
+    def heed_signals() -> None:  # a test run in the background ignores interrupts, one under nohup hang-ups
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
 
     command = [sys.executable, "inference.py", "--ckpt_path", checkpoint, "--device", "cpu", *arguments]
-    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": heed_interrupts}
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": heed_signals}
     return subprocess.Popen(list(map(str, command)), cwd=ROOT, env=ENVIRONMENT, **{**given, **options})  # type: ignore[call-overload, no-any-return]
 
 

@@ -23,8 +23,9 @@ def level_of(waveform: Waveform) -> Captions:
     return (ScoredCaption(f"level {round(float(np.abs(waveform).max()) * 10)}", -1.0),)
 
 
-def constant(level: float, seconds: float, rate: int = RATE) -> Waveform:
-    return np.full(round(seconds * rate), level, np.float32)
+def steady(level: float, seconds: float, rate: int = RATE) -> Waveform:
+    """A square wave at half the rate; a constant offset would be silence."""
+    return level * np.where(np.arange(round(seconds * rate)) % 2, 1, -1).astype(np.float32)
 
 
 @given(st.lists(st.integers(0, 25), max_size=30), st.integers(1, 17))
@@ -44,7 +45,7 @@ def test_windows_slide_and_repeats_become_one_line() -> None:
     live = LiveCaptioner(level_of, RATE, 4.0, 2.0, 0.01)
     updates: list[LiveUpdate] = []
     for level in (0.1, 0.1, 0.1, 0.1, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0):
-        live.feed(constant(level, 2.0), RATE)
+        live.feed(steady(level, 2.0), RATE)
         while (update := live.step()) is not None:
             updates.append(update)
     assert [(line.caption, line.start_s, line.end_s) for line in live.lines] == [
@@ -61,10 +62,10 @@ def test_silence_is_never_captioned() -> None:
         raise AssertionError("the captioner was asked about silence")
 
     live = LiveCaptioner(refuse, RATE, 2.0, 1.0, silence_peak=0.1)
-    live.feed(constant(0.09, 6.0), RATE)
+    live.feed(steady(0.09, 6.0), RATE)
     assert live.step() is not None and live.lines[0].caption == "silence"
     live.silence_peak = 0.05  # the threshold is moved while it listens
-    live.feed(constant(0.09, 2.0), RATE)
+    live.feed(steady(0.09, 2.0), RATE)
     with pytest.raises(AssertionError):
         live.step()
 
@@ -90,11 +91,11 @@ def test_windows_are_dropped_rather_than_queued_when_the_captioner_is_slow() -> 
     live: LiveCaptioner
 
     def slow(waveform: Waveform) -> Captions:
-        live.feed(constant(0.3, 7.0), RATE)  # seven seconds pass while it works
+        live.feed(steady(0.3, 7.0), RATE)  # seven seconds pass while it works
         return (ScoredCaption("a slow caption", -1.0),)
 
     live = LiveCaptioner(slow, RATE, 4.0, 2.0, 0.01)
-    live.feed(constant(0.3, 4.0), RATE)
+    live.feed(steady(0.3, 4.0), RATE)
     updates = [live.step() for _ in range(20)]
     latencies = [update.latency_s for update in updates if update is not None]
     assert len(latencies) == 20
@@ -115,7 +116,7 @@ def test_ten_simulated_hours_in_bounded_memory() -> None:
         return (ScoredCaption(f"sound number {count}", -1.0),)  # never the same twice: the worst case
 
     live = LiveCaptioner(caption, RATE, 5.0, 2.5, 0.001)
-    block = constant(0.2, 0.5)
+    block = steady(0.2, 0.5)
 
     def hear(seconds: float) -> None:
         for _ in range(round(seconds / 0.5)):
@@ -154,9 +155,9 @@ def test_an_error_is_told_and_the_next_window_tried() -> None:
     updates: list[LiveUpdate] = []
     errors: list[str] = []
     thread = run(live, updates.append, errors)
-    live.feed(constant(0.2, 1.0), RATE)
+    live.feed(steady(0.2, 1.0), RATE)
     wait_for(lambda: bool(errors))
-    live.feed(constant(0.2, 1.0), RATE)
+    live.feed(steady(0.2, 1.0), RATE)
     wait_for(lambda: bool(updates))
     live.stop()
     thread.join(2.0)
@@ -166,10 +167,10 @@ def test_an_error_is_told_and_the_next_window_tried() -> None:
 def test_pause_hears_nothing() -> None:
     live = LiveCaptioner(level_of, RATE, 1.0, 1.0, 0.001)
     live.pause()
-    live.feed(constant(0.2, 5.0), RATE)
+    live.feed(steady(0.2, 5.0), RATE)
     assert live.received_s == 0 and live.step() is None
     live.resume()
-    live.feed(constant(0.2, 1.0), RATE)
+    live.feed(steady(0.2, 1.0), RATE)
     assert live.step() is not None
 
 
