@@ -132,9 +132,8 @@ class CaptionSearch:
         Returns:
             For each of B clips its captions, best first.
         """
-        part_scores = (
-            None if part_scores is None else part_scores.cpu()
-        )  # the rules and the ranking read single numbers
+        if part_scores is not None:  # the rules and the ranking read single numbers
+            part_scores = part_scores.cpu()
         rules = SearchRules() if part_scores is None else self._rules(part_scores.amax(dim=1), decoding, prefix.device)
         found = self._find(prefix, prefix_lengths, rules, decoding)
         clips = [
@@ -260,10 +259,8 @@ class CaptionSearch:
         texts = [
             text for text in dict.fromkeys([*clip.references.captions[:NUM_RETRIEVED], *joined]) if text not in known
         ]
-        encoded = [(text, self.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
-        encoded = [
-            (text, ids) for text, ids in encoded if self.tokenizer.decode(ids).strip() == text
-        ]  # no unknown word
+        pieces = [(text, self.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
+        encoded = [(text, ids) for text, ids in pieces if self.tokenizer.decode(ids).strip() == text]  # all words known
         values = self.score(prefix, length, [ids for _, ids in encoded]) if encoded else []
         retrieved = [
             Caption(text, value, num_tokens=len(ids) + 1) for (text, ids), value in zip(encoded, values, strict=True)

@@ -313,7 +313,8 @@ class MobileNet(AudioEncoder):
 
     def network(self, log_mel: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings (B, T', E), their lengths (B,) and tag logits (B, 527) of spectrograms (B, F, T)."""
-        shared, lengths = self._through(self.features[: self.frozen_layers], log_mel[:, None], frames)
+        lengths = Lengths(frames, log_mel.shape[2])
+        shared, lengths = self._through(self.features[: self.frozen_layers], log_mel[:, None], lengths)
         heads = [self._head(self.features[self.frozen_layers :], self.classifier, shared, lengths)]
         if self.branch_weight:
             heads.append(self._head(self.branch, self.branch_classifier, shared, lengths))
@@ -324,7 +325,8 @@ class MobileNet(AudioEncoder):
     def frozen_part(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> tuple[Tensor, Tensor]:
         """Maps (B, K, F', T') after the first `frozen_layers`, and each clip's frames (B,)."""
         log_mel, frames = self._spectrogram(waveform, lengths, spec_masks)
-        maps, lengths_left = self._through(self.features[: self.frozen_layers], log_mel[:, None], frames)
+        before = Lengths(frames, log_mel.shape[2])
+        maps, lengths_left = self._through(self.features[: self.frozen_layers], log_mel[:, None], before)
         return maps, lengths_left.frames
 
     def trained_part(self, maps: Tensor, frames: Tensor) -> Tensor:
@@ -334,10 +336,8 @@ class MobileNet(AudioEncoder):
             return self._head(self.branch, self.branch_classifier, maps, lengths)[2]
         return self._head(self.features[self.frozen_layers :], self.classifier, maps, lengths)[2]
 
-    def _through(self, layers: Iterable[nn.Module], maps: Tensor, lengths: Tensor | Lengths) -> tuple[Tensor, Lengths]:
-        """Maps (B, K, F, T) of clips with `lengths` frames (B,) after some layers, and their lengths."""
-        if isinstance(lengths, Tensor):
-            lengths = Lengths(lengths, maps.shape[3])
+    def _through(self, layers: Iterable[nn.Module], maps: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
+        """Maps (B, K, F, T) of clips after some layers, and their lengths there."""
         for layer in layers:
             if isinstance(layer, Block):
                 maps, lengths = layer(maps, lengths)

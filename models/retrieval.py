@@ -107,16 +107,17 @@ class CaptionStore:
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         self.tensors = dict(tensors)
         self._text, self._text_ends = arrays["text"], arrays["text_ends"]
-        self._classes, self._class_ends = arrays["classes"].astype(np.int64), arrays["class_ends"]
+        self._classes, class_ends = arrays["classes"].astype(np.int64), arrays["class_ends"]
         self._styles, frequencies = arrays["styles"], arrays["document_frequencies"]
-        ends = ((self._text_ends, len(self._text)), (self._class_ends, len(self._classes)))
+        ends = ((self._text_ends, len(self._text)), (class_ends, len(self._classes)))
         if (
-            not len(self) == len(self._class_ends) == len(self._styles) > 0
+            not len(self) == len(class_ends) == len(self._styles) > 0
             or len(frequencies) != BUCKETS
             or any(bool((np.diff(own, prepend=0) <= 0).any()) or own[-1] != size for own, size in ends)
         ):
             raise CheckpointError("the caption store's tensors do not fit each other: copy the checkpoint again.")
         self._check_values(frequencies)
+        self._class_starts = np.concatenate([[0], class_ends[:-1]])
         self._idf = (np.log(len(self)) - np.log(np.maximum(1, frequencies))).tolist()  # single numbers are read faster
         self._vector_of = lru_cache(maxsize=KEPT_VECTORS)(self._read_vector)
 
@@ -184,8 +185,7 @@ class CaptionStore:
         """
         scores = np.clip(tag_scores.astype(np.float64), LOWEST_SCORE, 1 - LOWEST_SCORE)
         gains = np.log(scores) - np.log1p(-scores) - _prior_logits()  # (C,)
-        starts = np.concatenate([[0], self._class_ends[:-1]])
-        likelihoods = SHARPNESS * np.add.reduceat(gains[self._classes], starts)  # (M,)
+        likelihoods = SHARPNESS * np.add.reduceat(gains[self._classes], self._class_starts)  # (M,)
         likelihoods[self._styles != style] = -np.inf
         rows = np.argsort(-likelihoods, kind="stable")[:NUM_REFERENCES]
         rows = rows[np.isfinite(likelihoods[rows])]

@@ -162,18 +162,31 @@ def read_captions(table: Path, identity: str = "") -> list[tuple[str, str]]:
     return [(record.get(identity, ""), normalize_caption(record[name])) for _, record in records for name in wanted]
 
 
-def read_labelled_captions(table: Path, label_table: Path) -> tuple[list[str], list[tuple[int, ...]]]:
-    """Normalised captions of those clips of a table that have a label set, and the label sets.
+def read_captions_with_labels(table: Path, label_table: Path) -> tuple[list[str], list[tuple[int, ...]]]:
+    """All normalised captions of a table, and the label set of each one's clip; empty where it has none.
 
     Raises:
         DatasetError: a table is missing or lacks a column, or no clip has a label set.
     """
     identity, sets = read_label_sets(label_table)
-    known = [(text, sets[clip]) for clip, text in read_captions(table, identity) if sets.get(clip)]
-    if not known:
+    captions = read_captions(table, identity)
+    found = [sets.get(clip, ()) for clip, _ in captions]
+    if not any(found):
         raise DatasetError(
             f"{label_table} has label sets for none of the clips of {table}: give tables of the same clips."
         )
+    return [text for _, text in captions], found
+
+
+def read_labelled_captions(table: Path, label_table: Path) -> tuple[list[str], list[tuple[int, ...]]]:
+    """As `read_captions_with_labels`, of clips with a label set alone."""
+    return _labelled_alone(*read_captions_with_labels(table, label_table))
+
+
+def _labelled_alone(
+    captions: Sequence[str], sets: Sequence[tuple[int, ...]]
+) -> tuple[list[str], list[tuple[int, ...]]]:
+    known = [(text, classes) for text, classes in zip(captions, sets, strict=True) if classes]
     return [text for text, _ in known], [classes for _, classes in known]
 
 
@@ -200,10 +213,9 @@ def build_caption_store(
     if not config.label_table:
         return None
     style = styles.index(config.styles[0])
-    captions = [text for _, text in read_captions(Path(config.tables[0]))]
+    captions, sets = read_captions_with_labels(Path(config.tables[0]), Path(config.label_table))
     numbers = [style] * len(captions)
-    known, sets = read_labelled_captions(Path(config.tables[0]), Path(config.label_table))
-    classes = TextLabeller(known, sets, seed).label_sets(captions)
+    classes = TextLabeller(*_labelled_alone(captions, sets), seed).label_sets(captions)
     for text, tags, number in labelled_captions(labelled, styles, style):
         captions.append(text)
         classes.append(tags)

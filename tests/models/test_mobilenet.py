@@ -24,7 +24,7 @@ from data.captions import train_tokenizer
 from models.captioner import AudioCaptioner
 from models.encoders import build_encoder
 from models.errors import CheckpointError
-from models.mobilenet import MobileNet, kaldi_mel_bank
+from models.mobilenet import Lengths, MobileNet, kaldi_mel_bank
 
 SMALL = EncoderConfig(name="mobilenet", width=0.1)
 BRANCH_WEIGHT = 0.4
@@ -254,7 +254,7 @@ def test_tag_logits_of_the_whole_clip_are_the_clips() -> None:
 def test_a_parted_network_gives_the_branch_alone() -> None:
     network = branched()
     log_mel, frames = network.log_mel(*two_clips())
-    maps, lengths = network._through(network.features[:6], log_mel[:, None], frames)
+    maps, lengths = network._through(network.features[:6], log_mel[:, None], Lengths(frames, log_mel.shape[2]))
     expected = single(network, True)(*two_clips()).logits
     assert expected is not None
     assert torch.allclose(network.trained_part(maps, lengths.frames), expected, atol=1e-5)
