@@ -27,14 +27,13 @@ from configs.checks import check_decoding
 from configs.loading import ConfigError, build_parser, parse_config
 from configs.schema import Config
 from data.audio import AudioError
-from data.caption_texts import TextClip
 from data.captions import build_tokenizer, tokenizer_config
 from data.clotho import Clip
 from data.feature_cache import FeatureCache
-from data.sounds import Mixture
+from data.labelled.mixtures import Mixture
 from models.captioner import AudioCaptioner
-from models.checkpoint import TOKENIZER_FILE
-from models.encoders import encoder_label
+from models.checkpoints.folder import TOKENIZER_FILE
+from models.encoders.build import encoder_label
 from training.batches import Batch, StepSampler, TrainingSet, build_loader
 from training.datasets import load_clips
 from training.features import FrozenFeatures, encoder_fingerprint
@@ -42,9 +41,10 @@ from training.objective import CaptioningLoss, token_weights
 from training.optimisation import MovingAverage, build_optimizer, set_learning_rates, usable_precision
 from training.run_folder import RunFolder, TrainingError
 from training.self_critical import CiderReward, find_captions, words_of
-from training.simulation import Simulator, collect_donors, text_durations
 from training.tagger import TAGGER_FILE, tune_tagger
-from training.text_labels import build_caption_store
+from training.text_only.captions import TextClip
+from training.text_only.simulation import Simulator, collect_donors, text_durations
+from training.text_only.text_labels import build_caption_store
 from training.tracking import History
 from training.validation import ValidationResult, validate
 

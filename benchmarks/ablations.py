@@ -28,9 +28,9 @@ from configs.commands import run_command
 from configs.loading import load_config
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
-from data.sound_captions import named_categories
+from data.labelled.caption_templates import named_categories
 from models.captioner import AudioCaptioner
-from models.encoders import encoder_label
+from models.encoders.build import encoder_label
 from training.tagger import TAGGER_FILE
 from training.validation import cider_d
 
@@ -128,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="configuration of the whole recipe")
     parser.add_argument("--recordings", required=True, help="captioned clips with a validation split")
-    parser.add_argument("--labelled", required=True, help="folder written by python -m data.sounds")
+    parser.add_argument("--labelled", required=True, help="folder written by python -m data.labelled.mixtures")
     parser.add_argument("--every", type=int, default=4, help="of the labelled validation clips, take each so manieth")
     parser.add_argument("--tagger", type=Path, help="a run's tagger.safetensors; without it, each training trains one")
     parser.add_argument("--steps", type=int, default=500, help="of each training")

@@ -6,11 +6,12 @@
 Two kinds of validation clips are captioned, the second only with `--captioned`:
 
 - labelled clips and their mixtures: a caption is right when it names every labelled sound
-  (`data.sound_captions.named_categories`);
+  (`data.labelled.caption_templates.named_categories`);
 - recordings with human captions, in the style of their corpus: a caption is right when it names a sound that a reference names
   too, and none that no reference names (`evaluation.invented`).
 
-A logistic model of that (`models/calibration.py`) is fitted by maximum likelihood on both together; each kind has half of the
+A logistic model of that (`models/generation/calibration.py`) is fitted by maximum likelihood on both together; each
+kind has half of the
 total weight, however many clips it has. The model is judged on recordings that it was not fitted on: those of each kind are
 split into two halves, and the clips of either half are given probabilities by the model of the other. Mixtures of recordings
 from both halves belong to neither and are left out there. Beside it stands the probability that the decoder gives to a token
@@ -44,12 +45,12 @@ from benchmarks.yardstick import read_groups
 from configs.commands import run_command
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
-from data.sound_captions import named_categories
+from data.labelled.caption_templates import named_categories
 from evaluation.invented import invented
-from models.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
-from models.checkpoint import METADATA_FILE, add_metadata, checkpoint_folder
-from models.ranking import STRONG_TAG, Fit, fit_to_tags
+from models.checkpoints.folder import METADATA_FILE, add_metadata, checkpoint_folder
+from models.generation.calibration import CALIBRATION_KEY, Calibration
+from models.generation.rerank import STRONG_TAG, Fit, fit_to_tags
 from vocabulary.words import classes_of
 
 logger = logging.getLogger("benchmarks.calibration")
@@ -235,7 +236,9 @@ def by_kind(captions: Sequence[Judged], by_model: Mapping[str, Floats]) -> dict[
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_root", required=True, help="labelled clips, as python -m data.sounds writes them")
+    parser.add_argument(
+        "--dataset_root", required=True, help="labelled clips, as python -m data.labelled.mixtures writes them"
+    )
     parser.add_argument(
         "--captioned", nargs="+", type=Path, default=[], help="data sets with human captions and a validation split"
     )
@@ -261,7 +264,9 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--limit must be 0 or more and --batch_size 1 or more.")
     clips = [clip for clip in load_split(options.dataset_root, "validation", 0.0, options.seed) if clip.labels]
     if not clips:
-        raise ValueError(f"{options.dataset_root} has no labelled validation clip: python -m data.sounds makes some.")
+        raise ValueError(
+            f"{options.dataset_root} has no labelled validation clip: python -m data.labelled.mixtures makes some."
+        )
     captioned = [clip for group in read_groups(options.captioned, "all") if not group.pooled for clip in group.clips]
     captioner = AudioCaptioner.from_pretrained(options.ckpt_path)
     captions = [

@@ -40,8 +40,8 @@ from configs.schema import (
 )
 from data.clotho import FileClip, load_split
 from models.captioner import AudioCaptioner
-from models.checkpoint import read_training_state
-from models.encoders import encoder_label
+from models.checkpoints.folder import read_training_state
+from models.encoders.build import encoder_label
 
 logger = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[1]
@@ -229,7 +229,7 @@ def run(options: argparse.Namespace) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.sounds")
+    parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.labelled.mixtures")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--minutes", type=float, help="training time of each encoder")
     budget.add_argument("--steps", type=int, help="training steps of each encoder")

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.captions import normalize_caption
-from data.sound_captions import named_categories
-from data.tags import tags_of_any
+from data.labelled.caption_templates import named_categories
+from data.labelled.tags import tags_of_any
 from evaluation.inputs import Corpus
 from evaluation.invented import unsupported_clauses
 from evaluation.overlap import MeasureResult, mean_result
@@ -226,7 +226,7 @@ def difference(first: Score, second: Score) -> Score:
 
 @dataclass(frozen=True)
 class SoundRates:
-    """Rates of captions of labelled single sounds and of mixtures of two (`data/sound_phrases.yaml`).
+    """Rates of captions of labelled single sounds and of mixtures of two (`data/labelled/sound_phrases.yaml`).
 
     Attributes:
         single: share of single clips whose caption names the label.

@@ -5,7 +5,8 @@
     python -m benchmarks.unseen --labelled datasets/made_sounds --held_out 100 --ckpt_path checkpoints/any_sound \
         --output benchmarks/results/made_sounds.md
 
-The folder has `clips/` and `clips.csv`, as `data.labelled` reads it. All programs and the sound font are free software.
+The folder has `clips/` and `clips.csv`, as `data.labelled.collections` reads it. All programs and the sound font are
+free software.
 """
 
 import argparse
@@ -21,8 +22,8 @@ from typing import Any
 from tqdm import tqdm
 
 from configs.commands import run_command
-from data.midi import Note, midi
 from data.tables import DatasetError, write_rows
+from tools.midi import Note, midi
 
 logger = logging.getLogger(__name__)
 

@@ -25,14 +25,14 @@ from tqdm import tqdm
 
 from benchmarks.tables import markdown_table, publish
 from configs.commands import run_command
-from data.caption_texts import read_texts
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
 from evaluation.inputs import Corpus
 from evaluation.scores import Score, ScoreSettings, score_systems
 from models.captioner import AudioCaptioner
-from models.encoder import EncoderOutput
+from models.encoders.base import EncoderOutput
 from training.batches import style_number
+from training.text_only.captions import read_texts
 from vocabulary.audioset import speech_tags, tag_names, wide_tags
 from vocabulary.words import classes_of, main_classes
 

@@ -24,12 +24,12 @@ from tqdm import tqdm
 from benchmarks.tables import markdown_table, publish
 from configs.commands import run_command
 from configs.loading import load_config
-from data.caption_texts import TextClip, sources_of
 from data.clotho import Clip
 from models.captioner import AudioCaptioner
 from training.datasets import load_clips
 from training.features import FrozenFeatures
-from training.simulation import SPEECH, Simulator, collect_donors, text_durations
+from training.text_only.captions import TextClip, sources_of
+from training.text_only.simulation import SPEECH, Simulator, collect_donors, text_durations
 from vocabulary.audioset import wide_tags
 from vocabulary.words import classes_of
 

@@ -3,7 +3,8 @@
     python -m benchmarks.sounds --dataset_root datasets/sounds50 --ckpt_path checkpoints/sounds_small runs/a/best \
         --retrieval_weights datasets/efficientat/mn04_as_mAP_432.safetensors --output benchmarks/results/sounds.md
 
-A single clip counts as named when its caption has a word for its sound (`data.sounds.named_categories`), a mixture when
+A single clip counts as named when its caption has a word for its sound (`data.labelled.mixtures.named_categories`), a
+mixture when
 its caption has words for both. Intervals are 95 % bootstrap percentiles over clips. Of the mixtures that are named: the share of
 those one after the other whose caption tells their order, rightly and the wrong way round, and the share of the overlaid whose
 caption tells an order that they do not have ("then", "followed by", "before", "after"; `vocabulary.turns`).
@@ -27,10 +28,10 @@ from configs.commands import run_command
 from configs.schema import EncoderConfig
 from data.captions import normalize_caption
 from data.clotho import Clip, FileClip, load_split
-from data.sound_captions import named_categories
-from data.sounds import make_mixtures
+from data.labelled.caption_templates import named_categories
+from data.labelled.mixtures import make_mixtures
 from models.captioner import AudioCaptioner
-from models.encoders import build_encoder
+from models.encoders.build import build_encoder
 from training.features import FrozenFeatures
 from training.validation import cider_d
 from vocabulary.turns import parts_of
@@ -224,7 +225,7 @@ def run(options: argparse.Namespace) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.sounds")
+    parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.labelled.mixtures")
     parser.add_argument("--ckpt_path", nargs="*", default=[], help="checkpoints to judge")
     parser.add_argument("--styles", nargs="*", default=[], help="manners to judge each in; without it, its usual one")
     parser.add_argument("--retrieval_weights", help="mn04's weights file: adds the retrieval baseline")

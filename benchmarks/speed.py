@@ -28,7 +28,7 @@ from benchmarks.tables import markdown_table, publish
 from configs.commands import run_command
 from data.audio import find_audio_files, load_audio
 from models.captioner import AudioCaptioner
-from models.llama import LlamaDecoder
+from models.decoder.llama import LlamaDecoder
 
 logger = logging.getLogger(__name__)
 

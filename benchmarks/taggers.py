@@ -29,13 +29,13 @@ from benchmarks.tables import markdown_table, publish
 from configs.commands import run_command
 from configs.schema import EncoderConfig
 from data.clotho import FileClip, load_split
-from data.labelled import read_labelled
+from data.labelled.collections import read_labelled
+from data.labelled.tags import tags_of_any
 from data.tables import DatasetError
-from data.tags import tags_of_any
 from models.captioner import AudioCaptioner
-from models.encoder import AudioEncoder
-from models.encoders import build_encoder
-from models.tag_prefix import tag_scores
+from models.decoder.tag_prefix import tag_scores
+from models.encoders.base import AudioEncoder
+from models.encoders.build import build_encoder
 from vocabulary.audioset import tag_ids, wide_tags
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--recordings", help="captioned clips with a validation split")
     parser.add_argument("--labelled", type=Path, help="folder of labelled clips, of which some were kept out")
     parser.add_argument("--held_out", type=int, default=100, help="how many, as data.texts.held_out had it")
-    parser.add_argument("--sounds", help="labelled sounds with a validation split, as data.sounds writes them")
+    parser.add_argument(
+        "--sounds", help="labelled sounds with a validation split, as data.labelled.mixtures writes them"
+    )
     parser.add_argument("--output", type=Path, help="Markdown file to write")
     return parser
 

@@ -1,4 +1,4 @@
-"""How well AudioSet label sets are predicted from captions (`training/text_labels.py`), on labelled captions kept out.
+"""How well AudioSet label sets are predicted from captions (`training/text_only/text_labels.py`), on labelled captions kept out.
 
     python -m benchmarks.text_labels --captions datasets/audiocaps/train.csv --label_table datasets/audiocaps/train_labels.csv \
         --output benchmarks/results/text_labels.md
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.tables import markdown_table, publish
 from configs.commands import run_command
 from evaluation.scores import draw_resamples
-from training.text_labels import LABEL_PROBABILITY, TextLabeller, read_labelled_captions
+from training.text_only.text_labels import LABEL_PROBABILITY, TextLabeller, read_labelled_captions
 from vocabulary.audioset import tag_ids
 from vocabulary.words import classes_of
 

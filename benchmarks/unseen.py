@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from benchmarks.tables import markdown_table, write_text
 from configs.commands import run_command
-from data.labelled import read_labelled
+from data.labelled.collections import read_labelled
 from models.captioner import AudioCaptioner
 
 logger = logging.getLogger(__name__)

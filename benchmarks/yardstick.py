@@ -10,7 +10,8 @@
   corpus, unless `--style` gives another. "Invented" is the share of captions that name a sound which no reference names
   (`evaluation.invented`); lower is better.
 - `--peer`: every system beside one table of captions on the clips that both have, by paired bootstrap.
-- Sounds: fold 4 of a data set in ESC-50's layout, and mixtures of two drawn from it (those of `data.sounds`, same seed).
+- Sounds: fold 4 of a data set in ESC-50's layout, and mixtures of two drawn from it (those of `data.labelled.mixtures`,
+same seed).
 - Labelled clips: by collection (first folder of the file name), how often a caption names the main class of the label.
   `--left_out` marks collections that no checkpoint was trained on.
 - Decoding settings are options of their own (`--num_beams 6`); not given, the checkpoint's hold.
@@ -47,8 +48,8 @@ from benchmarks.tables import publish
 from captioning.options import add_decoding_options, choose_decoding
 from configs.commands import run_command
 from data.clotho import Clip, FileClip, load_split
-from data.labelled import find_layout, read_labelled
-from data.sounds import make_mixtures, read_collection
+from data.labelled.collections import find_layout, read_labelled
+from data.labelled.mixtures import make_mixtures, read_collection
 from data.tables import DatasetError
 from evaluation.inputs import read_predictions
 from evaluation.overlap import MeasureResult
@@ -356,7 +357,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--captioned", type=Path, nargs="+", default=[], help="captioned data with a validation split")
     parser.add_argument("--labelled", type=Path, nargs="+", default=[], help="folders of labelled clips")
     parser.add_argument("--left_out", nargs="+", default=[], metavar="NAME", help="collections not trained on")
-    parser.add_argument("--sounds", type=Path, help="labelled sounds with folds, as data.sounds takes them")
+    parser.add_argument("--sounds", type=Path, help="labelled sounds with folds, as data.labelled.mixtures takes them")
     parser.add_argument("--mixtures", type=int, default=400, help="mixtures of two of these")
     parser.add_argument("--ckpt_path", nargs="+", default=[], help="checkpoints to judge")
     parser.add_argument(

@@ -96,8 +96,8 @@ def load_captioner(options: argparse.Namespace) -> "AudioCaptioner":
     device = choose_device(options.device)
     if options.tagger == "own":
         return AudioCaptioner.from_pretrained(options.ckpt_path, device, options.encoder_weights)
-    from models.encoders import build_encoder
-    from models.mini_audio_caption import DEFAULT_ENCODER_WEIGHTS
+    from models.checkpoints.mini_audio_caption import DEFAULT_ENCODER_WEIGHTS
+    from models.encoders.build import build_encoder
 
     captioner = AudioCaptioner.from_pretrained(options.ckpt_path, device)
     weights = options.encoder_weights or DEFAULT_ENCODER_WEIGHTS

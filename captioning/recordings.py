@@ -14,7 +14,7 @@ from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption
 
 if TYPE_CHECKING:
     from models.captioner import AudioCaptioner
-    from models.captions import Caption
+    from models.generation.pipeline import Caption
 
 logger = logging.getLogger(__name__)
 

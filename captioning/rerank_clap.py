@@ -18,7 +18,7 @@ from data.audio import AudioError, load_audio
 from data.caption_formats import SILENCE, CaptionRecord
 
 if TYPE_CHECKING:
-    from models.clap import ClapScorer
+    from models.encoders.clap import ClapScorer
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def load_reranker(options: argparse.Namespace, decoding: DecodingConfig) -> Clap
     if options.rerank is None:
         return None
     check_rerank(options, decoding)
-    from models.clap import ClapScorer
+    from models.encoders.clap import ClapScorer
 
     scorer = ClapScorer(options.clap_weights).to(choose_device(options.device))
     track = getattr(options, "track", None) or 1

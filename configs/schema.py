@@ -13,9 +13,11 @@ class EncoderConfig:
     """The network that turns a waveform into audio embeddings.
 
     Attributes:
-        name: which network: "cnn14" (PANNs, `models/cnn14.py`), "mobilenet" (EfficientAT, `models/mobilenet.py`), "htsat"
-            (HTS-AT, `models/htsat.py`), "clap" (its joint embedding, `models/clap.py`), or "hf:" with the folder or hub id
-            of another audio network of transformers, such as "hf:openai/whisper-tiny" (`models/hf.py`).
+        name: which network: "cnn14" (PANNs, `models/encoders/cnn14.py`), "mobilenet" (EfficientAT,
+            `models/encoders/mobilenet.py`), "htsat"
+            (HTS-AT, `models/encoders/htsat.py`), "clap" (its joint embedding, `models/encoders/clap.py`), or "hf:" with
+            the folder or hub id
+            of another audio network of transformers, such as "hf:openai/whisper-tiny" (`models/encoders/transformers_audio.py`).
         weights: published weights to start from: a file for cnn14 and mobilenet, a folder or hub id for htsat and clap, such as
             "laion/clap-htsat-unfused"; None trains from random values. An "hf:" network takes those of its name.
         weights_sha256: checksum of that file (of the tensors, where transformers reads them), written into checkpoints and
@@ -164,21 +166,27 @@ class TextsConfig:
         tables: CSV files with a column `caption`, or `caption_1` to `caption_N`.
         styles: the style of each table, one of captioner.styles.
         label_table: CSV file of AudioSet label sets of the first table's clips (an id column, `audioset_labels`), from which
-            label sets of that table's other captions are learnt (`training/text_labels.py`); with it, a checkpoint carries
-            these captions as references for minimum Bayes risk decoding (`models/retrieval.py`). Empty for none.
-        labelled_dirs: folders of labelled clips (`data/labelled.py`), whose embeddings simulate the sounds that captions name.
+            label sets of that table's other captions are learnt (`training/text_only/text_labels.py`); with it, a
+            checkpoint carries
+            these captions as references for minimum Bayes risk decoding (`models/generation/retrieval.py`). Empty for none.
+        labelled_dirs: folders of labelled clips (`data/labelled/collections.py`), whose embeddings simulate the sounds
+            that captions name.
         left_out: collections of labelled clips (the first folder of their file names) that nothing is learnt from, so that they
             can be judged on.
-        composed: number of captions put together from the short ones of the first table (`data/composed_texts.py`), so that
+        composed: number of captions put together from the short ones of the first table
+            (`training/text_only/compose.py`), so that
             rare sounds and pairs are as frequent as others; in labelled_style, or the first table's style where that is empty.
         durations_s: shortest and longest clip, in seconds, that each table's captions are about, two numbers a table.
-        noise: whether simulated sound has what real sound has (`training/simulation.py`): unclear, quiet and missing sources,
+        noise: whether simulated sound has what real sound has (`training/text_only/simulation.py`): unclear, quiet and
+            missing sources,
             others that no caption names; without, each source is the clearest clip of its class, and there are no other sounds.
-        labelled_style: style, one of captioner.styles, of the short template captions (`data/label_captions.py`) of labelled
+        labelled_style: style, one of captioner.styles, of the short template captions
+            (`data/labelled/label_captions.py`) of labelled
             clips and of mixtures of two, which are trained on as recordings beside the texts. Empty for none.
         labelled_mixtures: number of these mixtures.
         labelled_repeats: how often each of these clips and mixtures comes in an epoch.
-        human_captions: which of them are trained on in the first table's style too (`data/composed_texts.py`): "usual", those
+        human_captions: which of them are trained on in the first table's style too (`training/text_only/compose.py`):
+            "usual", those
             whose sounds have captions that two people or more wrote, with these captions; "all", the others as well, with
             template captions; or "none".
         human_caption_repeats: how often each of those comes in an epoch.
@@ -231,7 +239,7 @@ class DataConfig:
     Attributes:
         dataset_root: folder in one of the layouts that `data/clotho.py` knows.
         validation_share: share of the development clips held out where the layout has no validation split.
-        mixtures: two-sound mixtures added to each epoch of a labelled data set (`data/sounds.py`); 0 for none. While
+        mixtures: two-sound mixtures added to each epoch of a labelled data set (`data/labelled/mixtures.py`); 0 for none. While
             the encoder is frozen they are the same in each epoch, so that embeddings are cached; then they are drawn anew.
         batch_size: clips in one optimiser step, over all processes and accumulation steps.
         num_workers: processes that load clips; 0 loads in the training process.
@@ -260,7 +268,7 @@ class TagDecodingConfig:
     """What the tag scores of a clip ask of its captions; a tag's score is the highest of the whole clip and its thirds.
 
     With coverage_weight, min_score or consensus_weight above 0, all captions that the search found are ranked anew
-    (`models/ranking.py`).
+    (`models/generation/rerank.py`).
 
     Attributes:
         word_bonus: bonus in the search for a word that names a tag which the hypothesis has not named yet, in nats times the

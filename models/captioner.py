@@ -22,9 +22,7 @@ from configs.json_files import read_json_object
 from configs.loading import ConfigError, config_to_yaml, load_checkpoint_config
 from configs.schema import Config, DecodingConfig
 from configs.special_tokens import SPECIAL_TOKENS
-from models.calibration import CALIBRATION_KEY, Calibration
-from models.captions import Caption, CaptionSearch
-from models.checkpoint import (
+from models.checkpoints.folder import (
     ARCHITECTURE_FILE,
     CONFIG_FILE,
     ENCODER_FILE,
@@ -38,17 +36,19 @@ from models.checkpoint import (
     read_tokenizer,
     write_checkpoint,
 )
-from models.decoding import WordTable
-from models.encoder import AudioEncoder, EncoderOutput, SpecMasks
-from models.encoders import build_encoder, published_source, weights_sha256
+from models.checkpoints.mini_audio_caption import read_parts
+from models.decoder.llama import LlamaDecoder, least_parameters, llama_config
+from models.decoder.projection import Projection
+from models.decoder.tag_prefix import TagPrefix, part_logits, part_scores, tag_scores
+from models.encoders.base import AudioEncoder, EncoderOutput, SpecMasks
+from models.encoders.build import build_encoder, published_source, weights_sha256
+from models.encoders.transformers_audio import least_of_encoder
 from models.errors import CheckpointError
-from models.hf import least_of_encoder
-from models.llama import LlamaDecoder, least_parameters, llama_config
-from models.mini_audio_caption import read_parts
-from models.projection import Projection
-from models.ranking import asks_tagger
-from models.retrieval import CaptionStore
-from models.tag_prefix import TagPrefix, part_logits, part_scores, tag_scores
+from models.generation.calibration import CALIBRATION_KEY, Calibration
+from models.generation.logits_processors import WordTable
+from models.generation.pipeline import Caption, CaptionSearch
+from models.generation.rerank import asks_tagger
+from models.generation.retrieval import CaptionStore
 
 
 def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from configs.schema import CaptionerConfig, Config, DecoderConfig, DecodingConfig, EncoderConfig
-from data import sounds
 from data.captions import train_tokenizer
+from data.labelled import mixtures as sounds
 from models.captioner import AudioCaptioner
 
 try:  # pytest-qt ends every run on a machine without Qt, so it is off in pyproject.toml and asked for here
@@ -112,7 +112,7 @@ def tone_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def labelled_sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Labelled sounds as `python -m data.sounds` leaves them: two classes, short clips."""
+    """Labelled sounds as `python -m data.labelled.mixtures` leaves them: two classes, short clips."""
     root = tmp_path_factory.mktemp("sounds")
     (root / "ESC-50" / "audio").mkdir(parents=True)
     (root / "ESC-50" / "meta").mkdir()

@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("configs", "vocabulary", "data", "models", "captioning", "training", "evaluation", "benchmarks", "ui")
+PACKAGES = (
+    "configs",
+    "vocabulary",
+    "data",
+    "models",
+    "captioning",
+    "training",
+    "evaluation",
+    "benchmarks",
+    "tools",
+    "ui",
+)
 ENTRY_SCRIPTS = tuple(sorted(path.stem for path in ROOT.glob("*.py")))
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 import inference
-from models.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
+from models.generation.calibration import CALIBRATION_KEY, Calibration
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from configs.schema import TagDecodingConfig
 from data.audio import load_audio
 from data.captions import normalize_caption
 from data.clotho import load_split
-from data.labelled import read_labelled
-from data.sound_captions import named_categories
+from data.labelled.caption_templates import named_categories
+from data.labelled.collections import read_labelled
 from evaluation.invented import invented
 from models.captioner import AudioCaptioner
 from vocabulary.audioset import speech_tags

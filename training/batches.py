@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from configs.schema import AugmentConfig, DataConfig
 from data.audio import AudioError
 from data.augment import augment_waveform, draw_mixup, draw_spans, hide_spans, mix, sample_generator
-from data.caption_texts import TextClip
 from data.captions import encode_caption
 from data.clotho import Clip, FileClip
-from data.sounds import Mixture, draw_mixture
-from data.tags import tags_of
+from data.labelled.mixtures import Mixture, draw_mixture
+from data.labelled.tags import tags_of
+from training.text_only.captions import TextClip
 from vocabulary.audioset import tag_names
 
 logger = logging.getLogger(__name__)

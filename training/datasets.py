@@ -10,13 +10,13 @@ from typing import Any
 from tqdm import tqdm
 
 from configs.schema import DataConfig
-from data.caption_texts import read_texts
 from data.clauses import ClauseDetector
 from data.clotho import Clip, FileClip, load_split
-from data.composed_texts import caption_as_people_do, compose_texts
-from data.labelled import read_labelled
-from data.sounds import caption_briefly, make_mixtures
+from data.labelled.collections import read_labelled
+from data.labelled.mixtures import caption_briefly, make_mixtures
 from data.tables import DatasetError
+from training.text_only.captions import read_texts
+from training.text_only.compose import caption_as_people_do, compose_texts
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from configs.schema import EncoderConfig
 from data.clotho import Clip
 from data.feature_cache import FeatureCache
-from models.encoder import AudioEncoder
+from models.encoders.base import AudioEncoder
 
 
 def encoder_fingerprint(encoder: AudioEncoder, config: EncoderConfig) -> str:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.captioner import AudioCaptioner
-from models.encoder import SpecMasks
+from models.encoders.base import SpecMasks
 from training.batches import Batch
 
 

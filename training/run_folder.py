@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from models.checkpoint import point_link, read_metadata, sweep_leftovers
+from models.checkpoints.folder import point_link, read_metadata, sweep_leftovers
 from models.errors import CheckpointError
 
 logger = logging.getLogger(__name__)

@@ -23,9 +23,9 @@ from tqdm import tqdm
 from configs.schema import AugmentConfig, TaggerConfig
 from data.augment import augment_waveform, draw_spans, sample_generator
 from data.clotho import FileClip
-from data.sounds import Mixture, draw_mixture
-from data.tags import tags_of, tags_of_any
-from models.encoder import NUM_AUDIOSET_CLASSES, AudioEncoder, SpecMasks
+from data.labelled.mixtures import Mixture, draw_mixture
+from data.labelled.tags import tags_of, tags_of_any
+from models.encoders.base import NUM_AUDIOSET_CLASSES, AudioEncoder, SpecMasks
 from training.batches import pad_arrays
 from training.optimisation import cosine_factor
 

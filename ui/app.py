@@ -12,7 +12,7 @@ from types import TracebackType
 from PyQt6.QtCore import QSettings, QStandardPaths, QTimer
 from PyQt6.QtWidgets import QApplication
 
-from ui.controller import Controller
+from ui.controllers.main import Controller
 from ui.engine.process import EngineProcess
 from ui.engine.requests import Engine
 from ui.sound.devices import SoundSystem

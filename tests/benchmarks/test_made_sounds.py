@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from benchmarks.made_sounds import PROGRAMS, SOUND_FONT, main
-from data.labelled import read_labelled
+from data.labelled.collections import read_labelled
 
 missing = [name for name in PROGRAMS if shutil.which(name) is None] + [SOUND_FONT][SOUND_FONT.is_file() :]
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.text_labels import COLUMNS, cell, compare, interval, label_matrix, main, measure, pattern_probabilities
-from training import text_labels
+from training.text_only import text_labels
 from vocabulary.audioset import tag_ids
 
 DOG, RAIN, SPEECH = (tag_ids()[name] for name in ("Dog", "Rain", "Speech"))

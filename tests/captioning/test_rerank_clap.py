@@ -14,7 +14,7 @@ import inference
 from captioning.rerank_clap import ClapReranker
 from data.audio import load_audio
 from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption, merge_neighbours
-from models.clap import ClapScorer
+from models.encoders.clap import ClapScorer
 from tests.models.networks import make_clap
 
 

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import yaml
 
-import data.label_captions
+import data.labelled.label_captions
 from data.captions import normalize_caption
-from data.label_captions import caption_label, has_captions
-from data.sound_captions import named_categories, phrases
+from data.labelled.caption_templates import named_categories, phrases
+from data.labelled.label_captions import caption_label, has_captions
 from vocabulary.audioset import named_tags
 from vocabulary.words import classes_of
 
-ENTRIES = yaml.safe_load(Path(data.label_captions.__file__).with_name("label_captions.yaml").read_text("utf-8"))
+ENTRIES = yaml.safe_load(
+    Path(data.labelled.label_captions.__file__).with_name("label_captions.yaml").read_text("utf-8")
+)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["labels"][:30])

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from data.sound_captions import phrases
-from data.tags import tags_of, tags_of_any
+from data.labelled.caption_templates import phrases
+from data.labelled.tags import tags_of, tags_of_any
 from vocabulary.audioset import tag_ids, tag_names
 
 

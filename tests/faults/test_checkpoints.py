@@ -18,7 +18,7 @@ from torch import Tensor
 import inference
 from benchmarks.encoders import training_state
 from models.captioner import AudioCaptioner
-from models.checkpoint import (
+from models.checkpoints.folder import (
     ARCHITECTURE_FILE,
     CONFIG_FILE,
     ENCODER_FILE,
@@ -32,7 +32,7 @@ from models.checkpoint import (
     sha256_of,
 )
 from models.errors import CheckpointError
-from models.retrieval import CaptionStore
+from models.generation.retrieval import CaptionStore
 from training.run_folder import RunFolder
 
 DEEP = "[" * 100_000
@@ -104,7 +104,7 @@ def test_settings_of_the_wrong_kind(folder: Path, name: str, content: Any) -> No
 
 
 def test_only_feature_extractors_are_reached_by_name() -> None:
-    from models.hf import _extractor_of
+    from models.encoders.transformers_audio import _extractor_of
 
     for name in ("AutoModel", "pipeline", "os", "Trainer"):
         with pytest.raises(CheckpointError, match=f"no feature extractor {name}"):

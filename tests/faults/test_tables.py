@@ -12,13 +12,13 @@ import soundfile
 
 import evaluate
 from benchmarks.yardstick import Group, read_tables
-from data.caption_texts import read_texts
 from data.clotho import load_split, load_table
-from data.labelled import read_labelled
-from data.sounds import read_collection
+from data.labelled.collections import read_labelled
+from data.labelled.mixtures import read_collection
 from data.tables import DatasetError, FileIndex, TableReport, read_rows, read_table
 from evaluation.inputs import pair, read_predictions, read_references
-from training.text_labels import read_captions, read_label_sets
+from training.text_only.captions import read_texts
+from training.text_only.text_labels import read_captions, read_label_sets
 
 NFC, NFD = "forêt.wav", unicodedata.normalize("NFD", "forêt.wav")
 assert NFC != NFD

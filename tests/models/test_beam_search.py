@@ -13,8 +13,8 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from benchmarks.speed import by_transformers
 from configs.schema import DecoderConfig
-from models.beam_search import beam_search
-from models.llama import LlamaDecoder
+from models.decoder.beam_search import beam_search
+from models.decoder.llama import LlamaDecoder
 
 EOS = 0
 TOKENS = {"pad": 3, "bos": 1, "eos": 2}

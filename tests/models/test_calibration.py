@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calibration import Calibration
 from models.errors import CheckpointError
-from models.ranking import Fit
+from models.generation.calibration import Calibration
+from models.generation.rerank import Fit
 
 weights = st.floats(-1e3, 1e3)
 

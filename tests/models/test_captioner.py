@@ -10,11 +10,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from configs.schema import DecoderConfig, DecodingConfig, TagDecodingConfig
-from models.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
-from models.ranking import Fit, fit_to_tags
-from models.retrieval import CaptionStore
+from models.generation.calibration import CALIBRATION_KEY, Calibration
+from models.generation.rerank import Fit, fit_to_tags
+from models.generation.retrieval import CaptionStore
 from vocabulary.audioset import named_tags
 
 

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from transformers import ClapFeatureExtractor, ClapModel
 
 from configs.schema import EncoderConfig
-from models.clap import ClapScorer
-from models.encoders import build_encoder
+from models.encoders.build import build_encoder
+from models.encoders.clap import ClapScorer
 from models.errors import CheckpointError
 from tests.models.networks import SENTENCES, make_clap
 

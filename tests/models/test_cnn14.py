@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.schema import EncoderConfig
-from models.cnn14 import FRONT_ENDS, Cnn14
-from models.encoder import SpecMasks
-from models.encoders import build_encoder
+from models.encoders.base import SpecMasks
+from models.encoders.build import build_encoder
+from models.encoders.cnn14 import FRONT_ENDS, Cnn14
 from models.errors import CheckpointError
 
 SMALL = EncoderConfig(name="cnn14", width=0.0625)

@@ -2,7 +2,7 @@
 
 import torch
 
-from models.composites import join_short_captions
+from models.generation.composites import join_short_captions
 from vocabulary.audioset import tag_ids
 
 CAPTIONS = ["a siren wails and a man speaks", "a dog barks", "a dog is barking", "a siren wails"]

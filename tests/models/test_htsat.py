@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from transformers import ClapFeatureExtractor, ClapModel
 
 from configs.schema import EncoderConfig
-from models.encoder import SpecMasks
-from models.encoders import build_encoder
+from models.encoders.base import SpecMasks
+from models.encoders.build import build_encoder
+from models.encoders.htsat import ClapLogMel, FrontEndSettings, HtsAt
 from models.errors import CheckpointError
-from models.htsat import ClapLogMel, FrontEndSettings, HtsAt
 from tests.models.networks import make_clap, pad_clips
 
 RATE = 48000

@@ -16,8 +16,8 @@ from transformers import (
 
 from benchmarks.speed import by_transformers
 from configs.schema import DecoderConfig
+from models.decoder.llama import LlamaDecoder
 from models.errors import CheckpointError
-from models.llama import LlamaDecoder
 from tests.models.networks import make_llama
 
 TOKENS = {"pad": 0, "bos": 1, "eos": 2}

@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from models.captioner import AudioCaptioner
+from models.checkpoints.mini_audio_caption import MiniAudioCaption, read_mini_audio_caption
 from models.errors import CheckpointError
-from models.mini_audio_caption import MiniAudioCaption, read_mini_audio_caption
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,8 @@ def test_the_whole_captioner_loads_and_captions(tmp_path: Path, monkeypatch: pyt
     """From file to caption, with a tokenizer and an encoder of the test's own in place of BERT's and PANNs'."""
     from configs.schema import EncoderConfig
     from data.captions import train_tokenizer
-    from models import mini_audio_caption
-    from models.encoders import build_encoder
+    from models.checkpoints import mini_audio_caption
+    from models.encoders.build import build_encoder
 
     tokenizer = train_tokenizer(["a dog barks", "rain falls"] * 4, 60)
     encoder = build_encoder(EncoderConfig(name="cnn14", width=1.0))

@@ -22,9 +22,9 @@ from configs.schema import (
 )
 from data.captions import train_tokenizer
 from models.captioner import AudioCaptioner
-from models.encoders import build_encoder
+from models.encoders.build import build_encoder
+from models.encoders.mobilenet import Lengths, MobileNet, kaldi_mel_bank
 from models.errors import CheckpointError
-from models.mobilenet import Lengths, MobileNet, kaldi_mel_bank
 
 SMALL = EncoderConfig(name="mobilenet", width=0.1)
 BRANCH_WEIGHT = 0.4

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from configs.schema import ProjectionConfig
-from models.projection import Projection
+from models.decoder.projection import Projection
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import CheckpointError
-from models.retrieval import CaptionStore
+from models.generation.retrieval import CaptionStore
 from training.self_critical import CiderReward
 from vocabulary.audioset import tag_ids
 

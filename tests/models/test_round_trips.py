@@ -12,7 +12,7 @@ import torch
 from configs.schema import CaptionerConfig, Config, DecoderConfig, DecodingConfig, EncoderConfig, TagsConfig
 from data.captions import build_tokenizer, encode_caption, tokenizer_config, train_tokenizer
 from models.captioner import AudioCaptioner
-from models.checkpoint import read_metadata
+from models.checkpoints.folder import read_metadata
 from models.errors import CheckpointError
 from tests.models.networks import SENTENCES, make_audio_network, make_clap, make_llama
 

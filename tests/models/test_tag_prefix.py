@@ -22,12 +22,12 @@ from configs.schema import (
     TagsConfig,
 )
 from data.captions import train_tokenizer
-from models.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
-from models.encoders import build_encoder
+from models.decoder.tag_prefix import NUM_PARTS, TagPrefix, clip_parts
+from models.encoders.build import build_encoder
 from models.errors import CheckpointError
-from models.ranking import lowest_support
-from models.tag_prefix import NUM_PARTS, TagPrefix, clip_parts
+from models.generation.calibration import CALIBRATION_KEY, Calibration
+from models.generation.rerank import lowest_support
 from vocabulary.audioset import tag_ids
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from configs.schema import AugmentConfig
 from data.captions import train_tokenizer
 from data.clotho import FileClip
-from data.sounds import make_mixtures
+from data.labelled.mixtures import make_mixtures
 from training.batches import PAD_SAMPLES, Collate, StepSampler, TrainingSet
 from training.objective import tagging_loss, token_weights
 from vocabulary.audioset import tag_ids

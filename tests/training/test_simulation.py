@@ -10,11 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from configs.schema import EncoderConfig
-from data.caption_texts import TextClip
 from data.clotho import FileClip
-from models.encoders import build_encoder
-from training import simulation
-from training.simulation import Donors, Simulator, collect_donors, make_donors, tag_means
+from models.encoders.build import build_encoder
+from training.text_only import simulation
+from training.text_only.captions import TextClip
+from training.text_only.simulation import Donors, Simulator, collect_donors, make_donors, tag_means
 from vocabulary.audioset import tag_ids
 
 DOG, SIREN, RAIN = (tag_ids()[name] for name in ("Dog", "Siren", "Rain"))

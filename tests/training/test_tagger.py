@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from configs.schema import EncoderConfig, TaggerConfig
 from data.clotho import FileClip
-from data.tags import tags_of
-from models.encoder import AudioEncoder, SpecMasks
-from models.encoders import build_encoder
+from data.labelled.tags import tags_of
+from models.encoders.base import AudioEncoder, SpecMasks
+from models.encoders.build import build_encoder
 from training.tagger import (
     MEMBER_SEEDS,
     TagTargets,

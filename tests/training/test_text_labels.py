@@ -8,11 +8,11 @@ import pytest
 
 from configs.schema import TextsConfig
 from data.clotho import Clip, FileClip
-from data.sounds import Mixture
+from data.labelled.mixtures import Mixture
 from data.tables import DatasetError
-from models.retrieval import CaptionStore
-from training import text_labels
-from training.text_labels import (
+from models.generation.retrieval import CaptionStore
+from training.text_only import text_labels
+from training.text_only.text_labels import (
     TextLabeller,
     build_caption_store,
     labelled_captions,

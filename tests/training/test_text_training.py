@@ -16,9 +16,9 @@ from data.tables import DatasetError
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
 from tests.training.test_train import losses, options, run_folder
-from training import simulation
 from training.datasets import load_clips
 from training.tagger import TAGGER_FILE
+from training.text_only import simulation
 
 TEXTS = [
     "A dog barks while rain falls",

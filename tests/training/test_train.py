@@ -16,7 +16,7 @@ import torch
 
 import train
 from models.captioner import AudioCaptioner
-from models.checkpoint import read_metadata
+from models.checkpoints.folder import read_metadata
 from training.optimisation import has_bfloat16
 
 ROOT = Path(__file__).parents[2]

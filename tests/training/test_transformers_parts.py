@@ -8,7 +8,7 @@ import torch
 
 import train
 from models.captioner import AudioCaptioner
-from models.checkpoint import read_metadata
+from models.checkpoints.folder import read_metadata
 from tests.models.networks import make_audio_network, make_clap, make_llama
 from tests.training.test_train import command_line, small_run
 

@@ -7,7 +7,7 @@ from PyQt6.QtGui import QDragEnterEvent, QDropEvent
 from PyQt6.QtWidgets import QAbstractButton, QWidget
 from pytestqt.qtbot import QtBot
 
-from ui.controller import Controller
+from ui.controllers.main import Controller
 from ui.widgets.state import Recording
 
 

@@ -15,7 +15,7 @@ from tests.ui.simulated import SimulatedEngine, SimulatedSystem, chirp
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-    from ui.controller import Controller
+    from ui.controllers.main import Controller
 
 # A screen as people have; the plugin's own is 800 pixels wide.
 os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={Path(__file__).with_name('screen.json')}"

@@ -20,7 +20,7 @@ from PyQt6.QtTest import QTest
 from PyQt6.QtWidgets import QAbstractButton, QApplication, QTreeWidget
 
 from ui.app import build
-from ui.controller import Controller
+from ui.controllers.main import Controller
 from ui.engine.process import EngineProcess
 from ui.sound.devices import SoundSystem
 from ui.widgets.state import Listening, Recording

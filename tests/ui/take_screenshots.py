@@ -22,7 +22,7 @@ from PyQt6.QtWidgets import QApplication, QWidget
 from data.audio import Waveform, load_audio
 from tests.ui.simulated import SimulatedSystem
 from ui.app import build
-from ui.controller import Controller
+from ui.controllers.main import Controller
 from ui.engine.process import EngineProcess
 from ui.widgets.settings_dialog import SettingsDialog
 from ui.widgets.state import Listening, Recording

@@ -16,7 +16,7 @@ from PyQt6.QtWidgets import QApplication, QFileDialog, QMessageBox
 from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import click, drop, live_rows, model_rows, open_file, record
-from ui.controller import Controller
+from ui.controllers.main import Controller
 from ui.widgets.state import Recording
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from data.sound_captions import named_categories
+from data.labelled.caption_templates import named_categories
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("Xvfb", "pulseaudio", "paplay", "pactl")

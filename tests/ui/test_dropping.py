@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import open_file
-from ui.controller import Controller
+from ui.controllers.main import Controller
 
 
 def drop_on(part: QWidget, path: Path) -> bool:

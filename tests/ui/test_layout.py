@@ -28,7 +28,7 @@ from PyQt6.QtWidgets import (
 from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import click, open_file
-from ui.controller import Controller
+from ui.controllers.main import Controller
 from ui.widgets.meter import LevelMeter
 from ui.widgets.parts import Table
 from ui.widgets.sound_view import SoundView

@@ -14,7 +14,7 @@ from PyQt6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import click, live_rows, record
-from ui.controller import Controller
+from ui.controllers.main import Controller
 from ui.widgets.state import Listening
 
 

@@ -16,7 +16,7 @@ from PyQt6.QtCore import QSettings, Qt, QTimer
 from pytestqt.qtbot import QtBot
 
 from ui.app import build
-from ui.controller import Controller
+from ui.controllers.main import Controller
 from ui.engine.process import EngineProcess
 from ui.widgets.state import Listening, Recording
 

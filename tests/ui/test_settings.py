@@ -14,7 +14,7 @@ from PyQt6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from captioning.files import DEFAULT_CHECKPOINT
-from ui.controller import Controller
+from ui.controllers.main import Controller
 from ui.store.settings import AppSettings, SettingsStore, default_recordings_folder
 from ui.widgets.settings_dialog import SettingsDialog
 from ui.widgets.theme import DARK, LIGHT, colours_of

@@ -17,7 +17,7 @@ from tests.ui.simulated import SimulatedEngine, SimulatedSystem, chirp
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
 from pytestqt.qtbot import QtBot
 
-from ui.controller import Controller
+from ui.controllers.main import Controller
 from ui.sound.levels import to_amplitude
 from ui.widgets.state import Listening, Recording
 

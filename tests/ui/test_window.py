@@ -29,7 +29,7 @@ from PyQt6.QtWidgets import (
 from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import click, drop, model_rows, open_file, record
-from ui.controller import Controller
+from ui.controllers.main import Controller
 from ui.sound.devices import InputDevice
 from ui.widgets.settings_dialog import SettingsDialog
 from ui.widgets.state import Recording

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from data.audio import load_audio
-from data.sound_captions import named_categories
+from data.labelled.caption_templates import named_categories
 from tests.ui.simulated import SimulatedEngine, SimulatedSystem, chirp
 
 pytest.importorskip("PyQt6.QtCore", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)

@@ -1,0 +1,1 @@
+"""Labelled sounds: collections, mixtures and captions of their labels."""

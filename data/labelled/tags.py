@@ -1,0 +1,31 @@
+"""The tags that a clip's labels stand for."""
+
+from collections.abc import Sequence
+
+from data.labelled.caption_templates import phrases
+from data.labelled.label_captions import label_tags
+from vocabulary.audioset import tag_ids
+from vocabulary.words import classes_of
+
+
+def tags_of(labels: Sequence[str]) -> tuple[int, ...]:
+    """Numbers of the tags that labels stand for, ascending.
+
+    Args:
+        labels: names of AudioSet classes, or of sounds in `sound_phrases.yaml`; others stand for none.
+    """
+    found: set[int] = set()
+    for label in labels:
+        names = [label] if label in tag_ids() else phrases().get(label, {}).get("tags", [])
+        found.update(tag_ids()[name] for name in names)
+    return tuple(sorted(found))
+
+
+def tags_of_any(label: str) -> tuple[int, ...]:
+    """Tags of a label of any collection, the main one first; empty where it stands for none.
+
+    They are the class of that name, or what `label_captions.yaml` says is heard, or the first class that the words stand for.
+    """
+    if label in tag_ids():
+        return (tag_ids()[label],)
+    return label_tags(label) or classes_of(label)[:1]

@@ -1,0 +1,1 @@
+"""Checkpoint folders, and published weights that are read as they are."""

@@ -1,0 +1,133 @@
+"""Beam search: the K best sentences that a decoder finds when each step keeps the K best beginnings.
+
+It finds what transformers' `generate` finds (with `early_stopping` False), which a test shows, from one reading of a
+prefix and without keeping the logits of every step. Shapes: B prefixes, K beams, V vocabulary, L tokens.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor
+
+NEVER = -1.0e9  # what transformers adds to what shall not be chosen
+
+
+class Reader(Protocol):
+    """A decoder that has read B prefixes and reads on token by token (`models.decoder.kv_cache.LlamaCache`)."""
+
+    logits: Tensor
+
+    def step(self, token_ids: Tensor, rows: Tensor) -> Tensor:
+        """Logits (R, V) after tokens (R,) that continue `rows` (R,)."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A sentence, or the beginning of one.
+
+    Attributes:
+        token_ids: of it, the end token included.
+        score: sum of its tokens' log-probabilities with what the rules add; of a finished one, over its tokens' number to
+            the power of the length penalty.
+        log_probability: the sum without what the rules add; not a number where a sentence was cut off.
+        row: among the reader's rows, the one that has read all of it but the last token.
+    """
+
+    token_ids: tuple[int, ...]
+    score: float
+    log_probability: float
+    row: int
+
+
+@dataclass
+class Beams:
+    """The search after one prefix: hypotheses that go on, best first, and finished ones, best first."""
+
+    running: list[Hypothesis]
+    finished: list[Hypothesis] = field(default_factory=list)
+    over: bool = False
+
+
+def beam_search(
+    reader: Reader,
+    eos: int,
+    num_beams: int,
+    max_tokens: int,
+    min_tokens: int = 0,
+    length_penalty: float = 1.0,
+    rules: Sequence[LogitsProcessor] = (),
+) -> list[list[Hypothesis]]:
+    """The best sentences after each prefix.
+
+    Args:
+        reader: has read the prefixes, one row each.
+        eos: the end token's id.
+        num_beams: K, at least 2.
+        max_tokens: at which a sentence is cut off.
+        min_tokens: before which the end token is not taken.
+        length_penalty: exponent of the number of tokens by which a finished sentence's score is divided.
+        rules: raise or forbid next tokens: they take hypotheses (B * K, L) and log-probabilities (B * K, V).
+
+    Returns:
+        K hypotheses for each of B prefixes, best first.
+    """
+    logits = reader.logits.repeat_interleave(num_beams, dim=0)  # (B * K, V): all beams begin alike, so one alone counts
+    device = logits.device
+    searches = [
+        Beams([Hypothesis((), NEVER * bool(beam), 0.0, clip) for beam in range(num_beams)])
+        for clip in range(len(reader.logits))
+    ]
+    running = [hypothesis for search in searches for hypothesis in search.running]
+    for length in range(1, max_tokens + 1):
+        ids = torch.tensor([hypothesis.token_ids for hypothesis in running], dtype=torch.long, device=device)
+        log_probabilities = logits.float().log_softmax(dim=1)  # (B * K, V)
+        allowed = log_probabilities
+        for rule in rules:
+            allowed = rule(ids, allowed)
+        if length <= min_tokens:
+            allowed = allowed.index_fill(1, torch.tensor([eos], device=device), -math.inf)
+        scores = torch.tensor([hypothesis.score for hypothesis in running], device=device)
+        totals = (allowed + scores[:, None]).view(len(searches), -1)  # (B, K * V)
+        best = totals.topk(2 * num_beams, dim=1)  # K that go on are among them, however many end
+        gained = log_probabilities.view(len(searches), -1).gather(1, best.indices)
+        found = zip(best.values.tolist(), best.indices.tolist(), gained.tolist(), strict=True)
+        for clip, (search, lists) in enumerate(zip(searches, found, strict=True)):
+            candidates = []
+            for total, index, gain in zip(*lists, strict=True):
+                beam, token = divmod(index, logits.shape[1])
+                parent = search.running[beam]
+                row = clip if length == 1 else clip * num_beams + beam  # the reader begins with one row a prefix
+                candidates.append(Hypothesis((*parent.token_ids, token), total, parent.log_probability + gain, row))
+            _go_on(search, candidates, eos, num_beams, length_penalty, is_last=length == max_tokens)
+        if length == max_tokens or all(search.over for search in searches):
+            break
+        running = [hypothesis for search in searches for hypothesis in search.running]
+        tokens = torch.tensor([hypothesis.token_ids[-1] for hypothesis in running], device=device)
+        logits = reader.step(tokens, torch.tensor([hypothesis.row for hypothesis in running], device=device))
+    return [search.finished for search in searches]
+
+
+def _go_on(
+    search: Beams, candidates: list[Hypothesis], eos: int, num_beams: int, length_penalty: float, is_last: bool
+) -> None:
+    """Take one step's best hypotheses, best first: those that end are finished, the best others go on."""
+    ending = [hypothesis.token_ids[-1] == eos for hypothesis in candidates]
+    length = len(candidates[0].token_ids)
+    if not search.over:
+        ended = []
+        for hypothesis, ends in zip(candidates[:num_beams], ending, strict=False):  # what is no beam ends nothing
+            if ends or is_last:
+                log_probability = hypothesis.log_probability if ends else math.nan
+                score = hypothesis.score / length**length_penalty
+                ended.append(replace(hypothesis, score=score, log_probability=log_probability))
+        search.finished = sorted(search.finished + ended, key=lambda hypothesis: -hypothesis.score)[:num_beams]
+    search.running = [hypothesis for hypothesis, ends in zip(candidates, ending, strict=True) if not ends][:num_beams]
+    # A running sentence can only lose by going on, but for the penalty, which is guessed by its present length.
+    full = len(search.finished) == num_beams
+    search.over = search.over or (
+        full and search.running[0].score / length**length_penalty <= search.finished[-1].score
+    )

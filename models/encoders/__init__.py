@@ -1,0 +1,1 @@
+"""Audio encoders: a waveform becomes embeddings and tag scores."""

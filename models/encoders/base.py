@@ -1,0 +1,229 @@
+"""The one contract of all audio encoders, and what they share.
+
+Shapes: B clips, S samples, F bands, T frames, E encoder width, C tag classes.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from models.checkpoints.folder import sha256_of
+from models.errors import CheckpointError
+
+NUM_AUDIOSET_CLASSES = 527
+
+
+class EncoderOutput(NamedTuple):
+    """What an encoder gives.
+
+    Attributes:
+        embeddings: (B, T, E) float32, zero beyond each clip's length.
+        lengths: (B,) int64, frames of each clip, at least 1.
+        logits: (B, C) tag logits before the sigmoid, or None for an encoder without a tagger.
+    """
+
+    embeddings: Tensor
+    lengths: Tensor
+    logits: Tensor | None
+
+
+@dataclass(frozen=True)
+class SpecMasks:
+    """SpecAugment's spans, as shares [start, end) of each clip's own frames and of all bands.
+
+    Attributes:
+        time: (B, K, 2) float, 0 to 1.
+        band: (B, M, 2) float, 0 to 1.
+    """
+
+    time: Tensor
+    band: Tensor
+
+
+class AudioEncoder(nn.Module, ABC):
+    """From waveforms to frame embeddings; a clip's numbers never depend on its padding or its neighbours.
+
+    Attributes:
+        sample_rate: rate of the waveforms, hertz.
+        embedding_dim: E.
+        keeps_statistics: whether batch norm stays as it was loaded, also in training: batches here are small, and their
+            clips padded.
+        frozen_layers: layers from the input that are never trained.
+        has_tagger: whether it knows AudioSet's tags, so that `EncoderOutput.logits` and `tag_logits` are there.
+    """
+
+    sample_rate: int
+    embedding_dim: int
+    keeps_statistics: bool
+    frozen_layers: int = 0
+    has_tagger: bool = False
+
+    def train(self, mode: bool = True) -> "AudioEncoder":
+        """Switch dropout; batch norm follows only in a network trained from random values."""
+        super().train(mode)
+        for module in self.modules() if self.keeps_statistics else ():
+            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                module.eval()
+        return self
+
+    def architecture(self) -> dict[str, Any] | None:
+        """What a checkpoint notes, beside the configuration, to build the network again; None where that says it all."""
+        return None
+
+    def with_branch(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors of a published file, with those that it lacks and the encoder derives from them."""
+        return dict(state)
+
+    @abstractmethod
+    def layers(self) -> Sequence[nn.Module]:
+        """The network's layers from the input on, before its head."""
+
+    def set_trained(self, trained: bool) -> None:
+        """Let gradients reach the encoder's weights, but for those of `frozen_layers`; or freeze it whole."""
+        self.requires_grad_(trained)
+        for layer in self.layers()[: self.frozen_layers]:
+            layer.requires_grad_(False)
+
+    @abstractmethod
+    def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
+        """Encode clips.
+
+        Args:
+            waveform: (B, S) float32 in -1 to 1, zero beyond each clip's length.
+            lengths: (B,) int64, samples of each clip.
+            spec_masks: spectrogram cells to hide; None hides none.
+        """
+
+    def frozen_part(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> tuple[Tensor, Tensor]:
+        """What the layers that are never trained make of clips, so that the others can be trained without them.
+
+        Args:
+            waveform: (B, S), as `forward` takes it, of 10 s at most.
+            lengths: (B,).
+            spec_masks: spectrogram cells to hide.
+
+        Returns:
+            Maps (B, ..., T) and each clip's frames (B,), for `trained_part`.
+
+        Raises:
+            CheckpointError: the encoder cannot be parted.
+        """
+        raise CheckpointError(
+            f"{type(self).__name__} cannot be trained from its frozen layers on: set training.tagger.num_steps to 0."
+        )
+
+    def trained_part(self, maps: Tensor, frames: Tensor) -> Tensor:
+        """Tag logits (B, 527) of what `frozen_part` gave.
+
+        Raises:
+            CheckpointError: the encoder cannot be parted.
+        """
+        raise CheckpointError(f"{type(self).__name__} cannot be parted.")
+
+    def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
+        """What the tagger says of parts of clips whose frame embeddings are known.
+
+        Args:
+            embeddings: (B, T, E), as `forward` gives them with output "frames".
+            parts: (B, P, T) bool, the frames of each part; at least one each.
+
+        Returns:
+            (B, P, 527) logits before the sigmoid.
+
+        Raises:
+            CheckpointError: the encoder has no tagger.
+        """
+        raise CheckpointError(
+            f"{type(self).__name__} has no tagger: set captioner.tags.num_tags and training.tag_loss to 0."
+        )
+
+
+def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """Tensors of a published weights file, .safetensors or .pth, never running code that it may hold.
+
+    Args:
+        path: the file.
+        sha256: checksum that it must have; None takes any.
+
+    Raises:
+        CheckpointError: missing, damaged, or another file than expected.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"the encoder's weights {path} are not there: python -m data.download fetches them, or name the file with "
+            "captioner.encoder.weights (--encoder_weights in inference)."
+        )
+    if sha256 is not None and sha256_of(path) != sha256:
+        raise CheckpointError(f"{path} is not the file this checkpoint was trained with: its sha256 is not {sha256}.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
+        raise CheckpointError(f"{path} cannot be read as weights: fetch it again.") from error
+    except Exception as error:  # pickle.UnpicklingError: it holds more than tensors
+        raise CheckpointError(
+            f"{path} holds more than tensors and was refused: fetch it again from its authors."
+        ) from error
+    state = content.get("model", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(
+        isinstance(value, Tensor) and value.layout is torch.strided for value in state.values()
+    ):
+        raise CheckpointError(f"{path} is no table of dense tensors: give a weights file as its authors publish it.")
+    return dict(state)
+
+
+def state_sha256(module: nn.Module) -> str:
+    """Checksum of a network's tensors and their names, 64 hexadecimal digits, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def frame_mask(lengths: Tensor, num_frames: int) -> Tensor:
+    """(B, T) bool, true for each clip's own frames."""
+    return torch.arange(num_frames, device=lengths.device)[None, :] < lengths[:, None]
+
+
+def reflect_pad(waveform: Tensor, lengths: Tensor, pad: int) -> Tensor:
+    """Reflect each clip at its own two ends.
+
+    Args:
+        waveform: (B, S).
+        lengths: (B,) samples of each clip, more than `pad`.
+        pad: samples added on each side.
+
+    Returns:
+        (B, S + 2 * pad); what lies more than `pad` samples beyond a clip's end has no meaning.
+    """
+    positions = (torch.arange(waveform.shape[1] + 2 * pad, device=waveform.device) - pad).abs()  # (S + 2 pad,)
+    last = (lengths - 1)[:, None]  # (B, 1)
+    index = (last - (positions[None, :] - last).abs()).clamp(min=0)  # (B, S + 2 pad)
+    return waveform.gather(1, index)
+
+
+def pad_to_minimum(waveform: Tensor, lengths: Tensor, minimum: int) -> tuple[Tensor, Tensor]:
+    """Lengthen clips shorter than `minimum` samples with silence."""
+    missing = max(0, minimum - waveform.shape[1])
+    return nn.functional.pad(waveform, (0, missing)), lengths.clamp(min=minimum)
+
+
+def hide_spans(spectrogram: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> Tensor:
+    """Set the hidden cells of spectrograms (B, F, T), normalised about zero, to zero."""
+    frames = torch.arange(spectrogram.shape[2], device=spectrogram.device)
+    bands = torch.arange(spectrogram.shape[1], device=spectrogram.device)
+    time_spans = (spec_masks.time * lengths[:, None, None]).round()  # (B, K, 2)
+    band_spans = (spec_masks.band * spectrogram.shape[1]).round()  # (B, M, 2)
+    in_time = ((frames >= time_spans[..., :1]) & (frames < time_spans[..., 1:])).any(dim=1)  # (B, T)
+    in_band = ((bands >= band_spans[..., :1]) & (bands < band_spans[..., 1:])).any(dim=1)  # (B, F)
+    return spectrogram.masked_fill(in_time[:, None, :] | in_band[:, :, None], 0.0)

@@ -1,0 +1,82 @@
+"""Every encoder by name, and the one place that builds them."""
+
+import difflib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from configs.schema import EncoderConfig
+from models.checkpoints.folder import sha256_of
+from models.encoders.base import AudioEncoder, read_weights, state_sha256
+from models.encoders.clap import Clap
+from models.encoders.cnn14 import Cnn14
+from models.encoders.htsat import HtsAt
+from models.encoders.mobilenet import MobileNet
+from models.encoders.transformers_audio import PREFIX, TransformersEncoder
+from models.errors import CheckpointError
+
+# Those whose weights are one file of their authors, and those of transformers, which load a folder or a hub id themselves.
+ENCODERS: dict[str, Callable[[EncoderConfig], AudioEncoder]] = {"cnn14": Cnn14, "mobilenet": MobileNet}
+TRANSFORMERS_ENCODERS: dict[str, Callable[[EncoderConfig, dict[str, Any] | None], AudioEncoder]] = {
+    "htsat": HtsAt,
+    "clap": Clap,
+    PREFIX: TransformersEncoder,
+}
+
+
+def build_encoder(config: EncoderConfig, architecture: dict[str, Any] | None = None) -> AudioEncoder:
+    """The encoder that a configuration names, with its published weights when there are some.
+
+    Args:
+        config: name, weights and settings.
+        architecture: what the encoder's own `architecture` gave, where a checkpoint holds its weights.
+
+    Raises:
+        CheckpointError: no encoder of that name; or its weights are missing, damaged, not those the checkpoint was made with,
+            or do not fit.
+    """
+    kind = PREFIX if config.name.startswith(PREFIX) else config.name
+    if kind in TRANSFORMERS_ENCODERS:
+        encoder = TRANSFORMERS_ENCODERS[kind](config, architecture)
+        if architecture is None and config.weights_sha256 and state_sha256(encoder) != config.weights_sha256:
+            raise CheckpointError(
+                f"{published_source(config)} does not hold the weights this checkpoint was trained with: their sha256 is not "
+                f"{config.weights_sha256}."
+            )
+        return encoder
+    if kind not in ENCODERS:
+        names = [*ENCODERS, *TRANSFORMERS_ENCODERS]
+        near = difflib.get_close_matches(kind, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f": one of {', '.join(names)}FOLDER_OR_HUB_ID."
+        raise CheckpointError(f"captioner.encoder.name {config.name} is no encoder{hint}")
+    encoder = ENCODERS[kind](config)
+    if config.weights is not None:
+        state = encoder.with_branch(read_weights(Path(config.weights), config.weights_sha256))
+        # A count that batch norm keeps for itself; some files leave it out.
+        own = {name: value for name, value in encoder.state_dict().items() if not name.endswith("num_batches_tracked")}
+        unfit = [name for name, tensor in own.items() if name not in state or state[name].shape != tensor.shape]
+        if unfit:
+            raise CheckpointError(
+                f"{config.weights} does not fit {config.name} at this width: {unfit[0]} is missing or of another shape; "
+                "check captioner.encoder.name, width and weights."
+            )
+        encoder.load_state_dict({name: state[name] for name in own}, strict=False)
+    return encoder
+
+
+def published_source(config: EncoderConfig) -> str | None:
+    """File, folder or hub id that an encoder's weights come from; None for one trained from random values."""
+    if config.weights is None and config.name.startswith(PREFIX):
+        return config.name.removeprefix(PREFIX)
+    return config.weights
+
+
+def weights_sha256(config: EncoderConfig, encoder: AudioEncoder) -> str:
+    """Checksum of published weights that an encoder still has: of their file, or of the tensors that transformers read."""
+    return sha256_of(Path(str(config.weights))) if config.name in ENCODERS else state_sha256(encoder)
+
+
+def encoder_label(name: str) -> str:
+    """An encoder's name for folders: "hf:openai/whisper-tiny" is "whisper-tiny"."""
+    return re.sub(r"[^\w.-]+", "_", name.removeprefix(PREFIX).rstrip("/\\").replace("\\", "/").split("/")[-1]) or "hf"

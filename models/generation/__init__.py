@@ -1,0 +1,1 @@
+"""From tag scores and prefix to ranked captions."""

@@ -1,0 +1,96 @@
+"""How probable it is that a caption names the right sounds.
+
+The log-probability of a sentence says how usual its words are as much as whether they are true. A logistic model of it (Platt,
+Advances in Large Margin Classifiers, 1999), and of how well the caption fits what the tagger hears
+(`models/generation/rerank.py`), gives
+a probability that a person can use. `benchmarks/calibration.py` fits it on labelled clips and recordings with human captions; a
+checkpoint's `metadata.json` holds it under "calibration".
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from models.errors import CheckpointError
+from models.generation.rerank import Fit
+
+CALIBRATION_KEY = "calibration"  # in metadata.json
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A logistic model of whether a caption names the right sounds.
+
+    Attributes:
+        intercept: log-odds where all else is 0.
+        per_token: weight of the caption's log-probability divided by its tokens.
+        support: weight of `Fit.support`; 0 where no tagger is asked.
+        coverage: weight of `Fit.coverage`; 0 where no tagger is asked.
+        strong_tag: probability, 0 to 1, from which a tag counts in `Fit.coverage`, whatever captions are ranked by.
+        similarity: weight of `Caption.similarity`, the expected similarity to retrieved captions; 0 where none are retrieved.
+    """
+
+    intercept: float
+    per_token: float
+    support: float = 0.0
+    coverage: float = 0.0
+    strong_tag: float = 0.3
+    similarity: float = 0.0
+
+    @property
+    def uses_tags(self) -> bool:
+        """Whether the tagger is asked; captions are retrieved by its scores too."""
+        return self.support != 0 or self.coverage != 0 or self.uses_similarity
+
+    @property
+    def uses_similarity(self) -> bool:
+        """Whether captions have to be retrieved."""
+        return self.similarity != 0
+
+    def probability(self, per_token: float, fit: Fit | None = None, similarity: float | None = None) -> float:
+        """Probability, 0 to 1, that a caption names the right sounds.
+
+        Args:
+            per_token: its log-probability divided by its tokens, the end token included.
+            fit: how well it fits the tags; needed where `uses_tags`.
+            similarity: its expected similarity to retrieved captions, 0 to 10; needed where `uses_similarity`.
+        """
+        log_odds = self.intercept + self.per_token * per_token
+        if self.uses_tags:
+            if fit is None:
+                raise ValueError("this calibration asks the tagger: give the caption's fit to the tags as well.")
+            log_odds += self.support * fit.support + self.coverage * fit.coverage
+        if self.uses_similarity:
+            if similarity is None:
+                raise ValueError("this calibration asks for retrieved captions: give the caption's similarity as well.")
+            log_odds += self.similarity * similarity
+        return 0.5 * (1 + math.tanh(log_odds / 2))  # the sigmoid, without overflow
+
+    def to_dict(self) -> dict[str, float]:
+        """JSON values for a checkpoint's metadata, without `similarity` where it is not used."""
+        values = asdict(self)
+        return values if self.uses_similarity else {name: values[name] for name in values if name != "similarity"}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Calibration":
+        """What `to_dict` gave.
+
+        Raises:
+            CheckpointError: a key is missing or unknown, or a value is no finite number.
+        """
+        names = [item.name for item in fields(cls)]
+        remedy = "copy the checkpoint again, or fit it anew with python -m benchmarks.calibration"
+        if isinstance(values, Mapping):
+            values = {"similarity": 0.0, **values}
+        if not isinstance(values, Mapping) or set(values) != set(names):
+            found = ", ".join(map(str, values)) if isinstance(values, Mapping) else repr(values)
+            raise CheckpointError(
+                f"the checkpoint's calibration has {found or 'nothing'}, expected {', '.join(names)}: {remedy}."
+            )
+        for name, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise CheckpointError(
+                    f"the checkpoint's calibration has {value!r} for {name}, expected a finite number: {remedy}."
+                )
+        return cls(**{name: float(values[name]) for name in names})

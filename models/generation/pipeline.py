@@ -1,0 +1,307 @@
+"""From what a decoder sees of clips to their captions: search by the rules of the tags, reading, ranking.
+
+Shapes: B clips, T' prefix tokens, D decoder width, N sequences found after a prefix, L tokens, C tag classes, V vocabulary.
+"""
+
+import logging
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import GenerationConfig, LogitsProcessorList
+
+from configs.schema import DecodingConfig
+from models.decoder.llama import LlamaDecoder
+from models.generation.calibration import Calibration
+from models.generation.composites import join_short_captions
+from models.generation.logits_processors import (
+    ContentWordBan,
+    NamedClasses,
+    SearchRules,
+    SupportedWords,
+    TagBonus,
+    UnsupportedWordBan,
+    WordTable,
+)
+from models.generation.rerank import Candidate, fit_to_tags, rank, ranks_by_tags
+from models.generation.retrieval import CaptionStore, References
+from vocabulary.audioset import wide_tags
+
+logger = logging.getLogger(__name__)
+NUM_RETRIEVED = 20  # retrieved captions that are candidates themselves
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One caption.
+
+    Attributes:
+        text: the sentence.
+        log_probability: natural logarithm of the probability of exactly this sentence, the end token included.
+        probability: that it names the right sounds, 0 to 1; None where the checkpoint has no calibration, or the calibration
+            needs a similarity that is None.
+        num_tokens: its tokens, the end token included.
+        similarity: expected similarity, 0 to 10, to the captions retrieved for the clip; None where none were retrieved.
+    """
+
+    text: str
+    log_probability: float
+    probability: float | None = None
+    num_tokens: int = 1
+    similarity: float | None = None
+
+    @property
+    def per_token(self) -> float:
+        """Log-probability divided by the tokens."""
+        return self.log_probability / self.num_tokens
+
+
+@dataclass(frozen=True)
+class ClipCandidates:
+    """What the search found for one clip, and what its ranking goes by.
+
+    Attributes:
+        captions: distinct, in the order in which the search gives them, then those retrieved.
+        part_scores: (4, C) probabilities of the tags in the whole clip and its thirds, on the CPU; None where no tagger is asked.
+        references: captions retrieved for the tag scores; None where none are asked for or there is no store.
+    """
+
+    captions: list[Caption]
+    part_scores: Tensor | None
+    references: References | None = None
+
+    @cached_property
+    def tag_scores(self) -> Tensor | None:
+        """(C,) probability of each tag, the highest of the whole clip and its thirds."""
+        return None if self.part_scores is None else self.part_scores.amax(dim=0)
+
+
+class CaptionSearch:
+    """Finds, reads and ranks captions after prefixes.
+
+    Args:
+        decoder: writes token ids.
+        tokenizer: turns them into text.
+        words: of the tokenizer.
+        token_ids: ids of the padding, begin and end tokens, under "pad", "bos" and "eos".
+
+    Attributes:
+        store: training captions for `decoding.tags.consensus_weight`; None for none.
+    """
+
+    def __init__(
+        self, decoder: LlamaDecoder, tokenizer: Tokenizer, words: WordTable, token_ids: dict[str, int]
+    ) -> None:
+        self.decoder, self.tokenizer, self.words, self.token_ids = decoder, tokenizer, words, token_ids
+        self.store: CaptionStore | None = None
+
+    @cached_property
+    def named_classes(self) -> NamedClasses:
+        """The classes that tokens name; made when they are first asked for, which takes 0.3 s."""
+        return NamedClasses(self.words)
+
+    @cached_property
+    def supported_words(self) -> SupportedWords:
+        """The tokens that tag scores support."""
+        return SupportedWords(self.words, self.named_classes)
+
+    def captions(
+        self,
+        prefix: Tensor,
+        prefix_lengths: Tensor,
+        styles: Tensor,
+        part_scores: Tensor | None,
+        decoding: DecodingConfig,
+        calibration: Calibration | None,
+    ) -> list[list[Caption]]:
+        """The best captions of clips.
+
+        Args:
+            prefix: (B, T', D).
+            prefix_lengths: (B,).
+            styles: (B,) int64, the number of each clip's style.
+            part_scores: (B, 4, C) probabilities of the tags in whole clips and their thirds; None where no tagger is asked.
+            decoding: how to search and rank.
+            calibration: of their probabilities.
+
+        Returns:
+            For each of B clips its captions, best first.
+        """
+        if part_scores is not None:  # the rules and the ranking read single numbers
+            part_scores = part_scores.cpu()
+        rules = SearchRules() if part_scores is None else self._rules(part_scores.amax(dim=1), decoding, prefix.device)
+        found = self._find(prefix, prefix_lengths, rules, decoding)
+        clips = [
+            ClipCandidates(captions, None if part_scores is None else part_scores[row])
+            for row, captions in enumerate(found)
+        ]
+        if _by_consensus(decoding) or (calibration is not None and calibration.uses_similarity):
+            clips = [self._with_references(clip, style) for clip, style in zip(clips, styles.tolist(), strict=True)]
+        if _by_consensus(decoding):
+            clips = [self._with_retrieved(clip, prefix[row], prefix_lengths[row]) for row, clip in enumerate(clips)]
+        return [self._best(clip, decoding, calibration) for clip in clips]
+
+    def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
+        """Log-probability of each caption (token ids without marks) after one clip's prefix (T', D)."""
+        bos, eos, pad = (self.token_ids[mark] for mark in ("bos", "eos", "pad"))
+        longest = max(map(len, caption_ids)) + 1
+        inputs = torch.full((len(caption_ids), longest), pad, device=prefix.device)  # (R, L)
+        targets = torch.full_like(inputs, -100)
+        for row, ids in enumerate(caption_ids):
+            inputs[row, : len(ids) + 1] = torch.tensor([bos, *ids])
+            targets[row, : len(ids) + 1] = torch.tensor([*ids, eos])
+        clips = torch.zeros(len(caption_ids), dtype=torch.long, device=prefix.device)
+        logits = self.decoder(prefix[None], prefix_length[None], inputs, clips).float()
+        losses = F.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=-100
+        )  # (R * L,)
+        return [-value for value in losses.view_as(targets).sum(dim=1).tolist()]
+
+    def without_marks(self, ids: list[int]) -> list[int]:
+        """Token ids before the end token, or all where there is none, without padding."""
+        words = ids[: ids.index(self.token_ids["eos"])] if self.token_ids["eos"] in ids else ids
+        return [token_id for token_id in words if token_id != self.token_ids["pad"]]
+
+    # -- search ----------------------------------------------------------------------------------------------------
+
+    def _rules(self, scores: Tensor, decoding: DecodingConfig, device: torch.device) -> SearchRules:
+        """What tag scores (B, C) ask of a search, on the device of the search."""
+        banned = bonus = None
+        if decoding.tags.min_score:
+            banned = self.supported_words.unsupported(scores, decoding.tags.min_score).to(device)  # (B, V)
+        if decoding.tags.word_bonus:
+            bonus = decoding.tags.word_bonus * scores.sqrt()  # (B, C)
+            bonus[:, sorted(wide_tags())] = 0.0
+            bonus = bonus.to(device)
+        return SearchRules(banned, bonus)
+
+    def _find(
+        self, prefix: Tensor, prefix_lengths: Tensor, rules: SearchRules, decoding: DecodingConfig
+    ) -> list[list[Caption]]:
+        """Distinct captions found after each of B prefixes, in the order in which the search gives them."""
+        if decoding.method != "sample":
+            ids, sums = self._search(prefix, prefix_lengths, rules, decoding)  # (B * N, L), (B * N,)
+            rows = list(zip(ids.reshape(len(prefix), -1, ids.shape[-1]), sums.reshape(len(prefix), -1), strict=True))
+        else:  # one clip at a time, each from the same seed, so that a clip's captions do not depend on its neighbours
+            rows = []
+            for clip in range(len(prefix)):
+                one = slice(clip, clip + 1)
+                with torch.random.fork_rng(devices=[prefix.device] if prefix.is_cuda else []):
+                    torch.manual_seed(decoding.seed)
+                    clip_prefix = prefix[one, : int(prefix_lengths[clip])]
+                    rows.append(self._search(clip_prefix, prefix_lengths[one], rules.of(one), decoding))
+        return [self._read(prefix[row], prefix_lengths[row], *found) for row, found in enumerate(rows)]
+
+    def _search(
+        self, prefix: Tensor, prefix_lengths: Tensor, rules: SearchRules, decoding: DecodingConfig
+    ) -> tuple[Tensor, Tensor]:
+        """Ids (B * N, L) found after prefixes (B, T', D), and their log-probabilities (B * N,), not a number where not known."""
+        processors = LogitsProcessorList()
+        if decoding.repetition_ban == "content":
+            processors.append(ContentWordBan(self.words))
+        if rules.banned is not None:
+            processors.append(UnsupportedWordBan(rules.banned))
+        if rules.bonus is not None:
+            processors.append(TagBonus(rules.bonus, self.named_classes))
+        return self.decoder.generate(prefix, prefix_lengths, _generation_config(decoding), processors)
+
+    def _read(self, prefix: Tensor, length: Tensor, found: Tensor, log_probabilities: Tensor) -> list[Caption]:
+        """Distinct captions of those found (N, L) after one clip's prefix (T', D), in their order.
+
+        Log-probabilities (N,) that are not known are computed.
+        """
+        by_text: dict[str, tuple[list[int], float]] = {}
+        for ids, known in zip(found.tolist(), log_probabilities.tolist(), strict=True):
+            words = self.without_marks(ids)
+            by_text.setdefault(self.tokenizer.decode(words).strip(), (words, known))
+        unknown = [ids for ids, known in by_text.values() if math.isnan(known)]
+        computed = iter(self.score(prefix, length, unknown) if unknown else [])
+        return [
+            Caption(text, next(computed) if math.isnan(known) else known, num_tokens=len(ids) + 1)
+            for text, (ids, known) in by_text.items()
+        ]
+
+    # -- ranking ---------------------------------------------------------------------------------------------------
+
+    def _best(self, clip: ClipCandidates, decoding: DecodingConfig, calibration: Calibration | None) -> list[Caption]:
+        """The best captions of one clip: beams in their order, samples by log-probability per token, or both by the tags."""
+        expected = self._expected_similarity(clip)
+        captions = clip.captions
+        if expected is not None:
+            captions = [replace(one, similarity=value) for one, value in zip(captions, expected, strict=True)]
+        tag_scores = clip.tag_scores if ranks_by_tags(decoding) else None
+        if decoding.method == "sample" or tag_scores is not None:
+            candidates = [Candidate(one.text.lower(), one.log_probability, one.num_tokens) for one in captions]
+            wanted = expected if _by_consensus(decoding) else None
+            captions = [captions[number] for number in rank(candidates, tag_scores, decoding, wanted)]
+        captions = captions[: decoding.num_captions]
+        if calibration is None:
+            return captions
+        return [replace(one, probability=_probability(one, clip.tag_scores, calibration)) for one in captions]
+
+    def _with_references(self, clip: ClipCandidates, style: int) -> ClipCandidates:
+        """A clip's candidates with captions retrieved for its tag scores, where the store has any in its style."""
+        if self.store is None or clip.part_scores is None or not self.store.has_style(style):
+            return clip
+        return replace(clip, references=self.store.retrieve(clip.part_scores[0].numpy(), style))
+
+    def _with_retrieved(self, clip: ClipCandidates, prefix: Tensor, length: Tensor) -> ClipCandidates:
+        """A clip's candidates with the likeliest of its references, and short ones joined (`models/generation/composites.py`)."""
+        if clip.references is None or clip.part_scores is None:
+            return clip
+        known = {caption.text.lower(): None for caption in clip.captions}
+        joined = join_short_captions([*known, *clip.references.captions], clip.part_scores)
+        texts = [
+            text for text in dict.fromkeys([*clip.references.captions[:NUM_RETRIEVED], *joined]) if text not in known
+        ]
+        pieces = [(text, self.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
+        encoded = [(text, ids) for text, ids in pieces if self.tokenizer.decode(ids).strip() == text]  # all words known
+        values = self.score(prefix, length, [ids for _, ids in encoded]) if encoded else []
+        retrieved = [
+            Caption(text, value, num_tokens=len(ids) + 1) for (text, ids), value in zip(encoded, values, strict=True)
+        ]
+        return replace(clip, captions=[*clip.captions, *retrieved])
+
+    def _expected_similarity(self, clip: ClipCandidates) -> list[float] | None:
+        """Expected similarity, 0 to 10, of each candidate to the retrieved captions; None where there are none."""
+        if self.store is None or clip.references is None:
+            return None
+        return self.store.expected_similarity([caption.text.lower() for caption in clip.captions], clip.references)
+
+
+def _by_consensus(decoding: DecodingConfig) -> bool:
+    """Whether captions are ranked by their expected similarity to retrieved ones, which are candidates too."""
+    return decoding.tags.consensus_weight > 0 and decoding.method == "beam"
+
+
+def _probability(caption: Caption, tag_scores: Tensor | None, calibration: Calibration) -> float | None:
+    """Probability that a caption names the right sounds; None where the similarity that it takes is not known."""
+    if calibration.uses_similarity and caption.similarity is None:
+        return None
+    if not calibration.uses_tags or tag_scores is None:
+        return calibration.probability(caption.per_token)
+    fit = fit_to_tags(caption.text.lower(), tag_scores, calibration.strong_tag)
+    return calibration.probability(caption.per_token, fit, caption.similarity)
+
+
+def _generation_config(decoding: DecodingConfig) -> GenerationConfig:
+    sampling = decoding.method == "sample"
+    beams = max(decoding.num_beams, decoding.num_captions) if decoding.method == "beam" else 1
+    if decoding.method == "greedy" and decoding.num_captions > 1:
+        logger.warning("greedy decoding gives one caption; use beam search or sampling for %d.", decoding.num_captions)
+    returned = {"beam": beams, "greedy": 1, "sample": 2 * decoding.num_captions}[decoding.method]
+    options: dict[str, Any] = {"temperature": decoding.temperature, "top_k": decoding.top_k, "top_p": decoding.top_p}
+    return GenerationConfig(
+        max_new_tokens=decoding.max_tokens,
+        min_new_tokens=decoding.min_tokens,
+        do_sample=sampling,
+        num_beams=beams,
+        num_return_sequences=returned,
+        length_penalty=decoding.length_penalty,
+        **(options if sampling else {}),
+    )

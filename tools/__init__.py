@@ -1,0 +1,1 @@
+"""Commands for maintainers: checkpoints to release, sounds of Debian packages."""

@@ -1,0 +1,1 @@
+"""Training from captions alone: texts, their label sets and synthetic embeddings."""

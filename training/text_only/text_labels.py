@@ -1,0 +1,236 @@
+"""Which AudioSet labels a clip has, predicted from what people wrote of it.
+
+Patterns of words (`vocabulary/sound_words.yaml`) say what a caption names; what AudioSet's annotators label such a clip with is
+learnt from captions of labelled clips: multi-label logistic regression on TF-IDF weights of words and pairs of words, and on the
+classes that the patterns find. On 2,500 captions kept out of the training, labels at a probability of LABEL_PROBABILITY have a
+precision of 75 % and a recall of 60 %; the patterns alone have 35 % and 70 % (`python -m benchmarks.text_labels`).
+
+Shapes: N captions, F features, C classes.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+import torch
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from configs.schema import TextsConfig
+from data.captions import normalize_caption
+from data.clotho import Clip
+from data.labelled.tags import tags_of_any
+from data.tables import DatasetError, TableReport, read_rows
+from models.generation.retrieval import CaptionStore
+from training.text_only.captions import CAPTION_COLUMN
+from vocabulary.audioset import tag_ids
+from vocabulary.words import classes_of
+
+LABEL_PROBABILITY = 0.4  # from which a predicted label counts
+EPOCHS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 20, 1024, 0.05, 1e-4
+MIN_DOCUMENTS = 3  # captions that a word or a pair of words needs to be a feature
+START_LOGIT = -5.0  # most classes label few clips
+ROWS_AT_ONCE = 4096
+
+
+class TextLabeller:
+    """Predicts label sets of captions.
+
+    Args:
+        captions: N normalised captions of labelled clips.
+        label_sets: the classes of each, 0 to 526.
+        seed: of the order in which they are learnt.
+    """
+
+    def __init__(self, captions: Sequence[str], label_sets: Sequence[Sequence[int]], seed: int) -> None:
+        if len(captions) < 1 or len(captions) != len(label_sets):
+            raise ValueError(f"{len(captions)} captions and {len(label_sets)} label sets: expected as many of both.")
+        self._vectorizer = TfidfVectorizer(
+            ngram_range=(1, 2), min_df=min(MIN_DOCUMENTS, len(captions)), sublinear_tf=True, token_pattern=r"\w+"
+        ).fit(captions)
+        features = self._features(captions)
+        targets = np.zeros((len(captions), len(tag_ids())), dtype=np.float32)  # (N, C)
+        for row, classes in enumerate(label_sets):
+            targets[row, list(classes)] = 1.0
+        self._weight = torch.zeros(features.shape[1], targets.shape[1], requires_grad=True)  # (F, C)
+        self._bias = torch.full((targets.shape[1],), START_LOGIT, requires_grad=True)
+        self._fit(features, targets, seed)
+
+    def predict(self, captions: Sequence[str]) -> NDArray[np.float32]:
+        """Probability of each label (N, C) of normalised captions."""
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(captions), ROWS_AT_ONCE):
+                features = self._features(captions[start : start + ROWS_AT_ONCE])
+                parts.append(torch.sigmoid(_tensor(features) @ self._weight + self._bias).numpy())
+        return np.concatenate(parts) if parts else np.zeros((0, len(self._bias)), dtype=np.float32)
+
+    def label_sets(self, captions: Sequence[str]) -> list[tuple[int, ...]]:
+        """Classes that each of N normalised captions is labelled with; empty where none is probable."""
+        sets: list[tuple[int, ...]] = []
+        for start in range(0, len(captions), ROWS_AT_ONCE):
+            probable = self.predict(captions[start : start + ROWS_AT_ONCE]) >= LABEL_PROBABILITY
+            sets += [tuple(np.flatnonzero(row).tolist()) for row in probable]
+        return sets
+
+    def _features(self, captions: Sequence[str]) -> scipy.sparse.csr_matrix:
+        """(N, F): TF-IDF weights, and 1 for each class that the patterns find."""
+        found = [classes_of(caption) for caption in captions]
+        rows = [row for row, classes in enumerate(found) for _ in classes]
+        columns = [number for classes in found for number in classes]
+        patterns = scipy.sparse.csr_matrix(
+            (np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(len(captions), len(tag_ids()))
+        )
+        return scipy.sparse.hstack([self._vectorizer.transform(captions), patterns]).tocsr().astype(np.float32)
+
+    def _fit(self, features: scipy.sparse.csr_matrix, targets: NDArray[np.float32], seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        optimizer = torch.optim.Adam([self._weight, self._bias], lr=LEARNING_RATE)
+        size = min(BATCH_SIZE, len(targets))
+        steps = EPOCHS * (len(targets) // size)
+        bar = tqdm(total=steps, desc="labels of captions", unit="step")
+        for step in range(steps):
+            if step % (len(targets) // size) == 0:
+                order = generator.permutation(len(targets))
+            start = step % (len(targets) // size) * size
+            rows = order[start : start + size]
+            logits = _tensor(features[rows]) @ self._weight + self._bias  # (B, C)
+            losses = F.binary_cross_entropy_with_logits(logits, torch.from_numpy(targets[rows]), reduction="sum")
+            loss = losses / size + WEIGHT_DECAY * self._weight.square().sum()
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING_RATE * (1 - step / steps)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            bar.update()
+        bar.close()
+        self._weight.requires_grad_(False)
+        self._bias.requires_grad_(False)
+
+
+def _tensor(matrix: scipy.sparse.csr_matrix) -> torch.Tensor:
+    return torch.sparse_csr_tensor(
+        torch.from_numpy(matrix.indptr.astype(np.int64)),
+        torch.from_numpy(matrix.indices.astype(np.int64)),
+        torch.from_numpy(matrix.data),
+        size=matrix.shape,
+        check_invariants=False,
+    )
+
+
+def read_label_sets(path: Path) -> tuple[str, dict[str, tuple[int, ...]]]:
+    """Label sets of clips: a table of an id column and `audioset_labels`, display names with ";" between them.
+
+    Returns:
+        The id column's name, and the classes of each id; names that are no class of AudioSet's 527 are left out.
+
+    Raises:
+        DatasetError: the table is missing or has no such columns.
+    """
+    if not path.is_file():
+        raise DatasetError(
+            f"no table of label sets at {path}: give the path of a CSV file with an id and audioset_labels."
+        )
+    columns, records = read_rows(path, TableReport())
+    others = [name for name in columns if name != "audioset_labels"]
+    if "audioset_labels" not in columns or not others:
+        raise DatasetError(
+            f"{path} has the columns {', '.join(columns)}: expected an id of the captions and audioset_labels."
+        )
+    sets = {}
+    for _, record in records:
+        names = [name.strip() for name in record["audioset_labels"].split(";")]
+        sets[record[others[0]]] = tuple(sorted({tag_ids()[name] for name in names if name in tag_ids()}))
+    return others[0], sets
+
+
+def read_captions(table: Path, identity: str = "") -> list[tuple[str, str]]:
+    """Normalised captions of a table, each with its row's value in the column `identity`, or with "" where none is asked for.
+
+    Raises:
+        DatasetError: the table is missing or has no column of captions or no such column.
+    """
+    columns, records = read_rows(table, TableReport())
+    wanted = [name for name in columns if re.fullmatch(CAPTION_COLUMN, name)]
+    if not wanted or (identity and identity not in columns):
+        lacks = f"{identity}, by which the label sets name clips" if wanted else "caption, or caption_1 and so on"
+        raise DatasetError(f"{table} has the columns {', '.join(columns)}: expected {lacks}.")
+    return [(record.get(identity, ""), normalize_caption(record[name])) for _, record in records for name in wanted]
+
+
+def read_captions_with_labels(table: Path, label_table: Path) -> tuple[list[str], list[tuple[int, ...]]]:
+    """All normalised captions of a table, and the label set of each one's clip; empty where it has none.
+
+    Raises:
+        DatasetError: a table is missing or lacks a column, or no clip has a label set.
+    """
+    identity, sets = read_label_sets(label_table)
+    captions = read_captions(table, identity)
+    found = [sets.get(clip, ()) for clip, _ in captions]
+    if not any(found):
+        raise DatasetError(
+            f"{label_table} has label sets for none of the clips of {table}: give tables of the same clips."
+        )
+    return [text for _, text in captions], found
+
+
+def read_labelled_captions(table: Path, label_table: Path) -> tuple[list[str], list[tuple[int, ...]]]:
+    """As `read_captions_with_labels`, of clips with a label set alone."""
+    return _labelled_alone(*read_captions_with_labels(table, label_table))
+
+
+def _labelled_alone(
+    captions: Sequence[str], sets: Sequence[tuple[int, ...]]
+) -> tuple[list[str], list[tuple[int, ...]]]:
+    known = [(text, classes) for text, classes in zip(captions, sets, strict=True) if classes]
+    return [text for text, _ in known], [classes for _, classes in known]
+
+
+def build_caption_store(
+    config: TextsConfig, styles: Sequence[str], labelled: Sequence[Clip], seed: int
+) -> CaptionStore | None:
+    """The first table's captions under label sets predicted from their words, and those of labelled clips under their labels.
+
+    Other tables stay out: the predictor has learnt from labels of the first one's captions alone, and a checkpoint that carries
+    captions needs their licence.
+
+    Args:
+        config: its `tables`, `styles` and `label_table`, whose ids are those of the first table; without one there is no store.
+        styles: the captioner's.
+        labelled: training clips; those with one label are taken, once for each style that they are captioned in, and for the
+            first table's style also where it has no caption of theirs.
+        seed: of the predictor's training.
+
+    Raises:
+        DatasetError: a table is missing or the ids are not those of the first table.
+    """
+    if config.label_table and not config.tables:
+        raise DatasetError("data.texts.label_table labels captions of data.texts.tables, which is empty: name a table.")
+    if not config.label_table:
+        return None
+    style = styles.index(config.styles[0])
+    captions, sets = read_captions_with_labels(Path(config.tables[0]), Path(config.label_table))
+    numbers = [style] * len(captions)
+    classes = TextLabeller(*_labelled_alone(captions, sets), seed).label_sets(captions)
+    for text, tags, number in labelled_captions(labelled, styles, style):
+        captions.append(text)
+        classes.append(tags)
+        numbers.append(number)
+    return CaptionStore.build(captions, classes, numbers)
+
+
+def labelled_captions(
+    clips: Sequence[Clip], styles: Sequence[str], usual: int = 0
+) -> list[tuple[str, tuple[int, ...], int]]:
+    """The caption, classes and style number of each clip with one label, once for each style; the style `usual` has them all."""
+    found: dict[tuple[int, str], tuple[str, tuple[int, ...]]] = {}
+    for clip in clips:
+        if len(clip.labels) == 1 and clip.style in styles and (tags := tags_of_any(clip.labels[0])):
+            found.setdefault((styles.index(clip.style), clip.identity), (normalize_caption(clip.captions[0]), tags))
+    for (_, clip_identity), caption in list(found.items()):
+        found.setdefault((usual, clip_identity), caption)
+    return [(text, tags, style) for (style, _), (text, tags) in found.items()]

@@ -1,0 +1,101 @@
+"""Joins the window with continuous captions of the microphone."""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from PyQt6.QtCore import QObject, pyqtSignal
+
+from data.caption_formats import CaptionRecord
+from ui.controllers.session import Session
+from ui.controllers.sound import SoundController
+from ui.engine.live import MAX_LINES, LiveUpdate
+from ui.engine.requests import CaptionerInfo
+from ui.store.exports import shown_text
+from ui.widgets.state import Listening
+
+
+class LiveController(QObject):
+    """Listening: its start, pause and end, its lines and its lateness.
+
+    Args:
+        session: what all controllers share.
+        sound: draws the microphone.
+        info: gives the captioner that is loaded, if one is.
+    """
+
+    _listen = pyqtSignal(object, int)
+    _pause_listening = pyqtSignal(bool)
+    _stop_listening = pyqtSignal()
+
+    def __init__(self, session: Session, sound: SoundController, info: Callable[[], CaptionerInfo | None]) -> None:
+        super().__init__()
+        self._session, self._sound, self._info = session, sound, info
+        self._window, self._history = session.window, session.history
+        window, microphone = session.window, session.workers.microphone
+        self.records: deque[CaptionRecord] = deque(maxlen=MAX_LINES)
+        self._stamp = ""
+        window.captions.listen_clicked.connect(self.listen_or_stop)
+        window.captions.listen_pause_clicked.connect(self._pause_or_resume)
+        self._listen.connect(microphone.start_listening)
+        self._pause_listening.connect(microphone.pause_listening)
+        self._stop_listening.connect(microphone.stop_listening)
+        microphone.listening_started.connect(self._on_listening)
+        microphone.listening_ended.connect(self._on_listening_ended)
+        microphone.live_update.connect(self._on_live_update)
+        microphone.loud_event.connect(self._on_loud_event)
+
+    def listen_or_stop(self) -> None:
+        """The listen button."""
+        if self._session.state.listening is not Listening.OFF:
+            self._stop_listening.emit()
+        elif (info := self._info()) is not None:
+            self._session.update(listening=Listening.OPENING)
+            self._window.set_status("Opening the microphone…")
+            self.records.clear()
+            self._listen.emit(self._session.settings, info.sample_rate)
+
+    def _pause_or_resume(self) -> None:
+        paused = self._session.state.listening is Listening.ON
+        self._pause_listening.emit(paused)
+        self._session.update(listening=Listening.PAUSED if paused else Listening.ON)
+        self._window.set_status("Listening is paused." if paused else "Listening.")
+
+    def _on_listening(self) -> None:
+        self._session.update(listening=Listening.ON)
+        self._window.set_status("Listening.")
+        self._window.tabs.show_captions(live=True)
+        self._sound.show_microphone()
+
+    def _on_listening_ended(self) -> None:
+        self._session.update(listening=Listening.OFF)
+        self._window.set_status("Listening has ended.")
+        if self.records:
+            self._history.add("live", "", list(self.records))
+            self._window.history.set_entries(self._history.entries)
+            self.records.clear()
+        self._sound.show_open_sound()
+
+    def _on_live_update(self, update: LiveUpdate) -> None:
+        record = update.record
+        if update.extends and self.records:
+            self.records[-1] = record
+        else:
+            begun = datetime.now() - timedelta(seconds=update.latency_s + record.end_s - record.start_s)
+            self._stamp = f"{begun:%H:%M:%S}"
+            self.records.append(record)
+        self._window.captions.add_live(record, self._stamp, replaces_newest=update.extends)
+        self._window.large.show_caption(shown_text(record), update.extends)
+        hop_s = self._session.settings.live_hop_s
+        text = (
+            f"latency {update.latency_s:.1f} s" if update.latency_s <= hop_s else f"behind by {update.latency_s:.0f} s"
+        )
+        tip = "From a sound's end to its caption."
+        if update.num_dropped:
+            text += f", {update.num_dropped} left out"
+            tip += f" The captioner was slower than the microphone: {update.num_dropped} windows were left out."
+        self._window.captions.set_latency(text, tip)
+
+    def _on_loud_event(self) -> None:
+        if self._window.large.isVisible() and self._session.state.listening is Listening.ON:
+            self._window.large.flash()

@@ -1,0 +1,196 @@
+"""The app without a process around it: window, workers, settings, history."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from PyQt6.QtCore import QObject, pyqtSignal
+from PyQt6.QtGui import QGuiApplication
+from PyQt6.QtWidgets import QApplication, QDialog
+
+from captioning.files import expand
+from ui.controllers.captions import CaptionController
+from ui.controllers.live import LiveController
+from ui.controllers.session import Session
+from ui.controllers.sound import SoundController
+from ui.store.exports import export, export_text
+from ui.store.history import History
+from ui.store.settings import AppSettings, SettingsStore
+from ui.widgets.main_window import MainWindow
+from ui.widgets.settings_dialog import SettingsDialog
+from ui.widgets.state import WindowState
+from ui.widgets.theme import apply_theme, colours_of
+from ui.workers.threads import Workers
+
+PLACES = ("geometry", "splitter", "right", "large")
+
+
+class _LogHandler(logging.Handler):
+    """Brings log messages of any thread to the window's."""
+
+    class Bridge(QObject):
+        """A signal crosses threads."""
+
+        message = pyqtSignal(str)
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.bridge = self.Bridge()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand on one message."""
+        self.bridge.message.emit(record.getMessage())
+
+
+class Controller(QObject):
+    """Owns everything and joins it.
+
+    Args:
+        workers: the workers, started.
+        store: settings.
+        history: past recordings and captions.
+    """
+
+    _silence_changed = pyqtSignal(float)
+
+    def __init__(self, workers: Workers, store: SettingsStore, history: History) -> None:
+        super().__init__()
+        self._workers, self._store, self._history = workers, store, history
+        self.all_ended = True
+        self._closed = False
+        self.window = MainWindow()
+        self._session = Session(self.window, workers, store, history)
+        self.sound = SoundController(self._session)
+        self.captions = CaptionController(self._session, self.sound)
+        self.live = LiveController(self._session, self.sound, lambda: self.captions.info)
+        self._log = _LogHandler()
+        self._log.bridge.message.connect(self.window.log.add)
+        logging.getLogger().addHandler(self._log)
+        self._fill_window()
+        self._connect()
+
+    @property
+    def settings(self) -> AppSettings:
+        """The settings as they are."""
+        return self._session.settings
+
+    @property
+    def state(self) -> WindowState:
+        """What the window shows."""
+        return self._session.state
+
+    def _fill_window(self) -> None:
+        window = self.window
+        window.controls.num_captions.setValue(self.settings.num_captions)
+        window.controls.meter.set_threshold(self.settings.silence_db)
+        window.history.set_entries(self._history.entries)
+        self._history.tell = window.tell
+        window.restore_places({name: place for name in PLACES if (place := self._store.read_place(name)) is not None})
+        window.fold_log(not self.settings.log_shown)
+        self._paint()
+        window.show_state(self.state)
+        if self._history.notice:
+            window.tell(self._history.notice)
+
+    def _connect(self) -> None:
+        window = self.window
+        window.paths_chosen.connect(self.open_paths)
+        window.export_chosen.connect(self.export)
+        window.settings_asked.connect(self._ask_for_settings)
+        window.closing.connect(self.close)
+        window.log_folded.connect(lambda folded: self.change(log_shown=not folded))
+        window.captions.copy_clicked.connect(self.copy)
+        window.queue.open_asked.connect(self.sound.open)
+        window.controls.num_captions_changed.connect(lambda number: self.change(num_captions=number))
+        window.controls.devices.device_chosen.connect(lambda name: self.change(input_device=name))
+        window.controls.meter.threshold_changed.connect(self._on_threshold)
+        self._silence_changed.connect(self._workers.microphone.set_silence)
+        hints = QGuiApplication.styleHints()
+        if hints is not None:
+            hints.colorSchemeChanged.connect(self._paint)
+
+    def start(self) -> None:
+        """Show the window and load the captioner."""
+        self.window.show()
+        self.window.controls.record.setFocus()
+        self.captions.load()
+
+    def open_paths(self, paths: list[Path]) -> None:
+        """Open one recording, or put several, or a folder's, into the queue."""
+        try:
+            files = expand([str(path) for path in paths])
+        except ValueError as error:
+            self.window.tell(str(error)[:1].upper() + str(error)[1:])
+            return
+        if len(files) == 1:
+            self.sound.open(files[0])
+        else:
+            self.captions.add_files([Path(file) for file in files])
+
+    def change(self, **changes: Any) -> None:
+        """Change settings and keep them."""
+        self._session.change(replace(self.settings, **changes))
+
+    def export(self, path: Path, sound_events: bool, whole_queue: bool) -> None:
+        """Write the shown captions, or those of the whole queue, to files."""
+        records = self.captions.records
+        if whole_queue:
+            records = [record for item in self.captions.queue.items for record in item.records]
+        try:
+            written = export(records, path, sound_events)
+        except ValueError as error:
+            self.window.tell(str(error))
+        except OSError as error:
+            self.window.tell(f"{path} could not be written ({error.strerror}): choose another folder.")
+        else:
+            names = ", ".join(str(target) for target in written)
+            self.window.set_status(f"Exported to {names}.")
+            self.window.log.add(f"Exported to {names}.")
+
+    def copy(self) -> None:
+        """Put the shown captions on the clipboard, one a line."""
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is None:
+            return
+        records = self.captions.records
+        alternatives = [caption.text for caption in records[0].captions] if len(records) == 1 else []
+        clipboard.setText("\n".join(alternatives) or export_text(records, "txt"))
+        self.window.set_status("Copied.")
+
+    def close(self) -> None:
+        """Keep the window's place, save what is being recorded, end all work."""
+        if self._closed:
+            return
+        self._closed = True
+        for name, place in self.window.places().items():
+            self._store.write_place(name, place)
+        self._store.write(self.settings)
+        logging.getLogger().removeHandler(self._log)
+        self.sound.close()
+        self.all_ended = self._workers.close()
+
+    def apply_settings(self, settings: AppSettings) -> None:
+        """Take new settings; the captioner is loaded again only if it is another."""
+        old = self.settings
+        self._session.change(settings)
+        if settings.theme != old.theme:
+            self._paint()
+        if (settings.checkpoint, settings.device) != (old.checkpoint, old.device):
+            self.captions.load()
+
+    def _ask_for_settings(self) -> None:
+        info = self.captions.info
+        dialog = SettingsDialog(self.settings, f"{info.encoder} on {info.device}" if info else "", self.window)
+        if dialog.exec() == QDialog.DialogCode.Accepted:
+            self.apply_settings(dialog.settings())
+        dialog.deleteLater()
+
+    def _on_threshold(self, silence_db: float) -> None:
+        self.change(silence_db=silence_db)
+        self._silence_changed.emit(silence_db)
+
+    def _paint(self) -> None:
+        colours = colours_of(self.settings.theme)
+        apply_theme(cast(QApplication, QApplication.instance()), colours)
+        self.window.set_colours(colours)
