@@ -32,6 +32,7 @@ from data.clotho import Clip
 from data.feature_cache import FeatureCache
 from data.labelled.mixtures import Mixture
 from models.captioner import AudioCaptioner
+from models.checkpoints import captioner_files
 from models.checkpoints.folder import TOKENIZER_FILE
 from models.encoders.build import encoder_label
 from training.batches import Batch, StepSampler, TrainingSet, build_loader
@@ -353,7 +354,7 @@ class Trainer:
         if found is None:
             raise TrainingError(f"{path} has no checkpoint to resume from: start without --resume.")
         folder, state = found
-        saved = AudioCaptioner.read_config(folder)
+        saved = captioner_files.read_config(folder)
         if saved.captioner.decoder != self.config.captioner.decoder:
             raise TrainingError(f"{folder} was trained with another decoder: resume with the same configuration.")
         if (folder / TOKENIZER_FILE).read_text(encoding="utf-8") != self.captioner.tokenizer.to_str(pretty=False):
@@ -364,7 +365,7 @@ class Trainer:
         with torch.no_grad():
             for name, parameter in self.trained:
                 parameter.copy_(state["weights"][name])
-        self.captioner.load_buffers(folder)
+        captioner_files.load_buffers(self.captioner, folder)
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load(**state["average"])
         self.history.load(state["history"])

@@ -33,9 +33,9 @@ from data.labelled.collections import read_labelled
 from data.labelled.tags import tags_of_any
 from data.tables import DatasetError
 from models.captioner import AudioCaptioner
-from models.decoder.tag_prefix import tag_scores
 from models.encoders.base import AudioEncoder
 from models.encoders.build import build_encoder
+from models.encoders.tagging import tag_scores
 from vocabulary.audioset import tag_ids, wide_tags
 
 logger = logging.getLogger(__name__)

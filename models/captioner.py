@@ -1,9 +1,8 @@
-"""AudioCaptioner: the one road from a waveform to its captions that every command walks.
+"""AudioCaptioner: from waveforms to captions; every command uses this class.
 
 Shapes: B clips, S samples, T frames, T' prefix tokens, R captions, L tokens, E encoder width, D decoder width.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,47 +14,29 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import LlamaConfig
 
 from configs.checks import check_decoding, check_style
-from configs.json_files import read_json_object
-from configs.loading import ConfigError, config_to_yaml, load_checkpoint_config
 from configs.schema import Config, DecodingConfig
 from configs.special_tokens import SPECIAL_TOKENS
-from models.checkpoints.folder import (
-    ARCHITECTURE_FILE,
-    CONFIG_FILE,
-    ENCODER_FILE,
-    METADATA_FILE,
-    MODEL_FILE,
-    STORE_FILE,
-    TOKENIZER_FILE,
-    checkpoint_folder,
-    read_metadata,
-    read_tensors,
-    read_tokenizer,
-    write_checkpoint,
-)
-from models.checkpoints.mini_audio_caption import read_parts
-from models.decoder.llama import LlamaDecoder, least_parameters, llama_config
+from models.checkpoints import captioner_files
+from models.decoder.llama import LlamaDecoder
 from models.decoder.projection import Projection
-from models.decoder.tag_prefix import TagPrefix, part_logits, part_scores, tag_scores
+from models.decoder.tag_prefix import TagPrefix
 from models.encoders.base import AudioEncoder, EncoderOutput, SpecMasks
-from models.encoders.build import build_encoder, published_source, weights_sha256
-from models.encoders.transformers_audio import least_of_encoder
+from models.encoders.build import build_encoder
+from models.encoders.tagging import part_logits, part_scores, tag_scores
 from models.errors import CheckpointError
 from models.generation.calibration import CALIBRATION_KEY, Calibration
 from models.generation.logits_processors import WordTable
 from models.generation.pipeline import Caption, CaptionSearch
 from models.generation.rerank import asks_tagger
-from models.generation.retrieval import CaptionStore
 
 
 def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
-    """Ids of a tokenizer's padding, begin and end tokens, under "pad", "bos" and "eos".
+    """Ids of a tokenizer's padding, begin and end tokens, by the keys "pad", "bos" and "eos".
 
     Raises:
-        CheckpointError: the tokenizer has none of the names known for one of them.
+        CheckpointError: the tokenizer has no token by any name in SPECIAL_TOKENS for one of them.
     """
     found = {}
     for mark, names in SPECIAL_TOKENS.items():
@@ -67,13 +48,16 @@ def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
 
 
 class AudioCaptioner(nn.Module):
-    """Encoder, projection and Llama decoder with their tokenizer.
+    """Audio encoder, projection and Llama decoder with their tokenizer.
 
     Args:
-        config: the experiment; `config.captioner` builds the networks, `config.decoding` is the default search.
-        tokenizer: turns token ids into text; its padding, begin and end tokens go by the names in SPECIAL_TOKENS.
-        architecture: a pretrained decoder's settings, where a checkpoint holds its weights.
-        encoder_architecture: settings of an encoder of transformers, where a checkpoint holds its weights.
+        config: experiment; `config.captioner` defines the networks, `config.decoding` the default search.
+        tokenizer: sub-word tokenizer whose padding, begin and end tokens have names in SPECIAL_TOKENS.
+        architecture: settings of a pretrained decoder whose weights are in the checkpoint; None otherwise.
+        encoder_architecture: settings of a transformers encoder whose weights are in the checkpoint; None otherwise.
+
+    Raises:
+        CheckpointError: the settings contradict each other, or published weights are missing or damaged.
     """
 
     def __init__(
@@ -98,59 +82,59 @@ class AudioCaptioner(nn.Module):
         self.tag_prefix = TagPrefix(parts.tags, self.decoder.width) if parts.tags.num_tags else None
         if self.tag_prefix is not None and parts.encoder.output != "frames":
             raise CheckpointError(
-                "tags are read off frame embeddings: set captioner.encoder.output to frames, or captioner.tags.num_tags to 0."
+                "tag scores need frame embeddings: set captioner.encoder.output to frames, or captioner.tags.num_tags to 0."
             )
         if self.tag_prefix is None and parts.projection.kind == "none":
             raise CheckpointError(
-                "the decoder would hear nothing: set captioner.tags.num_tags or captioner.projection.kind."
+                "the decoder would receive no audio: set captioner.tags.num_tags or captioner.projection.kind."
             )
         if self.tag_prefix is not None and not self.encoder.has_tagger:
             raise CheckpointError(f"{parts.encoder.name} has no tagger: set captioner.tags.num_tags to 0.")
 
     @property
     def sample_rate(self) -> int:
-        """Rate of the waveforms that the captioner takes, in hertz."""
+        """Sample rate of input waveforms, in hertz."""
         return self.encoder.sample_rate
 
     @property
     def max_duration_s(self) -> float:
-        """Longest clip that is captioned at once, in seconds."""
+        """Longest clip that `caption` accepts, in seconds."""
         return self.config.captioner.encoder.max_duration_s
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.decoder.parameters()).device
 
     @property
     def has_tagger(self) -> bool:
-        """Whether `tag_scores` can be asked for: tags are read off frame embeddings."""
+        """Whether `tag_scores` is available: the encoder has a tagger and gives frame embeddings."""
         return self.encoder.has_tagger and self.config.captioner.encoder.output == "frames"
 
     @property
     def calibration(self) -> Calibration | None:
-        """How probable it is that a caption names the right sounds, where the checkpoint's metadata tells.
+        """Calibration of caption probabilities from the checkpoint's metadata; None without one.
 
         Raises:
-            CheckpointError: the metadata's calibration cannot be read, or asks a tagger or a caption store that is not there.
+            CheckpointError: the calibration cannot be read, or needs a tagger or a caption store that is missing.
         """
         if CALIBRATION_KEY not in self.metadata:
             return None
         calibration = Calibration.from_dict(self.metadata[CALIBRATION_KEY])
         if calibration.uses_tags and not self.has_tagger:
             raise CheckpointError(
-                "the checkpoint's calibration asks the tagger, which this encoder lacks, or with "
-                "captioner.encoder.output clip cannot be asked: fit it anew with python -m benchmarks.calibration."
+                "the checkpoint's calibration needs tag scores, which this encoder does not give (or not with "
+                "captioner.encoder.output clip): fit it again with python -m benchmarks calibration."
             )
         if calibration.uses_similarity and self.search.store is None:
             raise CheckpointError(
-                "the checkpoint's calibration asks for retrieved captions, and it has no caption store: "
-                "fit it anew with python -m benchmarks.calibration."
+                "the checkpoint's calibration needs retrieved captions, but the checkpoint has no caption store: "
+                "fit it again with python -m benchmarks calibration."
             )
         return calibration
 
     def encode(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
-        """Audio embeddings (B, T, E) of zero-padded waveforms (B, S) with `lengths` (B,) samples."""
+        """Encode zero-padded waveforms (B, S) of `lengths` (B,) samples; see `AudioEncoder.forward`."""
         return self.encoder(waveform, lengths, spec_masks)
 
     def forward(
@@ -161,12 +145,23 @@ class AudioCaptioner(nn.Module):
         clip_index: Tensor | None = None,
         styles: Tensor | None = None,
     ) -> Tensor:
-        """Logits (R, L, V) of the token after each of `caption_ids` (R, L); `clip_index` (R,) names their clips."""
+        """Compute next-token logits.
+
+        Args:
+            audio_embeddings: (B, T, E) float.
+            lengths: (B,) int64, frames of each clip.
+            caption_ids: (R, L) int64 tokens, starting with the begin token.
+            clip_index: (R,) int64, the clip of each caption; None for one caption per clip.
+            styles: (B,) int64 style numbers; None for the first style.
+
+        Returns:
+            (R, L, V) logits of the token after each of `caption_ids`.
+        """
         prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)
         return self.decoder(prefix, prefix_lengths, caption_ids, clip_index)
 
     def style_number(self, name: str) -> int:
-        """Number of a style by its name; 0, the usual one, for an empty name.
+        """Index of a style; an empty name is the default style, 0.
 
         Raises:
             ValueError: the captioner has no such style.
@@ -175,30 +170,30 @@ class AudioCaptioner(nn.Module):
         return self.config.captioner.styles.index(name) if name else 0
 
     def prefix(self, audio_embeddings: Tensor, lengths: Tensor, styles: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What the decoder sees of clips' audio embeddings: style, tags, then frames.
+        """Build the decoder's prefix: style token, tag tokens, then projected frames.
 
         Args:
-            audio_embeddings: (B, T, E).
-            lengths: (B,).
-            styles: (B,) int64 numbers of styles; None takes the first.
+            audio_embeddings: (B, T, E) float.
+            lengths: (B,) int64, frames of each clip.
+            styles: (B,) int64 style numbers; None for the first style.
 
         Returns:
-            Prefix tokens (B, T', D) and their number for each clip (B,).
+            Prefix tokens (B, T', D) float and the number of valid ones of each clip (B,) int64.
         """
         if self.config.captioner.projection.kind == "none":
             frames = audio_embeddings.new_zeros(len(lengths), 0, self.decoder.width)
             frame_lengths = torch.zeros_like(lengths)
         else:
             frames, frame_lengths = self.projection(audio_embeddings, lengths)
-            hidden = self.config.captioner.projection.clip_dropout
-            if self.training and self.tag_prefix is not None and hidden:
-                frame_lengths = frame_lengths * (torch.rand(len(lengths), device=lengths.device) >= hidden)
+            probability = self.config.captioner.projection.clip_dropout
+            if self.training and self.tag_prefix is not None and probability:
+                frame_lengths = frame_lengths * (torch.rand(len(lengths), device=lengths.device) >= probability)
         before = []
         if self.style_embed is not None:
             numbers = torch.zeros_like(lengths) if styles is None else styles
             before.append(self.style_embed(numbers)[:, None])  # (B, 1, D)
         if self.tag_prefix is not None:
-            with torch.no_grad(), _without_dropout(self.encoder):  # the tagger learns from labels alone
+            with torch.no_grad(), _without_dropout(self.encoder):  # the captioning loss does not train the tagger
                 logits = part_logits(self.encoder, audio_embeddings, lengths)
             before.append(self.tag_prefix(logits))  # (B, K, D)
         if not before:
@@ -207,16 +202,16 @@ class AudioCaptioner(nn.Module):
         return torch.cat([tokens, frames], dim=1), frame_lengths + tokens.shape[1]
 
     def use_tagger(self, encoder: AudioEncoder) -> None:
-        """Hear with another tagger of AudioSet's classes, whose scores the decoder takes as it took its own's.
+        """Replace the encoder by another tagger of AudioSet's classes; the decoder receives its scores.
 
-        A calibration was fitted on its own's, so it is dropped.
+        The calibration, which was fitted to the scores of the previous tagger, is dropped.
 
         Raises:
-            CheckpointError: the decoder was trained on its own encoder's frames as well.
+            CheckpointError: the decoder also takes frame embeddings, or the encoder has no tagger.
         """
         if self.config.captioner.projection.kind != "none":
             raise CheckpointError(
-                "this captioner's decoder was trained on its own encoder's frames: it takes no other tagger."
+                "this captioner's decoder also takes frame embeddings of its own encoder: its tagger cannot be replaced."
             )
         if not encoder.has_tagger:
             raise CheckpointError("this encoder has no tagger of AudioSet's classes: use cnn14 or mobilenet.")
@@ -230,14 +225,14 @@ class AudioCaptioner(nn.Module):
         """Caption clips.
 
         Args:
-            waveforms: mono float32 arrays (S,) at `sample_rate`, each at most `max_duration_s` long.
-            decoding: how to search; None takes the checkpoint's own.
+            waveforms: mono float32 arrays (S,) in -1 to 1 at `sample_rate`, each at most `max_duration_s` long.
+            decoding: decoding settings; None for those of the checkpoint.
 
         Returns:
-            For each clip its captions, best first.
+            Captions of each clip, best first.
 
         Raises:
-            ValueError: a decoding setting does not fit.
+            ValueError: decoding settings are out of range or contradict each other.
         """
         check_decoding(decoding or self.config.decoding, self.config.captioner.styles)
         if not waveforms:
@@ -247,7 +242,7 @@ class AudioCaptioner(nn.Module):
 
     @torch.no_grad()
     def encode_clips(self, waveforms: Sequence[NDArray[np.float32]]) -> EncoderOutput:
-        """Audio embeddings of clips as `caption` takes them, at least one."""
+        """Encode at least one waveform, given as for `caption`."""
         lengths = torch.tensor([len(waveform) for waveform in waveforms])
         padded = torch.zeros(len(waveforms), int(lengths.max()))  # (B, S)
         for row, waveform in enumerate(waveforms):
@@ -263,12 +258,19 @@ class AudioCaptioner(nn.Module):
         decoding: DecodingConfig | None = None,
         styles: Tensor | None = None,
     ) -> list[list[Caption]]:
-        """Caption clips whose audio embeddings (B, T, E) and lengths (B,) are known already.
+        """Caption clips from their audio embeddings.
 
-        `styles` (B,) gives each clip a style of its own; without it, all have `decoding.style`.
+        Args:
+            audio_embeddings: (B, T, E) float.
+            lengths: (B,) int64, frames of each clip.
+            decoding: decoding settings; None for those of the checkpoint.
+            styles: (B,) int64 style numbers; None for `decoding.style`.
+
+        Returns:
+            Captions of each clip, best first.
 
         Raises:
-            ValueError: a decoding setting does not fit.
+            ValueError: decoding settings are out of range or contradict each other.
         """
         self._settle()
         decoding = decoding or self.config.decoding
@@ -276,44 +278,32 @@ class AudioCaptioner(nn.Module):
         if styles is None:
             styles = torch.full_like(lengths, self.style_number(decoding.style))
         calibration = self.calibration
-        asked = asks_tagger(decoding) or (calibration is not None and calibration.uses_tags)
-        scores = self.part_scores(audio_embeddings, lengths) if asked and self.has_tagger else None  # (B, P, C)
+        needed = asks_tagger(decoding) or (calibration is not None and calibration.uses_tags)
+        scores = self.part_scores(audio_embeddings, lengths) if needed and self.has_tagger else None  # (B, P, C)
         prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)
         return self.search.captions(prefix, prefix_lengths, styles, scores, decoding, calibration)
 
     def _settle(self) -> None:
-        """Leave training mode; `eval` alone visits 400 modules, 4 ms for each clip."""
+        """Switch to evaluation mode if needed; calling `eval` for each clip would visit 400 modules, which takes 4 ms."""
         if any(module.training for module in (self, self.encoder, self.decoder, self.projection)):
             self.eval()
 
     def part_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
-        """Probability of each tag in the whole clip and its thirds (B, P, C), of embeddings (B, T, E)."""
+        """Tag scores (B, P, C), 0 to 1, of whole clips and their thirds, from embeddings (B, T, E) and lengths (B,)."""
         return part_scores(self.encoder, audio_embeddings, lengths)
 
     def tag_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
-        """Probability of each tag (B, C), the highest of the whole clip and its thirds, of embeddings (B, T, E)."""
+        """Tag scores (B, C), 0 to 1, the maximum over whole clips and their thirds, from embeddings (B, T, E)."""
         return tag_scores(self.encoder, audio_embeddings, lengths)
 
-    # -- checkpoints -----------------------------------------------------------------------------------------------
+    @property
+    def encoder_is_published(self) -> bool:
+        """Whether the encoder still has published weights, so that a checkpoint stores their checksum in their place."""
+        return captioner_files.encoder_is_published(self.config)
 
     def owned_state(self) -> dict[str, Tensor]:
-        """The tensors that a checkpoint holds: all but those of a frozen encoder read from a published file."""
-        state = self.state_dict()
-        if self.encoder_is_borrowed:
-            state = {name: tensor for name, tensor in state.items() if not name.startswith("encoder.")}
-        if self.decoder.ties_embeddings:  # one tensor under two names; safetensors wants it once
-            state = {name: tensor for name, tensor in state.items() if not name.endswith("lm_head.weight")}
-        return state
-
-    @property
-    def encoder_is_borrowed(self) -> bool:
-        """Whether the encoder stays as a published file gave it, so that a checkpoint only names that file."""
-        encoder = self.config.captioner.encoder
-        training = self.config.training
-        trained = (
-            encoder.train_from_step is not None or training.tagger.num_steps > 0 or training.start_from is not None
-        )
-        return published_source(encoder) is not None and not trained
+        """Tensors that a checkpoint stores: all but those of an encoder with published weights."""
+        return captioner_files.owned_state(self)
 
     def save_pretrained(
         self,
@@ -322,29 +312,8 @@ class AudioCaptioner(nn.Module):
         state: Mapping[str, Tensor] | None = None,
         training_state: Any = None,
     ) -> None:
-        """Write a checkpoint folder that `from_pretrained` reads.
-
-        Args:
-            path: folder to write, replaced whole if it exists.
-            metadata: what to note beside versions and checksums: step, metrics, data, licence.
-            state: tensors to save in place of the current ones, such as their moving average.
-            training_state: what training needs to resume.
-        """
-        config = self.config
-        if self.encoder_is_borrowed and not config.captioner.encoder.weights_sha256:
-            digest = weights_sha256(config.captioner.encoder, self.encoder)
-            encoder = replace(config.captioner.encoder, weights_sha256=digest)
-            config = replace(config, captioner=replace(config.captioner, encoder=encoder))
-        texts = {CONFIG_FILE: config_to_yaml(config), TOKENIZER_FILE: self.tokenizer.to_str(pretty=False)}
-        if config.captioner.decoder.pretrained:
-            texts[ARCHITECTURE_FILE] = json.dumps(self.decoder.architecture(), indent=1, sort_keys=True)
-        encoder_architecture = None if self.encoder_is_borrowed else self.encoder.architecture()
-        if encoder_architecture is not None:
-            texts[ENCODER_FILE] = json.dumps(encoder_architecture, indent=1, sort_keys=True)
-        content = {**self.metadata, **(metadata or {}), "encoder_included": not self.encoder_is_borrowed}
-        owned = {name: (state or {}).get(name, tensor) for name, tensor in self.owned_state().items()}
-        store = None if self.search.store is None else self.search.store.tensors
-        write_checkpoint(Path(path), owned, texts, content, training_state, store)
+        """Write a checkpoint folder that `from_pretrained` loads; see `models.checkpoints.captioner_files.save`."""
+        captioner_files.save(self, Path(path), metadata, state, training_state)
 
     @classmethod
     def from_pretrained(
@@ -353,92 +322,30 @@ class AudioCaptioner(nn.Module):
         """Load a captioner.
 
         Args:
-            path_or_hub_id: checkpoint folder (or a run's folder, whose best one is taken), a `step=N.pth` file written
-                by qiuqiangkong/mini_audio_caption, or the id of a repository on the Hugging Face hub.
-            device: where to put it.
-            encoder_weights: published encoder file to use in place of the path in the checkpoint.
+            path_or_hub_id: checkpoint folder, a run's folder (its best checkpoint is loaded), a `step=N.pth` file of
+                qiuqiangkong/mini_audio_caption, or a repository id on the Hugging Face hub.
+            device: device to load to.
+            encoder_weights: published weights file of the encoder, replacing the path in the checkpoint.
 
         Raises:
-            CheckpointError: nothing there, damaged, newer than this program, or not fitting its configuration.
+            CheckpointError: the checkpoint is missing, damaged, of a newer version, or does not fit its configuration.
         """
-        path = Path(path_or_hub_id)
-        if path.is_file():
-            config, tokenizer, weights = read_parts(path, encoder_weights)
-            captioner = cls(config, tokenizer)
-            captioner.decoder.llama.load_state_dict(weights.llama.state_dict())
-            captioner.projection.layers.load_state_dict(weights.projection)
-            return captioner.to(device).eval()
-        if not path.is_dir():
-            path = _from_hub(str(path_or_hub_id))
-        path = checkpoint_folder(path)
-        metadata = read_metadata(path)
-        config, tokenizer = cls.read_config(path), read_tokenizer(path)
-        architecture, encoder_architecture = (_read_json(path / name) for name in (ARCHITECTURE_FILE, ENCODER_FILE))
-        config_to_build = _config_to_build(config, metadata, encoder_weights)
-        with _named(path, "built from what its files say"):
-            tensors = read_tensors(path)
-            _check_size(path, tensors, config, tokenizer, architecture, encoder_architecture)
-            captioner = cls(config_to_build, tokenizer, architecture, encoder_architecture)
-            captioner.load_state(tensors, path)
-        if STORE_FILE in metadata["files"]:
-            with _named(path / STORE_FILE, "read as a caption store"):
-                captioner.search.store = CaptionStore(read_tensors(path, STORE_FILE))
-        captioner.config, captioner.metadata = config, metadata
-        with _named(path / METADATA_FILE, "read"):
-            _ = captioner.calibration  # one that cannot be read is told now
-        return captioner.to(device).eval()
+        return captioner_files.load(cls, path_or_hub_id, encoder_weights).to(device).eval()
 
     def merge_lora(self) -> None:
-        """Add LoRA's adapters to the decoder's weights, so that a saved copy needs no peft and captions a little faster.
+        """Merge LoRA adapters into the decoder's weights: a saved copy needs no peft and decodes slightly faster.
 
-        What it says stays the same, up to the rounding of the weights' own dtype.
+        Outputs change only by rounding to the weights' dtype.
         """
         self.decoder.merge_lora()
         decoder = self.config.captioner.decoder
         decoder = replace(decoder, lora_rank=0, frozen=decoder.frozen or decoder.dtype != "float32")
         self.config = replace(self.config, captioner=replace(self.config.captioner, decoder=decoder))
 
-    @staticmethod
-    def read_config(path: Path) -> Config:
-        """The configuration in a checkpoint folder.
-
-        Raises:
-            CheckpointError: it is missing, damaged, or has settings that do not exist.
-        """
-        try:
-            return load_checkpoint_config(path / CONFIG_FILE)
-        except ConfigError as error:
-            raise CheckpointError(f"{path / CONFIG_FILE}: {error}") from error
-
-    def load_buffers(self, path: Path) -> None:
-        """Take running statistics (batch norm) from a checkpoint folder; weights stay as they are."""
-        tensors = read_tensors(path)
-        for name, buffer in self.named_buffers():
-            if name in tensors:
-                buffer.copy_(tensors[name])
-
-    def load_state(self, tensors: Mapping[str, Tensor], source: Path) -> None:
-        """Put a checkpoint's tensors in place; every one that the checkpoint owns must be there and fit."""
-        own = self.state_dict()
-        unfit = [
-            name
-            for name, tensor in tensors.items()
-            if name not in own
-            or own[name].shape != tensor.shape
-            or own[name].is_floating_point() != tensor.is_floating_point()
-        ]
-        needed = set(own) if any(name.startswith("encoder.") for name in tensors) else set(self.owned_state())
-        missing = sorted(name for name in needed - set(tensors) if not name.endswith("lm_head.weight"))
-        if unfit or missing:
-            raise CheckpointError(
-                f"{source} does not fit its configuration: {(unfit + missing)[0]} is missing or unlike."
-            )
-        self.load_state_dict(dict(tensors), strict=False)
-
 
 @contextmanager
 def _without_dropout(module: nn.Module) -> Iterator[None]:
-    """In evaluation mode, whatever the mode before and after."""
+    """Set a module to evaluation mode within the context and restore its mode afterwards."""
     training = module.training
     if training:
         module.eval()
@@ -447,76 +354,3 @@ def _without_dropout(module: nn.Module) -> Iterator[None]:
     finally:
         if training:
             module.train()
-
-
-@contextmanager
-def _named(path: Path, what: str) -> Iterator[None]:
-    """Tell whatever goes wrong with a file's content in one sentence with its name; `what` says what could not be done."""
-    try:
-        yield
-    except CheckpointError as error:
-        if str(path) in str(error):
-            raise
-        raise CheckpointError(f"{path}: {error}") from error
-    except Exception as error:  # settings of any kind reach any line of any network
-        reason = (str(error).strip().splitlines() or [""])[0][:200]
-        raise CheckpointError(
-            f"{path} cannot be {what} ({type(error).__name__}: {reason}): copy the checkpoint again."
-        ) from error
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        return read_json_object(path)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged ({error}): copy the checkpoint again.") from error
-
-
-def _check_size(
-    path: Path,
-    tensors: Mapping[str, Tensor],
-    config: Config,
-    tokenizer: Tokenizer,
-    architecture: Mapping[str, Any] | None,
-    encoder_architecture: Mapping[str, Any] | None,
-) -> None:
-    """Refuse settings of networks larger than the weights beside them, before they take all of the memory."""
-    decoder = config.captioner.decoder
-    asked = {}
-    if architecture is not None:
-        asked[ARCHITECTURE_FILE] = least_parameters(LlamaConfig.from_dict(dict(architecture)))
-    elif not decoder.pretrained:  # else its own folder says how large it is
-        asked[CONFIG_FILE] = least_parameters(llama_config(decoder, tokenizer.get_vocab_size()))
-    if encoder_architecture is not None:
-        asked[ENCODER_FILE] = least_of_encoder(encoder_architecture)
-    found = sum(tensor.numel() for tensor in tensors.values())
-    for name, least in asked.items():
-        if least > found:
-            raise CheckpointError(
-                f"{path / name} describes a network of {least:,} parameters or more, but {MODEL_FILE} holds {found:,}: "
-                "copy the checkpoint again."
-            )
-
-
-def _config_to_build(config: Config, metadata: Mapping[str, Any], encoder_weights: str | None) -> Config:
-    """The configuration with the encoder's file where it is now, or without it where the checkpoint has its weights."""
-    encoder = config.captioner.encoder
-    if metadata.get("encoder_included", True):
-        encoder = replace(encoder, weights=None, weights_sha256=None)
-    elif encoder_weights:
-        encoder = replace(encoder, weights=encoder_weights)
-    return replace(config, captioner=replace(config.captioner, encoder=encoder))
-
-
-def _from_hub(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download  # slow to import and seldom needed
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        return Path(snapshot_download(hub_id))
-    except (OSError, HfHubHTTPError, HFValidationError, ValueError) as error:
-        raise CheckpointError(
-            f"no checkpoint folder is at {hub_id}, and the hub has none of that name or cannot be reached: check the path."
-        ) from error

@@ -28,7 +28,7 @@ def release(source: Path, target: Path, licence: str) -> None:
         CheckpointError: no checkpoint there, or one whose encoder is only named, so that it cannot be shipped.
     """
     captioner = AudioCaptioner.from_pretrained(source)
-    if captioner.encoder_is_borrowed:
+    if captioner.encoder_is_published:
         raise CheckpointError(
             f"{source} only names its encoder's published file: a captioner that ships holds its own."
         )

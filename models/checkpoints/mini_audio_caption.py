@@ -23,7 +23,7 @@ from configs.schema import (
     ProjectionConfig,
     TokenizerConfig,
 )
-from models.encoders.base import read_weights
+from models.checkpoints.published import read_weights
 from models.errors import CheckpointError
 
 RMS_NORM_EPS = 1e-6

@@ -1,49 +1,101 @@
-"""Networks in transformers' format, from a folder or the hub: loaded whole, as float32, or refused in one sentence."""
+"""Published weights: tensor files, and networks in transformers' format from a folder or the hub."""
 
+import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
+from models.checkpoints.folder import sha256_of
 from models.errors import CheckpointError
+
+
+def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """Load the tensors of a published weights file (.safetensors or .pth) without executing code in it.
+
+    Args:
+        path: file to read.
+        sha256: expected checksum; None accepts any file.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or has another checksum.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"the encoder's weights {path} are not there: python -m data.download fetches them, or name the file with "
+            "captioner.encoder.weights (--encoder_weights in inference)."
+        )
+    if sha256 is not None and sha256_of(path) != sha256:
+        raise CheckpointError(f"{path} is not the file this checkpoint was trained with: its sha256 is not {sha256}.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
+        raise CheckpointError(f"{path} cannot be read as weights: fetch it again.") from error
+    except Exception as error:  # pickle.UnpicklingError: it holds more than tensors
+        raise CheckpointError(
+            f"{path} holds more than tensors and was refused: fetch it again from its authors."
+        ) from error
+    state = content.get("model", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(
+        isinstance(value, Tensor) and value.layout is torch.strided for value in state.values()
+    ):
+        raise CheckpointError(f"{path} is no table of dense tensors: give a weights file as its authors publish it.")
+    return dict(state)
+
+
+def state_sha256(module: nn.Module) -> str:
+    """Checksum of a network's tensors and their names as 64 hexadecimal digits, independent of the file format."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_pretrained(
     model_class: Any, source: str, what: str, dtype: torch.dtype = torch.float32, unused: Sequence[str] = ()
 ) -> Any:
-    """A network with the weights that `source` holds.
+    """Load a transformers network with all of its weights; no code from the checkpoint is executed.
 
-    transformers fills what a checkpoint lacks with random values; here that is an error. No code of others is run.
+    transformers initialises weights that a checkpoint lacks at random; here that is an error.
 
     Args:
-        model_class: of transformers, such as LlamaForCausalLM.
+        model_class: transformers class, such as LlamaForCausalLM.
         source: folder or hub id.
-        what: for messages, such as "Llama".
-        dtype: of the weights in memory, whatever the file's.
-        unused: ends of the names of weights that may be missing, since nothing here uses them.
+        what: name of the network in error messages, such as "Llama".
+        dtype: dtype of the weights in memory.
+        unused: suffixes of weight names that may be missing because they are not used.
 
     Raises:
-        CheckpointError: nothing there that transformers can load, or not all of the network's weights.
+        CheckpointError: transformers cannot load it, or weights are missing.
     """
     model, info = _explained(
         lambda: model_class.from_pretrained(source, dtype=dtype, output_loading_info=True), source, what
     )
-    learnt = {name for name, _ in model.named_parameters()}  # other buffers, such as positions, are the same everywhere
+    parameters = {name for name, _ in model.named_parameters()}  # buffers such as positions are computed
     missing = sorted(
         name
         for name in info["missing_keys"]
-        if (name in learnt or name.endswith(("running_mean", "running_var"))) and not name.endswith(tuple(unused))
+        if (name in parameters or name.endswith(("running_mean", "running_var"))) and not name.endswith(tuple(unused))
     )
     if missing:
-        raise CheckpointError(f"{source} holds no whole {what}: {missing[0]} and {len(missing) - 1} more are missing.")
+        raise CheckpointError(
+            f"{source} is not a complete {what}: {missing[0]} and {len(missing) - 1} more weights are missing."
+        )
     return model
 
 
 def load_settings(settings_class: Any, source: str, what: str) -> Any:
-    """A configuration, feature extractor or tokenizer of transformers from a folder or the hub.
+    """Load a transformers configuration, feature extractor or tokenizer from a folder or the hub.
 
     Raises:
-        CheckpointError: nothing there that transformers can load.
+        CheckpointError: transformers cannot load it.
     """
     return _explained(lambda: settings_class.from_pretrained(source), source, what)
 

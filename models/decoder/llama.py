@@ -9,14 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoConfig, GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
+from transformers import (
+    AutoConfig,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LogitsProcessor,
+    LogitsProcessorList,
+)
 
 from configs.schema import DecoderConfig
 from models.checkpoints.published import load_pretrained, load_settings
 from models.decoder.beam_search import beam_search
 from models.decoder.kv_cache import LlamaReader
 from models.errors import CheckpointError
-from models.generation.logits_processors import KnownTokens
 
 
 class LlamaDecoder(nn.Module):
@@ -207,6 +213,23 @@ class LlamaDecoder(nn.Module):
         )  # (N, L)
         total = gained.where(going_on, gained.new_zeros(())).sum(dim=1)
         return torch.where(ends.any(dim=1), total, torch.nan)
+
+
+class KnownTokens(LogitsProcessor):
+    """Forbids token ids that the tokenizer lacks: the vocabulary of a published decoder is often padded to a round size.
+
+    Args:
+        vocab_size: vocabulary size of the tokenizer.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        self.vocab_size = vocab_size
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return the scores (R, V) with those of ids from `vocab_size` on set to minus infinity."""
+        scores = scores.clone()
+        scores[:, self.vocab_size :] = -torch.inf
+        return scores
 
 
 def load_llama(name: str, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:

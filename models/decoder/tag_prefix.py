@@ -1,53 +1,28 @@
-"""Tag prefix: what the encoder's tagger is surest of, and when it sounds, as prefix tokens of the decoder.
+"""Tag prefix: the highest tag scores of a clip and of its thirds as prefix tokens of the decoder.
 
-Frames alone leave a small decoder to find out what sounds; the tagger knows it already, from AudioSet's two million clips.
-Tags as a captioner's prompt: Koizumi et al., "A Transformer-based Audio Captioning Model with Keyword Estimation",
-Interspeech 2020, arXiv 2007.00222.
+A tagger trained on AudioSet's two million clips tells a small decoder which sounds are present and when. Tags as the
+prompt of a captioner: Koizumi et al., "A Transformer-based Audio Captioning Model with Keyword Estimation", Interspeech
+2020, arXiv 2007.00222.
 
-Shapes: B clips, T frames, P parts of a clip, C tag classes, K tags kept, D decoder width.
+Shapes: B clips, P parts of a clip, C tag classes, K tags kept, D decoder width.
 """
 
 import torch
 from torch import Tensor, nn
 
 from configs.schema import TagsConfig
-from models.encoders.base import NUM_AUDIOSET_CLASSES, AudioEncoder
-
-NUM_PARTS = 4  # the whole clip, its start, middle and end
-
-
-def clip_parts(lengths: Tensor, num_frames: int) -> Tensor:
-    """Frames of the whole clip and of its three thirds, (B, 4, T) bool; each part has a frame at least."""
-    frames = torch.arange(num_frames, device=lengths.device)
-    bounds = [(torch.zeros_like(lengths), lengths)]
-    for third in range(3):
-        start = torch.div(lengths * third, 3, rounding_mode="floor")
-        end = torch.div(lengths * (third + 1), 3, rounding_mode="floor")
-        bounds.append((start, torch.maximum(end, start + 1)))
-    return torch.stack([(frames >= start[:, None]) & (frames < end[:, None]) for start, end in bounds], dim=1)
-
-
-def part_logits(encoder: AudioEncoder, embeddings: Tensor, lengths: Tensor) -> Tensor:
-    """Tag logits (B, P, C) of whole clips and their thirds, by an encoder of its embeddings (B, T, E) and lengths (B,)."""
-    return encoder.tag_logits(embeddings, clip_parts(lengths, embeddings.shape[1]))
-
-
-def part_scores(encoder: AudioEncoder, embeddings: Tensor, lengths: Tensor) -> Tensor:
-    """Probability of each tag in whole clips and their thirds (B, P, C); arguments as `part_logits` has them."""
-    return torch.sigmoid(part_logits(encoder, embeddings, lengths).float())
-
-
-def tag_scores(encoder: AudioEncoder, embeddings: Tensor, lengths: Tensor) -> Tensor:
-    """Probability of each tag (B, C), the highest of the whole clip and its thirds; arguments as `part_logits` has them."""
-    return part_scores(encoder, embeddings, lengths).amax(dim=1)
+from models.encoders.base import NUM_AUDIOSET_CLASSES
+from models.encoders.tagging import NUM_PARTS
 
 
 class TagPrefix(nn.Module):
-    """One token for each of the strongest tags, strongest first: which tag, and its score in each part.
+    """One token for each of the K highest-scoring tags, in descending order: the tag and its score in each part.
+
+    With `config.summary`, P tokens come first, each a projection of all tag scores of one part.
 
     Args:
-        config: how many tags, and how often one is hidden in training.
-        width: D.
+        config: number of tags K, dropout of whole tokens during training, and which parts are used.
+        width: decoder width D.
     """
 
     def __init__(self, config: TagsConfig, width: int) -> None:
@@ -61,10 +36,17 @@ class TagPrefix(nn.Module):
             self.part_embed = nn.Embedding(NUM_PARTS, width)
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Tokens (B, K, D), or (B, P + K, D) with a summary, of tag logits (B, P, C) over the parts of `clip_parts`."""
+        """Compute prefix tokens.
+
+        Args:
+            logits: (B, P, C) float tag logits of the parts given by `models.encoders.tagging.clip_parts`.
+
+        Returns:
+            (B, K, D) float, or (B, P + K, D) with a summary.
+        """
         if not self.config.parts:
             logits = logits[:, :1].expand(-1, NUM_PARTS, -1)
-        scores = torch.sigmoid(logits.float()).sqrt()  # (B, P, C); the root parts the many small scores
+        scores = torch.sigmoid(logits.float()).sqrt()  # (B, P, C); the root spreads the many small scores
         _, tags = scores.amax(dim=1).topk(self.config.num_tags, dim=1)  # (B, K)
         profile = scores.gather(2, tags[:, None].expand(-1, NUM_PARTS, -1)).transpose(1, 2)  # (B, K, P)
         words = self.embed(tags)  # (B, K, D)

@@ -3,19 +3,14 @@
 Shapes: B clips, S samples, F bands, T frames, E encoder width, C tag classes.
 """
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.checkpoints.folder import sha256_of
 from models.errors import CheckpointError
 
 NUM_AUDIOSET_CLASSES = 527
@@ -144,50 +139,6 @@ class AudioEncoder(nn.Module, ABC):
         raise CheckpointError(
             f"{type(self).__name__} has no tagger: set captioner.tags.num_tags and training.tag_loss to 0."
         )
-
-
-def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """Tensors of a published weights file, .safetensors or .pth, never running code that it may hold.
-
-    Args:
-        path: the file.
-        sha256: checksum that it must have; None takes any.
-
-    Raises:
-        CheckpointError: missing, damaged, or another file than expected.
-    """
-    if not path.is_file():
-        raise CheckpointError(
-            f"the encoder's weights {path} are not there: python -m data.download fetches them, or name the file with "
-            "captioner.encoder.weights (--encoder_weights in inference)."
-        )
-    if sha256 is not None and sha256_of(path) != sha256:
-        raise CheckpointError(f"{path} is not the file this checkpoint was trained with: its sha256 is not {sha256}.")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be read as weights: fetch it again.") from error
-    except Exception as error:  # pickle.UnpicklingError: it holds more than tensors
-        raise CheckpointError(
-            f"{path} holds more than tensors and was refused: fetch it again from its authors."
-        ) from error
-    state = content.get("model", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(
-        isinstance(value, Tensor) and value.layout is torch.strided for value in state.values()
-    ):
-        raise CheckpointError(f"{path} is no table of dense tensors: give a weights file as its authors publish it.")
-    return dict(state)
-
-
-def state_sha256(module: nn.Module) -> str:
-    """Checksum of a network's tensors and their names, 64 hexadecimal digits, whatever file they came from."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def frame_mask(lengths: Tensor, num_frames: int) -> Tensor:

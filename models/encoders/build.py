@@ -8,7 +8,8 @@ from typing import Any
 
 from configs.schema import EncoderConfig
 from models.checkpoints.folder import sha256_of
-from models.encoders.base import AudioEncoder, read_weights, state_sha256
+from models.checkpoints.published import read_weights, state_sha256
+from models.encoders.base import AudioEncoder
 from models.encoders.clap import Clap
 from models.encoders.cnn14 import Cnn14
 from models.encoders.htsat import HtsAt

@@ -176,19 +176,6 @@ class SearchRules:
         return SearchRules(banned, bonus)
 
 
-class KnownTokens(LogitsProcessor):
-    """Forbids ids that the tokenizer does not have: published decoders are often padded to a rounder vocabulary."""
-
-    def __init__(self, vocab_size: int) -> None:
-        self.vocab_size = vocab_size
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Set the scores (R, V) of ids from `vocab_size` on to minus infinity."""
-        scores = scores.clone()
-        scores[:, self.vocab_size :] = -torch.inf
-        return scores
-
-
 class ContentWordBan(LogitsProcessor):
     """Forbids each token that would complete a content word the caption already has."""
 

@@ -108,5 +108,5 @@ def test_a_missing_part_is_told(published: tuple[Path, ClapModel], tmp_path: Pat
     assert torch.allclose(ClapScorer(str(tmp_path)).embed_text(["a dog barks"]), expected, atol=1e-6)
     audio_only = {name: tensor for name, tensor in tensors.items() if not name.startswith("text")}
     save_file(audio_only, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match="holds no whole CLAP text network"):
+    with pytest.raises(CheckpointError, match="is not a complete CLAP text network"):
         ClapScorer(str(tmp_path))

@@ -23,8 +23,9 @@ from configs.schema import (
 )
 from data.captions import train_tokenizer
 from models.captioner import AudioCaptioner
-from models.decoder.tag_prefix import NUM_PARTS, TagPrefix, clip_parts
+from models.decoder.tag_prefix import TagPrefix
 from models.encoders.build import build_encoder
+from models.encoders.tagging import NUM_PARTS, clip_parts
 from models.errors import CheckpointError
 from models.generation.calibration import CALIBRATION_KEY, Calibration
 from models.generation.rerank import lowest_support
@@ -137,7 +138,7 @@ def test_another_tagger_takes_the_place_of_its_own(tiny_checkpoint: Path) -> Non
     assert captioner.caption(sound)[0][0].text is not None
     assert captioner.metadata == {"step": 1} and captioner.calibration is None  # it was fitted on the other tagger
     assert captioner.prefix(torch.randn(1, 5, 102), torch.tensor([5]))[0].shape == (1, 8, 32)
-    with pytest.raises(CheckpointError, match="takes no other tagger"):
+    with pytest.raises(CheckpointError, match="its tagger cannot be replaced"):
         AudioCaptioner.from_pretrained(tiny_checkpoint).use_tagger(
             build_encoder(EncoderConfig(name="cnn14", width=0.05))
         )
