@@ -27,31 +27,23 @@ from configs.checks import check_decoding
 from configs.loading import ConfigError, build_parser, parse_config
 from configs.schema import Config
 from data.audio import AudioError
-from data.captions import build_tokenizer, tokenizer_config
-from data.clotho import Clip
-from data.feature_cache import FeatureCache
-from data.labelled.mixtures import Mixture
-from models.captioner import AudioCaptioner
-from models.checkpoints import captioner_files
-from models.checkpoints.folder import TOKENIZER_FILE
 from models.encoders.build import encoder_label
-from training.batches import Batch, StepSampler, TrainingSet, build_loader
+from training.batches import Batch
 from training.datasets import load_clips
-from training.features import FrozenFeatures, encoder_fingerprint
-from training.objective import CaptioningLoss, token_weights
+from training.objective import token_weights
 from training.optimisation import MovingAverage, build_optimizer, set_learning_rates, usable_precision
+from training.phases import Phase, Phases
+from training.resume import TrainingState, resume
 from training.run_folder import RunFolder, TrainingError
-from training.self_critical import CiderReward, find_captions, words_of
+from training.self_critical import CiderReward, find_captions
+from training.start import begin_with
 from training.tagger import TAGGER_FILE, tune_tagger
-from training.text_only.captions import TextClip
-from training.text_only.simulation import Simulator, collect_donors, text_durations
 from training.text_only.text_labels import build_caption_store
 from training.tracking import History
 from training.validation import ValidationResult, validate
 
 logger = logging.getLogger("train")
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "cnn14_llama.yaml"
-NEVER = sys.maxsize
 
 
 class Trainer:
@@ -59,13 +51,12 @@ class Trainer:
 
     Args:
         config: the experiment.
-        resume: go on from the newest whole checkpoint.
+        resumes: go on from the newest whole checkpoint.
     """
 
-    def __init__(self, config: Config, resume: bool) -> None:
+    def __init__(self, config: Config, resumes: bool) -> None:
         settings = config.training
-        first_step = config.captioner.encoder.train_from_step
-        trains_encoder = first_step is not None
+        trains_encoder = config.captioner.encoder.train_from_step is not None
         self.config = config
         on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
         self.accelerator = Accelerator(
@@ -79,7 +70,7 @@ class Trainer:
         model_name = f"{encoder_label(config.captioner.encoder.name)}_llama"
         path = Path(settings.checkpoints_dir) / settings.run_name / model_name
         self.run = RunFolder(path, settings.keep) if self.accelerator.is_main_process else None
-        if self.run and self.run.steps() and not resume:
+        if self.run and self.run.steps() and not resumes:
             raise TrainingError(
                 f"{path} holds a run already: go on with --resume, or choose another training.run_name."
             )
@@ -91,23 +82,28 @@ class Trainer:
         )
         if settings.tag_loss and not self.captioner.encoder.has_tagger:
             raise TrainingError(f"{config.captioner.encoder.name} has no tagger to teach: set training.tag_loss to 0.")
-        self.encoder_first_step: int = NEVER if first_step is None else first_step
         self.captioner.encoder.set_trained(False)
         self.captioner.to(self.accelerator.device)
         optimizer = build_optimizer(self.captioner, settings, trains_encoder)
-        self.optimizer = self.accelerator.prepare(optimizer)
         trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
         self.trained = [(name, p) for name, p in self.captioner.named_parameters() if id(p) in trained]
+        self.optimizer = self.accelerator.prepare(optimizer)
         self.average = MovingAverage(self.trained, settings.ema_decay)
         self.history = History(path, settings.tensorboard and self.accelerator.is_main_process)
-        self.step, self.best_score, self.seconds = 0, -float("inf"), 0.0
+        self.state = TrainingState(self.trained, self.optimizer, self.average, self.history, self.accelerator.scaler)
+        self.phases = Phases(config, self.clips, self.captioner, self.accelerator)
+        self.phase: Phase
         self.stop_requested = False
-        self.simulate: Simulator | None = None
-        if resume:
-            self._resume(path)
+        if resumes:
+            resume(self.state, self.captioner, config, self.run or RunFolder.reader(path), may_begin=restarts() > 0)
         if settings.tagger.num_steps:
             self._tune_tagger(path / TAGGER_FILE)
         self.accelerator.wait_for_everyone()
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps so far."""
+        return self.state.step
 
     def _tune_tagger(self, kept: Path) -> None:
         """Train the tagger further, or take the one that an earlier start of this run left behind."""
@@ -123,89 +119,14 @@ class Trainer:
                 save_file({name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}, kept)
             encoder.load_state_dict(load_file(kept))
 
-    # -- phases: with a frozen encoder, with a trained one, with its own captions ----------------------------------------
-
-    @property
-    def trains_encoder(self) -> bool:
-        """Whether the encoder is trained at the current step."""
-        return self.step >= self.encoder_first_step and not self.is_critical
-
     def start_phase(self) -> int:
-        """Build what depends on what is trained, and how: features, loader, wrapped loss; returns the step where that ends."""
-        encoder, data = self.captioner.encoder, self.config.data
-        embed = None
-        # A phase's last validation comes at the step where the next one begins, so it is noted here.
-        self.phase_trains_encoder = self.trains_encoder
-        if self.is_critical:
-            self.start_criticism()
-        if self.phase_trains_encoder:
-            encoder.set_trained(True)
-        else:
-            encoder.set_trained(False)
-            encoder.eval()
-            cache = None
-            if data.cache_dir:
-                fingerprint = encoder_fingerprint(encoder, self.config.captioner.encoder)
-                cache = FeatureCache(Path(data.cache_dir), fingerprint)
-            embed = FrozenFeatures(encoder, self.config.captioner.encoder, cache)
-            with self.accelerator.main_process_first():
-                recorded = [clip for clip in self.clips.train if not isinstance(clip, TextClip)]
-                embed.fill(recorded, "embeddings of the training clips")
-                embed.fill(self.clips.validation, "embeddings of the validation clips")
-                lent = self.clips.donors
-                embed.fill(lent, "embeddings of the donors")
-            if lent and self.simulate is None:
-                donors = collect_donors(lent, embed, encoder, self.config.training.seed)
-                lengths = text_durations(data.texts)
-                self.simulate = Simulator(donors, encoder.frame_rate_hz, lengths, data.texts.noise)
-        self.load_audio: Any = embed or (lambda clip: clip.load(encoder.sample_rate, self.captioner.max_duration_s))
-        dataset = TrainingSet(
-            self.clips.train,
-            self.captioner.tokenizer,
-            data.augment,
-            self.config.training.seed,
-            self.config.decoding.max_tokens,
-            embed,
-            encoder.sample_rate,
-            self.captioner.max_duration_s,
-            data.bad_clips == "skip",
-            self.config.captioner.styles,
-            self.simulate,
-        )
-        ends = (self.encoder_first_step, self.config.training.num_steps, self.config.training.total_steps)
-        phase_end = min(end for end in ends if end > self.step)
-        batch_size = self.config.training.self_critical.batch_size if self.is_critical else data.batch_size
-        sampler = StepSampler(
-            len(dataset),
-            batch_size,
-            self.config.training.seed,
-            self.step,
-            phase_end,
-            self.accelerator.process_index,
-            self.accelerator.num_processes,
-            self.config.training.accumulation,
-            [size_rank(clip) for clip in self.clips.train],
-        )
-        self.loader = iter(build_loader(dataset, sampler, self.captioner.token_ids["pad"], data))
+        """Build what the current step's phase needs; returns the step where the phase ends."""
         settings = self.config.training
-        smoothing = 0.0 if self.is_critical else settings.label_smoothing
-        objective = CaptioningLoss(self.captioner, smoothing, self.phase_trains_encoder, settings.tag_loss)
-        self.objective = self.accelerator.prepare_model(objective)
-        self.objective.train()
-        return phase_end
-
-    @property
-    def is_critical(self) -> bool:
-        """Whether the current step rewards the captioner's own captions."""
-        return self.step >= self.config.training.num_steps
-
-    def start_criticism(self) -> None:
-        """Begin with the averaged weights; count the n-grams of the training captions."""
-        if self.config.training.ema_decay and self.step == self.config.training.num_steps:
+        if settings.ema_decay and self.step == settings.num_steps:  # found captions are rewarded from the averages on
             self.average.restart(self.trained)
-        hidden = not self.accelerator.is_main_process
-        clips = tqdm(self.clips.train, desc="n-grams", unit="clip", disable=hidden)
-        self.reward = CiderReward([words_of(text) for text in clip.captions] for clip in clips)
+        # A phase's last validation comes at the step where the next one begins, so what it needs is kept until then.
+        self.phase = self.phases.build(self.step)
+        return self.phase.end_step
 
     # -- one step ------------------------------------------------------------------------------------------------------
 
@@ -216,7 +137,7 @@ class Trainer:
             TrainingError: a clip cannot be read any more; what was learnt is saved.
         """
         try:
-            parts = list(itertools.islice(self.loader, self.config.training.accumulation))
+            parts = list(itertools.islice(self.phase.loader, self.config.training.accumulation))
         except AudioError as error:
             self.save(is_best=False)
             reason = str(error).strip().splitlines()[-1].split("AudioError: ")[-1]  # a loader process sends a traceback
@@ -236,8 +157,8 @@ class Trainer:
         # Dropout is seeded by the step, so that a resumed run needs no generator state to repeat it.
         torch.manual_seed(hash((settings.seed, self.step, self.accelerator.process_index)) % 2**63)
         reward = None
-        if self.is_critical:
-            batches, reward = self._criticise(batches)
+        if self.phase.reward is not None:
+            batches, reward = self._criticise(batches, self.phase.reward)
         if reward is None:
             weight = torch.stack([token_weights(batch).sum() for batch in batches]).sum()
         else:  # weights are advantages there, so words are counted
@@ -246,8 +167,8 @@ class Trainer:
         total = torch.zeros((), device=self.accelerator.device)
         for part, batch in enumerate(batches):
             synchronise = part == len(batches) - 1
-            with self.accelerator.autocast(), _no_sync_unless(self.accelerator, self.objective, synchronise):
-                loss = self.objective(batch) / weight
+            with self.accelerator.autocast(), _no_sync_unless(self.accelerator, self.phase.objective, synchronise):
+                loss = self.phase.objective(batch) / weight
                 self._check_finite(loss, batch)
                 total += loss.detach()
                 # Data-parallel wrappers average gradients over processes; the loss is a sum over them.
@@ -255,25 +176,25 @@ class Trainer:
         if settings.gradient_clip:
             parameters = [parameter for _, parameter in self.trained if parameter.grad is not None]
             self.accelerator.clip_grad_norm_(parameters, settings.gradient_clip)
-        rate = set_learning_rates(self.optimizer, self.step, settings, self.encoder_first_step)
+        rate = set_learning_rates(self.optimizer, self.step, settings, self.phases.encoder_first_step)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if settings.ema_decay:
             self.average.update(self.trained)
-        self.step += 1
+        self.state.step += 1
         if reward is not None:
             total = torch.tensor(-reward / self.accelerator.num_processes, device=total.device)
         mean = float(self.accelerator.reduce(total, "sum"))
         self.history.add_step(mean, rate)
         return mean
 
-    def _criticise(self, batches: Sequence[Batch]) -> tuple[list[Batch], float]:
+    def _criticise(self, batches: Sequence[Batch], reward: CiderReward) -> tuple[list[Batch], float]:
         """Captions found for the clips of each micro-batch, weighted by their advantage, and the mean reward."""
         beams, longest = self.config.training.self_critical.num_beams, self.config.decoding.max_tokens
         with self.accelerator.autocast():
-            found = [find_captions(self.captioner, batch, self.reward, beams, longest) for batch in batches]
-        self.objective.train()
-        return [weighted for weighted, _ in found], sum(reward for _, reward in found) / len(found)
+            found = [find_captions(self.captioner, batch, reward, beams, longest) for batch in batches]
+        self.phase.objective.train()
+        return [weighted for weighted, _ in found], sum(mean for _, mean in found) / len(found)
 
     def _check_finite(self, loss: Tensor, batch: Batch) -> None:
         finite = torch.isfinite(loss.detach()).float()
@@ -298,8 +219,8 @@ class Trainer:
             result = validate(
                 self.captioner,
                 self.clips.validation,
-                self.load_audio,
-                self.phase_trains_encoder,
+                self.phase.load_audio,
+                self.phase.trains_encoder,
                 self.config.decoding,
                 self.config.training.max_validation_captions,
             )
@@ -310,11 +231,11 @@ class Trainer:
             )
             tqdm.write(_validation_line(self.step, result), file=sys.stderr)
             score = self._score(result)
-            is_best = score > self.best_score
-            self.best_score = max(score, self.best_score)
+            is_best = score > self.state.best_score
+            self.state.best_score = max(score, self.state.best_score)
             self.save(is_best, result)
             self.history.write()
-        self.objective.train()
+        self.phase.objective.train()
         self.accelerator.wait_for_everyone()
         return result
 
@@ -330,49 +251,9 @@ class Trainer:
             return
         metrics = {"loss": result.loss, "cider_d": result.cider_d} if result else {}
         metadata = {"step": self.step, "validation": metrics, "data": self.clips.summary}
-        weights = {name: parameter.detach() for name, parameter in self.trained}
-        training_state = {
-            "step": self.step,
-            "weights": {name: tensor.cpu() for name, tensor in weights.items()},
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state(),
-            "history": self.history.state(),
-            "best_score": self.best_score,
-            "seconds": self.seconds,
-        }
-        if self.accelerator.scaler is not None:
-            training_state["scaler"] = self.accelerator.scaler.state_dict()
-        state = self.average.values if self.config.training.ema_decay else weights
-        self.captioner.save_pretrained(self.run.step_folder(self.step), metadata, state, training_state)
+        state = self.average.values if self.config.training.ema_decay else self.state.weights()
+        self.captioner.save_pretrained(self.run.step_folder(self.step), metadata, state, self.state.to_save())
         self.run.publish(self.step, is_best)
-
-    def _resume(self, path: Path) -> None:
-        reader = self.run or RunFolder.reader(path)
-        found = reader.newest_state()
-        if found is None and restarts():
-            return  # the first save had not come yet
-        if found is None:
-            raise TrainingError(f"{path} has no checkpoint to resume from: start without --resume.")
-        folder, state = found
-        saved = captioner_files.read_config(folder)
-        if saved.captioner.decoder != self.config.captioner.decoder:
-            raise TrainingError(f"{folder} was trained with another decoder: resume with the same configuration.")
-        if (folder / TOKENIZER_FILE).read_text(encoding="utf-8") != self.captioner.tokenizer.to_str(pretty=False):
-            raise TrainingError(
-                f"{folder} was trained with another vocabulary: the training captions have changed since; put them back, or "
-                "begin a new run."
-            )
-        with torch.no_grad():
-            for name, parameter in self.trained:
-                parameter.copy_(state["weights"][name])
-        captioner_files.load_buffers(self.captioner, folder)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average.load(**state["average"])
-        self.history.load(state["history"])
-        if self.accelerator.scaler is not None and "scaler" in state:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.step, self.best_score, self.seconds = state["step"], state["best_score"], state["seconds"]
-        logger.info("resuming after step %d from %s", self.step, folder)
 
     # -- processes -----------------------------------------------------------------------------------------------------
 
@@ -390,35 +271,6 @@ class Trainer:
             return self.stop_requested
         flag = torch.tensor(float(self.stop_requested), device=self.accelerator.device)
         return bool(float(self.accelerator.reduce(flag, "sum")) > 0)
-
-
-def begin_with(config: Config, clips: Sequence[Clip]) -> AudioCaptioner:
-    """A captioner of random weights and a vocabulary of the clips' captions, or of those of `training.start_from`.
-
-    Raises:
-        TrainingError: the networks there are others than the configuration's.
-    """
-    if config.training.start_from is None:
-        captions = [text for clip in clips for text in clip.captions]
-        return AudioCaptioner(config, build_tokenizer(tokenizer_config(config.captioner), captions))
-    source = AudioCaptioner.from_pretrained(config.training.start_from)
-    captioner = AudioCaptioner(config, source.tokenizer)
-    try:
-        captioner.load_state_dict(source.state_dict())
-    except RuntimeError as error:
-        what = str(error).strip().splitlines()[-1].strip()
-        raise TrainingError(
-            f"{config.training.start_from} has other networks than the configuration ({what}): take its config.yaml's captioner "
-            "section, or leave training.start_from out."
-        ) from error
-    return captioner
-
-
-def size_rank(clip: Clip) -> int:
-    """Greater for clips that take longer: a text by its words, a mixture of two sounds one after the other."""
-    if isinstance(clip, TextClip):
-        return len(clip.captions[0].split())
-    return 1 if isinstance(clip, Mixture) and clip.order == "sequence" else 0
 
 
 def restarts() -> int:
@@ -459,7 +311,7 @@ def _run_steps(trainer: Trainer) -> bool:
                 batches = trainer.next_batches()
                 loss = trainer.train_step(batches)
                 duration = time.monotonic() - started
-                trainer.seconds += duration
+                trainer.state.seconds += duration
                 rate = trainer.history.rates[-1]
                 num_clips = sum(len(batch.names) for batch in batches) * trainer.accelerator.num_processes
                 bar.set_postfix_str(
@@ -469,12 +321,12 @@ def _run_steps(trainer: Trainer) -> bool:
                 if trainer.should_stop():
                     trainer.save(is_best=False)
                     return False
-                out_of_time = trainer.seconds >= limit_s
+                out_of_time = trainer.state.seconds >= limit_s
                 ends = trainer.step in (settings.num_steps, settings.total_steps)
                 if trainer.step % settings.validate_every == 0 or ends or out_of_time:
                     trainer.validate_and_save()
                 if out_of_time:
-                    logger.info("stopping after %.1f minutes at step %d.", trainer.seconds / 60, trainer.step)
+                    logger.info("stopping after %.1f minutes at step %d.", trainer.state.seconds / 60, trainer.step)
                     return True
     return True
 

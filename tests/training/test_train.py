@@ -17,6 +17,7 @@ import torch
 import train
 from models.captioner import AudioCaptioner
 from models.checkpoints.folder import read_metadata
+from training.objective import CaptioningLoss
 from training.optimisation import has_bfloat16
 
 ROOT = Path(__file__).parents[2]
@@ -197,15 +198,15 @@ def test_told_to_end_it_saves_first(tone_dataset: Path, tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_before_the_update(
     tone_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    original = train.CaptioningLoss.forward
+    original = CaptioningLoss.forward
     calls = []
 
-    def forward(self: train.CaptioningLoss, batch: train.Batch) -> torch.Tensor:
+    def forward(self: CaptioningLoss, batch: train.Batch) -> torch.Tensor:
         calls.append(batch)
         loss = original(self, batch)
         return loss * float("nan") if len(calls) == 6 else loss  # the fifth step; validation takes one call
 
-    monkeypatch.setattr(train.CaptioningLoss, "forward", forward)
+    monkeypatch.setattr(CaptioningLoss, "forward", forward)
     assert train.main(options(tone_dataset, tmp_path)) == 2
     assert "not finite at step 5" in caplog.text and "development" in caplog.text and "step=3" in caplog.text
 

@@ -1,0 +1,31 @@
+"""The captioner that a run begins with."""
+
+from collections.abc import Sequence
+
+from configs.schema import Config
+from data.captions import build_tokenizer, tokenizer_config
+from data.clotho import Clip
+from models.captioner import AudioCaptioner
+from training.run_folder import TrainingError
+
+
+def begin_with(config: Config, clips: Sequence[Clip]) -> AudioCaptioner:
+    """A captioner of random weights and a vocabulary of the clips' captions, or of those of `training.start_from`.
+
+    Raises:
+        TrainingError: the networks there are others than the configuration's.
+    """
+    if config.training.start_from is None:
+        captions = [text for clip in clips for text in clip.captions]
+        return AudioCaptioner(config, build_tokenizer(tokenizer_config(config.captioner), captions))
+    source = AudioCaptioner.from_pretrained(config.training.start_from)
+    captioner = AudioCaptioner(config, source.tokenizer)
+    try:
+        captioner.load_state_dict(source.state_dict())
+    except RuntimeError as error:
+        what = str(error).strip().splitlines()[-1].strip()
+        raise TrainingError(
+            f"{config.training.start_from} has other networks than the configuration ({what}): take its config.yaml's captioner "
+            "section, or leave training.start_from out."
+        ) from error
+    return captioner
