@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -37,7 +36,7 @@ from training.resume import TrainingState, resume
 from training.run_folder import RunFolder, TrainingError
 from training.self_critical import CiderReward, find_captions
 from training.start import begin_with
-from training.tagger import TAGGER_FILE, tune_tagger
+from training.tagger import TAGGER_FILE, load_tagger, save_tagger, tune_tagger
 from training.text_only.text_labels import build_caption_store
 from training.tracking import History
 from training.validation import ValidationResult, validate
@@ -116,8 +115,8 @@ class Trainer:
             if not kept.exists():
                 tune_tagger(encoder, self.clips.labelled, self.config.training.tagger, self.config.training.seed)
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                save_file({name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}, kept)
-            encoder.load_state_dict(load_file(kept))
+                save_tagger(encoder, kept)
+            load_tagger(encoder, kept)
 
     def start_phase(self) -> int:
         """Build what the current step's phase needs; returns the step where the phase ends."""

@@ -218,7 +218,7 @@ def run(options: argparse.Namespace) -> int:
         checkpoint = train(name, experiment(name, every[name], options), options.work)
         captioner = AudioCaptioner.from_pretrained(checkpoint)
         captions, milliseconds = caption_all(captioner, clips)
-        (options.work / f"{name}.json").write_text(json.dumps(captions, indent=1), encoding="utf-8")
+        write_text(options.work / f"{name}.json", json.dumps(captions, indent=1))
         rows.append(cells(judge(name, clips, captions, milliseconds), captioner, checkpoint))
         table = markdown_table(TABLE_HEADER, rows)
         write_text(options.output, table)

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks.tables import markdown_table
+from configs.atomic_files import new_file
 
 NUM_BINS = 10
 NORMAL_QUANTILE = 1.959964  # of a two-sided 95 % interval
@@ -152,4 +153,5 @@ def draw(groups: Mapping[str, Predictions], raw: str, chosen: str, path: Path) -
     curve.set(ylabel="captions that name the right sounds, %", xlim=(0, 100), ylim=(0, 102))
     figure.legend(loc="outside upper center", ncols=1, frameon=False, fontsize="small")
     counts.set(xlabel="predicted probability, %", ylabel="captions", yscale="symlog")
-    figure.savefig(path, dpi=120)
+    with new_file(path) as file:
+        figure.savefig(file, dpi=120, format="png")

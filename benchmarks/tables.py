@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.atomic_files import write_file
+
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of cells, each line ending with a line break."""
@@ -16,7 +18,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write a file of results, in a folder that is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_file(path, text)
 
 
 def publish(table: str, output: Path | None, details: Any = None) -> None:
@@ -25,4 +27,4 @@ def publish(table: str, output: Path | None, details: Any = None) -> None:
     if output:
         write_text(output, table)
     if output and details is not None:
-        output.with_suffix(".json").write_text(json.dumps(details, indent=1), encoding="utf-8")
+        write_text(output.with_suffix(".json"), json.dumps(details, indent=1))

@@ -3,10 +3,8 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 FORMATS = ("text", "jsonl", "csv", "srt", "vtt")
@@ -158,16 +156,6 @@ def write_records(records: Sequence[CaptionRecord], form: str, with_times: bool 
     check_subtitles(form, (record.file for record in records))
     layout = RecordFormat(form, with_times, TableColumns.of(records))
     return layout.head() + "".join(layout.piece(record, number) for number, record in enumerate(records, 1))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all; its folder must be there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _text(record: CaptionRecord, with_times: bool) -> str:

@@ -1,15 +1,26 @@
 """A frozen encoder's embeddings on disk, so that a training step costs the decoder alone.
 
-One `.npy` file a clip, named by a hash of the clip's identity, in a folder named by a hash of the encoder's weights and
-front end: a changed clip, file or setting is a new name, never a stale value.
+One file per clip, named by a hash of the clip's identity, in a folder named by a hash of all that decides what the encoder
+gives: a changed clip, file or setting is a new name, never a stale value. A file is an `.npy` file with the SHA-256 of its
+bytes behind it.
 """
 
 import hashlib
-import os
+import io
+import logging
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from configs.atomic_files import sweep_abandoned, write_file
+
+logger = logging.getLogger(__name__)
+_DIGEST_BYTES = 32
+
+
+class DamagedEntryError(ValueError):
+    """A file of the cache that is not as it was written; the message is one sentence."""
 
 
 class FeatureCache:
@@ -18,11 +29,15 @@ class FeatureCache:
     Args:
         folder: shared by all encoders.
         encoder_fingerprint: hash of everything that decides what the encoder gives (see `training/features.py`).
+
+    Raises:
+        OSError: the folder cannot be made.
     """
 
     def __init__(self, folder: Path, encoder_fingerprint: str) -> None:
         self.folder = folder / encoder_fingerprint[:16]
         self.folder.mkdir(parents=True, exist_ok=True)
+        sweep_abandoned(self.folder)
 
     def path(self, identity: str) -> Path:
         """File of the clip with this identity."""
@@ -32,14 +47,31 @@ class FeatureCache:
         return self.path(identity).exists()
 
     def read(self, identity: str) -> NDArray[np.float32]:
-        """Embeddings (T, E) of a clip that is in the cache."""
-        embeddings: NDArray[np.float32] = np.load(self.path(identity), allow_pickle=False)
+        """Embeddings (T, E) of a clip that is in the cache.
+
+        Raises:
+            DamagedEntryError: the file is empty, cut or changed; it is removed, so that it is computed anew.
+            OSError: it cannot be read.
+        """
+        path = self.path(identity)
+        content = path.read_bytes()
+        body, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() != digest:
+            path.unlink(missing_ok=True)
+            raise DamagedEntryError(
+                f"{path} is damaged ({len(content):,} bytes that do not have their checksum) and was removed: its embeddings "
+                "are computed anew."
+            )
+        embeddings: NDArray[np.float32] = np.load(io.BytesIO(body), allow_pickle=False)
         return embeddings
 
     def write(self, identity: str, embeddings: NDArray[np.float32]) -> None:
-        """Keep embeddings (T, E); a reader never sees half a file."""
-        path = self.path(identity)
-        temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            np.save(file, embeddings.astype(np.float32, copy=False), allow_pickle=False)
-        os.replace(temporary, path)
+        """Keep embeddings (T, E).
+
+        Raises:
+            FileNotWrittenError: no space, or no permission; nothing of the file is left.
+        """
+        buffer = io.BytesIO()
+        np.save(buffer, embeddings.astype(np.float32, copy=False), allow_pickle=False)
+        body = buffer.getvalue()
+        write_file(self.path(identity), body + hashlib.sha256(body).digest())

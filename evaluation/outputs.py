@@ -1,12 +1,11 @@
 """Scores as a table for the terminal, as JSON and as CSV."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data.caption_formats import write_whole
+from configs.atomic_files import write_file
+from data.tables import csv_text
 from evaluation.inputs import Corpus
 from evaluation.measures import MEASURES
 from evaluation.scores import Comparison, Score
@@ -98,7 +97,7 @@ def per_clip_csv(corpus: Corpus, scores: Mapping[str, Score]) -> str:
     keys = [key for key, score in scores.items() if score.per_clip is not None]
     columns = [score.per_clip.tolist() for score in scores.values() if score.per_clip is not None]
     rows = zip(corpus.names, corpus.candidates, *columns, strict=True)
-    return _csv(["file_name", "caption_predicted", *keys], rows)
+    return csv_text(["file_name", "caption_predicted", *keys], rows)
 
 
 def predictions_csv(corpus: Corpus) -> str:
@@ -108,28 +107,20 @@ def predictions_csv(corpus: Corpus) -> str:
         [name, caption, *group, *[""] * (most - len(group))]
         for name, caption, group in zip(corpus.names, corpus.candidates, corpus.references, strict=True)
     ]
-    return _csv(["file_name", "caption_predicted", *(f"caption_{number}" for number in range(1, most + 1))], rows)
-
-
-def _csv(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow(header)
-    writer.writerows(rows)
-    return buffer.getvalue()
+    return csv_text(["file_name", "caption_predicted", *(f"caption_{number}" for number in range(1, most + 1))], rows)
 
 
 def write_outputs(folder: Path, corpus: Corpus, scores: Mapping[str, Score]) -> None:
     """Write scores.json, scores_per_clip.csv and predictions.csv into a folder, made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "scores.json", scores_json(scores))
-    write_whole(folder / "scores_per_clip.csv", per_clip_csv(corpus, scores))
-    write_whole(folder / "predictions.csv", predictions_csv(corpus))
+    write_file(folder / "scores.json", scores_json(scores))
+    write_file(folder / "scores_per_clip.csv", per_clip_csv(corpus, scores))
+    write_file(folder / "predictions.csv", predictions_csv(corpus))
 
 
 def write_comparison(
     folder: Path, other: Corpus, scores: Mapping[str, Score], comparisons: Mapping[str, Comparison]
 ) -> None:
     """Write comparison.json and the second system's other_scores_per_clip.csv."""
-    write_whole(folder / "comparison.json", comparison_json(comparisons))
-    write_whole(folder / "other_scores_per_clip.csv", per_clip_csv(other, scores))
+    write_file(folder / "comparison.json", comparison_json(comparisons))
+    write_file(folder / "other_scores_per_clip.csv", per_clip_csv(other, scores))

@@ -12,7 +12,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tqdm import tqdm
 
-from data.caption_formats import write_whole
+from configs.atomic_files import write_file
 from evaluation.inputs import Corpus
 from evaluation.measures import MEASURES
 from evaluation.outputs import shown, title_of
@@ -111,7 +111,7 @@ class ShownClip:
 
 def write_report(path: Path, report: Report) -> None:
     """Write the page."""
-    write_whole(path, render(report))
+    write_file(path, render(report))
 
 
 def render(report: Report) -> str:

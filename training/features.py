@@ -3,31 +3,80 @@
 import dataclasses
 import hashlib
 import json
+import logging
+import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import get_worker_info
 from tqdm import tqdm
 
 from configs.schema import EncoderConfig
+from data.audio import AudioError
 from data.clotho import Clip
-from data.feature_cache import FeatureCache
-from models.encoders.base import AudioEncoder
+from data.feature_cache import DamagedEntryError, FeatureCache
+from models.encoders import windows
+from models.encoders.base import AudioEncoder, state_sha256
+
+logger = logging.getLogger(__name__)
+
+
+EMBEDDINGS_VERSION = 1  # raised when code changes what an encoder, its front end or the reading of audio gives
 
 
 def encoder_fingerprint(encoder: AudioEncoder, config: EncoderConfig) -> str:
-    """Hash of the encoder's weights and of every setting that changes its embeddings, 64 hexadecimal digits."""
+    """Hash of everything but the clip that decides a clip's embeddings, 64 hexadecimal digits.
+
+    That is the encoder's weights, its settings, the constants of its front end and windows, the kind of device and its
+    precision, and the versions of the libraries that decode, resample and compute.
+    """
     settings = dataclasses.asdict(config)
     for name in ("weights", "weights_sha256", "train_from_step", "frozen_layers"):  # the tensors themselves are hashed
         settings.pop(name)
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    if encoder.architecture() is not None:  # its front end's settings are in no tensor
-        digest.update(json.dumps(encoder.architecture(), sort_keys=True).encode())
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(name.encode())
+    device = next(encoder.parameters()).device.type
+    parts = {
+        "version": EMBEDDINGS_VERSION,
+        "settings": settings,
+        "architecture": encoder.architecture(),  # an encoder of transformers has its front end's settings there
+        "weights": state_sha256(encoder),
+        "buffers": _buffers_sha256(encoder),
+        "constants": _constants(encoder),
+        "libraries": {name: version(name) for name in ("torch", "transformers", "soxr", "soundfile", "av")},
+        "device": device,
+        "float32": None if device == "cpu" else _float32_precision(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _buffers_sha256(encoder: AudioEncoder) -> str:
+    """Windows, mel banks and other tensors that are computed rather than loaded."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(encoder.named_buffers()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _constants(encoder: AudioEncoder) -> dict[str, dict[str, str]]:
+    """Values of the constants of the modules that an encoder's classes and its windows come from."""
+    modules = [sys.modules[kind.__module__] for kind in type(encoder).__mro__ if kind.__module__.startswith("models.")]
+    return {
+        module.__name__: {
+            name: repr(value)
+            for name, value in vars(module).items()
+            if name.lstrip("_").isupper() and isinstance(value, int | float | str | tuple)
+        }
+        for module in [*modules, windows]
+    }
+
+
+def _float32_precision() -> list[str]:
+    """How an accelerator multiplies float32 numbers: TF32 keeps 10 bits of their 23."""
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.mkldnn.matmul)
+    return [str(backend.fp32_precision) for backend in backends]
 
 
 class FrozenFeatures:
@@ -48,22 +97,31 @@ class FrozenFeatures:
         """Embeddings of one clip, (T, E) float32.
 
         Raises:
-            AudioError: the clip cannot be read.
+            AudioError: the clip cannot be read; or its file in the cache was damaged meanwhile and this process, which
+                loads clips for another, cannot compute it anew.
         """
         if self.cache is not None and clip.identity in self.cache:
-            return self.cache.read(clip.identity)
+            try:
+                return self.cache.read(clip.identity)
+            except DamagedEntryError as error:
+                if get_worker_info() is not None and next(self.encoder.parameters()).device.type != "cpu":
+                    raise AudioError(f"{clip.name}: {error}") from error
+                logger.warning("%s", error)
         embeddings = self._compute(clip)
         if self.cache is not None:
             self.cache.write(clip.identity, embeddings)
         return embeddings
 
     def fill(self, clips: Sequence[Clip], title: str) -> None:
-        """Compute what the cache lacks, with a progress bar."""
-        if self.cache is None:
-            return
-        missing = [clip for clip in clips if clip.identity not in self.cache]
-        for clip in tqdm(missing, desc=title, unit="clip", disable=not missing):
-            self(clip)
+        """Compute what the cache lacks or holds damaged, with a progress bar.
+
+        Raises:
+            AudioError: a clip cannot be read.
+            FileNotWrittenError: the cache cannot be written; what is in it stays.
+        """
+        if self.cache is not None:
+            for clip in tqdm(clips, desc=title, unit="clip", disable=not clips, delay=1):
+                self(clip)
 
     @torch.no_grad()
     def _compute(self, clip: Clip) -> NDArray[np.float32]:

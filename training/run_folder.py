@@ -1,6 +1,5 @@
 """The folder of one run: numbered checkpoints, `best` and `last` beside them, and a lock against a second training."""
 
-import json
 import logging
 import re
 import shutil
@@ -8,14 +7,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 
-from models.checkpoints.folder import point_link, read_metadata, sweep_leftovers
+from models.checkpoints.folder import (
+    TRAINING_STATE_FILE,
+    drop_training_state,
+    point_link,
+    read_metadata,
+    read_training_state,
+    sweep_leftovers,
+)
 from models.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
-TRAINING_STATE_FILE = "training_state.pt"
 
 
 class TrainingError(ValueError):
@@ -84,7 +88,7 @@ class RunFolder:
                 shutil.rmtree(self.step_folder(old))
         for old in steps:  # only the newest resumes; the optimiser's state is twice the model's size
             if old != step:
-                self._drop_training_state(self.step_folder(old))
+                drop_training_state(self.step_folder(old))
 
     def newest_state(self) -> tuple[Path, dict[str, Any]] | None:
         """Newest whole checkpoint that training can resume from, and its training state; None if there is none.
@@ -94,10 +98,9 @@ class RunFolder:
         for step in reversed(self.steps()):
             folder = self.step_folder(step)
             try:
-                files = read_metadata(folder)["files"]
-                if TRAINING_STATE_FILE in files:
-                    return folder, torch.load(folder / TRAINING_STATE_FILE, map_location="cpu", weights_only=True)
-            except (CheckpointError, RuntimeError, OSError) as error:
+                if TRAINING_STATE_FILE in read_metadata(folder)["files"]:
+                    return folder, read_training_state(folder)
+            except (CheckpointError, OSError) as error:
                 logger.warning("passed over %s: %s", folder, error)
         return None
 
@@ -108,16 +111,3 @@ class RunFolder:
                 read_metadata(self.step_folder(step))
                 return str(self.step_folder(step))
         return "none"
-
-    def _drop_training_state(self, folder: Path) -> None:
-        path = folder / TRAINING_STATE_FILE
-        if not path.exists():
-            return
-        # metadata first: a crash between the two leaves a file that nobody lists, never a listed file that is missing
-        metadata_path = folder / "metadata.json"
-        metadata = json.loads(metadata_path.read_text(encoding="utf-8"))
-        metadata["files"].pop(TRAINING_STATE_FILE, None)
-        temporary = metadata_path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(metadata_path)
-        path.unlink()

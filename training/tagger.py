@@ -12,20 +12,25 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from configs.atomic_files import write_file
 from configs.schema import AugmentConfig, TaggerConfig
 from data.augment import augment_waveform, draw_spans, sample_generator
 from data.clotho import FileClip
 from data.labelled.mixtures import Mixture, draw_mixture
 from data.labelled.tags import tags_of, tags_of_any
-from models.encoders.base import NUM_AUDIOSET_CLASSES, AudioEncoder, SpecMasks
+from models.encoders.base import NUM_AUDIOSET_CLASSES, AudioEncoder, SpecMasks, state_sha256
+from models.errors import CheckpointError
 from training.batches import pad_arrays
 from training.optimisation import cosine_factor
 
@@ -200,6 +205,35 @@ def _train_member(
         optimizer.step()
         losses.append(float(loss.detach()))
         bar.set_postfix_str(f"loss {np.mean(losses[-20:]):.3f}", refresh=False)
+
+
+def save_tagger(encoder: AudioEncoder, path: Path) -> None:
+    """Write the encoder's weights with their checksum, whole or not at all.
+
+    Raises:
+        FileNotWrittenError: no space, or no permission.
+    """
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    write_file(path, save(tensors, metadata={"state_sha256": state_sha256(encoder)}))
+
+
+def load_tagger(encoder: AudioEncoder, path: Path) -> None:
+    """Load the weights that `save_tagger` wrote.
+
+    Raises:
+        CheckpointError: the file is torn or changed, or of another network.
+    """
+    remedy = "copy the file again, or delete it and begin a new run"
+    try:
+        with safe_open(path, framework="pt") as file:
+            expected = (file.metadata() or {}).get("state_sha256")  # older files have none
+            names = file.keys()
+            encoder.load_state_dict({name: file.get_tensor(name) for name in names})
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
+        raise CheckpointError(f"{path} cannot be read as this encoder's tagger ({reason}): {remedy}.") from error
+    if expected is not None and expected != state_sha256(encoder):
+        raise CheckpointError(f"{path} is damaged: its weights' sha256 is not the one that it notes; {remedy}.")
 
 
 @torch.no_grad()

@@ -8,6 +8,8 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from configs.atomic_files import new_file, write_file
+
 
 class History:
     """Losses and rates of each step, and measures of each validation.
@@ -54,12 +56,17 @@ class History:
         self.validations = list(state["validations"])
 
     def write(self) -> None:
-        """Write the tables and redraw the plot."""
+        """Write the tables and redraw the plot.
+
+        Raises:
+            FileNotWrittenError: no space, or no permission; older files stay.
+        """
         steps = np.arange(1, len(self.losses) + 1)
         table = pd.DataFrame({"step": steps, "loss": self.losses, "learning_rate": self.rates})
-        table.to_csv(self.folder / "losses.csv", index=False)
-        pd.DataFrame(self.validations).to_csv(self.folder / "validation.csv", index=False)
-        self._plot(steps).savefig(self.folder / "loss.png", dpi=120)
+        write_file(self.folder / "losses.csv", table.to_csv(index=False))
+        write_file(self.folder / "validation.csv", pd.DataFrame(self.validations).to_csv(index=False))
+        with new_file(self.folder / "loss.png") as file:
+            self._plot(steps).savefig(file, dpi=120, format="png")
 
     def _plot(self, steps: Any) -> Figure:
         figure = Figure(figsize=(8, 4.5), layout="constrained")

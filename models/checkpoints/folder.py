@@ -12,8 +12,9 @@ import pickle
 import platform
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from configs.atomic_files import FileNotWrittenError, sync, write_file
 from configs.json_files import read_json_object
 from models.errors import CheckpointError
 
@@ -73,35 +75,42 @@ def write_checkpoint(
         store: tensors of the caption store; None for none.
 
     Raises:
-        OSError: the folder cannot be written (no space, no permission); an older one of that name stays whole.
+        OSError: the folder cannot be written (no space, no permission), in a sentence that names the file; an older one of
+            that name stays whole.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{folder.name}{_TEMPORARY_MARK}{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
+    owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    parts: dict[str, Callable[[Path], object]] = {MODEL_FILE: lambda path: save_file(owned, path)}
+    if store is not None:
+        parts[STORE_FILE] = lambda path: save_file(dict(store), path)
+    parts |= {name: partial(Path.write_text, data=text, encoding="utf-8") for name, text in texts.items()}
+    if training_state is not None:
+        parts[TRAINING_STATE_FILE] = lambda path: torch.save(training_state, path)
     try:
-        owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(owned, temporary / MODEL_FILE)
-        if store is not None:
-            save_file(dict(store), temporary / STORE_FILE)
-        for name, text in texts.items():
-            (temporary / name).write_text(text, encoding="utf-8")
-        if training_state is not None:
-            _save_state(training_state, temporary / TRAINING_STATE_FILE)
+        for name, write in parts.items():
+            _write_part(temporary, folder, name, write)
         checksums = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         content = {"format_version": FORMAT_VERSION, "versions": library_versions(), **metadata, "files": checksums}
-        (temporary / METADATA_FILE).write_text(
-            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        for path in temporary.iterdir():
-            _sync(path)
-        _sync(temporary)
+        text = _metadata_text(content)
+        _write_part(temporary, folder, METADATA_FILE, partial(Path.write_text, data=text, encoding="utf-8"))
+        sync(temporary)
         _replace_folder(temporary, folder)
-    except BaseException as error:
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, SafetensorError):  # safetensors wraps a full disk in an error of its own
-            raise OSError(str(error)) from error
         raise
+
+
+def _write_part(temporary: Path, folder: Path, name: str, write: Callable[[Path], object]) -> None:
+    """Write one file of a checkpoint and sync it; what goes wrong is told of its final name."""
+    try:
+        write(temporary / name)
+        sync(temporary / name)
+    except (OSError, SafetensorError, RuntimeError) as error:  # a full disk, by its three names
+        reason = getattr(error, "strerror", None) or _first_line(error)
+        raise FileNotWrittenError(getattr(error, "errno", None), reason, str(folder / name)) from error
 
 
 def sweep_leftovers(folder: Path) -> list[str]:
@@ -124,15 +133,28 @@ def add_metadata(folder: Path, entries: Mapping[str, Any]) -> None:
         CheckpointError: the checkpoint is damaged.
         OSError: the file cannot be written; the old one stays whole.
     """
-    content = {**read_metadata(folder), **entries}
-    temporary = folder / f"{METADATA_FILE}{_TEMPORARY_MARK}{os.getpid()}"
-    try:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        _sync(temporary)
-        os.replace(temporary, folder / METADATA_FILE)
-        _sync(folder)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(folder / METADATA_FILE, _metadata_text({**read_metadata(folder), **entries}))
+
+
+def drop_training_state(folder: Path) -> None:
+    """Remove `training_state.pt` from a checkpoint that no training resumes from any more.
+
+    Raises:
+        CheckpointError: its `metadata.json` is damaged.
+        OSError: the folder cannot be written.
+    """
+    path = folder / TRAINING_STATE_FILE
+    if not path.exists():
+        return
+    # metadata first: a crash between the two leaves a file that nobody lists, never a listed file that is missing
+    metadata = read_metadata(folder, check_files=False)
+    metadata["files"].pop(TRAINING_STATE_FILE, None)
+    write_file(folder / METADATA_FILE, _metadata_text(metadata))
+    path.unlink()
+
+
+def _metadata_text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_metadata(folder: Path, check_files: bool = True) -> dict[str, Any]:
@@ -277,19 +299,12 @@ def point_link(link: Path, target: Path) -> None:
             temporary.unlink()
         temporary.symlink_to(target.name, target_is_directory=True)
         os.replace(temporary, link)
-        _sync(link.parent)
+        sync(link.parent)
     except (OSError, NotImplementedError):
         if os.name != "nt":
             raise
         shutil.copytree(target, temporary)
         _replace_folder(temporary, link)
-
-
-def _save_state(state: Any, path: Path) -> None:
-    try:
-        torch.save(state, path)
-    except RuntimeError as error:  # torch.save's name for a full disk
-        raise OSError(f"{path} cannot be written ({str(error).splitlines()[0]})") from error
 
 
 def _replace_folder(temporary: Path, folder: Path) -> None:
@@ -300,14 +315,4 @@ def _replace_folder(temporary: Path, folder: Path) -> None:
         shutil.rmtree(aside)
     else:
         os.replace(temporary, folder)
-    _sync(folder.parent)
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a folder for syncing
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder.parent)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data.caption_formats import SILENCE, CaptionRecord, write_records, write_whole
+from configs.atomic_files import write_file
+from data.caption_formats import SILENCE, CaptionRecord, write_records
 
 EXPORT_FORMATS = {
     "txt": "Text (*.txt)",
@@ -102,7 +103,7 @@ def export(records: Sequence[CaptionRecord], path: Path, sound_events: bool = Fa
     else:
         texts = {path: export_text(records, form, sound_events)}
     for target, text in texts.items():
-        write_whole(target, text)
+        write_file(target, text)
     return list(texts)
 
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from data.caption_formats import CaptionRecord, ScoredCaption, write_whole
+from configs.atomic_files import write_file
+from data.caption_formats import CaptionRecord, ScoredCaption
 
 logger = logging.getLogger(__name__)
 MAX_ENTRIES = 1000
@@ -110,9 +111,9 @@ class History:
     def _write(self, entry: HistoryEntry) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self._file(entry), json.dumps(asdict(entry), ensure_ascii=False, indent=1))
+            write_file(self._file(entry), json.dumps(asdict(entry), ensure_ascii=False, indent=1))
         except OSError as error:  # recordings and captions go on without it
-            self.tell(f"The history could not be saved to {self._folder} ({error.strerror}).")
+            self.tell(f"The history could not be saved: {error}")
 
     def _forget(self, entry: HistoryEntry) -> None:
         try:
