@@ -18,8 +18,9 @@ from configs.schema import EncoderConfig
 from data.audio import AudioError
 from data.clotho import Clip
 from data.feature_cache import DamagedEntryError, FeatureCache
+from models.checkpoints.published import state_sha256
 from models.encoders import windows
-from models.encoders.base import AudioEncoder, state_sha256
+from models.encoders.base import AudioEncoder
 
 logger = logging.getLogger(__name__)
 

@@ -29,7 +29,8 @@ from data.augment import augment_waveform, draw_spans, sample_generator
 from data.clotho import FileClip
 from data.labelled.mixtures import Mixture, draw_mixture
 from data.labelled.tags import tags_of, tags_of_any
-from models.encoders.base import NUM_AUDIOSET_CLASSES, AudioEncoder, SpecMasks, state_sha256
+from models.checkpoints.published import state_sha256
+from models.encoders.base import NUM_AUDIOSET_CLASSES, AudioEncoder, SpecMasks
 from models.errors import CheckpointError
 from training.batches import pad_arrays
 from training.optimisation import cosine_factor
