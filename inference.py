@@ -23,6 +23,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from captioning.files import list_recordings, shown_name
+from captioning.formats.registry import FORMATS, check_one_recording
 from captioning.options import add_captioner_options, add_decoding_options, choose_decoding, load_captioner
 from captioning.output import CaptionOutput, OutputClosed
 from captioning.recordings import NamedFile, Reader, caption_batches
@@ -31,7 +32,7 @@ from captioning.stopping import StopSignals
 from configs.commands import run_command
 from configs.loading import ConfigError, load_checkpoint_config
 from configs.schema import Config
-from data.caption_formats import FORMATS, SILENCE, CaptionRecord, check_subtitles
+from data.caption_formats import SILENCE, CaptionRecord
 from data.clotho import load_split
 
 logger = logging.getLogger("inference")
@@ -49,7 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NUMBER",
         help="sound track of a container with several, from 1; the first without it",
     )
-    parser.add_argument("--format", choices=FORMATS, default="text", dest="form")
+    parser.add_argument(
+        "--format", choices=[name for name in FORMATS if name != "parquet"], default="text", dest="form"
+    )
     parser.add_argument("--output", type=Path, help="file to write; stdout without it")
     parser.add_argument(
         "--split", choices=("development", "validation", "evaluation"), help="caption a data set's split"
@@ -109,7 +112,7 @@ def check_options(options: argparse.Namespace, files: Sequence[NamedFile], confi
         raise ValueError("--timeline takes a window length in seconds above 0.")
     if options.batch_size < 1 or options.workers < 1:
         raise ValueError("--batch_size and --workers must be 1 or more.")
-    check_subtitles(options.form, (name for name, *_ in files))
+    check_one_recording(options.form, (name for name, *_ in files))
     if options.output and options.output.is_file():
         for name, path, _ in files:
             if path.exists() and path.samefile(options.output):

@@ -16,7 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TextIO
 
-from data.caption_formats import SILENCE, CaptionRecord, RecordFormat, TableColumns, merge_neighbours
+from captioning.formats.base import Layout, TableColumns
+from captioning.formats.registry import text_format
+from data.caption_formats import SILENCE, CaptionRecord, merge_neighbours
 
 try:
     import fcntl
@@ -76,9 +78,10 @@ class CaptionOutput:
         num_references: int = 0,
         compared: bool = False,
     ) -> None:
-        self._layout = RecordFormat(form, timeline, TableColumns(num_references))
+        self._layout = Layout(timeline, TableColumns(num_references))
+        self._format = text_format(form, self._layout)
         self._merged, self._compared = timeline, compared
-        self._columns_known = form != "csv"
+        self._columns_known = form not in ("csv", "raven")
         self._head_written = False
         self._num_settled = 0
         self._waiting: list[CaptionRecord] = []  # in order, may still change
@@ -154,7 +157,7 @@ class CaptionOutput:
         if self._columns_known:
             return
         found = TableColumns.of(records)
-        found = TableColumns(self._layout.columns.num_references, found.probability, found.similarity)
+        found.num_references = self._layout.columns.num_references
         self._layout.columns = found
         self._columns_known = found.similarity or (
             not self._compared and any(record.captions != SILENCE for record in records)
@@ -164,9 +167,9 @@ class CaptionOutput:
         """Settle the first `num_settled` of the waiting records."""
         shown = [*waiting[num_settled:], *ahead]
         shown = [*waiting[:num_settled], *(merge_neighbours(shown) if self._merged else shown)]
-        pieces = [self._layout.piece(record, number) for number, record in enumerate(shown, self._num_settled + 1)]
+        pieces = [self._format.piece(record, number) for number, record in enumerate(shown, self._num_settled + 1)]
         settled, rest = pieces[:num_settled], pieces[num_settled:]
-        head = [] if self._head_written else [self._layout.head()]
+        head = [] if self._head_written else [self._format.head()]
         settles_head = bool(head) and (bool(settled) or not pieces)
         try:
             self._sink.write(head + settled if settles_head else settled, rest if settles_head else head + rest)

@@ -81,6 +81,8 @@ def _prediction_rows(path: Path) -> list[tuple[int, str, str]]:
     if path.suffix.lower() in JSON_SUFFIXES:
         rows = []
         for line, record in _json_lines(path):
+            if "error" in record and not any(key in record for key in _CAPTION_KEYS):
+                continue  # inference.py could not caption it
             caption = _text(_first(record, _CAPTION_KEYS, path, line), path, line)
             rows.append((line, same_name(_text(_first(record, _NAME_KEYS, path, line), path, line)), caption))
         return rows
@@ -94,7 +96,9 @@ def _prediction_rows(path: Path) -> list[tuple[int, str, str]]:
         )
     if report.problems:
         logger.warning("%s", report.summary())
-    return [(line, same_name(record["file_name"]), record[column]) for line, record in records]
+    return [
+        (line, same_name(record["file_name"]), record[column]) for line, record in records if not record.get("error")
+    ]
 
 
 def read_references(path: Path, split: str | None = None) -> dict[str, tuple[str, ...]]:

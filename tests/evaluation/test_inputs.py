@@ -16,6 +16,12 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
+def test_recordings_that_inference_could_not_caption_are_no_predictions(tmp_path: Path) -> None:
+    lines = write(tmp_path / "a.jsonl", '{"file": "a.wav", "caption": "rain"}\n{"file": "b.wav", "error": "damaged"}\n')
+    table = write(tmp_path / "a.csv", "file_name,caption_predicted,error\na.wav,rain,\nb.wav,,damaged\n")
+    assert read_predictions(lines) == read_predictions(table) == {"a.wav": "rain"}
+
+
 def test_csv_and_json_lines_say_the_same(tmp_path: Path) -> None:
     table = write(tmp_path / "p.csv", 'file_name,caption_predicted\na.wav,"a dog, barking"\nb.wav,rain\n')
     lines = [{"file_name": "a.wav", "caption_predicted": "a dog, barking"}, {"file": "b.wav", "caption": "rain"}]

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from captioning.formats.registry import records_text
 from configs.atomic_files import write_file
-from data.caption_formats import SILENCE, CaptionRecord, write_records
+from data.caption_formats import SILENCE, CaptionRecord
 
 EXPORT_FORMATS = {
     "txt": "Text (*.txt)",
@@ -71,10 +72,10 @@ def export_text(records: Sequence[CaptionRecord], form: str, sound_events: bool 
     if form in ("srt", "vtt") and sound_events:
         records = sound_event_records(records)
     if form == "json":
-        lines = write_records(records, "jsonl").splitlines()
+        lines = records_text(records, "jsonl").splitlines()
         return json.dumps([json.loads(line) for line in lines], ensure_ascii=False, indent=2) + "\n"
     with_times = len(records) > len({record.file for record in records})
-    return write_records(records, {"txt": "text"}.get(form, form), with_times)
+    return records_text(records, {"txt": "text"}.get(form, form), with_times)
 
 
 def export(records: Sequence[CaptionRecord], path: Path, sound_events: bool = False) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Output formats: what is written can be read back."""
+"""Text, JSON lines and CSV: what is written can be read back."""
 
 import csv
 import io
@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption, clock, merge_neighbours, write_records
+from captioning.formats.base import clock
+from captioning.formats.registry import records_text
+from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption, merge_neighbours
 
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40)
 
@@ -19,7 +21,7 @@ def record(text: str, start: float = 0.0, end: float = 10.0, file: str = "a.wav"
 
 @given(texts, texts)
 def test_jsonl_round_trip(text: str, file: str) -> None:
-    line = json.loads(write_records([record(text, file=file)], "jsonl"))
+    line = json.loads(records_text([record(text, file=file)], "jsonl"))
     assert line == {
         "file": file,
         "start_s": 0.0,
@@ -31,7 +33,7 @@ def test_jsonl_round_trip(text: str, file: str) -> None:
 
 @given(texts, texts)
 def test_csv_round_trip(text: str, file: str) -> None:
-    rows = list(csv.DictReader(io.StringIO(write_records([record(text, file=file)], "csv"), newline="")))
+    rows = list(csv.DictReader(io.StringIO(records_text([record(text, file=file)], "csv"), newline="")))
     assert [(row["file_name"], row["caption_predicted"]) for row in rows] == [(file, text)]
 
 
@@ -40,16 +42,6 @@ def test_the_clock_reads_back(seconds: float) -> None:
     hours, minutes, rest = clock(seconds, ".").split(":")
     assert int(hours) * 3600 + int(minutes) * 60 + float(rest) == pytest.approx(seconds, abs=0.0006)
     assert int(minutes) < 60 and float(rest) < 60
-
-
-def test_subtitles() -> None:
-    records = [record("rain & wind", 0, 10), record("a dog\nbarks", 10, 3725.5)]
-    assert write_records(records, "srt") == (
-        "1\n00:00:00,000 --> 00:00:10,000\nrain & wind\n\n2\n00:00:10,000 --> 01:02:05,500\na dog barks\n"
-    )
-    assert "00:00:00.000 --> 00:00:10.000\nrain &amp; wind\n" in write_records(records, "vtt")
-    with pytest.raises(ValueError, match="belong to one recording"):
-        write_records([record("a"), record("b", file="b.wav")], "srt")
 
 
 def test_neighbours_that_say_the_same_are_one() -> None:
@@ -71,7 +63,7 @@ def test_neighbours_that_say_the_same_are_one() -> None:
 
 def test_text_shows_alternatives_times_and_references() -> None:
     captions = (ScoredCaption("x", -1.0), ScoredCaption("y", -2.0))
-    text = write_records([CaptionRecord("a.wav", 0, 1, captions, ("z",))], "text", with_times=True)
+    text = records_text([CaptionRecord("a.wav", 0, 1, captions, ("z",))], "text", with_times=True)
     assert text.splitlines()[0] == "a.wav: [00:00:00.000 - 00:00:01.000] x"
     assert "2. y  (log-probability -2.00)" in text and "reference: z" in text
 
@@ -81,9 +73,9 @@ def calibrated(text: str, probability: float | None) -> CaptionRecord:
 
 
 def test_calibrated_probabilities_are_written_where_they_are_known() -> None:
-    text = write_records([calibrated("rain", 0.714)], "text")
+    text = records_text([calibrated("rain", 0.714)], "text")
     assert "1. rain  (probability 71 %)" in text and "log-probability" not in text
-    line = json.loads(write_records([calibrated("rain", 0.714)], "jsonl"))
+    line = json.loads(records_text([calibrated("rain", 0.714)], "jsonl"))
     assert line["captions"][0] == {"text": "rain", "log_probability": -1.5, "probability": 0.714}
 
 
@@ -91,8 +83,16 @@ def test_a_table_has_a_column_of_probabilities_when_every_heard_clip_has_one() -
     silent = CaptionRecord("b.wav", 0, 1, SILENCE)
 
     def column(*records: CaptionRecord) -> list[str | None]:
-        return [row.get("probability") for row in csv.DictReader(io.StringIO(write_records(records, "csv")))]
+        return [row.get("probability") for row in csv.DictReader(io.StringIO(records_text(records, "csv")))]
 
     assert column(calibrated("rain", 0.714), silent, calibrated("wind", 0.0)) == ["0.7140", "", "0.0000"]
     assert column(calibrated("rain", 0.714), record("wind")) == [None, None]
     assert column(silent) == [None]
+
+
+def test_a_gap_between_neighbours_is_closed_up_to_its_length() -> None:
+    records = [record("rain", 0, 10), record("rain", 13, 20), record("rain", 24, 30)]
+    assert [(r.start_s, r.end_s) for r in merge_neighbours(records)] == [(0, 10), (13, 20), (24, 30)]
+    assert [(r.start_s, r.end_s) for r in merge_neighbours(records, 3)] == [(0, 20), (24, 30)]
+    between = [record("rain", 0, 10), record("wind", 10, 11), record("rain", 11, 20)]
+    assert len(merge_neighbours(between, 3)) == 3

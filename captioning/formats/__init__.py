@@ -1,0 +1,1 @@
+"""Writers of captions, one file per family of formats; `registry.py` has them by name."""

@@ -1,0 +1,19 @@
+"""Label tracks of Audacity.
+
+A line has start and end in seconds and the label, separated by tabs; no head. Source: Audacity Manual, "Importing and
+Exporting Labels", https://manual.audacityteam.org/man/importing_and_exporting_labels.html.
+"""
+
+from captioning.formats.base import TextFormat, one_line
+from data.caption_formats import CaptionRecord
+
+
+class AudacityLabels(TextFormat):
+    """Audacity's standard format, without frequency ranges."""
+
+    suffix = ".labels.txt"
+    for_one_recording = True
+
+    def piece(self, record: CaptionRecord, number: int) -> str:
+        """As `TextFormat` has it."""
+        return f"{record.start_s:.6f}\t{record.end_s:.6f}\t{one_line(record.caption)}\n"
