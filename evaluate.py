@@ -1,15 +1,15 @@
-"""Score captions as the field does, offline, with intervals and a report.
+"""Score captions by the metrics of audio captioning, with confidence intervals and a report.
 
-    python evaluate.py --dataset_root datasets/clotho --split evaluation --output runs/scores   # the captioner that ships
+    python evaluate.py --dataset_root datasets/clotho --split evaluation --output runs/scores
     python evaluate.py --ckpt_path checkpoints/run/cnn14_llama/best --dataset_root datasets/clotho --split evaluation
     python evaluate.py --predictions mine.csv --references clotho_captions_evaluation.csv --output runs/scores
     python evaluate.py --predictions mine.csv --references refs.csv --compare theirs.csv
-    python evaluate.py --download                          # what SPICE, SPIDEr-FL and FENSE need beyond env.sh
+    python evaluate.py --download                          # files for SPICE, SPIDEr-FL and FENSE
 
-Predictions are CSV with file_name,caption_predicted, references CSV with file_name,caption_1..caption_N; JSON lines work
-too. The table goes to stdout. With --output there are also scores.json, scores_per_clip.csv, predictions.csv and
-report.html, a page that holds everything, sounds included. The exit status is 1 when a file could not be captioned or a
-measure broke.
+Predictions are CSV files with the columns file_name,caption_predicted; references are CSV files with the columns
+file_name,caption_1..caption_N; JSON lines are accepted too. The table of scores is written to stdout. --output also writes
+scores.json, scores_per_clip.csv, predictions.csv and report.html, a single page with sounds. The exit status is 1 if a
+file could not be captioned or a metric failed.
 """
 
 import argparse
@@ -24,9 +24,12 @@ from captioning.options import (
     DEFAULT_CHECKPOINT,
     add_captioner_options,
     add_decoding_options,
+    checkpoint_config,
     choose_decoding,
     load_captioner,
+    option_problems,
 )
+from configs.checks import COUNT, POSITIVE, outside, refuse
 from configs.commands import run_command
 from data.clotho import SPLITS, FileClip, load_split
 from data.tables import FileIndex
@@ -42,56 +45,80 @@ logger = logging.getLogger("evaluate")
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    captions = parser.add_argument_group("what is scored")
-    captions.add_argument("--predictions", type=Path, help="captions made anywhere; without it a split is captioned")
-    captions.add_argument("--references", type=Path, help="their references; else those of --dataset_root and --split")
-    captions.add_argument("--compare", type=Path, help="other predictions of the same clips, for a paired comparison")
-    captions.add_argument("--dataset_root", help="a data set as train.py takes it")
+    captions = parser.add_argument_group("captions to score")
     captions.add_argument(
-        "--split", choices=SPLITS, help="of the data set (evaluation where not given), or of --references"
+        "--predictions",
+        type=Path,
+        help="CSV or JSON lines file of captions; default: caption the split of --dataset_root",
     )
     captions.add_argument(
-        "--partial", action="store_true", help="score the clips that predictions and references share"
+        "--references", type=Path, help="file of reference captions for --predictions; default: the data set's"
     )
-    scores = parser.add_argument_group("how it is scored")
+    captions.add_argument("--compare", type=Path, help="second file of predictions for a paired comparison")
+    captions.add_argument("--dataset_root", help="data set folder, in a layout that train.py reads")
+    captions.add_argument(
+        "--split", choices=SPLITS, help="split of the data set (default: evaluation) or of --references (default: all)"
+    )
+    captions.add_argument(
+        "--partial", action="store_true", help="score only clips with both predictions and references"
+    )
+    scores = parser.add_argument_group("metrics")
     scores.add_argument(
         "--metrics", nargs="+", default=["all"], metavar="NAME",
-        help=f"all, offline (those that need Java alone), bleu, {', '.join(MEASURES)}",
+        help=f"metrics to compute (default: all): all, offline (no download needed), bleu, {', '.join(MEASURES)}",
     )  # fmt: skip
-    scores.add_argument("--metrics_dir", type=Path, help="folder with what --download would fetch")
-    scores.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples behind the 95 %% intervals")
-    scores.add_argument("--resample_seed", type=int, default=0, help="seed of the resamples")
-    scores.add_argument("--spice_cache", type=Path, default=user_cache() / "spice", help="folder of parsed captions")
-    scores.add_argument("--spice_time_limit", type=float, metavar="SECONDS", help="after which SPICE is given up")
-    output = parser.add_argument_group("what is written")
-    output.add_argument("--output", type=Path, help="folder for scores, captions and the report")
-    output.add_argument("--audio_dir", type=Path, help="folder of the recordings, for the report on --predictions")
-    output.add_argument("--report_clips", type=int, default=6, help="best and worst clips in the report")
-    output.add_argument("--download", action="store_true", help="fetch what is missing for SPICE, SPIDEr-FL and FENSE")
-    add_captioner_options(parser.add_argument_group("the captioner"))
+    scores.add_argument("--metrics_dir", type=Path, help="folder of the files that --download fetches")
+    scores.add_argument(
+        "--resamples", type=int, default=1000, help="bootstrap resamples for 95 %% intervals, 0 or more (default: 1000)"
+    )
+    scores.add_argument("--resample_seed", type=int, default=0, help="random seed of the resamples (default: 0)")
+    scores.add_argument(
+        "--spice_cache", type=Path, default=user_cache() / "spice", help="cache folder for SPICE's parsed captions"
+    )
+    scores.add_argument(
+        "--spice_time_limit", type=float, metavar="SECONDS", help="stop SPICE after this time, above 0 (default: never)"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--output", type=Path, help="folder to write scores, captions and the report to")
+    output.add_argument("--audio_dir", type=Path, help="folder of the recordings of --predictions, for the report")
+    output.add_argument(
+        "--report_clips", type=int, default=6, help="best and worst clips in the report, 0 or more each (default: 6)"
+    )
+    output.add_argument(
+        "--download", action="store_true", help="download the files for SPICE, SPIDEr-FL and FENSE, and exit"
+    )
+    add_captioner_options(parser.add_argument_group("captioner"))
     add_decoding_options(parser)
     return parser
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Refuse what cannot work before anything long begins; make the output folder."""
+    """Check the options before any computation, and create the output folder."""
     if options.references is not None and options.predictions is None:
-        raise ValueError("--references goes with --predictions; a data set's split has its own.")
+        raise ValueError("--references needs --predictions; a data set has its own references.")
     if options.predictions is None and options.dataset_root is None:
         raise ValueError("nothing to score: give --dataset_root and --split, or --predictions and --references.")
     if options.references is None and options.dataset_root is None:
-        raise ValueError("--predictions needs --references, or --dataset_root and --split to take them from.")
+        raise ValueError("--predictions needs --references, or --dataset_root and --split.")
     if options.audio_dir and not options.audio_dir.is_dir():
-        raise ValueError(f"--audio_dir {options.audio_dir} is no folder: give the one of the recordings.")
-    if options.resamples < 0 or options.report_clips < 0:
-        raise ValueError("--resamples and --report_clips must be 0 or more.")
+        raise ValueError(f"--audio_dir {options.audio_dir} is not a folder: give the folder of the recordings.")
+    problems = [
+        problem
+        for name in ("resamples", "report_clips")
+        for problem in outside(f"--{name}", getattr(options, name), COUNT)
+    ]
+    if options.spice_time_limit is not None:
+        problems += outside("--spice_time_limit", options.spice_time_limit, POSITIVE)
+    if options.predictions is None:
+        problems += option_problems(options, checkpoint_config(options.ckpt_path))
+    refuse(problems)
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
 
 
 def caption_split(options: argparse.Namespace, clips: Sequence[FileClip]) -> tuple[dict[str, str], int]:
-    """Caption of each clip that can be read, and the number of the others."""
-    from captioning.recordings import Reader, caption_clips  # brings torch along
+    """Captions of the clips that can be read, by name, and the number of clips that cannot."""
+    from captioning.recordings import Reader, caption_clips  # imports torch
 
     captioner = load_captioner(options)
     decoding = choose_decoding(captioner.config.decoding, options, captioner.config.captioner.styles)
@@ -103,7 +130,7 @@ def caption_split(options: argparse.Namespace, clips: Sequence[FileClip]) -> tup
 
 
 def gather(options: argparse.Namespace) -> tuple[list[Corpus], dict[str, Path], int]:
-    """The corpora to score (a second one with --compare), the recordings by name, and how many could not be captioned."""
+    """Corpora to score (two with --compare), recordings by name, and the number of clips that could not be captioned."""
     num_bad = 0
     clips: list[FileClip] = []
     if options.dataset_root:
@@ -128,9 +155,9 @@ def gather(options: argparse.Namespace) -> tuple[list[Corpus], dict[str, Path], 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Score what the options name; returns the exit status."""
+    """Run the command; returns the exit status."""
     if options.download:
-        logger.info("everything is in %s and in the hub's cache.", download())
+        logger.info("downloaded to %s and to the hub's cache.", download())
         return 0
     check_options(options)
     settings = ScoreSettings(
@@ -149,7 +176,7 @@ def run(options: argparse.Namespace) -> int:
     if comparisons:
         print(f"\nagainst {options.compare}\n\n{comparison_table(found[0], found[1], comparisons)}", end="")
     if options.output:
-        from evaluation.report import Report, write_report  # brings matplotlib along
+        from evaluation.report import Report, write_report  # imports matplotlib
 
         write_outputs(options.output, systems[0], found[0])
         if comparisons:
@@ -163,14 +190,14 @@ def run(options: argparse.Namespace) -> int:
         write_report(options.output / "report.html", report)
         logger.info("written: %s", ", ".join(sorted(path.name for path in options.output.iterdir())))
     if num_bad:
-        logger.error("%d clips could not be captioned and are not among those scored.", num_bad)
+        logger.error("%d clips could not be captioned and were not scored.", num_bad)
     return 1 if num_bad or any(score.failed for scores in found for score in scores.values()) else 0
 
 
 def subject(options: argparse.Namespace) -> str:
-    """What the report is about, in one line."""
-    ships = options.ckpt_path == str(DEFAULT_CHECKPOINT)
-    captioner = f"the captioner that ships ({DEFAULT_CHECKPOINT.name})" if ships else f"captioner {options.ckpt_path}"
+    """Title of the report."""
+    is_default = options.ckpt_path == str(DEFAULT_CHECKPOINT)
+    captioner = f"the default captioner ({DEFAULT_CHECKPOINT.name})" if is_default else f"captioner {options.ckpt_path}"
     captions = str(options.predictions or captioner)
     truth = str(options.references or f"{options.split or 'evaluation'} split of {options.dataset_root}")
     return f"{captions}, against {truth}"

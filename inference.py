@@ -14,6 +14,7 @@ status is then 1. Ctrl-C and SIGTERM keep what is done and end with 130 and 143.
 import argparse
 import dataclasses
 import logging
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -24,13 +25,20 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from captioning.files import list_recordings, shown_name
 from captioning.formats.registry import FORMATS, check_one_recording
-from captioning.options import add_captioner_options, add_decoding_options, choose_decoding, load_captioner
+from captioning.options import (
+    add_captioner_options,
+    add_decoding_options,
+    checkpoint_config,
+    choose_decoding,
+    load_captioner,
+    option_problems,
+)
 from captioning.output import CaptionOutput, OutputClosed
 from captioning.recordings import NamedFile, Reader, caption_batches
 from captioning.rerank_clap import add_rerank_options, check_rerank, load_reranker
 from captioning.stopping import StopSignals
+from configs.checks import POSITIVE_COUNT, Range, outside, refuse
 from configs.commands import run_command
-from configs.loading import ConfigError, load_checkpoint_config
 from configs.schema import Config
 from data.caption_formats import SILENCE, CaptionRecord
 from data.clotho import load_split
@@ -82,21 +90,6 @@ def list_files(options: argparse.Namespace) -> tuple[list[NamedFile], int]:
     return files, found.num_left_out
 
 
-def checkpoint_config(ckpt_path: str) -> Config | None:
-    """The configuration of a checkpoint folder, read without PyTorch; None where loading has to tell what is wrong."""
-    folder = Path(ckpt_path)
-    if not (folder / "metadata.json").exists() and (folder / "best").is_dir():
-        folder = folder / "best"
-    log = logging.getLogger(load_checkpoint_config.__module__)
-    log.disabled = True  # it speaks when the captioner is loaded
-    try:
-        return load_checkpoint_config(folder / "config.yaml")
-    except ConfigError:
-        return None
-    finally:
-        log.disabled = False
-
-
 def check_options(options: argparse.Namespace, files: Sequence[NamedFile], config: Config | None) -> None:
     """Refuse what cannot work, before anything long begins.
 
@@ -108,26 +101,24 @@ def check_options(options: argparse.Namespace, files: Sequence[NamedFile], confi
     Raises:
         ValueError: found, expected and remedy in one sentence.
     """
-    if options.timeline is not None and not options.timeline > 0:
-        raise ValueError("--timeline takes a window length in seconds above 0.")
-    if options.batch_size < 1 or options.workers < 1:
-        raise ValueError("--batch_size and --workers must be 1 or more.")
+    problems = option_problems(options, config)
+    problems += timeline_problems(options, config.captioner.encoder.max_duration_s if config else math.inf)
+    if options.track is not None:
+        problems += outside("--track", options.track, POSITIVE_COUNT)
+    refuse(problems)
     check_one_recording(options.form, (name for name, *_ in files))
     if options.output and options.output.is_file():
         for name, path, _ in files:
             if path.exists() and path.samefile(options.output):
                 raise ValueError(f"--output {options.output} would replace {name}, which is to be captioned.")
     if config:
-        captioner = config.captioner
-        decoding = choose_decoding(config.decoding, options, captioner.styles)
-        check_rerank(options, decoding)
-        check_timeline(options, captioner.encoder.max_duration_s)
+        check_rerank(options, choose_decoding(config.decoding, options))
 
 
-def check_timeline(options: argparse.Namespace, max_duration_s: float) -> None:
-    """Refuse windows that are longer than a captioner takes."""
-    if options.timeline and options.timeline > max_duration_s:
-        raise ValueError(f"--timeline takes at most this captioner's {max_duration_s:g} s.")
+def timeline_problems(options: argparse.Namespace, max_duration_s: float = math.inf) -> list[str]:
+    """The problem of a window length of --timeline that is not above 0, or above a captioner's longest clip."""
+    allowed = Range(0, max_duration_s, low_open=True)
+    return [] if options.timeline is None else outside("--timeline", options.timeline, allowed)
 
 
 class Tally:
@@ -159,7 +150,7 @@ def caption(options: argparse.Namespace, files: Sequence[NamedFile], num_left_ou
     """Caption files; returns the exit status."""
     captioner = load_captioner(options)
     decoding = choose_decoding(captioner.config.decoding, options, captioner.config.captioner.styles)
-    check_timeline(options, captioner.max_duration_s)
+    refuse(timeline_problems(options, captioner.max_duration_s))
     reranker = load_reranker(options, decoding)
     paths = {name: path for name, path, _ in files} if reranker else {}
     if reranker:

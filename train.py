@@ -22,7 +22,7 @@ from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwa
 from torch import Tensor
 from tqdm import tqdm
 
-from configs.checks import check_decoding
+from configs.checks import check_config
 from configs.loading import ConfigError, build_parser, parse_config
 from configs.schema import Config
 from data.audio import AudioError
@@ -351,7 +351,7 @@ def main(arguments: Sequence[str]) -> int:
     trainer: Trainer | None = None
     try:
         config, options = parse_config(parser, arguments)
-        check_decoding(config.decoding, config.captioner.styles)
+        check_config(config)
         trainer = Trainer(config, options.resume or restarts() > 0)
         finished = fit(trainer)
     except (ConfigError, ValueError, OSError) as error:

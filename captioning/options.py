@@ -6,12 +6,15 @@ its help does without them.
 
 import argparse
 import dataclasses
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioning.files import DEFAULT_CHECKPOINT
-from configs.checks import check_decoding
-from configs.schema import DecodingConfig, EncoderConfig, TagDecodingConfig
+from configs.checks import POSITIVE_COUNT, decoding_problems, outside, refuse
+from configs.loading import ConfigError, load_checkpoint_config
+from configs.schema import Config, DecodingConfig, EncoderConfig, TagDecodingConfig
 
 if TYPE_CHECKING:
     import torch
@@ -64,21 +67,61 @@ def choose_device(name: str) -> "torch.device":
 def choose_decoding(
     own: DecodingConfig, options: argparse.Namespace, styles: Sequence[str] | None = None
 ) -> DecodingConfig:
-    """The checkpoint's decoding settings, with what the command line gives in their place.
+    """The checkpoint's decoding settings, overridden by those of the command line.
 
     Args:
-        own: the checkpoint's.
-        options: as `add_decoding_options` has them.
-        styles: the captioner's; None leaves the style unchecked.
+        own: settings of the checkpoint.
+        options: parsed options of `add_decoding_options`.
+        styles: styles of the captioner; None leaves the style unchecked.
 
     Raises:
-        ValueError: a setting does not fit.
+        ValueError: one sentence that names every wrong setting.
     """
+    decoding = _override(own, options)
+    refuse(_decoding_option_problems(decoding, styles))
+    return decoding
+
+
+def option_problems(options: argparse.Namespace, config: Config | None = None) -> list[str]:
+    """Problems of the options of `add_captioner_options` and `add_decoding_options`, for `configs.checks.refuse`.
+
+    Args:
+        options: parsed options.
+        config: configuration of the checkpoint; None, where it is not known yet, leaves the decoding options unchecked.
+    """
+    problems = [
+        problem
+        for name in ("batch_size", "workers")
+        for problem in outside(f"--{name}", getattr(options, name), POSITIVE_COUNT)
+    ]
+    if config is None:
+        return problems
+    return problems + _decoding_option_problems(_override(config.decoding, options), config.captioner.styles)
+
+
+def checkpoint_config(ckpt_path: str) -> Config | None:
+    """Configuration of a checkpoint folder, read without PyTorch; None where loading will report what is wrong."""
+    folder = Path(ckpt_path)
+    if not (folder / "metadata.json").exists() and (folder / "best").is_dir():
+        folder = folder / "best"
+    log = logging.getLogger(load_checkpoint_config.__module__)
+    log.disabled = True  # loading the captioner repeats the warnings
+    try:
+        return load_checkpoint_config(folder / "config.yaml")
+    except ConfigError:
+        return None
+    finally:
+        log.disabled = False
+
+
+def _decoding_option_problems(decoding: DecodingConfig, styles: Sequence[str] | None) -> list[str]:
+    return [f"--{problem.removeprefix('tags.')}" for problem in decoding_problems(decoding, styles)]
+
+
+def _override(own: DecodingConfig, options: argparse.Namespace) -> DecodingConfig:
     given = {item.name: value for item in _decoding_fields() if (value := getattr(options, item.name)) is not None}
     of_tags = {item.name: given.pop(item.name) for item in dataclasses.fields(own.tags) if item.name in given}
-    decoding = dataclasses.replace(own, **given, tags=dataclasses.replace(own.tags, **of_tags))
-    check_decoding(decoding, styles)
-    return decoding
+    return dataclasses.replace(own, **given, tags=dataclasses.replace(own.tags, **of_tags))
 
 
 def _decoding_fields() -> "list[dataclasses.Field[Any]]":
@@ -91,8 +134,7 @@ def load_captioner(options: argparse.Namespace) -> "AudioCaptioner":
     """The captioner that the command line names, on its device."""
     from models.captioner import AudioCaptioner
 
-    if options.batch_size < 1 or options.workers < 1:
-        raise ValueError("--batch_size and --workers must be 1 or more.")
+    refuse(option_problems(options))
     device = choose_device(options.device)
     if options.tagger == "own":
         return AudioCaptioner.from_pretrained(options.ckpt_path, device, options.encoder_weights)

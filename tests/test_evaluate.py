@@ -114,12 +114,31 @@ def test_clips_that_cannot_be_captioned_are_named(
     ("arguments", "message"),
     [
         ([], "nothing to score"),
-        (["--references", "REFERENCES"], "--references goes with --predictions"),
+        (["--references", "REFERENCES"], "--references needs --predictions"),
         (["--predictions", "PREDICTIONS"], "--predictions needs --references"),
         (["--predictions", "PREDICTIONS", "--references", "none.csv"], "none.csv"),
         (["--predictions", "PREDICTIONS", "--references", "REFERENCES", "--metrics", "x"], "found the measure 'x'"),
-        (["--predictions", "PREDICTIONS", "--references", "REFERENCES", "--resamples", "-1"], "must be 0 or more"),
+        (
+            ["--predictions", "PREDICTIONS", "--references", "REFERENCES", "--resamples", "-1"],
+            "--resamples -1 (expected 0 or more)",
+        ),
         (["--dataset_root", "nowhere"], "no data set folder at nowhere"),
+        (
+            [
+                "--dataset_root",
+                "nowhere",
+                "--resamples",
+                "-1",
+                "--top_p",
+                "0",
+                "--length_penalty",
+                "nan",
+                "--style",
+                "verse",
+            ],
+            "found --resamples -1 (expected 0 or more), --length_penalty nan (expected a finite number), --top_p 0.0 (expected "
+            "above 0 and at most 1) and --style 'verse' (expected one of audiocaps, clotho, plain): change these settings.",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence_and_status_2(

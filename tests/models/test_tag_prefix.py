@@ -242,7 +242,7 @@ def test_no_caption_names_a_sound_below_the_lowest_score_unless_none_else_was_fo
 
 def test_settings_that_do_not_fit_are_told_before_a_clip_is_read() -> None:
     captioner = tags_only()
-    with pytest.raises(ValueError, match="found style 'verse', expected one of short, long"):
+    with pytest.raises(ValueError, match="found style 'verse' .expected one of short, long"):
         captioner.caption([], DecodingConfig(style="verse"))
     with pytest.raises(ValueError, match="found top_p 0"):
         captioner.caption_embeddings(torch.zeros(1, 0, 1), torch.tensor([0]), DecodingConfig(top_p=0.0))

@@ -334,3 +334,15 @@ def test_half_precision_learns_the_same_within_its_precision(tone_dataset: Path,
     assert losses(tmp_path / "half") == pytest.approx(losses(tmp_path / "whole"), abs=0.05)
     assert (losses(tmp_path / "half") != losses(tmp_path / "whole")) == has_bfloat16()
     assert ("no instructions for bfloat16" in errors) != has_bfloat16()
+
+
+def test_all_wrong_settings_are_reported_before_anything_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = {"decoding__style": "verse", "decoding__min_tokens": 60, "decoding__top_p": 0, "data__batch_size": 0}
+    assert train.main(options(tmp_path / "nowhere", tmp_path / "runs", **changes)) == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "found data.batch_size 0 (expected 1 or more), decoding.top_p 0.0 (expected above 0 and at most 1), "
+        "decoding.min_tokens 60 (expected at most max_tokens, 10) and decoding.style 'verse' (expected none, since this "
+        "captioner has no named styles): change these settings."
+    ]
