@@ -32,7 +32,7 @@ from evaluation.scores import Score, ScoreSettings, score_systems
 from models.captioner import AudioCaptioner
 from models.encoders.base import EncoderOutput
 from training.batches import style_number
-from training.text_only.captions import read_texts
+from training.text_only.captions import read_text_clips
 from vocabulary.audioset import speech_tags, tag_names, wide_tags
 from vocabulary.words import classes_of, main_classes
 
@@ -82,7 +82,7 @@ def nearest(
 
     The tables are those of the first manners; a captioner may know more.
     """
-    texts = read_texts(tables, manners[: len(tables)])
+    texts = [text for path, style in zip(tables, manners, strict=False) for text in read_text_clips(Path(path), style)]
     named = torch.zeros(len(texts), len(tag_names()))
     for row, text in enumerate(tqdm(texts, desc="classes of texts", unit="caption")):
         named[row, list(classes_of(text.captions[0]))] = 1.0

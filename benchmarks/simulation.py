@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     embed = FrozenFeatures(encoder, captioner.config.captioner.encoder, cache=None)
     tables_alone = replace(config.data.texts, composed=0, labelled_style="")  # no composed and no template captions
     clips = load_clips(replace(config.data, texts=tables_alone), config.training.seed)
-    lent = clips.donors
+    lent = clips.source_clips
     donors = collect_donors(tqdm(lent, desc="donors", unit="clip"), embed, encoder, config.training.seed)
     simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(config.data.texts))
     recorded: list[Clip] = [clip for clip in [*clips.train, *clips.validation] if not isinstance(clip, TextClip)]

@@ -1,22 +1,17 @@
-"""The clips of a run: training and validation, with on-the-fly mixtures where the data set is labelled."""
+"""The clips of a run: training and validation clips, mixtures of labelled clips, and the corpus of text-only training."""
 
 import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from configs.schema import DataConfig
-from data.clauses import ClauseDetector
 from data.clotho import Clip, FileClip, load_split
-from data.labelled.collections import read_labelled
-from data.labelled.mixtures import caption_briefly, make_mixtures
-from data.tables import DatasetError
-from training.text_only.captions import read_texts
-from training.text_only.compose import caption_as_people_do, compose_texts
+from data.labelled.mixtures import Mixture, make_mixtures
+from training.text_only.corpus import TextCorpus, build_text_corpus
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +21,11 @@ class Clips:
     """The clips of a run.
 
     Attributes:
-        train: to learn captions of.
-        validation: to choose on.
-        labelled: collections that teach the tagger and lend texts their sound.
-        recordings: with captions, which lend theirs too.
-        summary: what to note of them in a checkpoint.
+        train: clips and captions to train on.
+        validation: clips to validate on.
+        labelled: collections of labelled clips, which train the tagger and give the embeddings that are simulated from.
+        recordings: captioned training clips whose embeddings are simulated from as well; empty without captions of tables.
+        summary: numbers of clips, for the checkpoint's metadata.
     """
 
     train: Sequence[Clip]
@@ -40,54 +35,57 @@ class Clips:
     summary: dict[str, Any]
 
     @property
-    def donors(self) -> list[FileClip]:
-        """All that lend texts their sound."""
+    def source_clips(self) -> list[FileClip]:
+        """All clips whose embeddings are simulated from."""
         return [*itertools.chain.from_iterable(self.labelled), *self.recordings]
 
 
 def load_clips(config: DataConfig, seed: int) -> Clips:
-    """Read a data set's development and validation splits; the evaluation split is never touched.
+    """Read a data set's development and validation splits, and build the text-only corpus; the evaluation split is never read.
+
+    Args:
+        config: which clips.
+        seed: seed of the validation split, of mixtures and of captions that are drawn.
 
     Raises:
-        DatasetError: a split cannot be used.
+        DatasetError: a split, a caption table or a folder of labelled clips cannot be used.
     """
-    train: list[FileClip] = load_split(config.dataset_root, "development", config.validation_share, seed)
+    train = load_split(config.dataset_root, "development", config.validation_share, seed)
     validation = load_split(config.dataset_root, "validation", config.validation_share, seed)
-    mixtures = make_mixtures(train, config.mixtures, seed) if config.mixtures else []
-    for mixture in tqdm(mixtures, desc="wording mixtures", unit="clip", disable=not mixtures):
-        len(mixture.captions)  # measured and worded at the first look, kept after it
-    texts = read_texts(config.texts.tables, config.texts.styles)
-    if not texts and config.texts.composed:
-        raise DatasetError("data.texts.composed joins captions of data.texts.tables, which is empty: name a table.")
-    first_table = [text for text in texts if text.style in config.texts.styles[:1]]
-    is_clause = ClauseDetector(text.captions[0] for text in first_table)
-    if config.texts.composed:
-        style = config.texts.labelled_style or config.texts.styles[0]
-        texts += compose_texts(first_table, is_clause, config.texts.composed, style, seed)
-    labelled = [read_labelled(Path(root), left_out=config.texts.left_out)[0] for root in config.texts.labelled_dirs]
-    every = [clip for group in labelled for clip in group]
-    briefly: list[Clip] = []
-    if config.texts.labelled_style:
-        plain = caption_briefly(every, config.texts.labelled_mixtures, config.texts.labelled_style, seed)
-        briefly += plain * config.texts.labelled_repeats
-        if first_table and config.texts.human_captions != "none":
-            style, whole = config.texts.styles[0], config.texts.human_captions == "all"
-            human = caption_as_people_do(plain, first_table, is_clause, style, seed, whole)
-            briefly += human * config.texts.human_caption_repeats
-    recordings = [replace(clip, labels=clip.captions[:1]) for clip in train if texts and not clip.labels]
+    mixtures = _mixtures(train, config.mixtures, seed)
+    corpus = build_text_corpus(config.texts, seed)
+    recordings = [replace(clip, labels=clip.captions[:1]) for clip in train if corpus.texts and not clip.labels]
     summary = {
         "dataset_root": str(config.dataset_root),
         "training_clips": len(train),
         "training_mixtures": len(mixtures),
         "validation_clips": len(validation),
-        **(
-            {"texts": len(texts), "donors": len(every) + len(recordings), "briefly_captioned": len(briefly)}
-            if texts
-            else {}
-        ),
+        **_text_summary(corpus, len(recordings)),
     }
     logger.info(
-        "%d training clips, %d mixtures, %d texts, %d validation clips",
-        len(train), len(mixtures), len(texts), len(validation),
+        "%d training clips, %d mixtures, %d captions without audio, %d validation clips",
+        len(train), len(mixtures), len(corpus.texts), len(validation),
     )  # fmt: skip
-    return Clips([*train, *mixtures, *texts, *briefly], validation, labelled, recordings, summary)
+    clips = [*train, *mixtures, *corpus.texts, *corpus.captioned]
+    return Clips(clips, validation, corpus.labelled, recordings, summary)
+
+
+def _mixtures(clips: Sequence[FileClip], count: int, seed: int) -> list[Mixture]:
+    """Mixtures of two labelled clips with their captions, which take a look at the waveforms."""
+    if not count:
+        return []
+    mixtures = make_mixtures(clips, count, seed)
+    for mixture in tqdm(mixtures, desc="captions of mixtures", unit="clip"):
+        len(mixture.captions)  # made at the first access and kept
+    return mixtures
+
+
+def _text_summary(corpus: TextCorpus, num_recordings: int) -> dict[str, int]:
+    if not corpus.texts:
+        return {}
+    num_labelled = sum(map(len, corpus.labelled))
+    return {
+        "texts": len(corpus.texts),
+        "source_clips": num_labelled + num_recordings,
+        "captioned_labelled_clips": len(corpus.captioned),
+    }

@@ -122,9 +122,9 @@ class Phases:
             recorded = [clip for clip in self.clips.train if not isinstance(clip, TextClip)]
             embed.fill(recorded, "embeddings of the training clips")
             embed.fill(self.clips.validation, "embeddings of the validation clips")
-            embed.fill(self.clips.donors, "embeddings of the donors")
-        if self.clips.donors and self._simulate is None:
-            donors = collect_donors(self.clips.donors, embed, encoder, self.config.training.seed)
+            embed.fill(self.clips.source_clips, "embeddings of the source clips")
+        if self.clips.source_clips and self._simulate is None:
+            donors = collect_donors(self.clips.source_clips, embed, encoder, self.config.training.seed)
             texts = self.config.data.texts
             self._simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(texts), texts.noise)
         return embed

@@ -328,7 +328,7 @@ def _fill(pattern: str, a: tuple[str, SoundShape], b: tuple[str, SoundShape], pi
     return _join(pattern.format(**words))
 
 
-def describe_briefly(labels: Sequence[str], order: str, generator: np.random.Generator) -> str:
+def short_template(labels: Sequence[str], order: str, generator: np.random.Generator) -> str:
     """A sentence of the length that AudioCaps' have, which names what sounds and nothing more.
 
     Args:

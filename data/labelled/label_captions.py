@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from data.labelled.caption_templates import describe_briefly, phrases, plainest_clause
+from data.labelled.caption_templates import phrases, plainest_clause, short_template
 from vocabulary.audioset import named_tags, tag_ids
 from vocabulary.words import fold_words
 
@@ -61,6 +61,6 @@ def caption_label(label: str, generator: np.random.Generator, plainest: bool = F
         raise ValueError(f"no captions for {label!r}: neither sound_phrases.yaml nor label_captions.yaml has it.")
     if "like" in entry:
         like: str = entry["like"]
-        return plainest_clause(like, generator) if plainest else describe_briefly([like], "", generator)
+        return plainest_clause(like, generator) if plainest else short_template([like], "", generator)
     captions: list[str] = entry["captions"]
     return captions[int(generator.integers(len(captions)))]

@@ -29,11 +29,11 @@ from data.labelled.caption_templates import (
     SoundShape,
     active_frames,
     describe,
-    describe_briefly,
     describe_mixture,
     envelope_db,
     measure,
     phrases,
+    short_template,
 )
 from data.labelled.collections import find_layout, fold_of
 from data.labelled.label_captions import caption_label, has_captions
@@ -100,8 +100,8 @@ class Mixture:
         second: the other clip.
         order: "sequence" or "overlay".
         gain_db: level of the second over the first.
-        seed: of its captions.
-        said: captions; with none, they are worded by `seed`, in Clotho's manner.
+        seed: seed of its template captions.
+        given_captions: captions; if empty, five template captions in Clotho's style are drawn by `seed`.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Mixture:
     order: str
     gain_db: float
     seed: int
-    said: tuple[str, ...] = ()
+    given_captions: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ class Mixture:
 
     @property
     def style(self) -> str:
-        """Manner in which the captions are written."""
+        """Style of the captions."""
         return self.first.style
 
     @property
@@ -129,9 +129,9 @@ class Mixture:
 
     @cached_property
     def captions(self) -> tuple[str, ...]:
-        """What was said of it, or five captions worded by `seed`, their counts taken from the waveforms."""
-        if self.said:
-            return self.said
+        """The given captions, or five template captions; their counts of sounds are measured on the waveforms."""
+        if self.given_captions:
+            return self.given_captions
         generator = np.random.default_rng(self.seed)
         parts = [(clip.labels[0], _shape(clip)) for clip in (self.first, self.second)]
         return tuple(describe_mixture(parts[0], parts[1], self.order, self.gain_db, generator, NUM_REFERENCES))
@@ -202,14 +202,14 @@ def make_mixtures(clips: Sequence[FileClip], count: int, seed: int) -> list[Mixt
     return [draw_mixture(usable, order, f"{order}_{number:05d}.flac", generator) for number, order in enumerate(orders)]
 
 
-def caption_briefly(clips: Sequence[FileClip], mixtures: int, style: str, seed: int) -> list[FileClip | Mixture]:
-    """Clips of known labels, and mixtures of two, with short captions of our own.
+def caption_with_templates(clips: Sequence[FileClip], mixtures: int, style: str, seed: int) -> list[FileClip | Mixture]:
+    """Labelled clips, and mixtures of two, under five short template captions each.
 
     Args:
-        clips: labelled clips; those whose label neither `sound_phrases.yaml` nor `label_captions.yaml` has are left out.
-        mixtures: how many, of the former's sounds alone, half one after the other and half at once.
-        style: the manner that the captions are said to have.
-        seed: decides.
+        clips: labelled clips; those without one label of `sound_phrases.yaml` or `label_captions.yaml` are left out.
+        mixtures: number of mixtures of sounds of `sound_phrases.yaml`, half one after the other and half at once.
+        style: style of the captions.
+        seed: seed of the draws.
     """
     single = [clip for clip in clips if len(clip.labels) == 1 and has_captions(clip.labels[0])]
     captioned: list[FileClip | Mixture] = []
@@ -220,8 +220,8 @@ def caption_briefly(clips: Sequence[FileClip], mixtures: int, style: str, seed: 
     styled = [replace(clip, style=style) for clip in single if clip.labels[0] in phrases()]
     for mixture in make_mixtures(styled, mixtures, seed) if mixtures else []:
         generator = np.random.default_rng(mixture.seed)
-        texts = tuple(describe_briefly(mixture.labels, mixture.order, generator) for _ in range(NUM_REFERENCES))
-        captioned.append(replace(mixture, said=texts))
+        texts = tuple(short_template(mixture.labels, mixture.order, generator) for _ in range(NUM_REFERENCES))
+        captioned.append(replace(mixture, given_captions=texts))
     return captioned
 
 

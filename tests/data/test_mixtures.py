@@ -15,13 +15,13 @@ from data.clotho import FileClip, load_split
 from data.labelled.caption_templates import (
     SoundShape,
     describe,
-    describe_briefly,
     describe_mixture,
     measure,
     named_categories,
     phrases,
+    short_template,
 )
-from data.labelled.mixtures import caption_briefly, main, make_mixtures
+from data.labelled.mixtures import caption_with_templates, main, make_mixtures
 
 CATEGORIES = sorted(phrases())
 shapes = st.builds(
@@ -181,21 +181,21 @@ def test_real_clips_get_captions_that_name_them(shared: Path) -> None:
 def test_short_captions_name_both_sounds_in_their_order() -> None:
     generator = np.random.default_rng(0)
     for _ in range(60):
-        text = describe_briefly(["dog", "siren"], "sequence", generator)
+        text = short_template(["dog", "siren"], "sequence", generator)
         assert named_categories(normalize_caption(text)) == {"dog", "siren"}
         assert re.search(r"\b(followed by|then|before)\b", text)
         first = min(text.find(word) for word in ("dog", "woof") if word in text)
         assert first < max(text.find(word) for word in ("siren", "emergency"))
-    assert named_categories(describe_briefly(["rain"], "", generator)) == {"rain"}
+    assert named_categories(short_template(["rain"], "", generator)) == {"rain"}
 
 
-def test_clips_of_known_categories_and_their_mixtures_are_captioned_briefly(tmp_path: Path) -> None:
+def test_clips_of_known_categories_and_their_mixtures_get_template_captions(tmp_path: Path) -> None:
     labels = ["dog", "rain", "something else", "siren"]
     clips = [FileClip(tmp_path / f"{n}.wav", (), (label,), str(n)) for n, label in enumerate(labels)]
-    found = caption_briefly(clips, 4, "short", seed=0)
+    found = caption_with_templates(clips, 4, "short", seed=0)
     assert [clip.labels for clip in found[:3]] == [("dog",), ("rain",), ("siren",)]
     assert len(found) == 7 and {clip.style for clip in found} == {"short"}
     mixture = found[3]
     assert len(mixture.captions) == 5
     assert all(named_categories(normalize_caption(text)) == set(mixture.labels) for text in mixture.captions)
-    assert found == caption_briefly(clips, 4, "short", seed=0)
+    assert found == caption_with_templates(clips, 4, "short", seed=0)

@@ -17,8 +17,8 @@ from data.labelled.collections import read_labelled
 from data.labelled.mixtures import read_collection
 from data.tables import DatasetError, FileIndex, TableReport, read_rows, read_table
 from evaluation.inputs import pair, read_predictions, read_references
-from training.text_only.captions import read_texts
-from training.text_only.text_labels import read_captions, read_label_sets
+from training.text_only.captions import read_captions, read_text_clips
+from training.text_only.text_labels import read_label_sets
 
 NFC, NFD = "forêt.wav", unicodedata.normalize("NFD", "forêt.wav")
 assert NFC != NFD
@@ -71,7 +71,7 @@ def test_a_quotation_mark_that_swallows_rows_is_named_by_its_line(tmp_path: Path
 
 READERS: dict[str, tuple[str, str, Callable[[Path], object]]] = {
     "predictions": ("file_name,caption_predicted", "{0}.wav,{1}", read_predictions),
-    "captions by id": ("id,youtube,start,caption", "{0},yt{0},30,{1}", lambda path: read_texts([str(path)], ["x"])),
+    "captions by id": ("id,youtube,start,caption", "{0},yt{0},30,{1}", lambda path: read_text_clips(path, "x")),
     "captions to label": ("id,caption", "{0},{1}", lambda path: read_captions(path, "id")),
     "label sets": ("id,audioset_labels", "{0},{1}", read_label_sets),
     "labelled clips": ("file_name,label", "{0}.wav,{1}", lambda path: read_labelled(path.parent)),
@@ -249,7 +249,7 @@ def test_captions_without_words_and_very_long_ones_are_counted(
 def test_they_are_counted_in_tables_of_texts_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     long = " ".join(["rain"] * 300)
     table = write(tmp_path / "t.csv", "caption", "a dog barks", "...", long)
-    assert len(read_texts([str(table)], ["x"])) == 2
+    assert len(read_text_clips(table, "x")) == 2
     assert "caption without words: 1" in caplog.text and "more than 60 words: 1" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Captions put together from captions."""
+"""Captions composed of captions."""
 
 import re
 from collections import Counter
@@ -11,23 +11,23 @@ from data.clauses import ClauseDetector
 from data.clotho import FileClip
 from data.labelled.caption_templates import named_categories, phrases
 from data.labelled.label_captions import caption_label
-from data.labelled.mixtures import caption_briefly
+from data.labelled.mixtures import caption_with_templates
 from training.text_only.captions import TextClip
 from training.text_only.compose import (
-    FEWEST,
-    MOST_REPEATS,
-    caption_as_people_do,
-    compose_texts,
+    MAX_REPEATS,
+    MIN_CLASS_CAPTIONS,
+    CommonCaptions,
+    compose_captions,
+    give_human_captions,
     short_captions,
-    usual_captions,
 )
 from vocabulary.audioset import tag_ids
 
 DOG, RAIN, SPEECH = (tag_ids()[name] for name in ("Dog", "Rain", "Male speech, man speaking"))
-MANNERS = ("softly", "quietly", "slowly", "angrily", "calmly", "loudly", "kindly", "again", "gently", "fast")
-DOGS = ("A dog barks.", "A dog is barking", "dogs barking", *(f"a dog barks {manner}" for manner in MANNERS))
-RAINS = ("Rain is falling", "rain falls on a roof", *(f"rain falls {manner}" for manner in MANNERS))
-SPEAKERS = tuple(f"a man speaks {manner}" for manner in MANNERS)
+ADVERBS = ("softly", "quietly", "slowly", "angrily", "calmly", "loudly", "kindly", "again", "gently", "fast")
+DOGS = ("A dog barks.", "A dog is barking", "dogs barking", *(f"a dog barks {adverb}" for adverb in ADVERBS))
+RAINS = ("Rain is falling", "rain falls on a roof", *(f"rain falls {adverb}" for adverb in ADVERBS))
+SPEAKERS = tuple(f"a man speaks {adverb}" for adverb in ADVERBS)
 OTHERS = ("a dog barks while it rains", "a dog barks at a man who speaks to his wife in a very large and empty hall")
 
 
@@ -38,11 +38,11 @@ def texts(*captions: str) -> list[TextClip]:
     return [TextClip(caption, (caption,), "short") for caption in captions]
 
 
-def test_each_sound_is_drawn_as_often_as_any_other_alone_and_beside_any_other() -> None:
-    made = compose_texts(texts(*DOGS, *RAINS, *SPEAKERS * 20, *OTHERS), is_clause, 45, "plain", 0)
-    heard = Counter(source.classes[0] for text in made for source in text.sources)
+def test_all_classes_are_equally_likely_alone_and_in_pairs() -> None:
+    made = compose_captions(texts(*DOGS, *RAINS, *SPEAKERS * 20, *OTHERS), is_clause, 45, "plain", 0)
+    counts = Counter(source.classes[0] for text in made for source in text.sources)
     assert len(made) == 45 and all(text.style == "plain" for text in made)
-    assert all(abs(heard[number] / heard.total() - 1 / 3) < 0.12 for number in (DOG, RAIN, SPEECH))
+    assert all(abs(counts[number] / counts.total() - 1 / 3) < 0.12 for number in (DOG, RAIN, SPEECH))
     pairs = Counter(frozenset(source.classes[0] for source in text.sources) for text in made)
     assert len([pair for pair in pairs if len(pair) == 2]) == 3
     assert {len(text.sources) for text in made} == {1, 2} and {source.turn for t in made for source in t.sources} == {
@@ -51,15 +51,15 @@ def test_each_sound_is_drawn_as_often_as_any_other_alone_and_beside_any_other() 
     }
 
 
-def test_no_caption_is_drawn_so_often_that_it_would_be_learnt_by_heart() -> None:
-    made = compose_texts(texts(*DOGS, *SPEAKERS), is_clause, 10_000, "plain", 0)
+def test_each_caption_is_drawn_a_few_times_at_most() -> None:
+    made = compose_captions(texts(*DOGS, *SPEAKERS), is_clause, 10_000, "plain", 0)
     whole = " | ".join(text.captions[0] for text in made)
-    assert all(len(re.findall(rf"\b{speaker}\b", whole)) <= MOST_REPEATS for speaker in SPEAKERS)
-    assert 0 < len(made) <= MOST_REPEATS * (len(DOGS) + len(SPEAKERS))
+    assert all(len(re.findall(rf"\b{speaker}\b", whole)) <= MAX_REPEATS for speaker in SPEAKERS)
+    assert 0 < len(made) <= MAX_REPEATS * (len(DOGS) + len(SPEAKERS))
 
 
 def test_words_are_those_of_the_captions_and_clauses_alone_stand_behind_while() -> None:
-    made = {text.captions[0] for text in compose_texts(texts(*DOGS, *RAINS), is_clause, 60, "short", 1)}
+    made = {text.captions[0] for text in compose_captions(texts(*DOGS, *RAINS), is_clause, 60, "short", 1)}
     parts = {re.sub(r"\W+$", "", caption.lower()) for caption in DOGS + RAINS}
     for caption in made:
         first, _, second = re.sub(
@@ -72,10 +72,10 @@ def test_words_are_those_of_the_captions_and_clauses_alone_stand_behind_while() 
 
 def test_the_seed_decides_and_too_few_captions_give_none() -> None:
     source = texts(*DOGS, *RAINS)
-    assert compose_texts(source, is_clause, 20, "short", 3) == compose_texts(source, is_clause, 20, "short", 3)
-    assert compose_texts(source, is_clause, 20, "short", 3) != compose_texts(source, is_clause, 20, "short", 4)
-    assert compose_texts(texts(*DOGS), is_clause, 20, "short", 3) == []
-    assert compose_texts(texts(*DOGS, *RAINS[: FEWEST - 1]), is_clause, 20, "short", 3) == []
+    assert compose_captions(source, is_clause, 20, "short", 3) == compose_captions(source, is_clause, 20, "short", 3)
+    assert compose_captions(source, is_clause, 20, "short", 3) != compose_captions(source, is_clause, 20, "short", 4)
+    assert compose_captions(texts(*DOGS), is_clause, 20, "short", 3) == []
+    assert compose_captions(texts(*DOGS, *RAINS[: MIN_CLASS_CAPTIONS - 1]), is_clause, 20, "short", 3) == []
 
 
 def test_short_captions_are_of_one_sound_alone_and_counted() -> None:
@@ -84,45 +84,46 @@ def test_short_captions_are_of_one_sound_alone_and_counted() -> None:
     assert found[DOG]["a dog barks"] == 2 and found[DOG]["dogs barking"] == 1
 
 
-def test_only_what_two_people_wrote_is_usual() -> None:
-    usual = usual_captions(texts(*DOGS[:4] * 2, *DOGS[:1], *RAINS, *SPEAKERS[:2] * 2))
-    assert Counter(usual("dog")) == {
+def test_only_what_two_people_wrote_is_common() -> None:
+    common = CommonCaptions(texts(*DOGS[:4] * 2, *DOGS[:1], *RAINS, *SPEAKERS[:2] * 2))
+    assert Counter(common.for_label("dog")) == {
         "a dog barks": 3,
         "a dog is barking": 2,
         "dogs barking": 2,
         "a dog barks softly": 2,
     }
-    assert usual("rain") == usual("siren") == []  # each once; never
-    assert usual("man speaking") == []  # too few different ones
-    horns = usual_captions(
+    assert common.for_label("rain") == common.for_label("siren") == []  # each once; never
+    assert common.for_label("man speaking") == []  # too few different ones
+    horns = CommonCaptions(
         texts(*2 * ["a car horn honks", "a car honks its horn", "a car horn beeps", "a car drives by"])
     )
-    assert Counter(horns("car horn")) == Counter(horns("car_horn")) and "a car drives by" not in horns("car horn")
-    guns = usual_captions(texts(*2 * ["a gun fires", "a gun fires twice", "gunshots fire", "two guns fire"]))
-    assert guns("crackling_fire") == [] and len(guns("gun shot")) == 8
+    assert Counter(horns.for_label("car horn")) == Counter(horns.for_label("car_horn"))
+    assert "a car drives by" not in horns.for_label("car horn")
+    guns = CommonCaptions(texts(*2 * ["a gun fires", "a gun fires twice", "gunshots fire", "two guns fire"]))
+    assert guns.for_label("crackling_fire") == [] and len(guns.for_label("gun shot")) == 8
 
 
-def test_labelled_clips_are_captioned_in_peoples_words(tmp_path: Path) -> None:
+def test_labelled_clips_get_human_captions(tmp_path: Path) -> None:
     labels = ["dog", "rain", "washing_machine", "dog", "rain", "jackhammer"]
     clips = [FileClip(tmp_path / f"{n}.wav", (), (label,), str(n)) for n, label in enumerate(labels)]
     for clip in clips:
         clip.path.touch()
-    briefly = caption_briefly(clips, 60, "plain", seed=0)
-    wrote = texts(*2 * DOGS, *2 * RAINS)
-    found = caption_as_people_do(briefly, wrote, is_clause, "peoples", seed=0)
-    assert len(briefly) > 5 and {clip.style for clip in found} == {"peoples"}
-    assert [clip.identity for clip in found] == [clip.identity for clip in briefly]  # their embeddings are the same
-    peoples = {normalize_caption(text) for text in DOGS + RAINS}
+    templates = caption_with_templates(clips, 60, "plain", seed=0)
+    human = texts(*2 * DOGS, *2 * RAINS)
+    found = give_human_captions(templates, human, is_clause, "human", seed=0)
+    assert len(templates) > 5 and {clip.style for clip in found} == {"human"}
+    assert [clip.identity for clip in found] == [clip.identity for clip in templates]  # their embeddings are the same
+    human_captions = {normalize_caption(text) for text in DOGS + RAINS}
     machine = {f"{group['subjects'][0]} {group['verbs'][0][0]}" for group in phrases()["washing_machine"]["clauses"]}
     hammer = {caption_label("jackhammer", np.random.default_rng(seed)) for seed in range(20)}
-    ours = {"washing_machine": machine, "jackhammer": hammer}  # of which nobody wrote
-    for told in found[:6]:
-        assert len(told.captions) == 5 and set(told.captions) <= ours.get(told.labels[0], peoples)
-    for told in found[6:]:
-        assert all(named_categories(normalize_caption(text)) == set(told.labels) for text in told.captions)
-    joined = [text for told in found[6:] for text in told.captions]
+    templated = {"washing_machine": machine, "jackhammer": hammer}  # without human captions
+    for clip in found[:6]:
+        assert len(clip.captions) == 5 and set(clip.captions) <= templated.get(clip.labels[0], human_captions)
+    for clip in found[6:]:
+        assert all(named_categories(normalize_caption(text)) == set(clip.labels) for text in clip.captions)
+    joined = [text for clip in found[6:] for text in clip.captions]
     assert any(text.startswith("a dog barks") and " as " in text for text in joined)
     assert any(text.endswith(f" while {clause}") for text in joined for clause in machine)
-    assert found == caption_as_people_do(briefly, wrote, is_clause, "peoples", seed=0)
-    kept = [told for told in found if set(told.labels) <= {"dog", "rain"}]
-    assert 0 < len(kept) < len(found) and kept == caption_as_people_do(briefly, wrote, is_clause, "peoples", 0, False)
+    assert found == give_human_captions(templates, human, is_clause, "human", seed=0)
+    kept = [clip for clip in found if set(clip.labels) <= {"dog", "rain"}]
+    assert 0 < len(kept) < len(found) and kept == give_human_captions(templates, human, is_clause, "human", 0, False)

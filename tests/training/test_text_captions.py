@@ -1,15 +1,15 @@
-"""Captions without sound: what they name, in which order, how loud."""
+"""Captions without audio: what they name, in which order, at which level."""
 
 from pathlib import Path
 
 import pytest
 
 from data.tables import DatasetError
-from training.text_only.captions import WEAK_DB, TextClip, read_texts, sources_of
+from training.text_only.captions import WEAK_DB, TextClip, read_captions, read_text_clips, sources_of
 from vocabulary.audioset import tag_ids
 
 
-def heard(caption: str) -> list[tuple[int, bool, bool]]:
+def sources(caption: str) -> list[tuple[int, bool, bool]]:
     """(turn, names a dog, names a siren) of each source."""
     dog, siren = tag_ids()["Dog"], tag_ids()["Siren"]
     return [(source.turn, dog in source.classes, siren in source.classes) for source in sources_of(caption)]
@@ -27,14 +27,14 @@ def heard(caption: str) -> list[tuple[int, bool, bool]]:
     ],
 )
 def test_order_words_give_turns(caption: str) -> None:
-    assert heard(caption) == [(0, True, False), (1, False, True)]
+    assert sources(caption) == [(0, True, False), (1, False, True)]
 
 
 @pytest.mark.parametrize(
     "caption", ["A dog barks while a siren wails", "A dog barks and a siren wails", "a dog, a siren"]
 )
 def test_other_words_give_one_turn(caption: str) -> None:
-    assert heard(caption) == [(0, True, False), (0, False, True)]
+    assert sources(caption) == [(0, True, False), (0, False, True)]
 
 
 def test_far_sounds_are_weak_and_loud_ones_strong() -> None:
@@ -50,14 +50,17 @@ def test_a_pattern_over_a_connector_counts() -> None:
 def test_tables_of_both_kinds_are_read(tmp_path: Path) -> None:
     (tmp_path / "short.csv").write_text("audiocap_id,caption\n1,A dog barks\n2,Nothing known here\n3, \n")
     (tmp_path / "long.csv").write_text("file_name,caption_1,caption_2\na.wav,Rain falls on a roof.,It is raining.\n")
-    clips = read_texts([str(tmp_path / "short.csv"), str(tmp_path / "long.csv")], ["audiocaps", "clotho"])
+    clips = [
+        *read_text_clips(tmp_path / "short.csv", "audiocaps"),
+        *read_text_clips(tmp_path / "long.csv", "clotho"),
+    ]
     assert [(clip.captions[0], clip.style) for clip in clips] == [
         ("A dog barks", "audiocaps"),
         ("Rain falls on a roof.", "clotho"),
         ("It is raining.", "clotho"),
     ]
     assert len({clip.identity for clip in clips}) == 3
-    with pytest.raises(TypeError, match="is a text"):
+    with pytest.raises(TypeError, match="a caption without audio"):
         clips[0].load(32000, None)
 
 
@@ -74,10 +77,17 @@ def test_unusable_tables_are_named(tmp_path: Path, content: str | None, message:
     if content is not None:
         path.write_text(content)
     with pytest.raises(DatasetError, match=message):
-        read_texts([str(path)], ["clotho"])
-    with pytest.raises(DatasetError, match="1 caption tables but 2 styles"):
-        read_texts([str(path)], ["clotho", "plain"])
+        read_text_clips(path, "clotho")
 
 
-def test_a_text_has_no_labels_that_would_be_judged() -> None:
+def test_captions_are_read_with_the_ids_of_their_clips(tmp_path: Path) -> None:
+    table = tmp_path / "texts.csv"
+    table.write_text("clip,caption_1,caption_2\na,A dog.,Dogs!\nb, ,It rains\n")
+    assert read_captions(table, "clip") == [("a", "A dog."), ("a", "Dogs!"), ("b", ""), ("b", "It rains")]
+    assert read_captions(table)[0] == ("", "A dog.")
+    with pytest.raises(DatasetError, match="has the columns clip, caption_1, caption_2: expected number, by which"):
+        read_captions(table, "number")
+
+
+def test_a_text_has_no_labels() -> None:
     assert TextClip("t", ("a dog barks",)).labels == ()

@@ -16,7 +16,7 @@ from training.text_only.text_labels import (
     TextLabeller,
     build_caption_store,
     labelled_captions,
-    read_captions,
+    read_captions_with_labels,
     read_label_sets,
     read_labelled_captions,
 )
@@ -82,13 +82,15 @@ def test_label_sets_are_read_and_unknown_names_left_out(tmp_path: Path) -> None:
     assert read_label_sets(table) == ("clip", {"a": tuple(sorted((DOG, SPEECH))), "b": (PIGEON,)})
 
 
-def test_captions_are_read_with_their_clips(tmp_path: Path) -> None:
+def test_captions_are_paired_with_the_label_sets_of_their_clips(tmp_path: Path) -> None:
     table = write(
         tmp_path / "texts.csv", clip=["a", "b"], caption_1=["A dog.", "Rain"], caption_2=["Dogs!", "It rains"]
     )
-    assert read_captions(table, "clip") == [("a", "a dog"), ("a", "dogs"), ("b", "rain"), ("b", "it rains")]
-    assert read_captions(table)[0] == ("", "a dog")
     labels = write(tmp_path / "labels.csv", clip=["b", "a", "c"], audioset_labels=["Rain", "Unheard-of", "Dog"])
+    assert read_captions_with_labels(table, labels) == (
+        ["a dog", "dogs", "rain", "it rains"],
+        [(), (), (RAIN,), (RAIN,)],
+    )
     assert read_labelled_captions(table, labels) == (["rain", "it rains"], [(RAIN,), (RAIN,)])
 
 
@@ -101,9 +103,10 @@ def test_what_a_table_lacks_is_named(tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match=f"columns {', '.join(columns)}: expected an id .* audioset_labels"):
             read_label_sets(write(tmp_path / "wrong.csv", **columns))
     with pytest.raises(DatasetError, match="has the columns clip, audioset_labels: expected caption, or caption_1"):
-        read_captions(labels)
+        read_labelled_captions(labels, labels)
+    numbers = write(tmp_path / "numbers.csv", number=["1"], audioset_labels=["Dog"])
     with pytest.raises(DatasetError, match="has the columns clip, caption: expected number, by which"):
-        read_captions(texts, "number")
+        read_labelled_captions(texts, numbers)
     with pytest.raises(DatasetError, match=r"labels.csv has label sets for none of the clips of .*texts.csv"):
         read_labelled_captions(texts, labels)
 

@@ -83,7 +83,7 @@ def test_one_run_tunes_the_tagger_and_learns_from_texts(tone_dataset: Path, coll
     assert train.main(text_options(tone_dataset, collection, tmp_path)) == 0
     captioner = AudioCaptioner.from_pretrained(run_folder(tmp_path))
     assert captioner.metadata["data"]["texts"] == 5  # the last one names nothing
-    assert captioner.metadata["data"]["donors"] == 7 + 12  # folds 1 to 3, and the recordings with captions
+    assert captioner.metadata["data"]["source_clips"] == 7 + 12  # folds 1 to 3, and the recordings with captions
     assert captioner.metadata["encoder_included"]
     sound = [np.random.default_rng(0).normal(size=16000).astype(np.float32) * 0.1]
     styled = captioner.style_number("long")

@@ -1,13 +1,11 @@
-"""Captions without sound: which of AudioSet's classes a caption names, and when and how loud each sounds.
+"""Captions without audio: which of AudioSet's classes a caption names, in which order and at which level.
 
-Text-only training turns captions into what an encoder would hear of them (`training/text_only/simulation.py`); the idea
-is that of
-Kouzelis, Katsouros, "Weakly-supervised Automated Audio Captioning via text only training", DCASE 2023, arXiv 2309.12242.
+Text-only training simulates the audio embeddings of captions (`training/text_only/simulation.py`), after Kouzelis, Katsouros,
+"Weakly-supervised Automated Audio Captioning via text only training", DCASE 2023, arXiv 2309.12242.
 """
 
 import logging
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +21,7 @@ from vocabulary.words import classes_of
 logger = logging.getLogger(__name__)
 
 CAPTION_COLUMN = r"caption(_\d+)?"  # AudioCaps' and Clotho's names
-WEAK_DB = -12.0  # what is heard faintly or far away, against what is not
+WEAK_DB = -12.0  # level of a faint or distant source relative to others
 
 _WEAK = re.compile(
     r"\b(?:faint\w*|distan(?:t|ce)|background|far|soft\w*|quiet\w*|muffled|slight\w*|low|light|gentl[ey])\b"
@@ -33,12 +31,12 @@ _STRONG = re.compile(r"\b(?:loud\w*|nearby|close(?:by)?|foreground|heav\w*|blar\
 
 @dataclass(frozen=True)
 class Source:
-    """One thing that a caption says is heard.
+    """A sound source that a caption names.
 
     Attributes:
-        classes: AudioSet classes that it may be, 0 to 526, the surest first.
-        turn: 0 for what is heard at first, 1 for what follows it, and so on.
-        level_db: loudness against the other sources.
+        classes: AudioSet classes that it may be, 0 to 526, the most certain first.
+        turn: 0 for sources that sound first, 1 for those that follow, and so on.
+        level_db: level in decibels relative to the other sources.
     """
 
     classes: tuple[int, ...]
@@ -48,13 +46,13 @@ class Source:
 
 @dataclass(frozen=True)
 class TextClip:
-    """A caption that has no recording.
+    """A caption without a recording.
 
     Attributes:
-        name: what messages call it.
-        captions: the caption, alone.
-        style: the manner it is written in.
-        labels: empty, so that nobody takes its classes for judged ones.
+        name: name in messages, such as "train/17".
+        captions: the caption, a tuple of one.
+        style: style of the caption; empty where unknown.
+        labels: always empty: the classes that a caption names are not annotations.
     """
 
     name: str
@@ -69,16 +67,16 @@ class TextClip:
 
     @cached_property
     def sources(self) -> tuple[Source, ...]:
-        """What the caption says is heard."""
+        """The sound sources that the caption names."""
         return sources_of(self.captions[0])
 
     def load(self, sample_rate: int, max_duration_s: float | None) -> NDArray[np.float32]:
-        """There is no waveform.
+        """Raise an error, as a caption has no waveform.
 
         Raises:
             TypeError: always.
         """
-        raise TypeError(f"{self.name} is a text: it has no sound at {sample_rate} Hz.")
+        raise TypeError(f"{self.name} is a caption without audio: it has no waveform at {sample_rate} Hz.")
 
 
 def sources_of(caption: str) -> tuple[Source, ...]:
@@ -94,44 +92,56 @@ def sources_of(caption: str) -> tuple[Source, ...]:
     return tuple(replace(source, turn=source.turn - found[0].turn) for source in found)
 
 
-def read_texts(paths: Sequence[str], styles: Sequence[str]) -> list[TextClip]:
-    """Captions of tables: a column `caption` (AudioCaps' tables), or `caption_1` to `caption_N` (Clotho's).
+def read_captions(table: Path, id_column: str = "", report: TableReport | None = None) -> list[tuple[str, str]]:
+    """All captions of a table: a column `caption` (AudioCaps), or `caption_1` to `caption_N` (Clotho).
 
     Args:
-        paths: CSV files.
-        styles: the manner of each.
+        table: CSV file.
+        id_column: another column, which names the clip of a row; empty for none.
+        report: filled with what is wrong with the table.
+
+    Returns:
+        For each caption, in the table's order, the clip's id ("" without an id column) and the caption, which may be empty.
 
     Raises:
-        DatasetError: a table is missing, has no such column or no manner, or has no caption that names a known class.
+        DatasetError: the table is missing, or has no column of captions or no such id column.
     """
-    if len(paths) != len(styles):
-        raise DatasetError(f"{len(paths)} caption tables but {len(styles)} styles: name the manner of each table.")
-    clips: list[TextClip] = []
-    for path, style in zip(paths, styles, strict=True):
-        if not Path(path).is_file():
-            raise DatasetError(
-                f"no caption table at {path}: `python -m data.download` fetches Clotho's and AudioCaps', or correct data.texts."
-            )
-        report = TableReport()
-        columns, records = read_rows(Path(path), report)
-        wanted = [name for name in columns if re.fullmatch(CAPTION_COLUMN, name)]
-        if not wanted:
-            raise DatasetError(
-                f"{path} has the columns {', '.join(columns)}: expected caption, or caption_1 and so on."
-            )
-        texts = [record[name].strip() for _, record in records for name in wanted]
-        for line, record in records:
-            note_odd_captions("", [text for name in wanted if (text := record[name].strip())], report, line)
-        made = [
-            TextClip(f"{Path(path).stem}/{number}", (text,), style)
-            for number, text in enumerate(texts)
-            if normalize_caption(text)
-        ]
-        known = [clip for clip in made if clip.sources]
-        if not known:
-            raise DatasetError(f"{path} has no caption that names a known sound: is it a table of English captions?")
-        clips += known
-        report.num_clips = len(known)
-        if report.problems:
-            logger.warning("%s", report.summary())
+    if not table.is_file():
+        raise DatasetError(
+            f"no caption table at {table}: `python -m data.download` fetches Clotho's and AudioCaps', or correct the path."
+        )
+    report = report if report is not None else TableReport()
+    columns, records = read_rows(table, report)
+    wanted = [name for name in columns if re.fullmatch(CAPTION_COLUMN, name)]
+    if not wanted or (id_column and id_column not in columns):
+        lacks = f"{id_column}, by which the label sets name clips" if wanted else "caption, or caption_1 and so on"
+        raise DatasetError(f"{table} has the columns {', '.join(columns)}: expected {lacks}.")
+    for line, record in records:
+        note_odd_captions("", [text for name in wanted if (text := record[name].strip())], report, line)
+    return [(record.get(id_column, ""), record[name].strip()) for _, record in records for name in wanted]
+
+
+def read_text_clips(table: Path, style: str) -> list[TextClip]:
+    """The captions of a table that name a known sound; problems of the table are logged as a warning.
+
+    Args:
+        table: CSV file, as `read_captions` takes it.
+        style: style of its captions.
+
+    Raises:
+        DatasetError: as `read_captions`, or no caption names a known sound.
+    """
+    report = TableReport()
+    captions = [text for _, text in read_captions(table, report=report)]
+    clips = [
+        TextClip(f"{table.stem}/{number}", (text,), style)
+        for number, text in enumerate(captions)
+        if normalize_caption(text)
+    ]
+    clips = [clip for clip in clips if clip.sources]
+    if not clips:
+        raise DatasetError(f"{table} has no caption that names a known sound: is it a table of English captions?")
+    report.num_clips = len(clips)
+    if report.problems:
+        logger.warning("%s", report.summary())
     return clips

@@ -1,15 +1,14 @@
-"""Captions put together from people's captions, so that rare sounds and unusual pairs of sounds are said as often as others.
+"""Captions composed of human captions, so that rare sounds and rare pairs of sounds are as frequent as others.
 
-People's captions name what their collections hold: speech in every second one, a saw in one of thousands, and of all pairs of
-sounds only few. Here each class is as likely as any other, alone or beside any other, in words that people wrote; and labelled
-clips get captions in the style of people's.
+Human captions name what their collections contain: speech in half of them, a saw in one of thousands, and few of all pairs of
+sounds. Here each class is as likely as any other, alone or in a pair, in words that people wrote; and labelled clips get
+captions that people wrote of such sounds.
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 
@@ -22,14 +21,17 @@ from data.labelled.tags import tags_of_any
 from training.text_only.captions import TextClip
 from vocabulary.words import classes_of
 
-MOST_WORDS = 8  # of a part
-FEWEST = 8  # captions that a class needs to be drawn
-FEWEST_USUAL = 3  # captions that two people or more wrote of a label's sound, for it to be told in people's words
-MOST_REPEATS = 3  # how often one caption is drawn: few would be learnt by heart
-SINGLES = 0.4  # share of captions that are left alone
+MAX_PART_WORDS = 8  # longest short caption
+MIN_CLASS_CAPTIONS = 8  # different short captions that a class needs for composed captions
+MIN_WRITERS = 2  # times that a caption was written, for it to be common
+MIN_COMMON_CAPTIONS = 3  # different common captions that a label needs
+MAX_REPEATS = 3  # draws of one short caption
+P_SINGLE = 0.4  # share of composed captions of one sound
 
-_JOINED = re.compile(r"\b(?:followed|then|while|as|before|after)\b")  # it speaks of more, of no known class
-# By what may stand at the second place: "a dog barks" behind "while", not "a dog barking" or "barking dogs".
+_JOINED = re.compile(
+    r"\b(?:followed|then|while|as|before|after)\b"
+)  # the caption names another sound, of no known class
+# Patterns by what stands in the second place: "a dog barks" may follow "while", "a dog barking" and "barking dogs" may not.
 _PATTERNS = {
     ("sequence", "clause"): ("{a} and then {b}", "{a}, then {b}", "{a} before {b}", "{a} and {b}"),
     ("sequence", "phrase"): ("{a} followed by {b}",),
@@ -39,132 +41,143 @@ _PATTERNS = {
 
 
 def short_captions(texts: Sequence[TextClip]) -> dict[int, Counter[str]]:
-    """The short captions of one sound, by its class, and how often each was written."""
+    """Normalised captions of at most MAX_PART_WORDS words that name one sound, by its class, with their counts."""
     pools: dict[int, Counter[str]] = {}
     for text in texts:
         words = normalize_caption(text.captions[0])
-        if len(words.split()) <= MOST_WORDS and len(text.sources) == 1 and not _JOINED.search(words):
+        if len(words.split()) <= MAX_PART_WORDS and len(text.sources) == 1 and not _JOINED.search(words):
             pools.setdefault(text.sources[0].classes[0], Counter())[words] += 1
     return pools
 
 
-def join(first: str, second: str, finite: bool, order: str, generator: np.random.Generator) -> str:
-    """Two captions as one, of sounds one after the other ("sequence") or at once ("overlay"); is the second one a clause?"""
-    patterns = _PATTERNS[order, "clause" if finite else "phrase"]
+def join(first: str, second: str, is_clause: bool, order: str, generator: np.random.Generator) -> str:
+    """Join two captions.
+
+    Args:
+        first: caption that stands first.
+        second: the other one.
+        is_clause: whether the second one is a clause ("a dog barks"), not a phrase ("a dog barking").
+        order: "sequence" for one after the other, "overlay" for both at once.
+        generator: draws the pattern.
+    """
+    patterns = _PATTERNS[order, "clause" if is_clause else "phrase"]
     return patterns[int(generator.integers(len(patterns)))].format(a=first, b=second)
 
 
-def usual_captions(texts: Sequence[TextClip]) -> Callable[[str], list[str]]:
-    """For a label the short captions that two people or more wrote of such a sound, each as often as it was written.
+class CommonCaptions:
+    """Short captions of sounds that MIN_WRITERS people or more wrote; those of one person alone are unusual.
 
-    The list is empty where there are fewer than FEWEST_USUAL different ones: what one person alone wrote is odd, and would be
-    learnt by heart.
+    Args:
+        texts: human captions.
     """
-    written = {
-        number: {text: n for text, n in sorted(pool.items()) if n >= 2}
-        for number, pool in short_captions(texts).items()
-    }
-    by_sound: dict[str, dict[str, int]] = {label: {} for label in phrases()}
-    for pool in written.values():
-        for text, n in pool.items():
-            label = next(iter(named)) if len(named := named_categories(text)) == 1 else None
-            if label and set(classes_of(text)) & set(tags_of_any(label)):  # not a gun that fires for a fire
-                by_sound[label][text] = n
 
-    @cache
-    def usual(label: str) -> list[str]:
-        found = by_sound.get(like_sound(label))
+    def __init__(self, texts: Sequence[TextClip]) -> None:
+        self._by_class = {
+            number: {text: n for text, n in sorted(pool.items()) if n >= MIN_WRITERS}
+            for number, pool in short_captions(texts).items()
+        }
+        self._by_category: dict[str, dict[str, int]] = {category: {} for category in phrases()}
+        for pool in self._by_class.values():
+            for text, n in pool.items():
+                named = named_categories(text)
+                category = next(iter(named)) if len(named) == 1 else None
+                if category and set(classes_of(text)) & set(tags_of_any(category)):  # "a gun fires" is no fire
+                    self._by_category[category][text] = n
+        self._by_label: dict[str, list[str]] = {}
+
+    def for_label(self, label: str) -> list[str]:
+        """The common captions of a label, each as often as it was written; empty for fewer than MIN_COMMON_CAPTIONS of them."""
+        if label not in self._by_label:
+            self._by_label[label] = self._find(label)
+        return self._by_label[label]
+
+    def _find(self, label: str) -> list[str]:
+        found = self._by_category.get(like_sound(label))
         if found is None:
-            found = {text: n for number in tags_of_any(label)[:1] for text, n in written.get(number, {}).items()}
-        return list(Counter(found).elements()) if len(found) >= FEWEST_USUAL else []
-
-    return usual
+            found = {text: n for number in tags_of_any(label)[:1] for text, n in self._by_class.get(number, {}).items()}
+        return list(Counter(found).elements()) if len(found) >= MIN_COMMON_CAPTIONS else []
 
 
-def caption_as_people_do(
+def give_human_captions(
     clips: Sequence[FileClip | Mixture],
     texts: Sequence[TextClip],
     is_clause: Callable[[str], bool],
     style: str,
     seed: int,
-    every: bool = True,
+    fill_with_templates: bool = True,
 ) -> list[FileClip | Mixture]:
     """Labelled clips and mixtures under captions that people wrote of such sounds.
 
     Args:
-        clips: with short captions of their own, as `caption_briefly` gives, which say how many each has.
-        texts: people's captions.
-        is_clause: whether a caption is a clause, "a dog barks", and no phrase, "a dog barking".
-        style: of the result.
-        seed: decides.
-        every: tell sounds without usual captions in the plainest words of our own, in the simple present as well; without,
-            clips of such sounds stay out.
+        clips: clips under template captions (`caption_with_templates`); each gets as many captions as it has.
+        texts: human captions.
+        is_clause: whether a caption is a clause ("a dog barks"), not a phrase ("a dog barking").
+        style: style of the result.
+        seed: seed of the draws.
+        fill_with_templates: caption sounds without common captions with the plainest template; if False, clips of such sounds
+            are left out.
     """
-    usual = usual_captions(texts)
+    common = CommonCaptions(texts)
 
     def draw(label: str, generator: np.random.Generator) -> str:
-        options = usual(label)
-        return (
-            options[int(generator.integers(len(options)))]
-            if options
-            else caption_label(label, generator, plainest=True)
-        )
+        options = common.for_label(label)
+        if not options:
+            return caption_label(label, generator, plainest=True)
+        return options[int(generator.integers(len(options)))]
 
-    def two(mixture: Mixture, generator: np.random.Generator) -> str:
+    def draw_pair(mixture: Mixture, generator: np.random.Generator) -> str:
         first, second = (draw(label, generator) for label in mixture.labels)
-        finite = is_clause(second) or not usual(mixture.labels[1])
-        return join(first, second, finite, mixture.order, generator)
+        from_template = not common.for_label(mixture.labels[1])  # templates are clauses
+        return join(first, second, from_template or is_clause(second), mixture.order, generator)
 
-    said: list[FileClip | Mixture] = []
+    captioned: list[FileClip | Mixture] = []
     for number, clip in enumerate(clips):
-        if not every and not all(usual(label) for label in clip.labels):
+        if not fill_with_templates and not all(common.for_label(label) for label in clip.labels):
             continue
         generator = np.random.default_rng([seed, number])
         if isinstance(clip, Mixture):
-            captions = tuple(two(clip, generator) for _ in clip.captions)
-            said.append(replace(clip, first=replace(clip.first, style=style), said=captions))
+            captions = tuple(draw_pair(clip, generator) for _ in clip.captions)
+            captioned.append(replace(clip, first=replace(clip.first, style=style), given_captions=captions))
         else:
             captions = tuple(draw(clip.labels[0], generator) for _ in clip.captions)
-            said.append(replace(clip, captions=captions, style=style))
-    return said
+            captioned.append(replace(clip, captions=captions, style=style))
+    return captioned
 
 
-def compose_texts(
+def compose_captions(
     texts: Sequence[TextClip],
     is_clause: Callable[[str], bool],
     count: int,
     style: str,
     seed: int,
 ) -> list[TextClip]:
-    """Captions of one sound, or of two joined, by classes drawn alike as long as they have captions left.
+    """Captions of one sound, or of two joined; all classes that have captions left are equally likely.
 
     Args:
-        texts: captions to take parts from: the short ones that name one sound.
-        is_clause: whether a caption is a clause, "a dog barks", and no phrase, "a dog barking".
-        count: how many to make; fewer come where the captions do not suffice.
-        style: of the captions made.
-        seed: decides the draw.
+        texts: human captions; the short ones that name one sound are used.
+        is_clause: whether a caption is a clause ("a dog barks"), not a phrase ("a dog barking").
+        count: number of captions; fewer are returned where the short ones do not suffice.
+        style: style of the result.
+        seed: seed of the draws.
     """
     generator = np.random.default_rng(seed)
     left = {
-        number: list(generator.permutation(sorted(pool) * MOST_REPEATS))
+        number: list(generator.permutation(sorted(pool) * MAX_REPEATS))
         for number, pool in sorted(short_captions(texts).items())
-        if len(pool) >= FEWEST
+        if len(pool) >= MIN_CLASS_CAPTIONS
     }
-    made = []
+    composed = []
     for number in range(count):
-        starts = [number for number, pool in left.items() if pool]
-        if not starts:
+        classes = [number for number, pool in left.items() if pool]
+        if len(classes) < 2:
             break
-        first = starts[int(generator.integers(len(starts)))]
-        others = [number for number, pool in left.items() if pool and number != first]
-        if not others:
-            break
+        first = classes[int(generator.integers(len(classes)))]
+        others = [number for number in classes if number != first]
         second = others[int(generator.integers(len(others)))]
         caption = str(left[first].pop())
-        if generator.random() >= SINGLES:
+        if generator.random() >= P_SINGLE:
             other = str(left[second].pop())
             order = ("sequence", "overlay")[int(generator.integers(2))]
             caption = join(caption, other, is_clause(other), order, generator)
-        made.append(TextClip(f"composed/{number}", (caption,), style))
-    return made
+        composed.append(TextClip(f"composed/{number}", (caption,), style))
+    return composed

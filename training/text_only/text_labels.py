@@ -8,7 +8,6 @@ precision of 75 % and a recall of 60 %; the patterns alone have 35 % and 70 % (`
 Shapes: N captions, F features, C classes.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from data.clotho import Clip
 from data.labelled.tags import tags_of_any
 from data.tables import DatasetError, TableReport, read_rows
 from models.generation.retrieval import CaptionStore
-from training.text_only.captions import CAPTION_COLUMN
+from training.text_only.captions import read_captions
 from vocabulary.audioset import tag_ids
 from vocabulary.words import classes_of
 
@@ -148,20 +147,6 @@ def read_label_sets(path: Path) -> tuple[str, dict[str, tuple[int, ...]]]:
     return others[0], sets
 
 
-def read_captions(table: Path, identity: str = "") -> list[tuple[str, str]]:
-    """Normalised captions of a table, each with its row's value in the column `identity`, or with "" where none is asked for.
-
-    Raises:
-        DatasetError: the table is missing or has no column of captions or no such column.
-    """
-    columns, records = read_rows(table, TableReport())
-    wanted = [name for name in columns if re.fullmatch(CAPTION_COLUMN, name)]
-    if not wanted or (identity and identity not in columns):
-        lacks = f"{identity}, by which the label sets name clips" if wanted else "caption, or caption_1 and so on"
-        raise DatasetError(f"{table} has the columns {', '.join(columns)}: expected {lacks}.")
-    return [(record.get(identity, ""), normalize_caption(record[name])) for _, record in records for name in wanted]
-
-
 def read_captions_with_labels(table: Path, label_table: Path) -> tuple[list[str], list[tuple[int, ...]]]:
     """All normalised captions of a table, and the label set of each one's clip; empty where it has none.
 
@@ -175,7 +160,7 @@ def read_captions_with_labels(table: Path, label_table: Path) -> tuple[list[str]
         raise DatasetError(
             f"{label_table} has label sets for none of the clips of {table}: give tables of the same clips."
         )
-    return [text for _, text in captions], found
+    return [normalize_caption(text) for _, text in captions], found
 
 
 def read_labelled_captions(table: Path, label_table: Path) -> tuple[list[str], list[tuple[int, ...]]]:
