@@ -9,6 +9,7 @@ clips' ratios. Loading is reading the checkpoint once Python has imported what i
 """
 
 import argparse
+import dataclasses
 import logging
 import sys
 import time
@@ -22,13 +23,15 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from tqdm import tqdm
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
 
 from benchmarks.tables import markdown_table, publish
 from configs.commands import run_command
 from data.audio import find_audio_files, load_audio
 from models.captioner import AudioCaptioner
 from models.decoder.llama import LlamaDecoder
+from models.decoder.network import Llama
+from models.decoder.search import Rule, SearchSettings
 
 logger = logging.getLogger(__name__)
 
@@ -38,20 +41,34 @@ HEADING = ("checkpoint", "load, s", "read, ms", "hear, ms", "write, ms", "file t
 
 @torch.no_grad()
 def by_transformers(
-    decoder: LlamaDecoder, prefix: Tensor, lengths: Tensor, config: GenerationConfig, rules: LogitsProcessorList
+    decoder: LlamaDecoder, prefix: Tensor, lengths: Tensor, settings: SearchSettings, rules: Sequence[Rule] = ()
 ) -> Tensor:
     """Token ids (B * num_return_sequences, L) that transformers' own `generate` finds where `LlamaDecoder.generate` looks."""
-    begin = torch.full((len(prefix), 1), decoder.token_ids["bos"], device=prefix.device)
-    embeddings, mask = decoder.input_embeddings(prefix, lengths, begin)
+    llama = as_transformers(decoder.llama)
+    embeddings, mask = decoder.begin(prefix, lengths)
+    search = dataclasses.asdict(settings)
+    sampling = {name: search.pop(name) for name in ("temperature", "top_k", "top_p")}
     marks = {f"{mark}_token_id": decoder.token_ids[mark] for mark in ("pad", "bos", "eos")}
-    ids_alone = {"return_dict_in_generate": False, "output_logits": None}
-    found: Tensor = decoder.llama.generate(
-        inputs_embeds=embeddings.to(decoder.llama.dtype),
+    found: Tensor = llama.generate(
+        inputs_embeds=embeddings,
         attention_mask=mask,
-        generation_config=GenerationConfig(**{**config.to_diff_dict(), **marks, **ids_alone}),
-        logits_processor=rules,
+        generation_config=GenerationConfig(**search, **(sampling if settings.do_sample else {}), **marks),
+        logits_processor=LogitsProcessorList(rules),
     )
     return found
+
+
+def as_transformers(llama: Any) -> Any:
+    """A network as transformers has it, with the same weights; pretrained decoders are such networks already."""
+    if not isinstance(llama, Llama):
+        # A published checkpoint's own settings of sampling and penalties would fill in what a search leaves open.
+        network = llama.get_base_model() if hasattr(llama, "get_base_model") else llama
+        network.generation_config = GenerationConfig()
+        return llama
+    sizes = dataclasses.asdict(llama.config)
+    theirs = LlamaForCausalLM(LlamaConfig(**sizes, num_key_value_heads=llama.config.num_key_value_heads)).eval()
+    theirs.load_state_dict(llama.state_dict())
+    return theirs
 
 
 def timed(function: Callable[[], Any]) -> tuple[Any, float]:

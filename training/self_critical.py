@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig
 
 from data.captions import normalize_caption
 from models.captioner import AudioCaptioner
+from models.decoder.search import SearchSettings
 from training.batches import Batch, pad_captions
 
 LONGEST_NGRAM = 4
@@ -105,10 +105,8 @@ def find_captions(
     captioner.eval()
     begin, end, pad = (captioner.token_ids[mark] for mark in ("bos", "eos", "pad"))
     prefix, lengths = captioner.prefix(batch.audio, batch.lengths, batch.styles)
-    config = GenerationConfig(
-        max_new_tokens=max_tokens, num_beams=num_beams, num_return_sequences=num_beams, length_penalty=1.0
-    )
-    found, _ = captioner.decoder.generate(prefix, lengths, config)  # (B * K, L)
+    settings = SearchSettings(max_tokens, num_beams=num_beams, num_return_sequences=num_beams)
+    found, _ = captioner.decoder.generate(prefix, lengths, settings)  # (B * K, L)
     rows = [[*captioner.search.without_marks(ids), *[end] * (end in ids)] for ids in found.tolist()]
     references: list[list[list[str]]] = [[] for _ in batch.names]
     for clip, ids in zip(batch.clip_index.tolist(), batch.caption_ids.tolist(), strict=True):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import LlamaConfig
 
 from configs.json_files import read_json_object
 from configs.loading import ConfigError, config_to_yaml, load_checkpoint_config
@@ -28,10 +27,8 @@ from models.checkpoints.folder import (
     read_tokenizer,
     write_checkpoint,
 )
-from models.checkpoints.mini_audio_caption import read_parts
-from models.decoder.llama import least_parameters, llama_config
+from models.decoder.llama import least_parameters, llama_sizes
 from models.encoders.build import published_source, weights_sha256
-from models.encoders.transformers_audio import least_of_encoder
 from models.errors import CheckpointError
 from models.generation.retrieval import CaptionStore
 
@@ -98,6 +95,8 @@ def load(
     """Load a captioner on the CPU; arguments and errors as for `AudioCaptioner.from_pretrained`."""
     path = Path(path_or_hub_id)
     if path.is_file():
+        from models.checkpoints.mini_audio_caption import read_parts
+
         config, tokenizer, weights = read_parts(path, encoder_weights)
         captioner = captioner_class(config, tokenizer)
         captioner.decoder.llama.load_state_dict(weights.llama.state_dict())
@@ -209,10 +208,14 @@ def _check_size(
     decoder = config.captioner.decoder
     needed = {}
     if architecture is not None:
-        needed[ARCHITECTURE_FILE] = least_parameters(LlamaConfig.from_dict(dict(architecture)))
+        from models.decoder.pretrained import sizes_of
+
+        needed[ARCHITECTURE_FILE] = least_parameters(sizes_of(dict(architecture)))
     elif not decoder.pretrained:  # otherwise its own folder holds its size
-        needed[CONFIG_FILE] = least_parameters(llama_config(decoder, tokenizer.get_vocab_size()))
+        needed[CONFIG_FILE] = least_parameters(llama_sizes(decoder, tokenizer.get_vocab_size()))
     if encoder_architecture is not None:
+        from models.encoders.transformers_audio import least_of_encoder
+
         needed[ENCODER_FILE] = least_of_encoder(encoder_architecture)
     found = sum(tensor.numel() for tensor in tensors.values())
     for name, least in needed.items():

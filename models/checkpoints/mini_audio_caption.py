@@ -3,7 +3,7 @@
 Its files (`step=10000.pth`) are plain state dicts: `a2e` projects one CNN14 clip vector to the decoder's width, `wte`
 embeds BERT's word pieces, blocks of causal attention (`c_attn` holds query, key and value) and SwiGLU follow, with RMS
 norms and rotary positions on interleaved pairs. The audio vector is position 0, the text goes on from 1, and `text_head`
-reads the words. The same numbers here fill a transformers `LlamaForCausalLM`, so that one decoder serves both.
+reads the words. The same numbers here fill a `models.decoder.network.Llama`, so that one decoder serves both.
 """
 
 import re
@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from configs.schema import (
     CaptionerConfig,
@@ -24,6 +23,7 @@ from configs.schema import (
     TokenizerConfig,
 )
 from models.checkpoints.published import read_weights
+from models.decoder.network import Llama, LlamaSizes
 from models.errors import CheckpointError
 
 RMS_NORM_EPS = 1e-6
@@ -45,10 +45,12 @@ class MiniAudioCaption:
     Attributes:
         projection: weight (D, E) and bias (D,) of the audio projection.
         llama: decoder with the file's weights.
+        max_positions: longest prefix plus caption, in tokens.
     """
 
     projection: dict[str, Tensor]
-    llama: LlamaForCausalLM
+    llama: Llama
+    max_positions: int
 
 
 def read_mini_audio_caption(path: Path) -> MiniAudioCaption:
@@ -68,24 +70,24 @@ def read_mini_audio_caption(path: Path) -> MiniAudioCaption:
             "that train.py wrote, or that project's step=N.pth."
         )
     width, head_width = state["wte.weight"].shape[1], 2 * state["rope"].shape[1]
-    config = LlamaConfig(
+    sizes = LlamaSizes(
         vocab_size=state["wte.weight"].shape[0],
         hidden_size=width,
         intermediate_size=state["blocks.0.mlp.c_fc1.weight"].shape[0],
         num_hidden_layers=len(layers),
         num_attention_heads=width // head_width,
-        num_key_value_heads=width // head_width,
-        max_position_embeddings=state["rope"].shape[0],
+        attention_dropout=0.0,
         rms_norm_eps=RMS_NORM_EPS,
         tie_word_embeddings=False,
-        pad_token_id=None,
     )
-    llama = LlamaForCausalLM(config)
+    llama = Llama(sizes)
     try:
         llama.load_state_dict(_llama_state(state, len(layers), head_width))
     except RuntimeError as error:
         raise CheckpointError(f"{path} has tensors of unlike sizes ({str(error).splitlines()[-1].strip()}).") from error
-    return MiniAudioCaption({"weight": state["a2e.weight"], "bias": state["a2e.bias"]}, llama.eval())
+    return MiniAudioCaption(
+        {"weight": state["a2e.weight"], "bias": state["a2e.bias"]}, llama.eval(), len(state["rope"])
+    )
 
 
 def _llama_state(state: dict[str, Tensor], num_layers: int, head_width: int) -> dict[str, Tensor]:
@@ -152,7 +154,7 @@ def read_parts(
                 width=llama.hidden_size,
                 intermediate_width=llama.intermediate_size,
                 dropout=0.0,
-                max_positions=llama.max_position_embeddings,
+                max_positions=found.max_positions,
                 rms_norm_eps=RMS_NORM_EPS,
                 tie_embeddings=False,
             ),

@@ -7,22 +7,12 @@ prefix and without keeping the logits of every step. Shapes: B prefixes, K beams
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import torch
-from torch import Tensor
-from transformers import LogitsProcessor
+
+from models.decoder.search import Reader, Rule
 
 NEVER = -1.0e9  # what transformers adds to what shall not be chosen
-
-
-class Reader(Protocol):
-    """A decoder that has read B prefixes and reads on token by token (`models.decoder.kv_cache.LlamaCache`)."""
-
-    logits: Tensor
-
-    def step(self, token_ids: Tensor, rows: Tensor) -> Tensor:
-        """Logits (R, V) after tokens (R,) that continue `rows` (R,)."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +49,7 @@ def beam_search(
     max_tokens: int,
     min_tokens: int = 0,
     length_penalty: float = 1.0,
-    rules: Sequence[LogitsProcessor] = (),
+    rules: Sequence[Rule] = (),
 ) -> list[list[Hypothesis]]:
     """The best sentences after each prefix.
 

@@ -1,9 +1,9 @@
-"""Llama token by token: what it has read is kept as keys and values, so that a further token costs that token alone.
+"""Incremental decoding: keys and values of the tokens read so far are cached, so that a new token costs one token's work.
 
-The network is transformers' `LlamaForCausalLM`; only the way through its layers is ours. Transformers' own prepares masks,
-positions and outputs anew at each call, for any model, and multiplies by each matrix for itself, which takes a small
-decoder longer than its arithmetic. Shapes: R rows, L new tokens, S tokens read so far, D width, H heads of queries, G heads
-of keys and of values, V vocabulary.
+Works on `models.decoder.network.Llama` and on transformers' `LlamaForCausalLM`. The forward pass of the latter prepares masks,
+positions and outputs at each call for any model, and computes each projection separately, which takes longer than the
+arithmetic of a small decoder. Shapes: R rows, L new tokens, S tokens read so far, D width, H query heads, G key and value
+heads, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from models.decoder.network import rms_norm
 
 SPARE_TOKENS = 16  # room that is added when the keys and values are full
 
@@ -73,7 +75,7 @@ class LlamaReader:
     """A Llama made ready to read on from what it has read.
 
     Args:
-        llama: a `LlamaForCausalLM`, with adapters of LoRA or without.
+        llama: the network, with adapters of LoRA or without.
     """
 
     def __init__(self, llama: Any) -> None:
@@ -161,7 +163,7 @@ class LlamaCache:
         sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)  # (R, 1, L, D / H)
         start, self._length = self._length, self._length + hidden.shape[1]
         for number, layer in enumerate(self._reader.layers):
-            parts = layer.to_attention(_normalized(hidden, layer.attention_norm))
+            parts = layer.to_attention(rms_norm(hidden, layer.attention_norm))
             parts = parts.unflatten(2, (self._heads + 2 * self._groups, -1)).transpose(1, 2)  # (R, H + 2 G, L, D / H)
             turned, value = parts.split([self._heads + self._groups, self._groups], dim=1)
             turned = torch.addcmul(turned * cos, turned.roll(half, dims=-1), sin)
@@ -174,11 +176,6 @@ class LlamaCache:
                 query, keys, values, attn_mask=allowed, enable_gqa=self._heads != self._groups
             )
             hidden = hidden + layer.from_attention(found.transpose(1, 2).flatten(2))
-            gate, up = layer.to_mlp(_normalized(hidden, layer.mlp_norm)).chunk(2, dim=-1)
+            gate, up = layer.to_mlp(rms_norm(hidden, layer.mlp_norm)).chunk(2, dim=-1)
             hidden = hidden + layer.from_mlp(layer.activation(gate) * up)
-        return self._reader.to_logits(_normalized(hidden[:, -1], self._reader.decoder.norm))
-
-
-def _normalized(hidden: Tensor, norm: Any) -> Tensor:
-    """What a `LlamaRMSNorm` gives, by torch's own operation: half the time for few rows."""
-    return F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
+        return self._reader.to_logits(rms_norm(hidden[:, -1], self._reader.decoder.norm))

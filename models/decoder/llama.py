@@ -1,27 +1,23 @@
-"""Llama decoder: writes the caption after a prefix of audio embeddings.
+"""Llama decoder (Touvron et al. 2023, arXiv 2302.13971): generates a caption after a prefix of audio embeddings.
 
-The network is transformers' `LlamaForCausalLM` (Touvron et al. 2023, arXiv 2302.13971); this module gives it the audio
-prefix. Shapes: B clips, R captions (a clip may have several), T prefix tokens, L caption tokens, D width, V vocabulary.
+A decoder trained here is a `models.decoder.network.Llama`; a pretrained one is transformers' `LlamaForCausalLM`, and
+transformers is imported for it alone. Shapes: B clips, R captions (several per clip are possible), T prefix tokens, L caption
+tokens, D width, V vocabulary.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import (
-    AutoConfig,
-    GenerationConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LogitsProcessor,
-    LogitsProcessorList,
-)
 
 from configs.schema import DecoderConfig
-from models.checkpoints.published import load_pretrained, load_settings
 from models.decoder.beam_search import beam_search
 from models.decoder.kv_cache import LlamaReader
+from models.decoder.network import Llama, LlamaSizes
+from models.decoder.search import KnownTokens, Rule, SearchSettings, single_search
+from models.decoder.whole_pass import lay_out, read_whole
 from models.errors import CheckpointError
 
 
@@ -50,27 +46,21 @@ class LlamaDecoder(nn.Module):
         _check(config)
         self.token_ids, self.vocab_size = token_ids, vocab_size
         self.dropout = config.dropout
-        dtype = getattr(torch, config.dtype)
-        if architecture is not None:
-            llama = LlamaForCausalLM(LlamaConfig.from_dict(architecture))
-            for parameter in llama.parameters():  # not the buffers: rotary frequencies need their digits
-                parameter.data = parameter.data.to(dtype)
+        self.layer_dropout = 0.0 if config.pretrained else config.dropout
+        self.gradient_checkpointing = config.gradient_checkpointing
+        llama: Any  # one of two classes, with adapters or without
+        if architecture is None and not config.pretrained:
+            llama = Llama(llama_sizes(config, vocab_size))
         else:
-            llama = load_llama(config.pretrained, dtype) if config.pretrained else _new_llama(config, vocab_size)
+            from models.decoder.pretrained import pretrained_llama
+
+            llama = pretrained_llama(config, architecture)
         if vocab_size > llama.config.vocab_size:
             raise CheckpointError(
                 f"the tokenizer has {vocab_size} tokens, the decoder {config.pretrained} knows {llama.config.vocab_size}: set "
                 "captioner.tokenizer.kind to decoder."
             )
-        # A checkpoint's own habits of generating (temperatures, penalties, lengths) would fill what a search leaves open.
-        llama.generation_config = GenerationConfig()
-        if config.dropout and not config.pretrained:
-            _drop_residuals(llama, config.dropout)
-        if config.gradient_checkpointing:
-            llama.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-        if config.frozen:
-            llama.requires_grad_(False)
-        self.llama: Any = _with_lora(llama, config.lora_rank) if config.lora_rank else llama
+        self.llama = llama
         self._reader: LlamaReader | None = None
 
     @property
@@ -84,7 +74,7 @@ class LlamaDecoder(nn.Module):
         return bool(self.llama.config.tie_word_embeddings)
 
     def architecture(self) -> dict[str, Any]:
-        """Transformers' settings of the network, as JSON values."""
+        """Transformers' settings of a pretrained decoder, as JSON values."""
         settings: dict[str, Any] = self.llama.config.to_dict()
         return settings
 
@@ -94,7 +84,12 @@ class LlamaDecoder(nn.Module):
             self.llama = self.llama.merge_and_unload()
 
     def forward(
-        self, prefix: Tensor, prefix_lengths: Tensor, caption_ids: Tensor, clip_index: Tensor | None = None
+        self,
+        prefix: Tensor,
+        prefix_lengths: Tensor,
+        caption_ids: Tensor,
+        clip_index: Tensor | None = None,
+        caption_lengths: Tensor | None = None,
     ) -> Tensor:
         """Logits of the token after each caption token.
 
@@ -103,147 +98,88 @@ class LlamaDecoder(nn.Module):
             prefix_lengths: (B,) int64, valid prefix tokens of each clip, at least 1.
             caption_ids: (R, L) int64, starting with the begin token, padded on the right.
             clip_index: (R,) int64, the clip that each caption belongs to; None when R = B, one each.
+            caption_lengths: (R,) int64, how many tokens of each caption count, at least 1; None for all of them.
 
         Returns:
-            (R, L, V) logits.
+            (R, L, V) logits; with `caption_lengths` those of the tokens that count, (sum of the lengths, V), row by row.
         """
-        if clip_index is not None:
-            prefix, prefix_lengths = prefix[clip_index], prefix_lengths[clip_index]  # (R, T, D), (R,)
-        embeddings, mask = self.input_embeddings(prefix, prefix_lengths, caption_ids)
-        position_ids = (mask.cumsum(dim=1) - 1).clamp(min=0)  # (R, T + L)
-        hidden = self.llama.get_decoder()(
-            inputs_embeds=embeddings.to(self.llama.dtype),
-            attention_mask=mask,
-            position_ids=position_ids,
-            use_cache=False,
-        ).last_hidden_state  # (R, T + L, D)
-        return self.llama.get_output_embeddings()(hidden[:, prefix.shape[1] :])  # (R, L, V)
+        rows, longest = caption_ids.shape
+        if clip_index is None:
+            clip_index = torch.arange(rows, device=caption_ids.device)
+        lengths = caption_lengths
+        if lengths is None:
+            lengths = torch.full((rows,), longest, dtype=torch.long, device=caption_ids.device)
+        layout = lay_out(prefix_lengths, prefix.shape[1], lengths, longest, clip_index)
+        words = self.embed(caption_ids).to(prefix.dtype)  # (R, L, D)
+        hidden = read_whole(
+            self.llama,
+            F.dropout(prefix, self.dropout, self.training).to(self.llama.dtype),
+            F.dropout(words, self.dropout, self.training).to(self.llama.dtype),
+            layout,
+            self.layer_dropout,
+            self.gradient_checkpointing and self.training,
+        )  # (W, D)
+        logits: Tensor = self.llama.get_output_embeddings()(hidden)
+        return logits if caption_lengths is not None else logits.unflatten(0, (rows, longest))
 
-    def input_embeddings(self, prefix: Tensor, prefix_lengths: Tensor, caption_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Prefix and caption as one sequence of embeddings (R, T + L, D), and its attention mask (R, T + L).
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """Word embeddings (..., D) of token ids (...)."""
+        embeddings: Tensor = self.llama.get_input_embeddings()(token_ids)
+        return embeddings
 
-        Padding of a shorter prefix stays between prefix and caption; it is masked, and positions are counted over what
-        is not masked, so that it changes nothing.
+    def begin(self, prefix: Tensor, prefix_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Prefixes (B, T, D) with the begin token behind them, (B, T + 1, D), and what of it is no padding, (B, T + 1) int64.
+
+        Padding of a shorter prefix stays between prefix and begin token; positions are counted over what is not masked, so that
+        it changes nothing.
         """
-        words = self.llama.get_input_embeddings()(caption_ids).to(prefix.dtype)  # (R, L, D)
-        embeddings = torch.cat([prefix, words], dim=1)  # (R, T + L, D)
-        embeddings = F.dropout(embeddings, self.dropout, self.training)
-        frames = torch.arange(prefix.shape[1], device=prefix.device)
-        prefix_mask = frames[None, :] < prefix_lengths[:, None]  # (R, T)
-        mask = torch.cat([prefix_mask, torch.ones_like(caption_ids, dtype=torch.bool)], dim=1)  # (R, T + L)
-        return embeddings, mask.long()
+        begin = torch.full((len(prefix), 1), self.token_ids["bos"], device=prefix.device)
+        steps = torch.arange(prefix.shape[1], device=prefix.device)
+        mask = torch.cat([(steps < prefix_lengths[:, None]).long(), torch.ones_like(begin)], dim=1)
+        return torch.cat([prefix, self.embed(begin).to(prefix.dtype)], dim=1).to(self.llama.dtype), mask
 
     @torch.no_grad()
     def generate(
-        self,
-        prefix: Tensor,
-        prefix_lengths: Tensor,
-        generation_config: GenerationConfig,
-        logits_processor: LogitsProcessorList | None = None,
+        self, prefix: Tensor, prefix_lengths: Tensor, settings: SearchSettings, rules: Sequence[Rule] = ()
     ) -> tuple[Tensor, Tensor]:
-        """Token ids found after the prefix, the begin token left out: by beams, or as transformers' `generate` does.
+        """Token ids found after the prefix, the begin token left out.
 
         Args:
             prefix: (B, T, D).
             prefix_lengths: (B,) int64.
-            generation_config: how to search; the ids of the three marks are filled in here. Of beams it gives the number,
-                how many are returned, the length penalty and the least and most new tokens.
-            logits_processor: further rules.
+            settings: how to search.
+            rules: of the next tokens.
 
         Returns:
             Ids (B * num_return_sequences, L') int64, padded on the right, and the log-probability of each sequence (B *
-            num_return_sequences,) without the further rules, the end token's included; not a number where it was cut off.
+            num_return_sequences,) without the rules, the end token's included; not a number where it was cut off.
         """
-        begin = torch.full((prefix.shape[0], 1), self.token_ids["bos"], dtype=torch.long, device=prefix.device)
-        embeddings, mask = self.input_embeddings(prefix, prefix_lengths, begin)
-        processors = LogitsProcessorList(logits_processor or [])
+        rules = list(rules)
         if self.llama.config.vocab_size > self.vocab_size:
-            processors.append(KnownTokens(self.vocab_size))
-        generation_config.pad_token_id = self.token_ids["pad"]
-        generation_config.bos_token_id = self.token_ids["bos"]
-        generation_config.eos_token_id = self.token_ids["eos"]
-        generation_config.return_dict_in_generate = True
-        generation_config.output_logits = True
-        embeddings = embeddings.to(self.llama.dtype)
-        if (generation_config.num_beams or 1) > 1 and not generation_config.do_sample:
-            return self._beams(embeddings, mask, generation_config, processors)
-        found = self.llama.generate(
-            inputs_embeds=embeddings,
-            attention_mask=mask,
-            generation_config=generation_config,
-            logits_processor=processors,
-        )
-        return found.sequences, self._log_probabilities(found.sequences, found.logits)
-
-    def _beams(
-        self, embeddings: Tensor, mask: Tensor, config: GenerationConfig, rules: LogitsProcessorList
-    ) -> tuple[Tensor, Tensor]:
-        """What `generate` returns, found by beams after embeddings (B, T + 1, D) with their mask."""
+            rules.append(KnownTokens(self.vocab_size))
+        reader = self._reader_now().read(*self.begin(prefix, prefix_lengths))
+        if settings.num_beams == 1 or settings.do_sample:
+            return single_search(reader, self.token_ids["eos"], self.token_ids["pad"], settings, rules)
         found = beam_search(
-            self._reader_now().read(embeddings, mask),
+            reader,
             self.token_ids["eos"],
-            num_beams=config.num_beams,
-            max_tokens=config.max_new_tokens,
-            min_tokens=config.min_new_tokens or 0,
-            length_penalty=1.0 if config.length_penalty is None else config.length_penalty,
+            num_beams=settings.num_beams,
+            max_tokens=settings.max_new_tokens,
+            min_tokens=settings.min_new_tokens,
+            length_penalty=settings.length_penalty,
             rules=rules,
         )
-        kept = [hypothesis for beams in found for hypothesis in beams[: config.num_return_sequences or 1]]
+        kept = [hypothesis for beams in found for hypothesis in beams[: settings.num_return_sequences]]
         rows = [torch.tensor(hypothesis.token_ids) for hypothesis in kept]
         ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.token_ids["pad"])
         sums = torch.tensor([hypothesis.log_probability for hypothesis in kept])
-        return ids.to(embeddings.device), sums.to(embeddings.device)
+        return ids.to(prefix.device), sums.to(prefix.device)
 
     def _reader_now(self) -> LlamaReader:
         """What reads as the network does with its weights of now; made anew when they have changed."""
         if self._reader is None or not self._reader.is_of(self.llama):
             self._reader = LlamaReader(self.llama)
         return self._reader
-
-    def _log_probabilities(self, ids: Tensor, logits: tuple[Tensor, ...]) -> Tensor:
-        """Log-probabilities (N,) of sequences (N, L) by the logits (N, V) of each step."""
-        ends = ids == self.token_ids["eos"]  # (N, L)
-        going_on = ends.cumsum(dim=1) - ends.long() == 0  # up to the end token, and with it
-        gained = torch.stack(
-            [
-                scores.float().log_softmax(dim=1).gather(1, ids[:, step, None])[:, 0]
-                for step, scores in enumerate(logits)
-            ],
-            dim=1,
-        )  # (N, L)
-        total = gained.where(going_on, gained.new_zeros(())).sum(dim=1)
-        return torch.where(ends.any(dim=1), total, torch.nan)
-
-
-class KnownTokens(LogitsProcessor):
-    """Forbids token ids that the tokenizer lacks: the vocabulary of a published decoder is often padded to a round size.
-
-    Args:
-        vocab_size: vocabulary size of the tokenizer.
-    """
-
-    def __init__(self, vocab_size: int) -> None:
-        self.vocab_size = vocab_size
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Return the scores (R, V) with those of ids from `vocab_size` on set to minus infinity."""
-        scores = scores.clone()
-        scores[:, self.vocab_size :] = -torch.inf
-        return scores
-
-
-def load_llama(name: str, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
-    """Pretrained Llama weights from a folder or the hub, never by unpickling code.
-
-    Raises:
-        CheckpointError: nothing there that transformers can load as Llama, or not all of its weights.
-    """
-    settings = load_settings(AutoConfig, name, "Llama checkpoint")
-    if settings.model_type != "llama":
-        raise CheckpointError(
-            f"{name} is of type {settings.model_type}, not llama: give a folder or hub id of a Llama."
-        )
-    return load_pretrained(LlamaForCausalLM, name, "Llama checkpoint", dtype)
 
 
 def _check(config: DecoderConfig) -> None:
@@ -260,50 +196,30 @@ def _check(config: DecoderConfig) -> None:
         )
 
 
-def llama_config(config: DecoderConfig, vocab_size: int) -> LlamaConfig:
-    """Transformers' settings of a new decoder."""
-    intermediate = config.intermediate_width or -(-config.width * 8 // 3 // 64) * 64
-    return LlamaConfig(
+def llama_sizes(config: DecoderConfig, vocab_size: int) -> LlamaSizes:
+    """Sizes of a new decoder.
+
+    Raises:
+        CheckpointError: the width is no multiple of the heads.
+    """
+    if config.width % (2 * config.num_heads):
+        raise CheckpointError(
+            f"captioner.decoder.width is {config.width}: expected a multiple of twice the {config.num_heads} heads."
+        )
+    return LlamaSizes(
         vocab_size=vocab_size,
         hidden_size=config.width,
-        intermediate_size=intermediate,
+        intermediate_size=config.intermediate_width or -(-config.width * 8 // 3 // 64) * 64,
         num_hidden_layers=config.num_layers,
         num_attention_heads=config.num_heads,
-        num_key_value_heads=config.num_heads,
-        max_position_embeddings=config.max_positions,
         attention_dropout=config.dropout,
         rms_norm_eps=config.rms_norm_eps,
         tie_word_embeddings=config.tie_embeddings,
-        pad_token_id=None,
     )
 
 
-def least_parameters(config: LlamaConfig) -> int:
-    """Parameters that a Llama of these settings has at least: its embeddings, and its blocks without keys and values."""
-    width = config.hidden_size
-    block = width * (2 * width + 3 * config.intermediate_size)
-    return int(config.vocab_size * width + config.num_hidden_layers * block)
-
-
-def _new_llama(config: DecoderConfig, vocab_size: int) -> LlamaForCausalLM:
-    return LlamaForCausalLM(llama_config(config, vocab_size))
-
-
-def _drop_residuals(llama: LlamaForCausalLM, probability: float) -> None:
-    """Drop values of what each block adds to its residual stream, as Vaswani et al. (2017, section 5.4) do."""
-
-    def drop(module: nn.Module, _inputs: Any, output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (F.dropout(output[0], probability, module.training), *output[1:])
-        return F.dropout(output, probability, module.training)
-
-    for layer in llama.model.layers:
-        layer.self_attn.register_forward_hook(drop)
-        layer.mlp.register_forward_hook(drop)
-
-
-def _with_lora(llama: LlamaForCausalLM, rank: int) -> nn.Module:
-    from peft import LoraConfig, get_peft_model
-
-    adapters = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
-    return get_peft_model(llama, adapters)
+def least_parameters(sizes: Any) -> int:
+    """Parameters that a Llama of these sizes has at least: its embeddings, and its blocks without keys and values."""
+    width = sizes.hidden_size
+    block = width * (2 * width + 3 * sizes.intermediate_size)
+    return int(sizes.vocab_size * width + sizes.num_hidden_layers * block)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models.errors import CheckpointError
 
 NUM_AUDIOSET_CLASSES = 527
+PREFIX = "hf:"  # before the folder or hub id of an encoder of transformers
 
 
 class EncoderOutput(NamedTuple):

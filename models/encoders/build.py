@@ -1,28 +1,24 @@
-"""Every encoder by name, and the one place that builds them."""
+"""Every encoder by name, and the one place that builds them; only the one that is built is imported."""
 
 import difflib
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from configs.schema import EncoderConfig
 from models.checkpoints.folder import sha256_of
 from models.checkpoints.published import read_weights, state_sha256
-from models.encoders.base import AudioEncoder
-from models.encoders.clap import Clap
-from models.encoders.cnn14 import Cnn14
-from models.encoders.htsat import HtsAt
-from models.encoders.mobilenet import MobileNet
-from models.encoders.transformers_audio import PREFIX, TransformersEncoder
+from models.encoders.base import PREFIX, AudioEncoder
 from models.errors import CheckpointError
 
 # Those whose weights are one file of their authors, and those of transformers, which load a folder or a hub id themselves.
-ENCODERS: dict[str, Callable[[EncoderConfig], AudioEncoder]] = {"cnn14": Cnn14, "mobilenet": MobileNet}
-TRANSFORMERS_ENCODERS: dict[str, Callable[[EncoderConfig, dict[str, Any] | None], AudioEncoder]] = {
-    "htsat": HtsAt,
-    "clap": Clap,
-    PREFIX: TransformersEncoder,
+ENCODERS = {"cnn14": ("cnn14", "Cnn14"), "mobilenet": ("mobilenet", "MobileNet")}  # module and class
+TRANSFORMERS_ENCODERS = {
+    "htsat": ("htsat", "HtsAt"),
+    "clap": ("clap", "Clap"),
+    PREFIX: ("transformers_audio", "TransformersEncoder"),
 }
 
 
@@ -39,7 +35,7 @@ def build_encoder(config: EncoderConfig, architecture: dict[str, Any] | None = N
     """
     kind = PREFIX if config.name.startswith(PREFIX) else config.name
     if kind in TRANSFORMERS_ENCODERS:
-        encoder = TRANSFORMERS_ENCODERS[kind](config, architecture)
+        encoder = _class(*TRANSFORMERS_ENCODERS[kind])(config, architecture)
         if architecture is None and config.weights_sha256 and state_sha256(encoder) != config.weights_sha256:
             raise CheckpointError(
                 f"{published_source(config)} does not hold the weights this checkpoint was trained with: their sha256 is not "
@@ -51,7 +47,7 @@ def build_encoder(config: EncoderConfig, architecture: dict[str, Any] | None = N
         near = difflib.get_close_matches(kind, names, n=1)
         hint = f"; did you mean {near[0]}?" if near else f": one of {', '.join(names)}FOLDER_OR_HUB_ID."
         raise CheckpointError(f"captioner.encoder.name {config.name} is no encoder{hint}")
-    encoder = ENCODERS[kind](config)
+    encoder = _class(*ENCODERS[kind])(config)
     if config.weights is not None:
         state = encoder.with_branch(read_weights(Path(config.weights), config.weights_sha256))
         # A count that batch norm keeps for itself; some files leave it out.
@@ -64,6 +60,11 @@ def build_encoder(config: EncoderConfig, architecture: dict[str, Any] | None = N
             )
         encoder.load_state_dict({name: state[name] for name in own}, strict=False)
     return encoder
+
+
+def _class(module: str, name: str) -> Callable[..., AudioEncoder]:
+    encoder_class: Callable[..., AudioEncoder] = getattr(import_module(f"models.encoders.{module}"), name)
+    return encoder_class
 
 
 def published_source(config: EncoderConfig) -> str | None:

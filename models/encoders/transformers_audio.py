@@ -26,11 +26,10 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from configs.schema import EncoderConfig
 from models.checkpoints.published import load_pretrained, load_settings
-from models.encoders.base import AudioEncoder, EncoderOutput, SpecMasks, hide_spans, pad_to_minimum
+from models.encoders.base import PREFIX, AudioEncoder, EncoderOutput, SpecMasks, hide_spans, pad_to_minimum
 from models.encoders.windows import join_output, repeat_masks, split_windows
 from models.errors import CheckpointError
 
-PREFIX = "hf:"
 AST, WHISPER = "audio-spectrogram-transformer", "whisper"
 LONGEST_WINDOW_S = 30.0  # of networks that take any length; their attention grows with its square
 MIN_S = 0.1  # shorter clips are lengthened with silence: the convolutions of wav2vec2 need 0.025 s, AST's patches more

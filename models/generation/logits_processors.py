@@ -1,4 +1,4 @@
-"""Decoding rules that transformers does not have: never say a content word twice, nor a token without a text.
+"""Rules of the next token (`models.decoder.search.Rule`): never say a content word twice, nor a token without a text.
 
 Labbé et al. (CoNeTTE, arXiv 2309.00454) ban repeated content words in beam search and report that fluency errors fall
 from a few per cent to about 0.1 %.
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import LogitsProcessor
 
 from vocabulary.audioset import speech_tags, tag_ids
 from vocabulary.words import classes_of
@@ -65,7 +64,7 @@ class WordTable:
         return text.isalpha() and text not in FUNCTION_WORDS
 
 
-class UnsupportedWordBan(LogitsProcessor):
+class UnsupportedWordBan:
     """Forbids the tokens that the tag scores do not support, other ones for each clip.
 
     Args:
@@ -104,7 +103,7 @@ class NamedClasses:
                 self.all[token_id, : len(classes)] = torch.tensor(classes)
 
 
-class TagBonus(LogitsProcessor):
+class TagBonus:
     """Raises words for tags that a hypothesis has not named yet, so that the search finds captions that name them.
 
     Args:
@@ -176,7 +175,7 @@ class SearchRules:
         return SearchRules(banned, bonus)
 
 
-class ContentWordBan(LogitsProcessor):
+class ContentWordBan:
     """Forbids each token that would complete a content word the caption already has."""
 
     def __init__(self, words: WordTable) -> None:

@@ -13,10 +13,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import GenerationConfig, LogitsProcessorList
 
 from configs.schema import DecodingConfig
 from models.decoder.llama import LlamaDecoder
+from models.decoder.search import Rule, SearchSettings
 from models.generation.calibration import Calibration
 from models.generation.composites import join_short_captions
 from models.generation.logits_processors import (
@@ -201,14 +201,14 @@ class CaptionSearch:
         self, prefix: Tensor, prefix_lengths: Tensor, rules: SearchRules, decoding: DecodingConfig
     ) -> tuple[Tensor, Tensor]:
         """Ids (B * N, L) found after prefixes (B, T', D), and their log-probabilities (B * N,), not a number where not known."""
-        processors = LogitsProcessorList()
+        processors: list[Rule] = []
         if decoding.repetition_ban == "content":
             processors.append(ContentWordBan(self.words))
         if rules.banned is not None:
             processors.append(UnsupportedWordBan(rules.banned))
         if rules.bonus is not None:
             processors.append(TagBonus(rules.bonus, self.named_classes))
-        return self.decoder.generate(prefix, prefix_lengths, _generation_config(decoding), processors)
+        return self.decoder.generate(prefix, prefix_lengths, _search_settings(decoding), processors)
 
     def _read(self, prefix: Tensor, length: Tensor, found: Tensor, log_probabilities: Tensor) -> list[Caption]:
         """Distinct captions of those found (N, L) after one clip's prefix (T', D), in their order.
@@ -289,14 +289,14 @@ def _probability(caption: Caption, tag_scores: Tensor | None, calibration: Calib
     return calibration.probability(caption.per_token, fit, caption.similarity)
 
 
-def _generation_config(decoding: DecodingConfig) -> GenerationConfig:
+def _search_settings(decoding: DecodingConfig) -> SearchSettings:
     sampling = decoding.method == "sample"
     beams = max(decoding.num_beams, decoding.num_captions) if decoding.method == "beam" else 1
     if decoding.method == "greedy" and decoding.num_captions > 1:
         logger.warning("greedy decoding gives one caption; use beam search or sampling for %d.", decoding.num_captions)
     returned = {"beam": beams, "greedy": 1, "sample": 2 * decoding.num_captions}[decoding.method]
     options: dict[str, Any] = {"temperature": decoding.temperature, "top_k": decoding.top_k, "top_p": decoding.top_p}
-    return GenerationConfig(
+    return SearchSettings(
         max_new_tokens=decoding.max_tokens,
         min_new_tokens=decoding.min_tokens,
         do_sample=sampling,

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from benchmarks.speed import by_transformers
 from configs.schema import DecoderConfig
 from models.decoder.beam_search import beam_search
 from models.decoder.llama import LlamaDecoder
+from models.decoder.search import SearchSettings
 
 EOS = 0
 TOKENS = {"pad": 3, "bos": 1, "eos": 2}
@@ -30,7 +30,7 @@ class Table:
         return self.following[token_ids]
 
 
-class Shift(LogitsProcessor):
+class Shift:
     """Adds the same amounts (V,) at every step."""
 
     def __init__(self, amounts: Tensor) -> None:
@@ -116,8 +116,8 @@ def test_it_finds_what_transformers_finds(
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.5)
     prefix, sizes = torch.randn(len(lengths), max(lengths), 16), torch.tensor(lengths)
-    rules = LogitsProcessorList([Shift(torch.randn(20))] if raised else [])
-    search = GenerationConfig(
+    rules = [Shift(torch.randn(20))] if raised else []
+    search = SearchSettings(
         num_beams=num_beams, num_return_sequences=returned, max_new_tokens=max_tokens,
         min_new_tokens=min(min_tokens, max_tokens), length_penalty=penalty,
     )  # fmt: skip

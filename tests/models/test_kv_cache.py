@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from configs.schema import DecoderConfig
 from models.decoder.kv_cache import SPARE_TOKENS, JoinedLinear, LlamaReader
 from models.decoder.llama import LlamaDecoder
+from models.decoder.search import SearchSettings
 
 PACKS = "fbgemm" in torch.backends.quantized.supported_engines  # on x86 alone
 packs = pytest.mark.skipif(not PACKS, reason="this processor has no FBGEMM")
@@ -120,7 +121,7 @@ def decoder(half: bool) -> LlamaDecoder:
 
 def sums(made: LlamaDecoder) -> Tensor:
     prefix = torch.randn(2, 3, 32, generator=torch.Generator().manual_seed(0))
-    search = GenerationConfig(num_beams=3, num_return_sequences=3, max_new_tokens=8)
+    search = SearchSettings(num_beams=3, num_return_sequences=3, max_new_tokens=30)
     return made.generate(prefix, torch.tensor([3, 2]), search)[1].nan_to_num(0.0)
 
 

@@ -1,22 +1,22 @@
 """Llama decoder: parity with transformers, cached = uncached, padding changes nothing."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
-    GenerationConfig,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
-    LogitsProcessorList,
 )
 
-from benchmarks.speed import by_transformers
+from benchmarks.speed import as_transformers, by_transformers
 from configs.schema import DecoderConfig
 from models.decoder.llama import LlamaDecoder
+from models.decoder.search import SearchSettings
 from models.errors import CheckpointError
 from tests.models.networks import make_llama
 
@@ -35,7 +35,7 @@ def test_logits_are_those_of_transformers_for_the_same_embeddings(decoder: Llama
     prefix, ids = torch.randn(2, 3, 32), torch.randint(3, 50, (2, 5))
     ours = decoder(prefix, torch.tensor([3, 3]), ids)
     embeddings = torch.cat([prefix, decoder.llama.get_input_embeddings()(ids)], dim=1)
-    theirs = decoder.llama(inputs_embeds=embeddings).logits[:, 3:]
+    theirs = as_transformers(decoder.llama)(inputs_embeds=embeddings).logits[:, 3:]
     assert torch.allclose(ours, theirs, atol=1e-5)
 
 
@@ -57,7 +57,7 @@ def test_several_captions_of_one_clip(decoder: LlamaDecoder) -> None:
 @pytest.mark.parametrize("length", [1, 3, 5])
 def test_cached_generation_is_what_whole_passes_give(decoder: LlamaDecoder, length: int) -> None:
     prefix, lengths = torch.randn(1, 5, 32), torch.tensor([length])
-    search = GenerationConfig(max_new_tokens=8, min_new_tokens=8, do_sample=False)
+    search = SearchSettings(max_new_tokens=8, min_new_tokens=8)
     found = decoder.generate(prefix, lengths, search)[0][0]
     ids = [TOKENS["bos"]]
     for _ in range(8):
@@ -70,10 +70,10 @@ def test_cached_generation_is_what_whole_passes_give(decoder: LlamaDecoder, leng
 def test_beams_after_a_padded_prefix_are_those_of_the_prefix_alone(decoder: LlamaDecoder) -> None:
     prefix, lengths = torch.randn(2, 6, decoder.width), torch.tensor([6, 3])
     search = {"max_new_tokens": 8, "num_beams": 4, "num_return_sequences": 4}
-    together, sums = decoder.generate(prefix, lengths, GenerationConfig(**search))
+    together, sums = decoder.generate(prefix, lengths, SearchSettings(**search))
     for row, length in enumerate(lengths.tolist()):
         alone, own_sums = decoder.generate(
-            prefix[row : row + 1, :length], lengths[row : row + 1], GenerationConfig(**search)
+            prefix[row : row + 1, :length], lengths[row : row + 1], SearchSettings(**search)
         )
         assert torch.equal(together[4 * row : 4 * row + 4, : alone.shape[1]], alone)
         torch.testing.assert_close(sums[4 * row : 4 * row + 4], own_sums, equal_nan=True)
@@ -84,9 +84,7 @@ def test_generation_stops_at_the_end_token(decoder: LlamaDecoder) -> None:
         decoder.llama.lm_head.weight = torch.nn.Parameter(torch.zeros(50, 32))
         decoder.llama.lm_head.bias = torch.nn.Parameter(torch.zeros(50))
         decoder.llama.lm_head.bias[TOKENS["eos"]] = 9.0
-    found, _ = decoder.generate(
-        torch.randn(1, 3, 32), torch.tensor([3]), GenerationConfig(max_new_tokens=20, do_sample=False)
-    )
+    found, _ = decoder.generate(torch.randn(1, 3, 32), torch.tensor([3]), SearchSettings(max_new_tokens=20))
     assert found.tolist() == [[TOKENS["eos"]]]
 
 
@@ -134,34 +132,27 @@ def published(
 
 
 SEARCHES = {
-    "greedy": {"do_sample": False},
-    "beam": {"do_sample": False, "num_beams": 4, "num_return_sequences": 2, "length_penalty": 1.0},
-    "sample": {"do_sample": True, "top_p": 0.9, "temperature": 0.8},
+    "greedy": {},
+    "beam": {"num_beams": 4, "num_return_sequences": 2},
+    "sample": {"do_sample": True, "top_p": 0.9, "temperature": 0.8, "num_return_sequences": 3},
+    "sample of few": {"do_sample": True, "top_k": 5},
 }
 
 
 @pytest.mark.parametrize("search", SEARCHES)
 def test_generation_is_transformers_own(published: tuple[Path, LlamaForCausalLM], search: str) -> None:
     """For the same embeddings; the checkpoint's own sampling settings and penalties are not taken over."""
-    folder, llama = published
-    decoder = pretrained(folder)
+    decoder = pretrained(published[0])
     prefix = torch.randn(1, 6, 32)
-    settings = {"max_new_tokens": 12, "min_new_tokens": 4, **SEARCHES[search]}
+    settings: dict[str, Any] = {"max_new_tokens": 12, "min_new_tokens": 4, **SEARCHES[search]}
     torch.manual_seed(3)
-    ours, _ = decoder.generate(prefix, torch.tensor([6]), GenerationConfig(**settings))
-    begin = llama.get_input_embeddings()(torch.tensor([[PRETRAINED_TOKENS["bos"]]]))
-    llama.generation_config = GenerationConfig(
-        pad_token_id=PRETRAINED_TOKENS["pad"],
-        bos_token_id=PRETRAINED_TOKENS["bos"],
-        eos_token_id=PRETRAINED_TOKENS["eos"],
-    )
+    ours, _ = decoder.generate(prefix, torch.tensor([6]), SearchSettings(**settings))
     torch.manual_seed(3)
-    with torch.no_grad():
-        theirs = llama.generate(inputs_embeds=torch.cat([prefix, begin], dim=1), **settings)
+    theirs = by_transformers(decoder, prefix, torch.tensor([6]), SearchSettings(**settings))
     assert torch.equal(ours, theirs) and ours.shape[1] > 4
     padded = torch.cat([prefix, torch.randn(1, 3, 32)], dim=1)
     torch.manual_seed(3)
-    assert torch.equal(decoder.generate(padded, torch.tensor([6]), GenerationConfig(**settings))[0], theirs)
+    assert torch.equal(decoder.generate(padded, torch.tensor([6]), SearchSettings(**settings))[0], theirs)
 
 
 def test_beams_of_an_adapted_decoder_are_those_of_transformers(published: tuple[Path, LlamaForCausalLM]) -> None:
@@ -171,8 +162,8 @@ def test_beams_of_an_adapted_decoder_are_those_of_transformers(published: tuple[
             torch.nn.init.normal_(parameter, std=0.1)
     prefix, lengths = torch.randn(2, 5, 32), torch.tensor([5, 3])
     for _ in range(2):  # with adapters, then merged
-        search = GenerationConfig(num_beams=3, max_new_tokens=8, min_new_tokens=8, num_return_sequences=2)
-        theirs = by_transformers(decoder, prefix, lengths, search, LogitsProcessorList())
+        search = SearchSettings(num_beams=3, max_new_tokens=8, min_new_tokens=8, num_return_sequences=2)
+        theirs = by_transformers(decoder, prefix, lengths, search)
         assert torch.equal(decoder.generate(prefix, lengths, search)[0], theirs)
         decoder.merge_lora()
 
@@ -193,7 +184,7 @@ def test_a_decoder_of_more_tokens_than_the_tokenizer_says_known_ones_alone(
 ) -> None:
     config = DecoderConfig(pretrained=str(published[0]), dropout=0.0)
     decoder = LlamaDecoder(config, 5, PRETRAINED_TOKENS).eval()
-    search = GenerationConfig(max_new_tokens=20, min_new_tokens=20, do_sample=True)
+    search = SearchSettings(max_new_tokens=20, min_new_tokens=20, do_sample=True)
     found, _ = decoder.generate(torch.randn(8, 3, 32), torch.full((8,), 3), search)
     assert found.shape == (8, 20) and set(found.flatten().tolist()) <= {0, 1, 3, 4}
 
@@ -305,5 +296,5 @@ def test_checkpoints_that_are_no_whole_llama_are_refused(tmp_path: Path) -> None
     save_file(
         {name: value for name, value in load_file(path).items() if "layers.1" not in name}, path, {"format": "pt"}
     )
-    with pytest.raises(CheckpointError, match="no whole Llama checkpoint"):
+    with pytest.raises(CheckpointError, match="not a complete Llama checkpoint"):
         pretrained(tmp_path / "llama")

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from models.captioner import AudioCaptioner
 from models.checkpoints.mini_audio_caption import MiniAudioCaption, read_mini_audio_caption
+from models.decoder.whole_pass import lay_out, read_whole
 from models.errors import CheckpointError
 
 
@@ -24,8 +25,10 @@ def found(folder: Path) -> MiniAudioCaption:
 
 def logits(found: MiniAudioCaption, latent: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     prefix = F.linear(latent, found.projection["weight"], found.projection["bias"])
-    embeddings = torch.cat([prefix, found.llama.get_input_embeddings()(ids)], dim=1)
-    return found.llama(inputs_embeds=embeddings).logits[:, 1:]
+    rows = torch.arange(len(ids))
+    layout = lay_out(torch.ones_like(rows), 1, torch.full_like(rows, ids.shape[1]), ids.shape[1], rows)
+    hidden = read_whole(found.llama, prefix, found.llama.get_input_embeddings()(ids), layout)
+    return found.llama.get_output_embeddings()(hidden).unflatten(0, ids.shape)
 
 
 @torch.no_grad()

@@ -1,0 +1,129 @@
+"""Searching for captions: the settings of a search, rules for its next tokens, and the search that takes one token at a time.
+
+Shapes: R rows, V vocabulary, L tokens.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How captions are searched.
+
+    Attributes:
+        max_new_tokens: at which a caption is cut off, at least 1.
+        min_new_tokens: before which the end token is not taken.
+        num_beams: beams of a beam search; 1 takes the most probable token, or a random one, at each step.
+        num_return_sequences: captions found after each prefix: at most the beams, or samples.
+        length_penalty: exponent of the number of tokens by which a beam's score is divided.
+        do_sample: draw each token at random by its probability.
+        temperature: of sampling: log-probabilities are divided by it.
+        top_k: of sampling: so many most probable tokens are drawn from; 0 for all.
+        top_p: of sampling: the most probable tokens are drawn from that have this probability together, above 0 to 1.
+    """
+
+    max_new_tokens: int
+    min_new_tokens: int = 0
+    num_beams: int = 1
+    num_return_sequences: int = 1
+    length_penalty: float = 1.0
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+class Rule(Protocol):
+    """Raises or forbids next tokens."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Scores (R, V) of the tokens after hypotheses (R, L), with minus infinity for what is forbidden."""
+
+
+class KnownTokens:
+    """Forbids token ids that the tokenizer lacks: the vocabulary of a published decoder is often padded to a round size.
+
+    Args:
+        vocab_size: vocabulary size of the tokenizer.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        self.vocab_size = vocab_size
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return the scores (R, V) with those of ids from `vocab_size` on set to minus infinity."""
+        scores = scores.clone()
+        scores[:, self.vocab_size :] = -torch.inf
+        return scores
+
+
+class Reader(Protocol):
+    """A decoder that has read prefixes, one row each, and reads on token by token (`models.decoder.kv_cache.LlamaCache`)."""
+
+    logits: Tensor
+
+    def step(self, token_ids: Tensor, rows: Tensor) -> Tensor:
+        """Logits (R, V) after tokens (R,) that continue `rows` (R,)."""
+
+
+def single_search(
+    reader: Reader, eos: int, pad: int, settings: SearchSettings, rules: Sequence[Rule] = ()
+) -> tuple[Tensor, Tensor]:
+    """Captions found when each step takes one token: the most probable one, or one drawn at random.
+
+    Draws as transformers' `generate` does from the same state of torch's generator, which a test shows.
+
+    Args:
+        reader: has read the prefixes, one row each.
+        eos: the end token's id.
+        pad: the padding token's id.
+        settings: of the search, with one beam.
+        rules: of the next tokens.
+
+    Returns:
+        Ids (R, L) int64, padded on the right, and the log-probability of each caption (R,) without the rules, the end token's
+        included; not a number where it was cut off.
+    """
+    rows = torch.arange(len(reader.logits), device=reader.logits.device)
+    rows = rows.repeat_interleave(settings.num_return_sequences)
+    logits = reader.logits.index_select(0, rows)
+    ids = rows.new_zeros(len(rows), 0)
+    ended = torch.zeros_like(rows, dtype=torch.bool)
+    sums = logits.new_zeros(len(rows), dtype=torch.float32)
+    for length in range(1, settings.max_new_tokens + 1):
+        scores = logits.float()
+        gains = scores.log_softmax(dim=1)
+        if length <= settings.min_new_tokens:
+            scores = scores.index_fill(1, torch.tensor([eos], device=rows.device), -math.inf)
+        for rule in rules:
+            scores = rule(ids, scores)
+        tokens = _draw(scores, settings) if settings.do_sample else scores.argmax(dim=1)
+        sums = sums + gains.gather(1, tokens[:, None])[:, 0].masked_fill(ended, 0.0)
+        ids = torch.cat([ids, tokens.masked_fill(ended, pad)[:, None]], dim=1)
+        ended = ended | (tokens == eos)
+        if length == settings.max_new_tokens or bool(ended.all()):
+            break
+        logits = reader.step(tokens.masked_fill(ended, pad), rows)
+        rows = torch.arange(len(rows), device=rows.device)
+    return ids, sums.masked_fill(~ended, math.nan)
+
+
+def _draw(scores: Tensor, settings: SearchSettings) -> Tensor:
+    """Tokens (R,) drawn by their scores (R, V)."""
+    if settings.temperature != 1.0:
+        scores = scores / settings.temperature
+    if settings.top_k:
+        least = scores.topk(min(settings.top_k, scores.shape[1]), dim=1).values[:, -1:]
+        scores = scores.masked_fill(scores < least, -math.inf)
+    if settings.top_p < 1.0:
+        ascending, order = scores.sort(dim=1)
+        unlikely = ascending.softmax(dim=1).cumsum(dim=1) <= 1 - settings.top_p
+        unlikely[:, -1] = False
+        scores = scores.masked_fill(unlikely.scatter(1, order, unlikely), -math.inf)
+    return torch.multinomial(scores.softmax(dim=1), 1)[:, 0]
