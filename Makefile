@@ -1,6 +1,8 @@
 PYTHON := .venv/bin/python
 
-.PHONY: test quick lint format bench
+REQUIREMENTS := $(filter-out requirements/lock.txt,$(wildcard requirements/*.txt))
+
+.PHONY: test quick lint format lock bench
 
 test: ## every test
 	$(PYTHON) -m pytest -n 2 --dist loadgroup
@@ -14,6 +16,11 @@ lint: ## what CI checks before the tests
 	$(PYTHON) -m mypy
 	.venv/bin/codespell
 	.venv/bin/lint-imports
+
+lock: ## write requirements/lock.txt: the pins of all packages that requirements/*.txt need, on every platform
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+	  --output-file requirements/lock.txt $(REQUIREMENTS)
+	sed -i.old -E "/^(cuda|nvidia)-|^triton==/d" requirements/lock.txt && rm requirements/lock.txt.old # torch pins these itself
 
 format: ## put the code into ruff's form
 	.venv/bin/ruff check --fix .

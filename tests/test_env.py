@@ -4,12 +4,17 @@ import os
 import re
 import shutil
 import subprocess
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
+LOCK = ROOT / "requirements" / "lock.txt"
+REQUIREMENTS = sorted(set((ROOT / "requirements").glob("*.txt")) - {LOCK})
 
 FAKE_PYTHON = """#!/bin/sh
 case "$*" in
@@ -70,7 +75,7 @@ def test_torch_comes_first_and_alone_and_a_second_run_installs_nothing(checkout:
     assert checkout.run().returncode == 0
     first, second = checkout.logged
     assert "-r requirements/torch.txt" in first and "core.txt" not in first and "--index-url" not in first
-    assert "-r requirements/core.txt" in second and "-c requirements/torch.txt" in second
+    assert "-r requirements/core.txt" in second and "-c requirements/lock.txt" in second
     again = checkout.run()
     assert again.returncode == 0 and checkout.logged == [] and "installed already" in again.stderr
 
@@ -92,6 +97,14 @@ def test_a_failed_install_is_tried_again(checkout: Checkout) -> None:
 def test_torch_may_come_from_another_index(checkout: Checkout) -> None:
     checkout.run(TORCH_INDEX_URL="http://127.0.0.1/simple")
     assert ["--index-url http://127.0.0.1/simple" in line for line in checkout.logged] == [True, False]
+    assert ["-c requirements/lock.txt" in line for line in checkout.logged] == [False, True]
+
+
+def test_a_changed_lock_file_is_installed(checkout: Checkout) -> None:
+    checkout.run()
+    with (checkout.root / "requirements" / "lock.txt").open("a") as file:
+        file.write("another==1.0\n")
+    assert checkout.run().returncode == 0 and len(checkout.logged) == 2
 
 
 @pytest.mark.parametrize(
@@ -142,7 +155,7 @@ def test_a_java_that_is_there_is_not_installed_again(checkout: Checkout) -> None
 
 def test_developers_get_the_window_too_and_its_libraries_where_that_may_be(checkout: Checkout) -> None:
     done = checkout.run("--dev")
-    assert done.returncode == 0 and "for the tests of the window run this: sudo apt-get install -y" in done.stderr
+    assert done.returncode == 0 and "for tests of the desktop app run this: sudo apt-get install -y" in done.stderr
     assert "libegl1" in done.stderr and not any("apt-get" in line for line in checkout.logged)
     assert "-r requirements/ui.txt" in checkout.logged[-1]
     assert checkout.run("--dev", USER_ID="0").returncode == 0
@@ -156,6 +169,45 @@ def test_every_requirement_is_pinned_exactly_and_once(path: Path) -> None:
     assert pins and all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", pin) for pin in pins)
     elsewhere = "".join(other.read_text(encoding="utf-8") for other in REQUIREMENTS if other != path)
     assert not [pin for pin in pins if re.search(rf"^{re.escape(pin.split('==')[0])}==", elsewhere, re.MULTILINE)]
+
+
+def locked() -> dict[str, Requirement]:
+    """Requirements of the lock file that apply to this platform, by canonical name."""
+    found = [Requirement(line) for line in LOCK.read_text(encoding="utf-8").splitlines()]
+    return {canonicalize_name(item.name): item for item in found if item.marker is None or item.marker.evaluate()}
+
+
+def test_the_lock_file_has_the_pins_and_all_their_dependencies() -> None:
+    lock = locked()
+    pins = [
+        line.split("#")[0].strip() for path in REQUIREMENTS for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    waiting = [Requirement(pin) for pin in pins if pin]
+    assert all(lock[canonicalize_name(pin.name)].specifier == pin.specifier for pin in waiting)
+    seen: set[tuple[str, frozenset[str]]] = set()
+    num_installed = 0
+    while waiting:
+        needed = waiting.pop()
+        name, extras = canonicalize_name(needed.name), frozenset(needed.extras)
+        pinned_by_torch = name.startswith(("cuda-", "nvidia-")) or name == "triton"
+        if (name, extras) in seen or pinned_by_torch:
+            continue
+        seen.add((name, extras))
+        assert name in lock, f"{name} is not in requirements/lock.txt: run make lock"
+        try:
+            installed = distribution(name)
+        except PackageNotFoundError:  # an option of env.sh that was not given here
+            continue
+        num_installed += 1
+        assert lock[name].specifier.contains(installed.version, prereleases=True), (
+            f"{name} {installed.version}: run env.sh"
+        )
+        for text in installed.requires or []:
+            requirement = Requirement(text)
+            environments = [{"extra": extra} for extra in ("", *extras)]
+            if requirement.marker is None or any(requirement.marker.evaluate(item) for item in environments):
+                waiting.append(requirement)
+    assert num_installed > 50
 
 
 @pytest.mark.parametrize("readme", [None, "# Audio Caption\n\n```bash\nmake test\n```\n"])
@@ -185,3 +237,10 @@ def test_ci_runs_the_readmes_second_command_last(checkout: Checkout, user: str) 
     assert done.returncode == 0, done.stderr
     assert lines == ["env.sh --dev --eval", "lint", "README command 2: echo one && echo two", "one", "two"]
     assert not checkout.logged  # nothing was missing, so nothing was installed
+
+
+def test_pre_commit_runs_what_make_lint_runs() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    lint = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nlint:")[1].split("\n\n")[0].splitlines()[1:]
+    commands = [line.strip().replace("$(PYTHON)", ".venv/bin/python") for line in lint]
+    assert len(commands) == 5 and [hook["entry"] for hook in hooks] == commands

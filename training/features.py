@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,8 +77,8 @@ def _constants(encoder: AudioEncoder) -> dict[str, dict[str, str]]:
 
 def _float32_precision() -> list[str]:
     """How an accelerator multiplies float32 numbers: TF32 keeps 10 bits of their 23."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.mkldnn.matmul)
-    return [str(backend.fp32_precision) for backend in backends]
+    backends: Any = torch.backends  # its stubs lack these settings
+    return [str(part.fp32_precision) for part in (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul)]
 
 
 class FrozenFeatures:

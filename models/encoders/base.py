@@ -58,6 +58,7 @@ class AudioEncoder(nn.Module, ABC):
 
     sample_rate: int
     embedding_dim: int
+    frame_rate_hz: float
     keeps_statistics: bool
     frozen_layers: int = 0
     has_tagger: bool = False

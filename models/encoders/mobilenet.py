@@ -15,7 +15,7 @@ Shapes: B clips, W windows, S samples, F mel bands, T frames, K channels, E = 96
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -160,7 +160,7 @@ class Squeeze(nn.Module):
 
     def forward(self, maps: Tensor, lengths: Lengths) -> Tensor:
         """Maps (B, K, F, T), each channel scaled by what the whole clip shows."""
-        layer = self.conc_se_layers[0]
+        layer: Any = self.conc_se_layers[0]
         scale = torch.sigmoid(layer.fc2(F.relu(layer.fc1(lengths.mean(maps)))))  # (B, K)
         return maps * scale[:, :, None, None]
 
@@ -247,7 +247,8 @@ class MobileNet(AudioEncoder):
             channels = to_multiple_of_8(shape.channels * width)
         features.append(convolution(channels, branch_width, 1, 1, 1, nn.Hardswish()))
         self.features = nn.ModuleList(features)
-        self.features.to(memory_format=torch.channels_last)  # 1.7 times as fast on a CPU
+        # 1.7 times as fast on a CPU; torch's stubs lack this overload.
+        self.features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         head = to_multiple_of_8(1280 * width)
         self.classifier = nn.Sequential(
             nn.Identity(),
@@ -280,9 +281,9 @@ class MobileNet(AudioEncoder):
             log_mel, frames = self.log_mel(*pad_to_minimum(waveform.float(), lengths, MIN_SAMPLES))
         return (log_mel if masks is None else hide_spans(log_mel, frames, masks)), frames
 
-    def layers(self) -> nn.ModuleList:
+    def layers(self) -> list[nn.Module]:
         """First convolution, 15 inverted residuals, last convolution."""
-        return self.features
+        return list(self.features)
 
     def set_trained(self, trained: bool) -> None:
         """Train the layers after `frozen_layers`, or with a second branch that branch alone; or freeze the network."""
@@ -319,7 +320,7 @@ class MobileNet(AudioEncoder):
         if self.branch_weight:
             heads.append(self._head(self.branch, self.branch_classifier, shared, lengths))
         embeddings, counts, logits = zip(*heads, strict=True)
-        mean = logits[0] if len(logits) == 1 else torch.lerp(*logits, self.branch_weight)
+        mean = logits[0] if len(logits) == 1 else torch.lerp(logits[0], logits[1], self.branch_weight)
         return torch.cat(embeddings, dim=2), counts[0], mean
 
     def frozen_part(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> tuple[Tensor, Tensor]:
@@ -341,7 +342,10 @@ class MobileNet(AudioEncoder):
         for layer in layers:
             if isinstance(layer, Block):
                 maps, lengths = layer(maps, lengths)
-            elif layer[0].stride == (2, 2):  # the first convolution, or a second branch's copy of it
+            elif isinstance(layer, nn.Sequential) and layer[0].stride == (
+                2,
+                2,
+            ):  # the first convolution, or a second branch's copy of it
                 maps = layer(lengths.clean(maps))
                 lengths = lengths.strided(2, maps.shape[3])
             else:
