@@ -12,10 +12,16 @@ scores.json, scores_per_clip.csv, predictions.csv and report.html, a single page
 file could not be captioned or a metric failed.
 """
 
+from configs.stopping import StopSignals, end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tqdm import tqdm
@@ -29,13 +35,22 @@ from captioning.options import (
     load_captioner,
     option_problems,
 )
+from captioning.output import CaptionOutput
+from configs.atomic_files import write_file
 from configs.checks import COUNT, POSITIVE, outside, refuse
 from configs.commands import run_command
 from data.clotho import SPLITS, FileClip, load_split
 from data.tables import FileIndex
 from evaluation.inputs import Corpus, pair, read_predictions, read_references
 from evaluation.measures import MEASURES, chosen
-from evaluation.outputs import comparison_table, score_table, write_comparison, write_outputs
+from evaluation.outputs import (
+    PREDICTIONS_FILE,
+    check_folder,
+    comparison_files,
+    comparison_table,
+    output_files,
+    score_table,
+)
 from evaluation.resources import Resources, download, user_cache
 from evaluation.scores import ScoreSettings, compare, score_systems
 
@@ -113,23 +128,44 @@ def check_options(options: argparse.Namespace) -> None:
         problems += option_problems(options, checkpoint_config(options.ckpt_path))
     refuse(problems)
     if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
+        check_folder(options.output)
 
 
-def caption_split(options: argparse.Namespace, clips: Sequence[FileClip]) -> tuple[dict[str, str], int]:
-    """Captions of the clips that can be read, by name, and the number of clips that cannot."""
-    from captioning.recordings import Reader, caption_clips  # imports torch
+def caption_split(
+    options: argparse.Namespace, clips: Sequence[FileClip], signals: StopSignals
+) -> tuple[dict[str, str], int]:
+    """Captions of the clips that can be read, by name, and the number of clips that cannot.
 
-    captioner = load_captioner(options)
-    decoding = choose_decoding(captioner.config.decoding, options, captioner.config.captioner.styles)
-    reader = Reader(captioner.sample_rate, captioner.max_duration_s, num_workers=options.workers)
+    With --output every caption is in `predictions.csv.part` at once.
+    """
+    from captioning.recordings import Reader, caption_batches  # imports torch
+
     files = [(clip.name, clip.path, clip.captions) for clip in clips]
-    with tqdm(total=len(files), desc="captioning", unit="clip", delay=2, file=sys.stderr) as bar:
-        found = caption_clips(captioner, reader.clips(files), decoding, options.batch_size, advance=bar.update)
-        return {record.file: record.caption for record in found}, reader.num_bad
+    captions: dict[str, str] = {}
+    with ExitStack() as stack:
+        output = None
+        if options.output:
+            num_references = max((len(clip.captions) for clip in clips), default=0)
+            output = stack.enter_context(
+                CaptionOutput(options.output / PREDICTIONS_FILE, "csv", num_references=num_references)
+            )
+            signals.keep = output.keep
+        captioner = load_captioner(options)
+        decoding = choose_decoding(captioner.config.decoding, options, captioner.config.captioner.styles)
+        reader = Reader(captioner.sample_rate, captioner.max_duration_s, num_workers=options.workers)
+        bar = stack.enter_context(tqdm(total=len(files), desc="captioning", unit="clip", delay=2, file=sys.stderr))
+        for finished in caption_batches(captioner, reader.clips(files), decoding, options.batch_size):
+            captions |= {record.file: record.caption for record in finished.ready}
+            if output:
+                output.add(finished.ready, finished.ahead)
+            bar.update(finished.num_clips)
+    if options.output:
+        predictions = options.output / PREDICTIONS_FILE
+        signals.keep = lambda: f"all captions are in {predictions}: --predictions scores them"
+    return captions, reader.num_bad
 
 
-def gather(options: argparse.Namespace) -> tuple[list[Corpus], dict[str, Path], int]:
+def gather(options: argparse.Namespace, signals: StopSignals) -> tuple[list[Corpus], dict[str, Path], int]:
     """Corpora to score (two with --compare), recordings by name, and the number of clips that could not be captioned."""
     num_bad = 0
     clips: list[FileClip] = []
@@ -142,7 +178,7 @@ def gather(options: argparse.Namespace) -> tuple[list[Corpus], dict[str, Path], 
     if options.predictions:
         corpus = pair(read_predictions(options.predictions), references, options.partial)
     else:
-        predictions, num_bad = caption_split(options, clips)
+        predictions, num_bad = caption_split(options, clips, signals)
         corpus = pair(predictions, references, options.partial or num_bad > 0)
     if options.audio_dir:
         index = FileIndex(options.audio_dir)
@@ -156,9 +192,17 @@ def gather(options: argparse.Namespace) -> tuple[list[Corpus], dict[str, Path], 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
-    if options.download:
-        logger.info("downloaded to %s and to the hub's cache.", download())
-        return 0
+    with StopSignals() as signals:
+        if options.download:
+            signals.keep = lambda: "what was fetched is kept, and the next run goes on where this one stopped"
+            logger.info("downloaded to %s and to the hub's cache.", download())
+            return 0
+        signals.keep = lambda: "nothing was scored yet"
+        return score(options, signals)
+
+
+def score(options: argparse.Namespace, signals: StopSignals) -> int:
+    """Caption where captions are not given, score and write; returns the exit status."""
     check_options(options)
     settings = ScoreSettings(
         measures=chosen(options.metrics),
@@ -169,25 +213,26 @@ def run(options: argparse.Namespace) -> int:
         spice_cache=options.spice_cache,
         spice_time_limit_s=options.spice_time_limit,
     )
-    systems, recordings, num_bad = gather(options)
+    systems, recordings, num_bad = gather(options, signals)
     found = score_systems(systems, settings)
     print(f"{len(systems[0])} clips\n\n{score_table(found[0])}", end="")
     comparisons = compare(found[0], found[1]) if len(found) > 1 else {}
     if comparisons:
         print(f"\nagainst {options.compare}\n\n{comparison_table(found[0], found[1], comparisons)}", end="")
     if options.output:
-        from evaluation.report import Report, write_report  # imports matplotlib
+        from evaluation.report import Report, render  # imports matplotlib
 
-        write_outputs(options.output, systems[0], found[0])
-        if comparisons:
-            write_comparison(options.output, systems[1], found[1], comparisons)
         report = Report(
             subject=subject(options), corpus=systems[0], scores=found[0], recordings=recordings,
             num_resamples=options.resamples, other=systems[1] if comparisons else None,
             other_scores=found[1] if comparisons else {}, comparisons=comparisons,
             other_name=str(options.compare or ""), num_shown=options.report_clips,
         )  # fmt: skip
-        write_report(options.output / "report.html", report)
+        files = output_files(systems[0], found[0]) | {"report.html": render(report)}
+        if comparisons:
+            files |= comparison_files(systems[1], found[1], comparisons)
+        for name, text in files.items():  # one after the other at once, so that a stop does not mix two runs
+            write_file(options.output / name, text)
         logger.info("written: %s", ", ".join(sorted(path.name for path in options.output.iterdir())))
     if num_bad:
         logger.error("%d clips could not be captioned and were not scored.", num_bad)

@@ -11,6 +11,11 @@ Text lines read "file: caption". Captions go to stdout or --output, each as soon
 status is then 1. Ctrl-C and SIGTERM keep what is done and end with 130 and 143.
 """
 
+from configs.stopping import StopSignals, end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import dataclasses
 import logging
@@ -36,7 +41,6 @@ from captioning.options import (
 from captioning.output import CaptionOutput, OutputClosed
 from captioning.recordings import NamedFile, Reader, caption_batches
 from captioning.rerank_clap import add_rerank_options, check_rerank, load_reranker
-from captioning.stopping import StopSignals
 from configs.checks import POSITIVE_COUNT, Range, outside, refuse
 from configs.commands import run_command
 from configs.schema import Config

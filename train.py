@@ -5,6 +5,11 @@ python train.py --config configs/sounds_small.yaml --data.batch_size 16 --resume
 torchrun --nproc_per_node 2 train.py              # several devices
 """
 
+from configs.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import itertools
 import logging
 import multiprocessing

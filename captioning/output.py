@@ -18,12 +18,8 @@ from typing import Protocol, TextIO
 
 from captioning.formats.base import Layout, TableColumns
 from captioning.formats.registry import text_format
+from configs.atomic_files import open_locked, sync
 from data.caption_formats import SILENCE, CaptionRecord, merge_neighbours
-
-try:
-    import fcntl
-except ImportError:  # on Windows two runs that write one file are not kept apart
-    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -226,15 +222,9 @@ class PartFile:
         return file
 
     def _locked(self) -> int:
-        file = os.open(self.part, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            raise OutputError(f"another run is writing {self.part}: choose another --output.") from None
-        except OSError:  # a file system without locks
-            pass
+        file = open_locked(self.part)
+        if file is None:
+            raise OutputError(f"another run is writing {self.part}: choose another --output.")
         return file
 
     def write(self, settled: Sequence[str], rest: Sequence[str]) -> None:
@@ -268,9 +258,7 @@ class PartFile:
                 f"all captions are in {self.part}, which cannot be renamed ({error.strerror}): rename it."
             ) from error
         with contextlib.suppress(OSError):  # a file system whose folders cannot be synced
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            os.fsync(folder)
-            os.close(folder)
+            sync(self.path.parent)
 
     def stop(self, num_records: int) -> str:
         """As `Sink` has it."""

@@ -8,6 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+try:
+    import fcntl
+except ImportError:  # on Windows two processes that write one file are not kept apart
+    fcntl = None  # type: ignore[assignment]
+
 _PREFIX, _SUFFIX = ".writing-", ".part"
 _ABANDONED_S = 3600.0  # no file takes so long to write
 _unfinished: set[Path] = set()
@@ -111,6 +116,31 @@ def sweep_abandoned(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _ABANDONED_S:
                 path.unlink()
+
+
+def open_locked(path: Path) -> int | None:
+    """Open a file, made if missing, for reading and writing by this process alone.
+
+    Returns:
+        Its descriptor, or None where another process has it. Where the system or the file system has no locks, everyone gets it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:  # a file system without locks
+            return descriptor
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        os.close(descriptor)  # renamed by the process that had it until now
 
 
 def sync(path: Path) -> None:

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
-from configs.atomic_files import write_file
 from data.tables import csv_text
 from evaluation.inputs import Corpus
 from evaluation.measures import MEASURES
 from evaluation.scores import Comparison, Score
 
+PREDICTIONS_FILE = "predictions.csv"
 NOT_ASKED = "not asked for with --metrics"
 
 
@@ -110,17 +111,36 @@ def predictions_csv(corpus: Corpus) -> str:
     return csv_text(["file_name", "caption_predicted", *(f"caption_{number}" for number in range(1, most + 1))], rows)
 
 
-def write_outputs(folder: Path, corpus: Corpus, scores: Mapping[str, Score]) -> None:
-    """Write scores.json, scores_per_clip.csv and predictions.csv into a folder, made if missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / "scores.json", scores_json(scores))
-    write_file(folder / "scores_per_clip.csv", per_clip_csv(corpus, scores))
-    write_file(folder / "predictions.csv", predictions_csv(corpus))
+def output_files(corpus: Corpus, scores: Mapping[str, Score]) -> dict[str, str]:
+    """Names and contents of scores.json, scores_per_clip.csv and predictions.csv."""
+    return {
+        "scores.json": scores_json(scores),
+        "scores_per_clip.csv": per_clip_csv(corpus, scores),
+        PREDICTIONS_FILE: predictions_csv(corpus),
+    }
 
 
-def write_comparison(
-    folder: Path, other: Corpus, scores: Mapping[str, Score], comparisons: Mapping[str, Comparison]
-) -> None:
-    """Write comparison.json and the second system's other_scores_per_clip.csv."""
-    write_file(folder / "comparison.json", comparison_json(comparisons))
-    write_file(folder / "other_scores_per_clip.csv", per_clip_csv(other, scores))
+def comparison_files(
+    other: Corpus, scores: Mapping[str, Score], comparisons: Mapping[str, Comparison]
+) -> dict[str, str]:
+    """Names and contents of comparison.json and the second system's other_scores_per_clip.csv."""
+    return {
+        "comparison.json": comparison_json(comparisons),
+        "other_scores_per_clip.csv": per_clip_csv(other, scores),
+    }
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder for results, before anything long begins.
+
+    Raises:
+        ValueError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"--output {folder} is no folder to write to ({error.strerror}): choose another one."
+        ) from error

@@ -12,7 +12,6 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tqdm import tqdm
 
-from configs.atomic_files import write_file
 from evaluation.inputs import Corpus
 from evaluation.measures import MEASURES
 from evaluation.outputs import shown, title_of
@@ -107,11 +106,6 @@ class ShownClip:
     num_more: int
     scores: tuple[tuple[str, str], ...]
     sound: PageSound | None
-
-
-def write_report(path: Path, report: Report) -> None:
-    """Write the page."""
-    write_file(path, render(report))
 
 
 def render(report: Report) -> str:

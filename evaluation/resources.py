@@ -24,7 +24,9 @@ from typing import Any
 
 import pooch
 
-from data.download import GITHUB, DownloadError, RemoteFile, fetch, unpack
+from data.download import GITHUB
+from data.fetching import DownloadError, RemoteFile, fetch
+from data.unpacking import unpack
 from evaluation.errors import MetricError, UnavailableError
 
 logger = logging.getLogger(__name__)

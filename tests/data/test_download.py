@@ -11,8 +11,9 @@ from pathlib import Path
 import py7zr
 import pytest
 
-from data import download
-from data.download import DownloadError, RemoteFile, fetch, unpack
+from data import download, fetching
+from data.fetching import DownloadError, RemoteFile, fetch
+from data.unpacking import unpack
 
 CONTENT = bytes(range(256)) * 4000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -112,7 +113,7 @@ def test_a_short_and_a_long_file_are_refused(server: Server, tmp_path: Path) -> 
 def test_a_missing_file_and_no_server(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DownloadError, match="answered 404"):
         fetch(remote(path="/none"), tmp_path, mirror(server))
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(fetching, "ATTEMPTS", 1)
     with pytest.raises(DownloadError, match="could not be fetched"):
         fetch(remote(), tmp_path, "http://127.0.0.1:9")
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from evaluation.inputs import Corpus
 from evaluation.overlap import mean_result
-from evaluation.report import Report, render, write_report
+from evaluation.report import Report, render
 from evaluation.scores import Score, as_score, compare, draw_resamples
 from evaluation.sounds import PAGE_RATE, mp3, page_sound, spectrogram_png
 
@@ -167,7 +167,7 @@ def test_a_browser_plays_its_sounds_and_fits_it_in(report: Report, tmp_path: Pat
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_it_by_day_and_by_night(report: Report, tmp_path: Path, scheme: str) -> None:
     page, picture = tmp_path / "report.html", tmp_path / f"{scheme}.png"
-    write_report(page, report)
+    page.write_text(render(report), encoding="utf-8")
     dark = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
     done = chromium(page, tmp_path / "profile", "--window-size=1200,3000", f"--screenshot={picture}", *dark)
     assert picture.is_file(), done.stderr[-500:]

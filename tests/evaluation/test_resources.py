@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.download import DownloadError
+from data.fetching import DownloadError
 from evaluation import resources as module
 from evaluation.errors import MetricError, UnavailableError
 from evaluation.resources import (

@@ -22,7 +22,7 @@ from data.caption_formats import CaptionRecord, ScoredCaption
 from data.feature_cache import FeatureCache
 from data.tables import write_rows
 from evaluation.inputs import Corpus
-from evaluation.outputs import write_outputs
+from evaluation.outputs import output_files
 from evaluation.scores import Score
 from models.checkpoints.folder import add_metadata, read_metadata, write_checkpoint
 from models.encoders.build import build_encoder
@@ -67,7 +67,8 @@ def write_small_checkpoint(path: Path, size: int, **more: Any) -> None:
 
 def write_scores(path: Path, size: int) -> None:
     corpus = Corpus(("a.wav",), ("a " * size,), (("a dog barks",),))
-    write_outputs(path, corpus, {"cider_d": Score(0.5, per_clip=np.array([0.5]))})
+    for name, text in output_files(corpus, {"cider_d": Score(0.5, per_clip=np.array([0.5]))}).items():
+        write_file(path / name, text)
 
 
 # Each with the file whose name is to be told.

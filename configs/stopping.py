@@ -9,10 +9,21 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from configs.atomic_files import drop_unfinished
+
 logger = logging.getLogger(__name__)
 
 _NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "the end of its terminal (SIGHUP)"}
 LONGEST_STOP_S = 1.5  # after which the process ends, whatever still hangs
+
+
+def end_quietly() -> None:
+    """Let Ctrl-C end this process at once, without a traceback, until `StopSignals` is entered.
+
+    Commands call it before they import what takes long. A signal that is ignored (nohup, a job in the background) stays so.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class StopSignals:
@@ -27,7 +38,7 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self.keep: Callable[[], str] = lambda: "nothing was captioned yet"
+        self.keep: Callable[[], str] = lambda: "nothing was done yet"
         self._handlers: dict[int, Any] = {}
         self._pair: tuple[socket.socket, socket.socket] | None = None
         self._wakeup = -1
@@ -65,6 +76,7 @@ class StopSignals:
         last_resort.daemon = True
         last_resort.start()
         try:
+            drop_unfinished()
             logger.warning("stopped by %s: %s.", _NAMES[signal.Signals(number).name], self.keep())
         finally:
             os._exit(128 + number)  # other threads may be reading a recording for seconds yet
