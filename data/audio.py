@@ -7,7 +7,7 @@ file and no network, rates, channels, samples and decoded seconds are bounded, a
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
@@ -29,6 +29,7 @@ __all__ = [
     "is_silent",
     "load_audio",
     "stream_audio",
+    "stream_parts",
 ]
 
 AUDIO_SUFFIXES = frozenset(
@@ -160,6 +161,37 @@ def stream_audio(
             yield start / sample_rate, pending
         else:
             raise _too_short(path, start_s, len(pending) / sample_rate)
+
+
+def stream_parts(
+    path: str | Path, sample_rate: int, parts: Sequence[tuple[float, float]], track: int | None = None
+) -> Iterator[tuple[float, Waveform]]:
+    """Parts of a recording, which is decoded once, up to the end of the last part.
+
+    Args:
+        path: a regular local file.
+        sample_rate: wanted rate, hertz.
+        parts: start and end of each in seconds, in order and without overlap.
+        track: as for `load_audio`.
+
+    Yields:
+        Start in seconds, and the waveform (S,) float32. Where the recording ends earlier than a part, the part is shorter, and
+        left out under 0.1 s.
+
+    Raises:
+        AudioError: as `load_audio`, also after the first parts.
+    """
+    bounds = [(round(start_s * sample_rate), round(end_s * sample_rate)) for start_s, end_s in parts]
+    pending, position = np.zeros(0, np.float32), 0  # `pending` begins at sample `position`
+    blocks = _resampled_blocks(Path(path), sample_rate, track)
+    for start, end in bounds:
+        while position + len(pending) < end and (block := next(blocks, None)) is not None:
+            pending = np.concatenate([pending, block])
+            skipped = max(0, min(start - position, len(pending)))
+            pending, position = pending[skipped:], position + skipped
+        waveform = pending[max(0, start - position) : max(0, end - position)].copy()
+        if len(waveform) >= SHORTEST_S * sample_rate:
+            yield start / sample_rate, waveform
 
 
 def _span(blocks: Iterator[Waveform], first: int, stop: int | None) -> Iterator[Waveform]:

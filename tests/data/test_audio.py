@@ -13,7 +13,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.audio import AudioError, audio_duration_s, find_audio_files, is_silent, load_audio, stream_audio
+from data.audio import AudioError, audio_duration_s, find_audio_files, is_silent, load_audio, stream_audio, stream_parts
 
 ROOT = Path(__file__).parents[2]
 
@@ -212,3 +212,13 @@ def test_windows_of_a_part_of_a_recording(tmp_path: Path) -> None:
 def test_silence_may_have_another_threshold() -> None:
     quiet = np.resize(np.array([0.01, -0.01], np.float32), 10)
     assert is_silent(quiet, 0.02) and not is_silent(quiet, 0.005)
+
+
+def test_parts_of_a_recording(tmp_path: Path) -> None:
+    ramp = np.linspace(-0.5, 0.5, 16000 * 10, dtype=np.float32)
+    soundfile.write(tmp_path / "ramp.wav", ramp, 16000, subtype="FLOAT")
+    parts = [(0.0, 1.0), (1.0, 1.5), (4.25, 6.0), (9.0, 12.0), (13.0, 14.0)]
+    found = list(stream_parts(tmp_path / "ramp.wav", 16000, parts))
+    assert [start for start, _ in found] == [0.0, 1.0, 4.25, 9.0]
+    for (start_s, end_s), (_, waveform) in zip(parts, found, strict=False):
+        np.testing.assert_array_equal(waveform, ramp[round(start_s * 16000) : round(end_s * 16000)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.clauses import ATTESTED, ClauseDetector, is_adverb, is_participle, third_person
+from data.clauses import ATTESTED, ClauseDetector, base_form, is_adverb, is_participle, third_person
 
 CAPTIONS = ATTESTED * [
     "A dog is barking", "A man is speaking", "Birds are chirping", "Water is running", "A bus is idling", "A dog barks",
@@ -57,3 +57,19 @@ def test_everything_else_is_a_phrase(caption: str) -> None:
 def test_what_occurs_too_rarely_is_not_learnt() -> None:
     assert not ClauseDetector(CAPTIONS[: len(CAPTIONS) // ATTESTED])("a dog barks")
     assert not ClauseDetector([])("a dog barks")
+
+
+@pytest.mark.parametrize(
+    "verbs",
+    [
+        "bark hiss buzz roll squeak howl growl echo chatter murmur applaud fly cry rain thunder blow play whirr purr",
+        "run hum drip flap chug rev stir beg spin dig",  # with a doubled consonant
+        "type snore whine scrape ride chime blare squeeze sneeze wheeze rinse close bounce rattle rumble idle whistle crackle "
+        "sizzle drive arrive accelerate vibrate change bridge explode breathe prepare damage",
+    ],
+)
+def test_the_verb_of_a_participle(verbs: str) -> None:
+    doubled = {"run", "hum", "drip", "flap", "chug", "rev", "stir", "beg", "spin", "dig"}
+    for verb in verbs.split():
+        stem = verb + verb[-1] if verb in doubled else verb.removesuffix("e")
+        assert base_form(f"{stem}ing") == verb
