@@ -4,6 +4,7 @@
     python inference.py recordings/ --format csv --output captions.csv
     python inference.py meeting.mp3 --timeline 10 --format srt
     python inference.py dog.wav --method sample --rerank clap # the candidate most alike to the sound, by CLAP
+    python inference.py film.mp4 --merge_into film.srt --output film.sdh.srt # [dog barks] between the lines
     python inference.py --ckpt_path runs/best --split evaluation --dataset_root datasets/clotho
 
 Text lines read "file: caption". Captions go to stdout or --output, each as soon as it is known, everything else to stderr.
@@ -30,6 +31,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from captioning.files import list_recordings, shown_name
 from captioning.formats.registry import FORMATS, check_one_recording
+from captioning.merging import add_merge_options, check_merge, run_merge
 from captioning.options import (
     add_captioner_options,
     add_decoding_options,
@@ -66,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--format", choices=[name for name in FORMATS if name != "parquet"], default="text", dest="form"
     )
     parser.add_argument("--output", type=Path, help="file to write; stdout without it")
+    add_merge_options(parser)
     parser.add_argument(
         "--split", choices=("development", "validation", "evaluation"), help="caption a data set's split"
     )
@@ -195,6 +198,9 @@ def run(options: argparse.Namespace) -> int:
     with StopSignals() as signals:
         files, num_left_out = list_files(options)
         check_options(options, files, checkpoint_config(options.ckpt_path))
+        if options.merge_into:
+            check_merge(options, len(files))
+            return run_merge(options, files[0][1])
         output = CaptionOutput(
             options.output,
             options.form,

@@ -1,5 +1,6 @@
 """`inference.py --merge_into`: the sounds of a recording's pauses go between the lines of its subtitles."""
 
+import argparse
 import logging
 import sys
 from collections.abc import Iterator
@@ -8,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from captioning.options import choose_decoding, load_captioner
 from captioning.recordings import Clip, caption_clips
 from captioning.sound_subtitles import Span, pauses, place_labels, windows
 from captioning.subtitle_files import SubtitleFile
+from configs.atomic_files import write_file
 from configs.schema import DecodingConfig
 from data.audio import audio_duration_s, stream_parts
+from data.caption_formats import CaptionRecord
 
 if TYPE_CHECKING:
     from models.captioner import AudioCaptioner
@@ -20,6 +24,53 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WINDOW_S = 5.0  # where --timeline gives none
+MIN_PROBABILITY = 0.6  # a wrong label is worse than none
+
+
+def add_merge_options(parser: argparse.ArgumentParser) -> None:
+    """--merge_into, which replaces the usual output."""
+    parser.add_argument(
+        "--merge_into",
+        type=Path,
+        metavar="SUBTITLES",
+        help="write this recording's subtitles (srt, vtt, ass) with sounds in brackets between their lines",
+    )
+
+
+def check_merge(options: argparse.Namespace, num_files: int) -> None:
+    """Refuse what does not go together with --merge_into.
+
+    Raises:
+        ValueError: found, expected and remedy in one sentence.
+    """
+    if num_files != 1:
+        raise ValueError(f"--merge_into takes one recording, that of its subtitles, but found {num_files}.")
+    if options.rerank or options.num_captions not in (None, 1):
+        raise ValueError("--merge_into writes one label for a sound: leave out --rerank and --num_captions.")
+    if options.output and options.output.exists() and options.output.samefile(options.merge_into):
+        raise ValueError(f"--output {options.output} would replace the given subtitles: choose another name.")
+
+
+def run_merge(options: argparse.Namespace, path: Path) -> int:
+    """Merge the sounds of one recording into the subtitles that the options name; returns the exit status."""
+    subtitles = SubtitleFile(options.merge_into)
+    captioner = load_captioner(options)
+    merged = merge_sounds(
+        captioner,
+        choose_decoding(captioner.config.decoding, options, captioner.config.captioner.styles),
+        path,
+        subtitles,
+        window_s=options.timeline or WINDOW_S,
+        batch_size=options.batch_size,
+        track=options.track,
+    )
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        write_file(options.output, merged)
+    else:
+        sys.stdout.buffer.write(merged)
+        sys.stdout.flush()
+    return 0
 
 
 def merge_sounds(
@@ -31,7 +82,7 @@ def merge_sounds(
     window_s: float = WINDOW_S,
     batch_size: int = 8,
     track: int | None = None,
-    min_probability: float = 0.0,
+    min_probability: float = MIN_PROBABILITY,
 ) -> bytes:
     """The subtitles with labels of sounds.
 
@@ -60,11 +111,11 @@ def merge_sounds(
     with tqdm(total=len(parts), desc="captioning pauses", unit="part", file=sys.stderr, disable=not parts) as bar:
         clips = _clips(path, captioner.sample_rate, parts, track)
         records = list(caption_clips(captioner, clips, decoding, batch_size, advance=bar.update))
-    sure = [record for record in records if (record.captions[0].probability or 1.0) >= min_probability]
+    sure = [record for record in records if _probability(record) >= min_probability]
     labels, num_spoken = place_labels(sure)
     logger.info(
-        "%d labels in %d pauses (%.0f s); %d of %d parts have speech and so no label.",
-        len(labels), len(free), sum(end_s - start_s for start_s, end_s in free), num_spoken, len(records),
+        "%d labels in %d pauses; of %d captions %d name speech and %d are less probable than %g, which gives no label.",
+        len(labels), len(free), len(records), num_spoken, len(records) - len(sure), min_probability,
     )  # fmt: skip
     return subtitles.merged(labels)
 
@@ -72,3 +123,9 @@ def merge_sounds(
 def _clips(path: Path, sample_rate: int, parts: list[Span], track: int | None) -> Iterator[Clip]:
     for number, (start_s, waveform) in enumerate(stream_parts(path, sample_rate, parts, track)):
         yield Clip(number, str(path), start_s, start_s + len(waveform) / sample_rate, waveform)
+
+
+def _probability(record: CaptionRecord) -> float:
+    """Of the caption to be right; 1 where it is unknown, and for silence."""
+    probability = record.captions[0].probability
+    return 1.0 if probability is None else probability
