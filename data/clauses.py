@@ -18,10 +18,10 @@ _NO_PARTICIPLE = re.compile(
     r"[^aeiouy]*ing"  # ring, sing, king
     r"|during|(?:some|any|no|every)thing|buildings?|lightning|ceiling|evening|morning|clothing|crossing|wedding"
 )
-_DROPPED_E = re.compile(
-    r"(?:[cvu]|[^z]z|[^rwaeioul]l|[^aeiouls]s|[^aeiou][aeiou]s|[dlrao]g|[^eo]at|"
-    r"\b(?:becom|breath|cascad|chang|collid|combin|creat|eras|escap|examin|explod|featur|ignit|includ|inhal|operat|preced|"
-    r"prepar|provid|reced|releas|resum|squar|(?:de|in)creas|(?:in|ex)hal))$"
+_DROPPED_E = re.compile(r"(?:[cvu]|[^z]z|[^rwaeioul]l|[^aeiouls]s|[^aeiou][aeiou]s|[dlrao]g|[^eo]at)$")
+_ENDS_IN_E = frozenset(
+    "become breathe cascade change collide combine create decrease erase escape examine exhale explode feature ignite include "
+    "increase inhale operate precede prepare provide recede release resume square".split()
 )
 _NO_SUBJECT = re.compile(r"an?|the|one|another|some|several|multiple|many|two|three|of|in|by|to|on|from|at")
 
@@ -40,13 +40,13 @@ def base_form(participle: str) -> str:
     """The base form of a participle by English spelling alone: barking, bark; humming, hum; idling, idle; typing, type.
 
     A consonant is doubled behind a short stressed vowel, so a single one there shows that an "e" was dropped. Of longer
-    verbs spelling does not tell the stress; those end in a consonant unless a common suffix or _DROPPED_E says otherwise.
+    verbs spelling does not tell the stress; those end in a consonant unless a common ending or _ENDS_IN_E says otherwise.
     """
     stem = participle[:-3]
     if re.search(r"([bdgkmnprtv])\1$", stem) and not re.fullmatch("purr|whirr", stem):
         return stem[:-1]
-    dropped = re.search(_DROPPED_E, stem) or re.fullmatch(r"(?:qu|[^aeiou])*[aeiouy][^aeiouwxy]", stem)
-    return stem + "e" if dropped else stem
+    short = re.fullmatch(r"(?:qu|[^aeiou])*[aeiouy][^aeiouwxy]", stem)
+    return stem + "e" if short or _DROPPED_E.search(stem) or stem + "e" in _ENDS_IN_E else stem
 
 
 def third_person(verb: str) -> str:
