@@ -69,7 +69,7 @@ def base_form(participle: str) -> str:
     verbs spelling does not tell the stress; those end in a consonant unless a common ending or _ENDS_IN_E says otherwise.
     """
     stem = participle[:-3]
-    if re.search(r"([bdgkmnprtv])\1$", stem) and not stem != "purr":
+    if re.search(r"([bdgkmnprtv])\1$", stem) and stem != "purr":
         return stem[:-1]
     short = re.fullmatch(r"(?:qu|[^aeiou])*[aeiouy][^aeiouwxy]", stem)
     return stem + "e" if short or _DROPPED_E.search(stem) or stem + "e" in _ENDS_IN_E else stem
