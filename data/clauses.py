@@ -21,34 +21,11 @@ _NO_PARTICIPLE = re.compile(
 _DROPPED_E = re.compile(r"(?:[cvu]|[^z]z|[^rwaeioul]l|[^aeiouls]s|[^aeiou][aeiou]s|[dlrao]g|[^eo]at)$")
 _ENDS_IN_E = frozenset(
     [
-        "become",
-        "breathe",
-        "cascade",
-        "change",
-        "collide",
-        "combine",
-        "create",
-        "decrease",
-        "erase",
-        "escape",
-        "examine",
-        "exhale",
-        "explode",
-        "feature",
-        "ignite",
-        "include",
-        "increase",
-        "inhale",
-        "operate",
-        "precede",
-        "prepare",
-        "provide",
-        "recede",
-        "release",
-        "resume",
-        "square",
+        "become", "breathe", "cascade", "change", "collide", "combine", "create", "decrease", "erase", "escape",
+        "examine", "exhale", "explode", "feature", "ignite", "include", "increase", "inhale", "operate", "precede",
+        "prepare", "provide", "recede", "release", "resume", "square",
     ]
-)
+)  # fmt: skip
 _NO_SUBJECT = re.compile(r"an?|the|one|another|some|several|multiple|many|two|three|of|in|by|to|on|from|at")
 
 

@@ -9,8 +9,11 @@ import pytest
 import soundfile
 
 import inference
+from captioning.files import DEFAULT_CHECKPOINT
 from models.captioner import AudioCaptioner
 from models.generation.calibration import CALIBRATION_KEY, Calibration
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -162,22 +165,25 @@ def test_no_checkpoint_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
 
 def test_sounds_are_merged_into_subtitles(
-    tiny_checkpoint: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    soundfile.write(tmp_path / "film.wav", 0.1 * np.random.default_rng(1).normal(size=16000 * 12), 16000)
-    given, output = tmp_path / "film.srt", tmp_path / "new" / "film.sdh.srt"
-    given.write_text("1\n00:00:04,000 --> 00:00:06,000\n<i>Who is there?</i>\n\n")
-    film = tmp_path / "film.wav"
-    command = (film, "--merge_into", given, "--max_tokens", 8)
-    assert run(tiny_checkpoint, *command, "--output", output) == 0
+    film, given, output = (
+        ROOT / "assets" / "siren_then_waves.flac",
+        tmp_path / "film.srt",
+        tmp_path / "new" / "film.srt",
+    )
+    given.write_text("1\n00:00:02,500 --> 00:00:04,500\n<i>Who is there?</i>\n\n")
+    command = (film, "--merge_into", given)
+    assert run(DEFAULT_CHECKPOINT, *command, "--output", output) == 0
     lines = pysubs2.load(str(output), keep_html_tags=True)
     assert [line.text for line in lines if not line.text.startswith("[")] == ["<i>Who is there?</i>"]
     labels = [line for line in lines if line.text.startswith("[")]
-    assert labels and all(line.end <= 3900 or line.start >= 6100 for line in labels)
-    assert run(tiny_checkpoint, *command) == 0
+    assert len(labels) == 2 and "siren" in labels[0].text and "waves" in labels[1].text
+    assert labels[0].end <= 2400 and labels[1].start >= 4600
+    assert run(DEFAULT_CHECKPOINT, *command) == 0
     assert capsysbinary.readouterr().out == output.read_bytes()
     caplog.clear()
-    assert run(tiny_checkpoint, *command, "--output", given) == 2 and "would replace the given subtitles" in caplog.text
-    assert run(tiny_checkpoint, film, *command) == 2 and "takes one recording" in caplog.text
+    assert run(DEFAULT_CHECKPOINT, *command, "--output", given) == 2 and "would replace the given" in caplog.text
+    assert run(DEFAULT_CHECKPOINT, film, *command) == 2 and "takes one recording" in caplog.text
     given.write_text("1\n00:10:04,000 --> 00:10:06,000\nLate\n\n")
-    assert run(tiny_checkpoint, *command) == 0 and "do they belong together?" in caplog.text
+    assert run(DEFAULT_CHECKPOINT, *command) == 0 and "do they belong together?" in caplog.text
