@@ -11,12 +11,15 @@ import re
 from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
+from configs.exact import exact_config
 from configs.schema import Config
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
 
 logger = logging.getLogger(__name__)
 
@@ -53,15 +56,17 @@ class ConfigError(ValueError):
     """A setting that does not exist or does not fit; the message is one sentence for the person who wrote it."""
 
 
-def build_parser(description: str) -> ArgumentParser:
+def build_parser(description: str) -> "ArgumentParser":
     """Parser with every field of `Config` as a dotted option and `--config FILE.yaml`."""
+    from jsonargparse import ActionConfigFile, ArgumentParser  # not needed for a checkpoint's own configuration
+
     parser = ArgumentParser(description=description, exit_on_error=False)
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file that overrides the defaults")
     parser.add_class_arguments(Config, nested_key=None, fail_untyped=True)
     return parser
 
 
-def parse_config(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Config, Namespace]:
+def parse_config(parser: "ArgumentParser", arguments: Sequence[str]) -> "tuple[Config, Namespace]":
     """Parse `arguments` into the configuration and whatever else the caller added to the parser.
 
     Returns:
@@ -99,7 +104,10 @@ def load_checkpoint_config(path: Path) -> Config:
         raise ConfigError(f"the configuration cannot be read ({reason}): copy the checkpoint again.") from error
     if dropped:
         logger.warning("%s: settings of an older version are left out: %s.", path, ", ".join(dropped))
-    parser = build_parser("configuration")
+    config = exact_config(Config, content)
+    if config is not None:
+        return config
+    parser = build_parser("configuration")  # converts what can be converted, and explains the rest
     return _read(parser, lambda: parser.parse_object(content))[0]
 
 
@@ -119,7 +127,7 @@ def valid_keys(cls: type = Config, prefix: str = "") -> list[str]:
     return keys
 
 
-def _read(parser: ArgumentParser, parse: Callable[[], Namespace]) -> tuple[Config, Namespace]:
+def _read(parser: "ArgumentParser", parse: "Callable[[], Namespace]") -> "tuple[Config, Namespace]":
     """The configuration that `parse` gives, and the namespace; every complaint becomes a ConfigError."""
     try:
         namespace = parse()
@@ -205,7 +213,7 @@ def _nearest(key: str) -> str:
     return f"; did you mean {found[0]}?" if found else "."
 
 
-def _check_option_names(parser: ArgumentParser, arguments: Sequence[str]) -> None:
+def _check_option_names(parser: "ArgumentParser", arguments: Sequence[str]) -> None:
     known = {option for action in parser._actions for option in action.option_strings}
     for argument in arguments:
         name = argument.split("=", 1)[0]

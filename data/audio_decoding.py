@@ -16,7 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import av
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
@@ -370,6 +369,8 @@ class _Decoder:
                 yield self.rate, self.mix(np.concatenate(pieces, axis=1), 0)
 
     def _open_container(self, file: _PatchedFile) -> Any:
+        import av  # takes as long to import as all else that a WAV file needs
+
         # The open file is handed over, so FFmpeg has no name from which to open others, and no protocol to do it with.
         av.logging.set_level(None)
         options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
@@ -380,6 +381,8 @@ class _Decoder:
 
     def _frames(self, container: Any, stream: Any) -> Iterator[NDArray[np.float32]]:
         """Samples (C, S) at one rate, with silence for the time before a late track and in gaps of it."""
+        import av
+
         clock = _Clock(container, stream, self.rate)
         resampler: Any = None
         made_for: tuple[Any, ...] = ()
@@ -401,6 +404,8 @@ class _Decoder:
 
     def _decoded_frames(self, container: Any, stream: Any) -> Iterator[Any]:
         """Frames of all packets that can be decoded, as FFmpeg's command does it."""
+        import av
+
         num_bad, last = 0, ""
         packets = container.demux(stream)
         while True:
@@ -492,6 +497,8 @@ class _Clock:
     """Compares a track's time stamps with the samples that came: where it starts late, and where it pauses."""
 
     def __init__(self, container: Any, stream: Any, rate: int) -> None:
+        import av
+
         self.position, self._rate = 0, rate  # samples that came, and silence
         self._timed = any(name in container.format.name for name in _TIMED_FORMATS)
         self._origin = (container.start_time or 0) / av.time_base
@@ -520,6 +527,8 @@ def _samples(frame: Any) -> NDArray[np.float32]:
 
 def _container_duration_s(container: Any, stream: Any) -> float | None:
     """Seconds from the file's beginning to the end of a track; None where it must be decoded."""
+    import av
+
     if stream.codec_context is None:
         return None
     origin, late_s, declared = (container.start_time or 0) / av.time_base, 0.0, None
@@ -539,6 +548,8 @@ def _container_duration_s(container: Any, stream: Any) -> float | None:
 
 def _demuxed_duration_s(container: Any, stream: Any, late_s: float) -> float | None:
     """The same from the time stamps and durations of all packets."""
+    import av
+
     first, last, summed = None, None, 0
     try:
         for packet in container.demux(stream):

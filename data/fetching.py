@@ -5,13 +5,14 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import pooch
-import requests
 from tqdm import tqdm
 
 from configs.atomic_files import open_locked, sync
+
+if TYPE_CHECKING:
+    import requests
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,8 @@ def _is_published(path: Path, remote: RemoteFile) -> bool:
     """Whether a file has the published checksum, where there is one."""
     if remote.checksum is None:
         return True
+    import pooch
+
     kind, expected = remote.checksum.split(":")
     return bool(pooch.file_hash(str(path), alg=kind) == expected)
 
@@ -131,6 +134,8 @@ class _Download:
 
     def run(self) -> None:
         """Fetch it whole, over several connections where one breaks."""
+        import requests  # scores import this module, and seldom fetch
+
         problem: Exception | None = None
         for _ in range(ATTEMPTS):
             try:
@@ -153,6 +158,8 @@ class _Download:
 
     def _fetch(self) -> bool:
         """One connection; returns whether the file is whole."""
+        import requests
+
         have, size = self._have(), self.remote.size
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         with requests.get(self.url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
@@ -176,7 +183,7 @@ class _Download:
             self._receive(answer, have, total, limit)
         return total is None or self._have() == total
 
-    def _receive(self, answer: requests.Response, have: int, total: int | None, limit: int) -> None:
+    def _receive(self, answer: "requests.Response", have: int, total: int | None, limit: int) -> None:
         self.file.seek(have)
         with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=self.remote.name) as bar:
             for block in answer.iter_content(_BLOCK_BYTES):
@@ -208,7 +215,7 @@ class _Download:
         )
 
 
-def _first_byte(answer: requests.Response, asked: int) -> int:
+def _first_byte(answer: "requests.Response", asked: int) -> int:
     """Where a partial answer begins; where it does not say, at the place that was asked for."""
     words = answer.headers.get("Content-Range", "").replace("-", " ").split()
     return int(words[1]) if len(words) > 1 and words[1].isdigit() else asked

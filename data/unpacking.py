@@ -6,7 +6,6 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-import py7zr
 from tqdm import tqdm
 
 from configs.atomic_files import sync
@@ -76,6 +75,8 @@ def _check(archive: Path, folder: Path, cap: int, names: Sequence[str], size: in
 
 
 def _extract_7z(archive: Path, folder: Path, cap: int) -> None:
+    import py7zr
+
     with py7zr.SevenZipFile(archive) as seven:
         entries = seven.list()
         names, size = [entry.filename for entry in entries], sum(entry.uncompressed for entry in entries)

@@ -22,8 +22,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pooch
-
 from data.download import GITHUB
 from data.fetching import DownloadError, RemoteFile, fetch
 from data.unpacking import unpack
@@ -57,6 +55,8 @@ DOWNLOAD_REMEDY = "python evaluate.py --download fetches it"
 
 def user_cache() -> Path:
     """The project's folder in the user's cache folder."""
+    import pooch
+
     return Path(pooch.os_cache("audio_caption"))
 
 

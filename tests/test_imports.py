@@ -82,3 +82,31 @@ def test_no_widget_is_in_a_worker() -> None:
             assert "QtWidgets" not in text and "QtGui" not in text, path
             checked += 1
     assert checked > 15
+
+
+HEAVY = {
+    "transformers", "accelerate", "peft", "librosa", "scipy", "sklearn", "pandas", "matplotlib", "jsonargparse", "requests",
+    "pooch", "py7zr", "av", "sympy", "torch._dynamo", "torch._inductor",
+}  # fmt: skip
+
+
+def imported_heavy(code: str, *arguments: str) -> set[str]:
+    """Which of HEAVY a fresh process has imported after running `code`."""
+    report = "\nimport sys\nprint(*sys.modules, file=sys.__stderr__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code + report, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    modules = done.stderr.splitlines()[-1].split()
+    assert "encodings" in modules
+    return HEAVY & {*modules, *(module.split(".")[0] for module in modules)}
+
+
+def test_captioning_a_file_imports_nothing_that_it_does_not_use() -> None:
+    code = "import sys, inference\nassert inference.main(sys.argv[1:]) == 0"
+    assert imported_heavy(code, str(ROOT / "assets" / "sounds" / "example.wav")) == set()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "inference", "train"])
+def test_help_needs_no_network_library(command: str) -> None:
+    code = f"import sys, {command}\nsys.argv = ['{command}.py', '--help']\ntry:\n    {command}.main(['--help'])\nexcept SystemExit:\n    pass"
+    assert "torch" not in imported_heavy(code) | {"torch"} & set()

@@ -17,7 +17,7 @@ def _rows() -> tuple[tuple[str, tuple[int, ...]], ...]:
     """Words and classes of each row of `sound_words.yaml`."""
     text = Path(__file__).with_name("sound_words.yaml").read_text(encoding="utf-8")
     rows: list[tuple[str, tuple[int, ...]]] = []
-    for family in yaml.safe_load(text).values():
+    for family in yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)).values():
         for words, classes in family.items():
             rows.append((words, named_tags(classes)))
     return tuple(rows)
@@ -33,15 +33,71 @@ def expand(words: str) -> str:
     return words.replace(" .. ", r"\b.{0,25}?\b").replace("*", r"\w*")
 
 
-@lru_cache(maxsize=KEPT)
-def _rows_of_word(word: str) -> tuple[int, ...]:
-    """Numbers of the rows about single words that a word matches; far fewer words than captions are looked at."""
-    return tuple(n for n, (words, _) in enumerate(_rows()) if " " not in words and _pattern(n).fullmatch(word))
+def beginnings(words: str) -> frozenset[str]:
+    """Letters with which all text begins that one row of `sound_words.yaml` matches; an empty string where any may.
+
+    Args:
+        words: the row, or a part of it.
+    """
+    found: set[str] = set()
+    for part in _alternatives(words):
+        letters = re.match(r"\w*", part).group()  # type: ignore[union-attr] - an empty match at least
+        rest = part[len(letters) :]
+        if letters:
+            found.add(letters[:-1] if rest.startswith("?") else letters)
+        elif part.startswith("("):
+            end = _closing(part)
+            inner, behind = part[1:end], part[end + 1 :]
+            if inner.startswith("?"):  # what stands before or behind is looked at without being matched
+                found |= beginnings(behind)
+            else:
+                found |= beginnings(inner)
+                found |= beginnings(behind[1:]) if behind.startswith("?") else set()
+        else:
+            found.add("")
+    return frozenset(found)
+
+
+def _alternatives(words: str) -> list[str]:
+    """What stands between "|" outside of brackets."""
+    depth, parts = 0, [""]
+    for character in words:
+        depth += (character in "([") - (character in ")]")
+        if character == "|" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _closing(words: str) -> int:
+    """Where the bracket closes that opens first."""
+    depth = 0
+    for place, character in enumerate(words):
+        depth += (character in "([") - (character in ")]")
+        if depth == 0:
+            return place
+    raise ValueError(f"a bracket of {words} is not closed.")
 
 
 @cache
-def _phrase_rows() -> tuple[int, ...]:
-    return tuple(n for n, (words, _) in enumerate(_rows()) if " " in words)
+def _rows_by_beginning() -> dict[str, list[int]]:
+    """Numbers of the rows whose matches begin so: a word is compared with ten rows then, and not with all."""
+    found: dict[str, list[int]] = {}
+    for number, (words, _) in enumerate(_rows()):
+        for letters in beginnings(words):
+            found.setdefault(letters, []).append(number)
+    return found
+
+
+@lru_cache(maxsize=KEPT)
+def _rows_of_word(word: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Numbers of the rows about single words that a word matches, and of the phrases that may begin with it."""
+    by_beginning = _rows_by_beginning()
+    numbers = {number for end in range(len(word) + 1) for number in by_beginning.get(word[:end], ())}
+    phrases = {number for number in numbers if " " in _rows()[number][0]}
+    matching = (number for number in sorted(numbers - phrases) if _pattern(number).fullmatch(word))
+    return tuple(matching), tuple(sorted(phrases))
 
 
 def fold_words(words: str) -> str:
@@ -54,10 +110,13 @@ def _matches(words: str) -> tuple[tuple[int, int], ...]:
     """(start, row) of each row that matches, by where it does."""
     text = fold_words(words)
     found: dict[int, int] = {}
+    phrases: set[int] = set()
     for word in re.finditer(r"\w+", text):
-        for row in _rows_of_word(word.group()):
+        rows, beginning = _rows_of_word(word.group())
+        phrases.update(beginning)
+        for row in rows:
             found.setdefault(row, word.start())
-    for row in _phrase_rows():
+    for row in phrases:
         if match := _pattern(row).search(text):
             found[row] = match.start()
     return tuple(sorted((start, row) for row, start in found.items()))

@@ -27,6 +27,7 @@ from models.checkpoints.folder import (
     read_tokenizer,
     write_checkpoint,
 )
+from models.checkpoints.initialization import NoInitialization
 from models.decoder.llama import least_parameters, llama_sizes
 from models.encoders.build import published_source, weights_sha256
 from models.errors import CheckpointError
@@ -112,7 +113,8 @@ def load(
     with _described(path, "built from its files"):
         tensors = read_tensors(path)
         _check_size(path, tensors, config, tokenizer, architecture, encoder_architecture)
-        captioner = captioner_class(config_to_build, tokenizer, architecture, encoder_architecture)
+        with NoInitialization():
+            captioner = captioner_class(config_to_build, tokenizer, architecture, encoder_architecture)
         load_state(captioner, tensors, path)
     if STORE_FILE in metadata["files"]:
         with _described(path / STORE_FILE, "read as a caption store"):
