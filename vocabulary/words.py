@@ -41,7 +41,7 @@ def beginnings(words: str) -> frozenset[str]:
     """
     found: set[str] = set()
     for part in _alternatives(words):
-        letters = re.match(r"\w*", part).group()  # type: ignore[union-attr] - an empty match at least
+        letters = re.split(r"\W", part, maxsplit=1)[0]
         rest = part[len(letters) :]
         if letters:
             found.add(letters[:-1] if rest.startswith("?") else letters)

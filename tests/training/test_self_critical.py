@@ -13,6 +13,7 @@ import train
 from models.captioner import AudioCaptioner
 from tests.training.test_train import losses, options, run_folder
 from training.self_critical import CiderReward, advantages, count_ngrams, words_of
+from training.trainer import Trainer
 
 words = st.lists(st.sampled_from("a dog barks while rain falls on the roof".split()), min_size=1, max_size=9)  # noqa: SIM905
 
@@ -65,7 +66,7 @@ def test_a_resumed_run_repeats_the_rewards(tone_dataset: Path, tmp_path: Path, u
     arguments = options(tone_dataset, tmp_path / "parts", **extra)
     for resume, stop in ([], 4), (["--resume"], 6), (["--resume"], None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(train.Trainer, "should_stop", lambda self, at=stop: self.step == at)
+            patch.setattr(Trainer, "should_stop", lambda self, at=stop: self.step == at)
             assert train.main([*arguments, *resume]) == (0 if stop is None else 143)
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
     first, second = (

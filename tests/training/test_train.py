@@ -17,8 +17,11 @@ import torch
 import train
 from models.captioner import AudioCaptioner
 from models.checkpoints.folder import read_metadata
+from training.batches import Batch
 from training.objective import CaptioningLoss
 from training.optimisation import has_bfloat16
+from training.run_folder import RunFolder
+from training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 
@@ -201,7 +204,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
     original = CaptioningLoss.forward
     calls = []
 
-    def forward(self: CaptioningLoss, batch: train.Batch) -> torch.Tensor:
+    def forward(self: CaptioningLoss, batch: Batch) -> torch.Tensor:
         calls.append(batch)
         loss = original(self, batch)
         return loss * float("nan") if len(calls) == 6 else loss  # the fifth step; validation takes one call
@@ -232,7 +235,7 @@ def test_mistakes_are_one_sentence_and_status_2(
 def test_two_trainings_in_one_folder_are_kept_apart(
     tone_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = train.RunFolder(run_folder(tmp_path), keep=1)
+    folder = RunFolder(run_folder(tmp_path), keep=1)
     assert train.main(options(tone_dataset, tmp_path)) == 2
     assert "another training is writing" in caplog.text
     folder.close()
@@ -262,7 +265,7 @@ def test_two_processes_told_to_end_leave_one_whole_checkpoint(tone_dataset: Path
     process.communicate(timeout=30)
     assert time.monotonic() - started < 20
     found = read_metadata(run_folder(tmp_path) / "last")
-    assert found["step"] == max(train.RunFolder.reader(run_folder(tmp_path)).steps())
+    assert found["step"] == max(RunFolder.reader(run_folder(tmp_path)).steps())
     assert not list(run_folder(tmp_path).glob("*.writing-*"))
 
 
@@ -290,16 +293,16 @@ def test_a_clip_lost_in_training_stops_it_saved_or_is_skipped(
     shutil.copytree(tone_dataset, root)
     uncached = {"data__cache_dir": "null", "captioner__encoder__train_from_step": 0, "training__num_steps": 6}
     lost = root / "development" / "development3.wav"
-    original, seen = train.Trainer.train_step, []
+    original, seen = Trainer.train_step, []
 
-    def train_step(self: train.Trainer, batches: list[train.Batch]) -> float:
+    def train_step(self: Trainer, batches: list[Batch]) -> float:
         seen.append(1)
         if len(seen) == 2:
             lost.unlink(missing_ok=True)
         return original(self, batches)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.Trainer, "train_step", train_step)
+        patch.setattr(Trainer, "train_step", train_step)
         assert train.main(options(root, tmp_path / "stop", **uncached)) == 2
     assert "development3.wav" in caplog.text and "data.bad_clips" in caplog.text
     saved = read_metadata(run_folder(tmp_path / "stop") / "last")["step"]
@@ -309,7 +312,7 @@ def test_a_clip_lost_in_training_stops_it_saved_or_is_skipped(
     caplog.clear()
     seen.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.Trainer, "train_step", train_step)
+        patch.setattr(Trainer, "train_step", train_step)
         assert train.main(options(root, tmp_path / "skip", data__bad_clips="skip", **uncached)) == 0
     assert "skipped: " in caplog.text and "development3.wav" in caplog.text
     assert len(losses(tmp_path / "skip")) == 6

@@ -1,10 +1,11 @@
 """Words of captions to AudioSet's classes."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vocabulary import words
@@ -72,6 +73,45 @@ def test_every_row_is_one_pattern_and_known_classes() -> None:
     used = {name.strip() for _, classes in rows for name in classes.split(";")}
     assert len(used) > 350
     assert set(WIDE) <= set(tag_names())
+
+
+def by_every_row(text: str) -> tuple[tuple[int, int], ...]:
+    """What `_matches` gives, from comparing all rows with all words."""
+    found = {}
+    for number, (row, _) in enumerate(words._rows()):
+        pattern = re.compile(rf"\b(?:{words.expand(row)})\b")
+        if " " in row:
+            matches = [match for match in [pattern.search(text)] if match]
+        else:
+            matches = [word for word in re.finditer(r"\w+", text) if pattern.fullmatch(word.group())]
+        if matches:
+            found[number] = matches[0].start()
+    return tuple(sorted((start, row) for row, start in found.items()))
+
+
+ROW_WORDS = sorted({word for row, _ in words._rows() for word in re.findall(r"[a-z]+", row)})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(ROW_WORDS), max_size=12))
+def test_rows_are_found_by_the_beginnings_of_their_matches(chosen: list[str]) -> None:
+    text = " ".join(chosen)
+    assert words._matches(text) == by_every_row(text)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("dog*|cats?", {"dog", "cat"}),
+        ("bab(y|ies)|(tele)?phones?", {"bab", "tele", "phone"}),
+        ("(?<!siren )(wail*|moan*)", {"wail", "moan"}),
+        ("(steel|slide) guitar", {"steel", "slide"}),
+        ("clap of thunder", {"clap"}),
+        ("[ab]c", {""}),
+    ],
+)
+def test_beginnings_of_rows(row: str, expected: set[str]) -> None:
+    assert words.beginnings(row) == expected
 
 
 @given(st.text(max_size=60))
