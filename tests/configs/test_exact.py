@@ -33,7 +33,7 @@ def test_what_is_left_out_has_its_default() -> None:
     "content",
     [
         None,
-        {"decodin": {}},
+        {"decoder": {}},
         {"decoding": 3},
         {"decoding": {"num_beams": "7"}},
         {"decoding": {"num_beams": True}},
