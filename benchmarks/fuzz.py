@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from configs.commands import run_command
 from data.audio import AudioError, audio_duration_s, load_audio, stream_audio
-from data.audio_survey import survey_file
+from data.survey.survey import survey_file
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,13 @@ _BY_FFMPEG = (
     "mp2 mp2",
     "ac3 ac3",
     "3gp aac",
+    "wma wmav2",
+    "ts aac",
+    "mpg mp2",
+    "flv libmp3lame",
+    "wv wavpack",
+    "tta tta",
+    "eac3 eac3",
 )
 _SIZES = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7FFF0000, 1 << 20)
 
@@ -81,6 +88,8 @@ def encode(path: Path, codec: str, sound: NDArray[np.float32], rate: int = 48_00
     with av.open(str(path), "w", format="adts" if path.suffix == ".aac" else None) as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
         assert isinstance(stream, av.AudioStream)
+        if codec.startswith("wma"):
+            stream.bit_rate = 128_000  # it has no default
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T), format="fltp", layout=layout)
         frame.sample_rate = RATE_HZ
         size = stream.codec_context.frame_size or 1024

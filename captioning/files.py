@@ -8,19 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.audio import AUDIO_SUFFIXES, AudioError, stream_audio
+from data.audio import AudioError, stream_audio
+from data.recognition import AUDIO_SUFFIXES, CONTAINER, OTHER, SNIFFED_BYTES, SOUND, recognise
 
 DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "any_sound"
 
-# Names that tell a recording as well, of formats that data.audio reads.
-MORE_SUFFIXES = frozenset(
-    [
-        ".3g2", ".3gp", ".3gpp", ".ac3", ".aifc", ".amr", ".awb", ".bwf", ".m4b", ".m4r", ".mp2", ".mpga", ".rf64",
-        ".snd", ".spx", ".wave", ".weba",
-    ]
-)  # fmt: skip
 _MOST_NAMED = 10  # files left out, in the line that names them
-_SNIFFED_BYTES = 8192
 
 
 @dataclass
@@ -144,36 +137,21 @@ def _files_below(folder: Path, found: Recordings) -> Iterator[Path]:
 
 def _why_not(path: Path) -> str | None:
     """None for a recording; else why it is left out, which is empty for what is no sound at all."""
-    by_name = path.suffix.lower() in AUDIO_SUFFIXES | MORE_SUFFIXES
+    by_name = path.suffix.lower() in AUDIO_SUFFIXES
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return "no regular file" if by_name else ""
         if by_name:
             return None
         with path.open("rb") as file:
-            start = file.read(_SNIFFED_BYTES)
+            kind = recognise(file.read(SNIFFED_BYTES))
     except OSError as error:
         if path.is_symlink() and not path.exists():
             return "its link leads nowhere" if by_name else ""
         return f"it cannot be opened: {error.strerror}"
-    return _judge(path, start)
-
-
-def _judge(path: Path, start: bytes) -> str | None:
-    """As `_why_not`, by the first bytes of a file."""
-    if start[:4] in _RIFFS:
-        return None if start[8:12] == b"WAVE" else "AVI, which is not read" if start[8:12] == b"AVI " else ""
-    if start[:4] == b"FORM" and start[8:12] in (b"AIFF", b"AIFC", b"8SVX", b"16SV"):
-        return None
-    if start.startswith(_SOUNDS) or _is_mpeg_audio(start) or _is_aac(start) or _is_ac3(start):
-        return None
-    for mark, name in _UNREAD.items():
-        if start.startswith(mark) and b"\0" in start[:64]:  # no text that begins like that
-            return f"{name}, which is not read"
-    if start[:1] == start[188:189] == start[376:377] == b"G":
-        return "MPEG transport stream, which is not read"
-    is_mp4 = start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip") and start[8:12] not in _PICTURES
-    return _why_no_sound(path) if is_mp4 or start.startswith(_MATROSKA) else ""
+    if kind == CONTAINER:
+        return _why_no_sound(path)
+    return {SOUND: None, OTHER: ""}.get(kind, f"{kind}, which is not read")
 
 
 def _why_no_sound(path: Path) -> str | None:
@@ -183,78 +161,3 @@ def _why_no_sound(path: Path) -> str | None:
     except AudioError as error:
         return "a video without sound" if "no audio track" in str(error) else None
     return None
-
-
-_RIFFS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
-_SOUNDS = (
-    b"fLaC", b"OggS", b"ID3\x02", b"ID3\x03", b"ID3\x04", b".snd", b"caff", b"riff\x2e\x91\xcf\x11", b"#!AMR", b"ADIF",
-    b"NIST_1A", b"Creative Voice File",
-)  # fmt: skip
-_MATROSKA = b"\x1a\x45\xdf\xa3"
-_PICTURES = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis", b"crx ", b"jp2 ", b"jpx ")
-_UNREAD = {
-    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "Windows Media",
-    b"wvpk": "WavPack",
-    b"MAC ": "Monkey's Audio",
-    b"TTA1": "True Audio",
-    b"DSD ": "DSD",
-    b"FRM8": "DSD",
-    b"MPCK": "Musepack",
-    b"MP+": "Musepack",
-    b".RMF": "RealMedia",
-    b".ra\xfd": "RealAudio",
-    b"FLV\x01": "Flash video",
-    b"MThd": "MIDI",
-    b"\x00\x00\x01\xba": "MPEG program stream",
-    b"\x7f\xfe\x80\x01": "DTS",
-}
-
-# Bit rates in kbit/s of MPEG audio (ISO/IEC 11172-3 and 13818-3), by version 1 or 2 and layer, and of AC-3 (ATSC A/52).
-_MPEG_KBPS = {
-    (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (2, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-_AC3_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
-
-
-def _is_mpeg_audio(start: bytes) -> bool:
-    """Two frames of MP1, MP2 or MP3, one behind the other: the first bytes alone stand in many files."""
-    length = _mpeg_frame_bytes(start)
-    return bool(length) and _mpeg_frame_bytes(start[length:]) > 0
-
-
-def _mpeg_frame_bytes(start: bytes) -> int:
-    if len(start) < 4 or start[0] != 0xFF or start[1] & 0xE0 != 0xE0:
-        return 0
-    version_bits, layer_bits = start[1] >> 3 & 3, start[1] >> 1 & 3
-    rate_index, speed = start[2] >> 2 & 3, start[2] >> 4
-    if version_bits == 1 or layer_bits == 0 or rate_index == 3 or not 1 <= speed <= 14:
-        return 0
-    version, layer = 1 if version_bits == 3 else 2, 4 - layer_bits
-    rate = (44100, 48000, 32000)[rate_index] >> {3: 0, 2: 1, 0: 2}[version_bits]
-    kbps, padding = _MPEG_KBPS[version, layer][speed - 1], start[2] >> 1 & 1
-    if layer == 1:
-        return (12_000 * kbps // rate + padding) * 4
-    return (72_000 if (version, layer) == (2, 3) else 144_000) * kbps // rate + padding
-
-
-def _is_aac(start: bytes) -> bool:
-    """Two ADTS frames, one behind the other."""
-    if len(start) < 7 or start[0] != 0xFF or start[1] & 0xF6 != 0xF0:
-        return False
-    length = (start[3] & 3) << 11 | start[4] << 3 | start[5] >> 5
-    following = start[length : length + 2]
-    return length > 7 and following[:1] == b"\xff" and len(following) == 2 and following[1] & 0xF6 == 0xF0
-
-
-def _is_ac3(start: bytes) -> bool:
-    """Two AC-3 frames, one behind the other."""
-    if len(start) < 6 or start[:2] != b"\x0b\x77" or start[4] >> 6 == 3 or (start[4] & 63) >> 1 >= len(_AC3_KBPS):
-        return False
-    kbps, odd = _AC3_KBPS[(start[4] & 63) >> 1], start[4] & 1
-    words = {0: 2 * kbps, 1: 320 * kbps // 147 + odd, 2: 3 * kbps}[start[4] >> 6]
-    return start[2 * words : 2 * words + 2] == b"\x0b\x77"

@@ -1,6 +1,6 @@
 """Any recording to a mono float32 waveform at the model's rate.
 
-`data.audio_decoding` decodes block by block and mixes the channels; soxr resamples as the blocks come, so that an hour
+`data.decoding` decodes block by block and mixes the channels; soxr resamples as the blocks come, so that an hour
 never lies in memory whole. Recordings come from strangers: only regular local files are opened, FFmpeg may use no other
 file and no network, rates, channels, samples and decoded seconds are bounded, and whatever is wrong with a file is one
 `AudioError`.
@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from data.audio_decoding import AudioError, Waveform, declared_duration_s, decoded_blocks, shown
+from data.decoding.decoder import declared_duration_s, decoded_blocks
+from data.decoding.errors import AudioError, shown
+from data.decoding.mixdown import Waveform
+from data.recognition import AUDIO_SUFFIXES
 
 __all__ = [
-    "AUDIO_SUFFIXES",
     "SHORTEST_S",
     "SILENCE_PEAK",
     "AudioError",
@@ -32,29 +34,6 @@ __all__ = [
     "stream_parts",
 ]
 
-AUDIO_SUFFIXES = frozenset(
-    [
-        ".wav",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".m4a",
-        ".aac",
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".webm",
-        ".mkv",
-        ".mka",
-        ".aif",
-        ".aiff",
-        ".au",
-        ".caf",
-        ".w64",
-    ]
-)
 SILENCE_PEAK = 10 ** (-80 / 20)  # below -80 dBFS: the last bits of a 16-bit recording
 SHORTEST_S = 0.1  # of a recording, and of the last window of one
 _EDGE_S_SHARE, _EDGE_SAMPLES = 8, 500  # where a resampler's ringing about a constant offset ends, at the latest
@@ -82,7 +61,7 @@ def load_audio(
 
     Raises:
         AudioError: missing, no regular file, no audio, under 0.1 s, NaN or infinite values, or beyond the bounds of
-            `data.audio_decoding`.
+            `data.decoding`.
     """
     start = round(start_s * sample_rate)
     stop = None if max_duration_s is None else start + round(max_duration_s * sample_rate)

@@ -13,17 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from configs.atomic_files import write_file
+from data.recognition import AUDIO_SUFFIXES
 
 NAMES_SHOWN = 3
 SEPARATORS = (",", ";", "\t")
 LONG_CAPTION_WORDS = (
     60  # more than any caption of Clotho or AudioCaps has; what a lost line break or quotation mark makes
 )
-# Ends of file names by which a row is known where a cell has swallowed it.
-AUDIO_SUFFIXES = (
-    ".wav", ".wave", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".m4b", ".aac", ".aif", ".aiff", ".wma", ".webm",
-    ".weba", ".mp4", ".mkv", ".mov", ".au", ".caf", ".amr", ".3gp", ".mp2", ".ac3",
-)  # fmt: skip
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -311,7 +307,7 @@ def _looks_like_row(text: str, separator: str, columns: Sequence[str], num_cells
     if len(cells) < 2:
         return False
     place = columns.index("file_name") if "file_name" in columns else len(cells)
-    if place < len(cells) and cells[place].strip().lower().endswith(AUDIO_SUFFIXES):
+    if place < len(cells) and cells[place].strip().lower().endswith(tuple(AUDIO_SUFFIXES)):
         return True
     return len(cells) == num_cells and not any(cell.startswith(" ") for cell in cells[1:])
 

@@ -14,8 +14,9 @@ import soundfile
 
 from benchmarks.fuzz import encode, fuzz
 from captioning.recordings import Reader
-from data import audio, audio_decoding
+from data import audio
 from data.audio import AudioError, audio_duration_s, is_silent, load_audio, stream_audio
+from data.decoding import decoder
 from ui.sound.decoded import decode
 
 RATE = 16_000
@@ -484,7 +485,7 @@ def test_the_length_is_learnt_once_and_without_decoding(
     path = write(tmp_path / f"a.{suffix}", noisy_tone(30))
     monkeypatch.setattr(audio, "decoded_blocks", lambda *arguments: pytest.fail("decoded"))
     assert audio_duration_s(path) == pytest.approx(30, abs=0.15)
-    monkeypatch.setattr(audio_decoding, "_Decoder", lambda *arguments: pytest.fail("learnt twice"))
+    monkeypatch.setattr(decoder, "Decoder", lambda *arguments: pytest.fail("learnt twice"))
     assert audio_duration_s(path) == pytest.approx(30, abs=0.15)
 
 

@@ -7,7 +7,7 @@ from PyQt6.QtCore import QByteArray, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
 from PyQt6.QtWidgets import QFileDialog, QLabel, QMainWindow, QMessageBox, QSplitter, QVBoxLayout, QWidget
 
-from data.audio import AUDIO_SUFFIXES
+from data.recognition import AUDIO_SUFFIXES
 from ui.store.exports import EXPORT_FORMATS
 from ui.widgets.captions_panel import CaptionsPanel
 from ui.widgets.control_panel import ControlPanel

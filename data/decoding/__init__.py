@@ -1,0 +1,1 @@
+"""A sound file of any origin to blocks of mono samples."""

@@ -1,0 +1,291 @@
+"""Blocks of mono samples from a sound file, by libsndfile where it reads the whole of it and by FFmpeg else.
+
+Both decoders believe headers, print to the terminal and raise a dozen kinds of exceptions. Whatever they do with a file
+leaves here as samples, as a warning or as one `AudioError`.
+"""
+
+import io
+import logging
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from data.decoding.errors import REMEDY, AudioError, reason, shown, undecodable
+from data.decoding.limits import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MAX_CHANNELS, MAX_DECODED_S
+from data.decoding.mixdown import Mixdown, Waveform
+from data.decoding.patched_file import PatchedFile
+from data.decoding.quiet import SILENCER
+from data.recognition import CONTAINER, OTHER, SNIFFED_BYTES, SOUND, recognise
+from data.survey.base import Survey
+from data.survey.survey import survey_file
+
+logger = logging.getLogger(__name__)
+_BLOCK_FRAMES = 1 << 16
+_MIXED_FRAMES = 1 << 15  # FFmpeg's frames are joined to so many before their channels are mixed
+_TRUNCATED_SHARE = 0.98  # a header may promise a little more than a codec's padding leaves
+_MPEG_SLACK = 4 * 1152  # samples by which an MP3's frames may exceed what they decode to: delay and padding
+
+
+def decoded_blocks(path: Path, track: int | None = None) -> Iterator[tuple[int, Waveform]]:
+    """Decode a regular file.
+
+    Args:
+        path: the file.
+        track: which of several sound tracks, from 1; None takes the first and says so.
+
+    Yields:
+        Sample rate in hertz and samples (S,) float32, finite, of magnitude up to HIGHEST_SAMPLE.
+
+    Raises:
+        AudioError: whatever is wrong, also after the first blocks.
+    """
+    try:
+        yield from Decoder(path, track).blocks()
+    except AudioError:
+        raise
+    except MemoryError as error:
+        raise AudioError(f"{shown(path)} needs more memory than there is: cut it into parts.") from error
+    except Exception as error:  # what decoders raise for broken files cannot be listed: AttributeError is among it
+        raise undecodable(path, error) from error
+
+
+def declared_duration_s(path: Path, track: int | None = None) -> float | None:
+    """Seconds of a regular file's sound by its headers and time stamps; None where it must be decoded.
+
+    Raises:
+        AudioError: as `decoded_blocks`.
+    """
+    try:
+        return Decoder(path, track).duration_s()
+    except AudioError:
+        raise
+    except Exception as error:
+        raise undecodable(path, error) from error
+
+
+@lru_cache(maxsize=64)
+def _survey(path: Path, span: tuple[int, int] | None, size: int, changed_ns: int) -> Survey:
+    with path.open("rb") as file:
+        return survey_file(file if span is None else io.BufferedReader(PatchedFile(file, {}, span)))
+
+
+class Decoder:
+    """One file on its way to samples."""
+
+    def __init__(self, path: Path, track: int | None, span: tuple[int, int] | None = None) -> None:
+        self.path, self.name, self.track, self.span = path, shown(path), track, span
+        try:
+            status = path.stat()
+            self.survey = _survey(path, span, status.st_size, status.st_mtime_ns)
+        except OSError as error:
+            raise AudioError(f"{self.name} cannot be opened: {reason(error)}.") from error
+        self.decoded, self.rate = 0, 0
+        self.problem = ""  # why decoding ended, or what was left out
+        self.mix = Mixdown(path)
+
+    def blocks(self) -> Iterator[tuple[int, Waveform]]:
+        """As `decoded_blocks`."""
+        if self.survey.links and self.span is None:
+            yield from self._blocks_of_links()
+            return
+        with self.path.open("rb") as opened:
+            file = PatchedFile(opened, self.survey.patches, self.span)
+            sound = self._open_by_soundfile(file)
+            if sound is not None:
+                with sound:
+                    yield from self._blocks_by_soundfile(sound)
+            if (sound is None or self.problem) and file.error is None:
+                file.seek(0)
+                yield from self._blocks_by_av(file)
+            if file.error is not None:
+                raise AudioError(f"{self.name} cannot be read: {reason(file.error)}.") from file.error
+        self._conclude()
+
+    def _blocks_of_links(self) -> Iterator[tuple[int, Waveform]]:
+        """Each of several chained streams as if it were a file of its own."""
+        seconds = 0.0
+        for link in self.survey.links:
+            decoder = Decoder(self.path, self.track, link)
+            try:
+                yield from decoder.blocks()
+            except AudioError as error:
+                if decoder.decoded or not seconds:
+                    raise
+                logger.warning("%s is damaged after %.1f s: %s", self.name, seconds, error)
+                continue
+            seconds += decoder.seconds
+            if seconds > MAX_DECODED_S:
+                raise self._too_long()
+
+    def duration_s(self) -> float | None:
+        """As `declared_duration_s`."""
+        with self.path.open("rb") as opened:
+            file = PatchedFile(opened, self.survey.patches)
+            sound = self._open_by_soundfile(file)
+            if sound is not None:
+                with sound:
+                    held = self.survey.held_samples
+                    return float(min(sound.frames, held) if held else sound.frames) / sound.samplerate
+            if self.survey.duration_s:
+                return self.survey.duration_s
+            from data.decoding.tracks import container_duration_s
+
+            file.seek(0)
+            with self._open_container(file) as container:
+                return container_duration_s(container, self._choose_track(container))
+
+    def _open_by_soundfile(self, file: PatchedFile) -> soundfile.SoundFile | None:
+        """The open file, or None where FFmpeg is to read it."""
+        if self.survey.by_ffmpeg or (self.track or 1) != 1:
+            return None
+        try:
+            with SILENCER.quiet():
+                sound = soundfile.SoundFile(file)
+        except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError, OSError, AttributeError):
+            return None
+        held = self.survey.held_samples
+        unread = held is not None and (sound.frames < held - _MPEG_SLACK or (held > 0 and not sound.frames))
+        # libsndfile 1.2.2 breaks the phase of Opus where one read ends and the next begins; FFmpeg does not.
+        if sound.subtype == "OPUS" or unread:
+            sound.close()
+            return None
+        return sound
+
+    def _blocks_by_soundfile(self, sound: soundfile.SoundFile) -> Iterator[tuple[int, Waveform]]:
+        self._set_rate(sound.samplerate, sound.channels)
+        frames_at_once = max(1, _BLOCK_FRAMES // sound.channels)
+        while True:
+            try:
+                with SILENCER.quiet():
+                    block = sound.read(frames_at_once, dtype="float32", always_2d=True)
+            except (soundfile.LibsndfileError, RuntimeError) as error:
+                self.problem = reason(error)
+                return
+            if not len(block):
+                return
+            self._count(len(block))
+            yield self.rate, self.mix(block, 1)
+
+    def _blocks_by_av(self, file: PatchedFile) -> Iterator[tuple[int, Waveform]]:
+        """All samples, or those behind the ones that libsndfile could decode."""
+        from data.decoding.tracks import TrackReader
+
+        skipped, position = self.decoded, 0
+        try:
+            container = self._open_container(file)
+        except AudioError:
+            if skipped:
+                return
+            raise
+        with container:
+            stream = self._choose_track(container)
+            if stream.codec_context is None:
+                raise AudioError(f"{self.name} has sound in a codec that is not known: {REMEDY}.")
+            self._tell_track(container, stream)
+            self._set_rate(stream.rate or 0, stream.channels or 0)
+            reader = TrackReader(container, stream, self.rate)
+            pieces: list[NDArray[np.float32]] = []
+            for samples in reader.frames():  # (C, S)
+                fresh = samples[:, max(0, skipped - position) :]
+                position += samples.shape[1]
+                if not fresh.shape[1]:
+                    continue
+                self._count(fresh.shape[1])
+                if pieces and (
+                    pieces[0].shape[0] != fresh.shape[0] or sum(piece.shape[1] for piece in pieces) >= _MIXED_FRAMES
+                ):
+                    yield self.rate, self.mix(np.concatenate(pieces, axis=1), 0)
+                    pieces = []
+                pieces.append(fresh)
+            if pieces:
+                yield self.rate, self.mix(np.concatenate(pieces, axis=1), 0)
+            self.problem = self.problem or reader.problem
+
+    def _open_container(self, file: PatchedFile) -> Any:
+        from data.decoding.tracks import open_container  # FFmpeg takes as long to import as all that a WAV file needs
+
+        try:
+            return open_container(file)
+        except Exception as error:
+            if self.survey.cut:
+                raise self._cut_short() from error
+            raise self._unread(file) or undecodable(self.path, error) from error
+
+    def _unread(self, file: PatchedFile) -> AudioError | None:
+        """The error of a format that is known and not read."""
+        file.seek(0)
+        kind = recognise(file.read(SNIFFED_BYTES) or b"")
+        if kind in (SOUND, CONTAINER, OTHER):
+            return None
+        return AudioError(f"{self.name} is {kind}, which is not read: {REMEDY}.")
+
+    def _choose_track(self, container: Any) -> Any:
+        tracks = container.streams.audio
+        if not tracks:
+            raise AudioError(f"{self.name} has no audio track: {REMEDY}.")
+        if self.track is not None and not 1 <= self.track <= len(tracks):
+            raise AudioError(
+                f"{self.name} has {len(tracks)} sound track{'s' * (len(tracks) > 1)}, track {self.track} was asked "
+                f"for: choose one of 1 to {len(tracks)}."
+            )
+        return tracks[(self.track or 1) - 1]
+
+    def _tell_track(self, container: Any, stream: Any) -> None:
+        """Say which of several tracks is heard, unless it was chosen."""
+        number = len(container.streams.audio)
+        if number > 1 and self.track is None:
+            about = [stream.language, stream.codec_context.name, stream.metadata.get("title")]
+            named = ", ".join(str(part) for part in about if part)
+            logger.warning(
+                "%s has %d sound tracks; the first (%s) is heard: --track 2 takes another.", self.name, number, named
+            )
+
+    def _set_rate(self, rate: int, channels: int) -> None:
+        if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
+            raise AudioError(
+                f"{self.name} has a sample rate of {rate} Hz; {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz are read."
+            )
+        if not 1 <= channels <= MAX_CHANNELS:
+            raise AudioError(f"{self.name} has {channels} channels; 1 to {MAX_CHANNELS} are read.")
+        if self.decoded and rate != self.rate:
+            raise AudioError(f"{self.name} is damaged: its header is read as {self.rate} and as {rate} Hz.")
+        self.rate = rate
+
+    def _count(self, num_samples: int) -> None:
+        self.decoded += num_samples
+        if self.decoded > MAX_DECODED_S * self.rate:
+            raise self._too_long()
+
+    def _conclude(self) -> None:
+        """Say what is missing of a file that was decoded to its end."""
+        cut, promised = self.survey.cut, self.survey.promised_samples
+        if not cut and promised and self.decoded < promised * _TRUNCATED_SHARE:
+            cut = f"its header promises {promised:,} samples and {self.decoded:,} are there"
+        if not self.decoded:
+            if cut:
+                raise self._cut_short()
+            if self.problem:
+                raise AudioError(f"{self.name} is no audio that can be decoded ({self.problem}): {REMEDY}.")
+            raise AudioError(f"{self.name} holds no audio samples.")
+        if cut:
+            logger.warning("%s is truncated: %s. The %.1f s that are there are used.", self.name, cut, self.seconds)
+        elif self.problem:
+            logger.warning("%s is damaged (%s): %.1f s could be decoded.", self.name, self.problem, self.seconds)
+        elif self.survey.unclosed:
+            logger.warning("%s may lack its end: the page that closes an Ogg stream is missing.", self.name)
+
+    def _too_long(self) -> AudioError:
+        return AudioError(f"{self.name} decodes to more than {MAX_DECODED_S / 3600:.0f} hours: cut it into parts.")
+
+    def _cut_short(self) -> AudioError:
+        return AudioError(f"{self.name} is truncated before its first sound ({self.survey.cut}): copy it again.")
+
+    @property
+    def seconds(self) -> float:
+        """Seconds decoded so far."""
+        return self.decoded / self.rate

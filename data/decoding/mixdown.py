@@ -1,0 +1,54 @@
+"""Several channels to one."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.decoding.errors import AudioError, shown
+from data.decoding.limits import HIGHEST_SAMPLE
+
+logger = logging.getLogger(__name__)
+Waveform = NDArray[np.float32]
+_CANCELLED_SHARE = 0.08  # of the channels' energy, divided by their number: less of it is left in a mean that cancels
+_STILL_CANCELLED_SHARE = 0.25  # the same for a recording whose channels have cancelled already
+_QUIET_PEAK = 1e-4
+
+
+class Mixdown:
+    """Mean of the channels; the loudest one where they cancel each other, as in stereo of opposite phase."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._channel: int | None = None
+
+    def __call__(self, block: NDArray[np.float32], channel_axis: int) -> Waveform:
+        """Mix (S, C) or (C, S) to (S,)."""
+        self._check(block)
+        mean: Waveform = block.mean(axis=channel_axis)
+        num_channels = block.shape[channel_axis]
+        if num_channels == 1 or not mean.size:
+            return mean
+        energies = np.einsum("sc,sc->c" if channel_axis == 1 else "cs,cs->c", block, block)  # (C,)
+        share = _CANCELLED_SHARE if self._channel is None else _STILL_CANCELLED_SHARE
+        limit = share / num_channels * float(energies.mean())
+        if float(np.dot(mean, mean)) >= limit or float(np.abs(block).max()) < _QUIET_PEAK:
+            return mean
+        if self._channel is None:
+            logger.info("%s: its channels cancel each other; the loudest is heard.", shown(self._path))
+        if self._channel is None or self._channel >= num_channels or energies[self._channel] < energies.max() / 4:
+            self._channel = int(energies.argmax())  # kept: a change between blocks would be heard
+        return np.ascontiguousarray(block.take(self._channel, axis=channel_axis))
+
+    def _check(self, block: NDArray[np.float32]) -> None:
+        peak = float(np.abs(block).max(initial=0.0))
+        if not np.isfinite(peak):
+            raise AudioError(
+                f"{shown(self._path)} holds NaN or infinite samples: export it again as 16-bit or 24-bit audio."
+            )
+        if peak > HIGHEST_SAMPLE:
+            raise AudioError(
+                f"{shown(self._path)} has samples of {peak:.3g} times full scale, up to {HIGHEST_SAMPLE:g} are read: "
+                "scale it to -1 to 1 and export it again."
+            )

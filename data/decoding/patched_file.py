@@ -1,0 +1,59 @@
+"""A file as decoders shall see it: a part of it, with wrong sizes replaced."""
+
+import io
+from typing import Any, BinaryIO
+
+
+class PatchedFile(io.RawIOBase):
+    """A file, or a span of it, as the decoders read it.
+
+    Wrong sizes are replaced, and places before the beginning are asked for in vain. An exception in these methods would
+    not reach the caller: cffi and PyAV print it.
+    """
+
+    def __init__(self, file: BinaryIO, patches: dict[int, bytes], span: tuple[int, int] | None = None) -> None:
+        self._file, self._patches = file, patches
+        self._begin: int = span[0] if span else 0
+        self._end: int | None = span[1] if span else None
+        self._file.seek(self._begin)
+        self.error: OSError | None = None
+
+    def readinto(self, buffer: Any) -> int:
+        """As of any raw stream."""
+        view = memoryview(buffer).cast("B")
+        try:
+            begin = self._file.tell()
+            if self._end is not None:
+                view = view[: max(0, self._end - begin)]
+            count = int(self._file.readinto(view) or 0)  # type: ignore[attr-defined]
+        except OSError as error:
+            self.error = error
+            return 0
+        for offset, patch in self._patches.items():
+            for place, value in enumerate(patch, start=offset - begin):
+                if 0 <= place < count:
+                    view[place] = value
+        return count
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of any raw stream, but -1 for a place that is none."""
+        try:
+            if whence == 0:
+                offset += self._begin
+            elif whence == 2 and self._end is not None:
+                offset, whence = offset + self._end, 0
+            return self._file.seek(offset, whence) - self._begin
+        except (OSError, ValueError, OverflowError):
+            return -1
+
+    def tell(self) -> int:
+        """As of any raw stream."""
+        return self._file.tell() - self._begin
+
+    def readable(self) -> bool:
+        """As of any raw stream."""
+        return True
+
+    def seekable(self) -> bool:
+        """As of any raw stream."""
+        return True

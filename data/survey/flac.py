@@ -1,0 +1,77 @@
+"""FLAC (RFC 9639)."""
+
+import re
+
+from data.survey.base import CACHE_BYTES, Bytes, Survey
+
+_FLAC_SCAN_BYTES = 1 << 28  # of a FLAC this much is searched for a second one behind it
+_JOINED_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+_TAIL_BYTES = 1 << 19  # searched for the last frames
+_FRAME_START = re.compile(rb"\xff[\xf8\xf9]")
+_BLOCK_SIZES = (0, 192, 576, 1152, 2304, 4608, 0, 0, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+
+
+def survey_flac(content: Bytes, start: int) -> Survey:
+    """Survey FLAC from an offset on."""
+    packed = content.number(start + 18, 8)
+    rate, total = packed >> 44, packed & (1 << 36) - 1
+    if not total or not rate:
+        return Survey(by_ffmpeg=True)
+    overlap = b""
+    for offset in range(start + 42, min(content.size, _FLAC_SCAN_BYTES), CACHE_BYTES):
+        piece = overlap + content.at(offset, CACHE_BYTES)
+        if _JOINED_FLAC.search(piece):
+            return Survey(by_ffmpeg=True)
+        overlap = piece[-7:]
+    held = _samples_held(content, content.number(start + 8, 2))
+    if held is not None and held > total:  # libsndfile would stop at the header's number
+        return Survey(duration_s=held / rate, by_ffmpeg=True)
+    return Survey(duration_s=min(total, held or total) / rate, held_samples=held, promised_samples=total)
+
+
+def _samples_held(content: Bytes, block_size: int) -> int | None:
+    """Samples up to the end of the last frame that follows another one; None where none is found."""
+    tail = content.at(max(0, content.size - _TAIL_BYTES), _TAIL_BYTES)
+    held = end = None
+    for match in _FRAME_START.finditer(tail):
+        span = _frame_span(tail[match.start() : match.start() + 16], block_size)
+        if span is None:
+            continue
+        if end == span[0]:
+            held = span[1]
+        end = span[1]
+    return held
+
+
+def _frame_span(header: bytes, block_size: int) -> tuple[int, int] | None:
+    """First sample of a frame and the one behind its last; None where no frame begins."""
+    ones = _leading_ones(header[4]) if len(header) == 16 else 1
+    if ones == 1 or ones > 7 or header[3] & 1:
+        return None
+    number, place = header[4] & (0x7F >> ones), 4 + max(1, ones)
+    for byte in header[5:place]:
+        number = number << 6 | byte & 63
+    size_code, rate_code = header[2] >> 4, header[2] & 15
+    size = _BLOCK_SIZES[size_code]
+    if size_code in (6, 7):
+        size = int.from_bytes(header[place : place + size_code - 5], "big") + 1
+        place += size_code - 5
+    place += {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
+    if not size or rate_code == 15 or place >= len(header) or _crc8(header[:place]) != header[place]:
+        return None
+    first = number if header[1] & 1 else number * block_size  # variable blocks count samples, others frames
+    return first, first + size
+
+
+def _leading_ones(byte: int) -> int:
+    return 8 - (byte ^ 0xFF).bit_length()
+
+
+def _crc8(content: bytes) -> int:
+    """CRC-8 with the polynomial x^8 + x^2 + x + 1 (RFC 9639, section 9.1.8)."""
+    value = 0
+    for byte in content:
+        value ^= byte
+        for _ in range(8):
+            value = (value << 1 ^ 0x07 if value & 0x80 else value << 1) & 0xFF
+    return value
