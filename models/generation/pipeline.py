@@ -33,7 +33,8 @@ from models.generation.retrieval import CaptionStore, References
 from vocabulary.audioset import wide_tags
 
 logger = logging.getLogger(__name__)
-NUM_RETRIEVED = 20  # retrieved captions that are candidates themselves
+NUM_RETRIEVED = 100  # likeliest references that may become candidates
+NUM_ADDED = 8  # those of them that do: the ones with the highest expected similarity to all references
 
 
 @dataclass(frozen=True)
@@ -251,14 +252,16 @@ class CaptionSearch:
         return replace(clip, references=self.store.retrieve(clip.part_scores[0].numpy(), style))
 
     def _with_retrieved(self, clip: ClipCandidates, prefix: Tensor, length: Tensor) -> ClipCandidates:
-        """A clip's candidates with the likeliest of its references, and short ones joined (`models/generation/composites.py`)."""
-        if clip.references is None or clip.part_scores is None:
+        """A clip's candidates with the best of its references, and short ones joined (`models/generation/composites.py`)."""
+        if self.store is None or clip.references is None or clip.part_scores is None:
             return clip
         known = {caption.text.lower(): None for caption in clip.captions}
         joined = join_short_captions([*known, *clip.references.captions], clip.part_scores)
-        texts = [
-            text for text in dict.fromkeys([*clip.references.captions[:NUM_RETRIEVED], *joined]) if text not in known
-        ]
+        likely = [text for text in dict.fromkeys(clip.references.captions[:NUM_RETRIEVED]) if text not in known]
+        expected = self.store.expected_similarity(likely, clip.references)
+        best = sorted(range(len(likely)), key=lambda number: -expected[number])[:NUM_ADDED]
+        added = [likely[number] for number in sorted(best)]
+        texts = [*added, *(text for text in dict.fromkeys(joined) if text not in known and text not in added)]
         pieces = [(text, self.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
         encoded = [(text, ids) for text, ids in pieces if self.tokenizer.decode(ids).strip() == text]  # all words known
         values = self.score(prefix, length, [ids for _, ids in encoded]) if encoded else []

@@ -198,6 +198,8 @@ class CaptionStore:
 
     def expected_similarity(self, candidates: Sequence[str], references: References) -> list[float]:
         """Mean CIDEr-D similarity, 0 to 10, of each of N normalised candidates to the references, by their weights."""
+        if not candidates:
+            return []
         vectors = [self.vector(candidate) for candidate in candidates]
         used = np.unique(np.concatenate([vector.buckets for vector in vectors]))
         own, others = _dense(vectors, used), _dense(references.vectors, used)  # (N, G), (K, G)

@@ -13,6 +13,7 @@ from configs.schema import DecoderConfig, DecodingConfig, TagDecodingConfig
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
 from models.generation.calibration import CALIBRATION_KEY, Calibration
+from models.generation.pipeline import NUM_ADDED
 from models.generation.rerank import Fit, fit_to_tags
 from models.generation.retrieval import CaptionStore
 from vocabulary.audioset import named_tags
@@ -129,6 +130,27 @@ def test_a_calibration_by_similarity_changes_no_caption(tiny_checkpoint: Path, m
     captioner.search.store = None
     with pytest.raises(CheckpointError, match="no caption store"):
         _ = captioner.calibration
+
+
+def test_only_the_references_most_like_the_others_become_candidates(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captioner = AudioCaptioner.from_pretrained(tiny_checkpoint)
+    captions = ["rain rain rain", *(f"a dog barks {' '.join(['on a roof'] * number)}".strip() for number in range(12))]
+    dog = named_tags("Dog")
+    captioner.search.store = CaptionStore.build(captions, [dog] * len(captions), [0] * len(captions))
+    scored: list[str] = []
+    score = captioner.search.score
+
+    def counted(prefix: torch.Tensor, length: torch.Tensor, ids: list[list[int]]) -> list[float]:
+        scored.extend(captioner.tokenizer.decode(row).strip() for row in ids)
+        return score(prefix, length, ids)
+
+    monkeypatch.setattr(captioner.search, "score", counted)
+    by_consensus = DecodingConfig(num_captions=1, max_tokens=8, tags=TagDecodingConfig(consensus_weight=1.0))
+    captioner.caption([noise(1, 0)], by_consensus)
+    added = [text for text in scored if text in captions]  # the search may have had its own sequences scored as well
+    assert len(added) == NUM_ADDED and "rain rain rain" not in added
 
 
 @pytest.mark.parametrize("values", [{"intercept": 1.0}, Calibration(0.0, 1.0).to_dict() | {"slope": 1.0}, 3.0])
