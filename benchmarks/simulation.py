@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
     simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(config.data.texts))
     recorded: list[Clip] = [clip for clip in [*clips.train, *clips.validation] if not isinstance(clip, TextClip)]
     shares, spread = [], []
-    for style in config.data.texts.styles:
+    for style in dict.fromkeys(table.style for table in config.data.texts.tables):
         real = [clip for clip in recorded if clip.style == style]
         texts = [clip for clip in clips.train if isinstance(clip, TextClip) and clip.style == style]
         generator = np.random.default_rng(config.training.seed)

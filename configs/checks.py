@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from configs.schema import Config, DecodingConfig
+from configs.schema import CaptionTable, Config, DecodingConfig
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,8 @@ def check_config(config: Config) -> None:
     problems += _contradictions(config.decoding, "decoding.")
     problems += style_problems("decoding.style", config.decoding.style, parts.styles)
     problems += style_problems("data.texts.labelled_style", config.data.texts.labelled_style, parts.styles)
+    for number, table in enumerate(config.data.texts.tables):
+        problems += _table_problems(f"data.texts.tables[{number}]", table, parts.styles)
     refuse(problems)
 
 
@@ -210,6 +212,14 @@ def style_problems(name: str, style: str, styles: Sequence[str]) -> list[str]:
         return []
     expected = f"one of {', '.join(styles)}" if styles else "none, since this captioner has no named styles"
     return [f"{name} {style!r} (expected {expected})"]
+
+
+def _table_problems(name: str, table: CaptionTable, styles: Sequence[str]) -> list[str]:
+    problems = style_problems(f"{name}.style", table.style, styles)
+    shortest, longest = table.duration_s
+    if shortest not in POSITIVE or longest not in POSITIVE or shortest > longest:
+        problems.append(f"{name}.duration_s {list(table.duration_s)} (expected shortest and longest, in seconds)")
+    return problems
 
 
 def _contradictions(decoding: DecodingConfig, prefix: str = "") -> list[str]:

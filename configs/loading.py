@@ -51,6 +51,9 @@ RETIRED: dict[str, str | None] = {
     "decoding.second_handicap": None,
 }
 
+# Lists that older versions wrote beside data.texts.tables, one entry (durations_s: two) per table; each table has its own now.
+TABLE_LISTS = ("styles", "durations_s")
+
 
 class ConfigError(ValueError):
     """A setting that does not exist or does not fit; the message is one sentence for the person who wrote it."""
@@ -97,6 +100,7 @@ def load_checkpoint_config(path: Path) -> Config:
         _check_size(content)
         _check_sections(content, Config)
         dropped = _renew(content)
+        _join_table_lists(content)
     except ConfigError:
         raise
     except Exception as error:  # YAML's own errors, and those of the values that it makes of odd texts
@@ -168,6 +172,24 @@ def _renew(content: dict[str, Any]) -> list[str]:
     return dropped
 
 
+def _join_table_lists(content: dict[str, Any]) -> None:
+    """Give each caption table its style and durations, which older versions wrote as TABLE_LISTS."""
+    texts = (content.get("data") or {}).get("texts") or {}
+    tables = texts.get("tables") or []
+    if not any(name in texts for name in TABLE_LISTS) or not all(isinstance(path, str) for path in tables):
+        return
+    styles, durations = (texts.pop(name, None) or [] for name in TABLE_LISTS)
+    if len(styles) != len(tables) or len(durations) not in (0, 2 * len(tables)):
+        raise ConfigError(
+            f"the configuration has {len(tables)} data.texts.tables, {len(styles)} styles and {len(durations)} durations_s: "
+            "copy the checkpoint again."
+        )
+    texts["tables"] = [
+        {"path": path, "style": style} | ({"duration_s": durations[2 * n : 2 * n + 2]} if durations else {})
+        for n, (path, style) in enumerate(zip(tables, styles, strict=True))
+    ]
+
+
 def _check_size(content: Any) -> None:
     """Refuse aliases upon aliases, which a few lines of YAML turn into more values than any memory holds."""
     waiting, count = [content], 0
@@ -203,6 +225,8 @@ def _plain(value: Any) -> Any:
 
 
 def _nearest(key: str) -> str:
+    if key in {f"data.texts.{name}" for name in TABLE_LISTS}:
+        return "; each entry of data.texts.tables has its own path, style and duration_s."
     if renamed := RETIRED.get(key):
         return f"; did you mean {renamed}?"
     keys = valid_keys()
@@ -222,6 +246,11 @@ def _check_option_names(parser: "ArgumentParser", arguments: Sequence[str]) -> N
 
 
 def _explain(message: str) -> str:
+    if 'Parser key "data.texts.tables"' in message:
+        return (
+            "data.texts.tables of the configuration does not fit: expected a list of tables, each "
+            "{path: FILE.csv, style: NAME, duration_s: [SHORTEST, LONGEST]}."
+        )
     in_group = re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message)
     at_top = re.search(r"Option '([\w.]+)' is not accepted", message)
     if in_group or at_top:

@@ -159,46 +159,54 @@ class CaptionerConfig:
 
 
 @dataclass(frozen=True)
-class TextsConfig:
-    """Captions without sound, whose audio embeddings are simulated while the encoder is frozen.
+class CaptionTable:
+    """A table of captions without audio.
 
     Attributes:
-        tables: CSV files with a column `caption`, or `caption_1` to `caption_N`.
-        styles: the style of each table, one of captioner.styles.
-        label_table: CSV file of AudioSet label sets of the first table's clips (an id column, `audioset_labels`), from which
-            label sets of that table's other captions are learnt (`training/text_only/text_labels.py`); with it, a
-            checkpoint carries
-            these captions as references for minimum Bayes risk decoding (`models/generation/retrieval.py`). Empty for none.
-        labelled_dirs: folders of labelled clips (`data/labelled/collections.py`), whose embeddings simulate the sounds
-            that captions name.
-        left_out: collections of labelled clips (the first folder of their file names) that nothing is learnt from, so that they
-            can be judged on.
-        composed: number of captions put together from the short ones of the first table
-            (`training/text_only/compose.py`), so that
-            rare sounds and pairs are as frequent as others; in labelled_style, or the first table's style where that is empty.
-        durations_s: shortest and longest clip, in seconds, that each table's captions are about, two numbers a table.
-        noise: whether simulated sound has what real sound has (`training/text_only/simulation.py`): unclear, quiet and
-            missing sources,
-            others that no caption names; without, each source is the clearest clip of its class, and there are no other sounds.
-        labelled_style: style, one of captioner.styles, of the short template captions
-            (`data/labelled/label_captions.py`) of labelled
-            clips and of mixtures of two, which are trained on as recordings beside the texts. Empty for none.
-        labelled_mixtures: number of these mixtures.
-        labelled_repeats: how often each of these clips and mixtures comes in an epoch.
-        human_captions: which of them are trained on in the first table's style too (`training/text_only/compose.py`):
-            "usual", those
-            whose sounds have captions that two people or more wrote, with these captions; "all", the others as well, with
-            template captions; or "none".
-        human_caption_repeats: how often each of those comes in an epoch.
+        path: CSV file with a column `caption`, or `caption_1` to `caption_N`.
+        style: style of its captions, one of captioner.styles.
+        duration_s: shortest and longest duration, in seconds, of the clips that its captions describe.
     """
 
-    tables: tuple[str, ...] = ()
-    styles: tuple[str, ...] = ()
+    path: str
+    style: str
+    duration_s: tuple[float, float] = (10.0, 10.0)
+
+
+@dataclass(frozen=True)
+class TextsConfig:
+    """Captions without audio, whose audio embeddings are simulated while the encoder is frozen.
+
+    Attributes:
+        tables: the tables of captions, human ones; the first one's style is that of composed and human captions below.
+        label_table: CSV file of AudioSet label sets of the first table's clips (an id column, `audioset_labels`), from which
+            label sets of that table's other captions are learnt (`training/text_only/text_labels.py`); with it, a checkpoint
+            carries these captions as references for minimum Bayes risk decoding (`models/generation/retrieval.py`). Empty
+            for none.
+        labelled_dirs: folders of labelled clips (`data/labelled/collections.py`), whose embeddings simulate the sounds
+            that captions name.
+        left_out: collections of labelled clips that nothing is learnt from, so that captioners can be evaluated on them; a
+            collection is the first folder of its clips' file names.
+        composed: number of captions composed of short ones of the first table (`training/text_only/compose.py`), so that
+            rare sounds and pairs are as frequent as others; in labelled_style, or the first table's style if that is empty.
+        noise: whether simulated audio has what recordings have (`training/text_only/simulation.py`): unclear, quiet and
+            missing sources, and others that no caption names; without, each source is the clearest clip of its class, and
+            there are no other sounds.
+        labelled_style: style, one of captioner.styles, of short template captions (`data/labelled/label_captions.py`) of
+            labelled clips and of mixtures of two, which are trained on like recordings. Empty for none.
+        labelled_mixtures: number of these mixtures.
+        labelled_repeats: times that each of these clips and mixtures comes in an epoch.
+        human_captions: which of them are also trained on in the first table's style (`training/text_only/compose.py`):
+            "usual": those whose sounds have captions that two people or more wrote, with these captions; "all": the others
+            as well, with template captions; "none".
+        human_caption_repeats: times that each of those comes in an epoch.
+    """
+
+    tables: tuple[CaptionTable, ...] = ()
     label_table: str = ""
     labelled_dirs: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     composed: int = 0
-    durations_s: tuple[float, ...] = ()
     noise: bool = True
     labelled_style: str = ""
     labelled_mixtures: int = 0

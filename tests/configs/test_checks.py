@@ -11,7 +11,7 @@ import pytest
 
 from configs.checks import RANGES, Range, check_config, check_decoding
 from configs.loading import load_config
-from configs.schema import Config, DecodingConfig, TagDecodingConfig
+from configs.schema import CaptionTable, Config, DecodingConfig, TagDecodingConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,6 +107,7 @@ def test_wrong_settings_of_a_configuration_are_in_one_sentence() -> None:
         "captioner.decoder.width": 100,
         "captioner.projection.kind": "none",
         "training.betas": (0.9, 1.0),
+        "data.texts.tables": (CaptionTable("a.csv", "ode", (9.0, 3.0)),),
     }.items():
         config = with_value(config, name, value)
     with pytest.raises(ValueError) as caught:
@@ -115,8 +116,10 @@ def test_wrong_settings_of_a_configuration_are_in_one_sentence() -> None:
         "found training.learning_rate nan (expected a finite number, 0 or more), decoding.top_p 0.0 (expected above 0 and at "
         "most 1), captioner.decoder.width 100 (expected a multiple of num_heads, 8), captioner.projection.kind none (expected "
         "another with captioner.tags.num_tags 0), training.betas [0.9, 1.0] (expected two numbers, 0 or more and below 1), "
-        "decoding.min_tokens 60 (expected at most max_tokens, 40) and decoding.style 'verse' (expected none, since this "
-        "captioner has no named styles): change these settings."
+        "decoding.min_tokens 60 (expected at most max_tokens, 40), decoding.style 'verse' (expected none, since this "
+        "captioner has no named styles), data.texts.tables[0].style 'ode' (expected none, since this captioner has no named "
+        "styles) and data.texts.tables[0].duration_s [9.0, 3.0] (expected shortest and longest, in seconds): change these "
+        "settings."
     )
 
 

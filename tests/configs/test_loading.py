@@ -14,7 +14,7 @@ from configs.loading import (
     parse_config,
     valid_keys,
 )
-from configs.schema import Config, TagDecodingConfig
+from configs.schema import CaptionTable, Config, TagDecodingConfig
 
 RETIRED_FILES = Path(__file__).with_name("retired")  # config.yaml of checkpoints that older versions wrote
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -45,15 +45,41 @@ def test_a_checkpoint_of_an_older_version_still_loads(
     assert all(f"{key}," in message or f"{key}." in message for key in ("decoding.strong_tag", "data.texts.held_out"))
     assert "heard_bonus" not in message and "coverage_weight" not in message  # moved, not left out
     assert ("data.texts.participles" in message) == (name == "any_sound") and "donors" not in message
-    with pytest.raises(ConfigError, match="unknown key"):  # what a person gives now has the names of now
+    with pytest.raises(
+        ConfigError, match="unknown key|data.texts.tables"
+    ):  # what a person gives now has the names of now
         load_config(path)
 
 
 def test_settings_of_labelled_clips_are_read_under_their_old_names() -> None:
     texts = load_checkpoint_config(RETIRED_FILES / "any_sound.yaml").data.texts
     assert texts.labelled_dirs == ("datasets/sounds", "datasets/labelled")  # a list stays whole
+    assert texts.tables == (
+        CaptionTable("datasets/audiocaps/train.csv", "audiocaps", (10.0, 10.0)),
+        CaptionTable("datasets/clotho/clotho_captions_development.csv", "clotho", (15.0, 30.0)),
+    )
     assert (texts.labelled_style, texts.labelled_mixtures, texts.labelled_repeats) == ("plain", 5000, 2)
     assert (texts.human_captions, texts.human_caption_repeats) == ("usual", 2)
+
+
+@pytest.mark.parametrize("durations", ["[]", "[5.0, 6.0]"])
+def test_lists_beside_the_tables_become_their_entries(tmp_path: Path, durations: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"data: {{texts: {{tables: [a.csv], styles: [x], durations_s: {durations}}}}}\n")
+    [table] = load_checkpoint_config(path).data.texts.tables
+    assert table == CaptionTable("a.csv", "x", (10.0, 10.0) if durations == "[]" else (5.0, 6.0))
+    with pytest.raises(ConfigError, match=r"data.texts.styles; each entry of data.texts.tables has its own"):
+        parse_config(build_parser("test"), ["--data.texts.styles", "[x]"])
+    path.write_text("data: {texts: {tables: [a.csv, b.csv], styles: [x]}}\n")
+    with pytest.raises(ConfigError, match="has 2 data.texts.tables, 1 styles and 0 durations_s"):
+        load_checkpoint_config(path)
+
+
+@pytest.mark.parametrize("entry", ["a.csv", "{path: a.csv}", "{path: a.csv, style: x, durations_s: [1, 2]}"])
+def test_a_wrong_entry_of_the_tables_is_one_sentence(entry: str) -> None:
+    with pytest.raises(ConfigError, match=r"expected a list of tables, each \{path: FILE.csv, style: NAME") as caught:
+        parse_config(build_parser("test"), ["--data.texts.tables", f"[{entry}]"])
+    assert "\n" not in str(caught.value)
 
 
 def test_retired_keys_are_gone_and_new_ones_are_there() -> None:

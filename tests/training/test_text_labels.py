@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from configs.schema import TextsConfig
+from configs.schema import CaptionTable, TextsConfig
 from data.clotho import Clip, FileClip
 from data.labelled.mixtures import Mixture
 from data.tables import DatasetError
@@ -150,7 +150,8 @@ def texts(tmp_path: Path) -> TextsConfig:
     second = write(tmp_path / "second.csv", caption_1=["Rain falls on a roof"], caption_2=["Nothing that is known"])
     sets = ["; ".join(names[number] for number in classes) for classes in label_sets]
     labels = write(tmp_path / "labels.csv", clip=ids, audioset_labels=sets)
-    return TextsConfig(tables=(str(first), str(second)), styles=STYLES, label_table=str(labels))
+    tables = tuple(CaptionTable(str(path), style) for path, style in zip((first, second), STYLES, strict=True))
+    return TextsConfig(tables=tables, label_table=str(labels))
 
 
 def test_a_store_has_the_captions_of_all_tables_and_of_labelled_clips(texts: TextsConfig, clips: list[Clip]) -> None:
@@ -171,6 +172,6 @@ def test_a_store_has_the_captions_of_all_tables_and_of_labelled_clips(texts: Tex
 
 
 def test_without_a_label_table_there_is_no_store(texts: TextsConfig) -> None:
-    assert build_caption_store(TextsConfig(tables=texts.tables, styles=STYLES), STYLES, [], 0) is None
+    assert build_caption_store(TextsConfig(tables=texts.tables), STYLES, [], 0) is None
     with pytest.raises(DatasetError, match="data.texts.tables, which is empty"):
         build_caption_store(TextsConfig(label_table=texts.label_table), STYLES, [], 0)

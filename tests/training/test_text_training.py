@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 import train
-from configs.schema import DataConfig, TextsConfig
+from configs.schema import CaptionTable, DataConfig, TextsConfig
 from data.tables import DatasetError
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
@@ -67,9 +67,7 @@ def text_options(tone_dataset: Path, collection: Path, folder: Path, **changes: 
         "captioner__tags__num_tags": 3,
         "captioner__tags__summary": "true",
         "captioner__styles": "[short,long]",
-        "data__texts__tables": f"[{collection / 'texts.csv'}]",
-        "data__texts__styles": "[long]",
-        "data__texts__durations_s": "[3.0,5.0]",
+        "data__texts__tables": f"[{{path: {collection / 'texts.csv'}, style: long, duration_s: [3.0, 5.0]}}]",
         "data__texts__labelled_dirs": f"[{collection}]",
         "data__augment__mixup_alpha": 0.0,
         "training__tagger__num_steps": 2,
@@ -99,7 +97,7 @@ def test_one_run_tunes_the_tagger_and_learns_from_texts(tone_dataset: Path, coll
 
 def test_labelled_clips_and_the_tables_own_style_are_learnt_where_asked(tone_dataset: Path, collection: Path) -> None:
     def captions_by_style(**changes: object) -> dict[str, list[str]]:
-        texts = TextsConfig(**{"tables": (str(collection / "texts.csv"),), "styles": ("short",), **changes})  # type: ignore[arg-type]
+        texts = TextsConfig(**{"tables": (CaptionTable(str(collection / "texts.csv"), "short"),), **changes})  # type: ignore[arg-type]
         found: dict[str, list[str]] = {}
         for clip in load_clips(DataConfig(dataset_root=str(tone_dataset), texts=texts), seed=0).train:
             found.setdefault(clip.style, []).append(clip.captions[0])
@@ -113,12 +111,12 @@ def test_labelled_clips_and_the_tables_own_style_are_learnt_where_asked(tone_dat
     assert len(everyone["short"]) == len(none["short"]) + 2 * len(none["plain"])
     assert len(captions_by_style(human_captions="none", labelled_repeats=3, **labelled)["plain"]) == 3 * (7 + 2)
     with pytest.raises(DatasetError, match="data.texts.tables, which is empty"):
-        captions_by_style(tables=(), styles=(), composed=40)
+        captions_by_style(tables=(), composed=40)
 
 
 def test_each_style_has_the_durations_of_its_table() -> None:
-    tables = TextsConfig(tables=("a.csv", "b.csv"), styles=("short", "long"), durations_s=(3.0, 5.0, 8.0, 9.0))
-    assert simulation.text_durations(tables) == {"short": (3.0, 5.0), "long": (8.0, 9.0)}
+    texts = TextsConfig(tables=(CaptionTable("a.csv", "short", (3.0, 5.0)), CaptionTable("b.csv", "long")))
+    assert simulation.text_durations(texts) == {"short": (3.0, 5.0), "long": (10.0, 10.0)}
     assert simulation.text_durations(TextsConfig()) == {}
 
 

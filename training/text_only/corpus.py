@@ -49,7 +49,7 @@ def build_text_corpus(config: TextsConfig, seed: int) -> TextCorpus:
         DatasetError: a table or folder cannot be used, or a setting needs a table and there is none.
     """
     captions = read_tables(config)
-    human = [text for text in captions if text.style in config.styles[:1]]
+    human = [text for text in captions if text.style == config.tables[0].style]
     is_clause = ClauseDetector(text.captions[0] for text in human)
     composed = _composed(config, human, is_clause, seed)
     labelled = [read_labelled(Path(root), left_out=config.left_out)[0] for root in config.labelled_dirs]
@@ -64,12 +64,7 @@ def build_text_corpus(config: TextsConfig, seed: int) -> TextCorpus:
 
 def read_tables(config: TextsConfig) -> list[TextClip]:
     """The captions of all tables that name a known sound."""
-    if len(config.tables) != len(config.styles):
-        raise DatasetError(
-            f"{len(config.tables)} caption tables but {len(config.styles)} styles: name the style of each table."
-        )
-    tables = zip(config.tables, config.styles, strict=True)
-    return [clip for path, style in tables for clip in read_text_clips(Path(path), style)]
+    return [clip for table in config.tables for clip in read_text_clips(Path(table.path), table.style)]
 
 
 def _composed(config: TextsConfig, human: Sequence[TextClip], is_clause: ClauseDetector, seed: int) -> list[TextClip]:
@@ -78,7 +73,7 @@ def _composed(config: TextsConfig, human: Sequence[TextClip], is_clause: ClauseD
         return []
     if not config.tables:
         raise DatasetError("data.texts.composed joins captions of data.texts.tables, which is empty: name a table.")
-    return compose_captions(human, is_clause, config.composed, config.labelled_style or config.styles[0], seed)
+    return compose_captions(human, is_clause, config.composed, config.labelled_style or config.tables[0].style, seed)
 
 
 def _human(
@@ -92,4 +87,4 @@ def _human(
     if not human or config.human_captions == "none":
         return []
     fill = config.human_captions == "all"
-    return give_human_captions(clips, human, is_clause, config.styles[0], seed, fill_with_templates=fill)
+    return give_human_captions(clips, human, is_clause, config.tables[0].style, seed, fill_with_templates=fill)

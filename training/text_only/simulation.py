@@ -216,8 +216,7 @@ def collect_donors(clips: Sequence[FileClip], embed: FrozenFeatures, encoder: Au
 
 def text_durations(config: TextsConfig) -> dict[str, tuple[float, float]]:
     """Shortest and longest clip, in seconds, of each style."""
-    pairs = zip(config.durations_s[::2], config.durations_s[1::2], strict=True)
-    return dict(zip(config.styles, pairs, strict=True)) if config.durations_s else {}
+    return {table.style: table.duration_s for table in config.tables}
 
 
 def tag_means(encoder: AudioEncoder, means: torch.Tensor) -> torch.Tensor:

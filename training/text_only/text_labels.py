@@ -184,7 +184,7 @@ def build_caption_store(
     captions needs their licence.
 
     Args:
-        config: its `tables`, `styles` and `label_table`, whose ids are those of the first table; without one there is no store.
+        config: its `tables` and `label_table`, whose ids are those of the first table; without one there is no store.
         styles: the captioner's.
         labelled: training clips; those with one label are taken, once for each style that they are captioned in, and for the
             first table's style also where it has no caption of theirs.
@@ -197,8 +197,9 @@ def build_caption_store(
         raise DatasetError("data.texts.label_table labels captions of data.texts.tables, which is empty: name a table.")
     if not config.label_table:
         return None
-    style = styles.index(config.styles[0])
-    captions, sets = read_captions_with_labels(Path(config.tables[0]), Path(config.label_table))
+    first = config.tables[0]
+    style = styles.index(first.style)
+    captions, sets = read_captions_with_labels(Path(first.path), Path(config.label_table))
     numbers = [style] * len(captions)
     classes = TextLabeller(*_labelled_alone(captions, sets), seed).label_sets(captions)
     for text, tags, number in labelled_captions(labelled, styles, style):
