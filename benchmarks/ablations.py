@@ -40,7 +40,7 @@ TRAIN = Path(__file__).parents[1] / "train.py"
 WHOLE = "whole recipe"
 TRAININGS: dict[str, list[str]] = {
     WHOLE: [],
-    "no noise in the simulation": ["--data.texts.noise", "false"],
+    "no noise in the simulation": ["--data.texts.simulation.noise", "false"],
     "no times of tags": ["--captioner.tags.parts", "false"],
     "no labelled clips to caption": ["--data.texts.labelled_style", ""],
 }

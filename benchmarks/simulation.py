@@ -1,12 +1,12 @@
-"""What the tagger hears of real recordings and of texts' simulated sound, side by side.
+"""Tag scores of real recordings and of simulated audio, side by side.
 
     python -m benchmarks.simulation --config configs/any_sound.yaml --ckpt_path checkpoints/any_sound \
         --output benchmarks/results/simulation.md
 
-A decoder that learns from simulated sound believes the tagger as far as the simulation is like life. For recordings with
-captions (both splits of the configuration's data set) and for texts of the same manner: how often a class is named whose score
-lies in an interval, for speech and for all other classes that are not wide ones, and quantiles of scores. Scores are the highest
-of a clip and its thirds, by the checkpoint's own encoder; a recording counts once for each of its captions.
+A decoder trained on simulated audio relies on the tagger as much as the simulation resembles recordings. For recordings with
+captions (both splits of the configuration's data set) and for captions without audio of the same style: the share of classes
+named among those whose score lies in an interval, for speech and for all other classes that are not wide ones, and quantiles of
+scores. Scores are the highest of a clip and its thirds, by the checkpoint's own encoder; a recording counts once per caption.
 """
 
 import argparse
@@ -29,15 +29,16 @@ from models.captioner import AudioCaptioner
 from training.datasets import load_clips
 from training.features import FrozenFeatures
 from training.text_only.captions import TextClip, sources_of
-from training.text_only.simulation import SPEECH, Simulator, collect_donors, text_durations
-from vocabulary.audioset import wide_tags
+from training.text_only.simulation import Simulator, style_durations
+from training.text_only.sound_bank import build_sound_bank
+from vocabulary.audioset import tag_ids, wide_tags
 from vocabulary.words import classes_of
 
 logger = logging.getLogger(__name__)
 
 BOUNDS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-FEWEST = 5  # scores in an interval that a share is given of
+MIN_SCORES = 5  # scores in an interval for which a share is given
 
 
 @torch.no_grad()
@@ -52,7 +53,7 @@ def named_shares(scores: NDArray[np.float64], named: NDArray[np.bool_]) -> list[
     """Percent of classes named among those whose score lies between two BOUNDS; scores and named of one shape."""
     interval = np.clip(np.digitize(scores, BOUNDS) - 1, 0, len(BOUNDS) - 2)
     groups = [named[interval == number] for number in range(len(BOUNDS) - 1)]
-    return [f"{100 * group.mean():.0f}" if len(group) >= FEWEST else "n/a" for group in groups]
+    return [f"{100 * group.mean():.0f}" if len(group) >= MIN_SCORES else "n/a" for group in groups]
 
 
 def quantiles(values: Sequence[float] | NDArray[np.float64]) -> list[str]:
@@ -61,25 +62,26 @@ def quantiles(values: Sequence[float] | NDArray[np.float64]) -> list[str]:
 
 
 def compare(name: str, scores: NDArray[np.float64], captions: Sequence[str]) -> tuple[list[list[str]], list[list[str]]]:
-    """Rows of the two tables for captions and the scores (N, C) of their sound."""
+    """Rows of the two tables for captions and the scores (N, C) of their audio."""
+    speech = tag_ids()["Speech"]
     named = np.zeros(scores.shape, dtype=bool)
     for row, caption in enumerate(captions):
         named[row, list(classes_of(caption))] = True
-    others = np.array([number not in wide_tags() and number != SPEECH for number in range(scores.shape[1])])
+    others = np.array([number not in wide_tags() and number != speech for number in range(scores.shape[1])])
     shares = [
-        [name, "speech", *named_shares(scores[:, SPEECH], named[:, SPEECH])],
+        [name, "speech", *named_shares(scores[:, speech], named[:, speech])],
         [name, "others", *named_shares(scores[:, others], named[:, others])],
     ]
     things = [
         float(scores[row, own].max())
         for row, caption in enumerate(captions)
         for source in sources_of(caption)
-        if SPEECH not in source.classes and (own := [number for number in source.classes if others[number]])
+        if speech not in source.classes and (own := [number for number in source.classes if others[number]])
     ]
     unnamed = np.where(others & ~named, scores, 0.0).max(axis=1)
     spread = [
-        [name, "speech where it is named", *quantiles(scores[named[:, SPEECH], SPEECH])],
-        [name, "speech where it is not", *quantiles(scores[~named[:, SPEECH], SPEECH])],
+        [name, "speech where it is named", *quantiles(scores[named[:, speech], speech])],
+        [name, "speech where it is not", *quantiles(scores[~named[:, speech], speech])],
         [name, "other things named", *quantiles(things)],
         [name, "the highest not named", *quantiles(unnamed)],
     ]
@@ -87,7 +89,7 @@ def compare(name: str, scores: NDArray[np.float64], captions: Sequence[str]) -> 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare simulated with real sounds; returns the exit status."""
+    """Compare simulated with real audio; returns the exit status."""
     config = load_config(options.config)
     captioner = AudioCaptioner.from_pretrained(options.ckpt_path)
     encoder = captioner.encoder
@@ -95,21 +97,22 @@ def run(options: argparse.Namespace) -> int:
     embed = FrozenFeatures(encoder, captioner.config.captioner.encoder, cache=None)
     tables_alone = replace(config.data.texts, composed=0, labelled_style="")  # no composed and no template captions
     clips = load_clips(replace(config.data, texts=tables_alone), config.training.seed)
-    lent = clips.source_clips
-    donors = collect_donors(tqdm(lent, desc="donors", unit="clip"), embed, encoder, config.training.seed)
-    simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(config.data.texts))
+    texts_config = config.data.texts
+    source_clips = tqdm(clips.source_clips, desc="source clips", unit="clip")
+    bank = build_sound_bank(source_clips, embed, encoder, texts_config.simulation, config.training.seed)
+    simulate = Simulator(bank, encoder.frame_rate_hz, texts_config.simulation, style_durations(texts_config))
     recorded: list[Clip] = [clip for clip in [*clips.train, *clips.validation] if not isinstance(clip, TextClip)]
     shares, spread = [], []
-    for style in dict.fromkeys(table.style for table in config.data.texts.tables):
+    for style in dict.fromkeys(table.style for table in texts_config.tables):
         real = [clip for clip in recorded if clip.style == style]
         texts = [clip for clip in clips.train if isinstance(clip, TextClip) and clip.style == style]
         generator = np.random.default_rng(config.training.seed)
         drawn = [texts[int(row)] for row in generator.choice(len(texts), min(options.texts, len(texts)), replace=False)]
-        made = tag_scores(captioner, [simulate(text, generator) for text in tqdm(drawn, desc=style, unit="text")])
-        sounds = [(f"{style}, {len(drawn)} simulated", made, [text.captions[0] for text in drawn])]
+        simulated = tag_scores(captioner, [simulate(text, generator) for text in tqdm(drawn, desc=style, unit="text")])
+        sounds = [(f"{style}, {len(drawn)} simulated", simulated, [text.captions[0] for text in drawn])]
         if real:
-            heard = tag_scores(captioner, [embed(clip) for clip in tqdm(real, desc=style, unit="clip")])
-            repeated = np.repeat(heard, [len(clip.captions) for clip in real], axis=0)
+            recorded_scores = tag_scores(captioner, [embed(clip) for clip in tqdm(real, desc=style, unit="clip")])
+            repeated = np.repeat(recorded_scores, [len(clip.captions) for clip in real], axis=0)
             sounds.insert(
                 0, (f"{style}, {len(real)} real", repeated, [text for clip in real for text in clip.captions])
             )
@@ -128,8 +131,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="configuration with data.texts")
-    parser.add_argument("--ckpt_path", required=True, help="captioner whose encoder hears")
-    parser.add_argument("--texts", type=int, default=1000, help="texts to simulate of each manner")
+    parser.add_argument("--ckpt_path", required=True, help="checkpoint whose encoder and tagger are used")
+    parser.add_argument("--texts", type=int, default=1000, help="number of captions to simulate per style")
     parser.add_argument("--output", type=Path, help="Markdown file to write")
     return parser
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from configs.schema import CaptionTable, Config, DecodingConfig
+from configs.schema import CaptionTable, Config, DecodingConfig, SimulationConfig
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,26 @@ RANGES: Mapping[str, Range] = {
     "data.augment.gain_db": COUNT,
     "data.augment.crop_s": COUNT,
     "data.texts.composed": COUNT,
+    "data.texts.simulation.mix_slope": COUNT,
+    "data.texts.simulation.mix_gain": POSITIVE,
+    "data.texts.simulation.detection_threshold": SHARE,
+    "data.texts.simulation.max_label_rank": COUNT,
+    "data.texts.simulation.min_clips": COUNT,
+    "data.texts.simulation.min_synthetic": COUNT,
+    "data.texts.simulation.synthetic_frames": POSITIVE_COUNT,
+    "data.texts.simulation.synthetic_steps": COUNT,
+    "data.texts.simulation.min_peak_score": SHARE,
+    "data.texts.simulation.num_candidates": POSITIVE_COUNT,
+    "data.texts.simulation.score_weight": ANY,
+    "data.texts.simulation.p_any_clip": SHARE,
+    "data.texts.simulation.speech_gain_db": ANY,
+    "data.texts.simulation.level_deviation_db": COUNT,
+    "data.texts.simulation.p_partial": SHARE,
+    "data.texts.simulation.p_partial_speech": SHARE,
+    "data.texts.simulation.p_early_onset": SHARE,
+    "data.texts.simulation.p_background": SHARE,
+    "data.texts.simulation.p_unmentioned_speech": SHARE,
+    "data.texts.simulation.p_missing": SHARE,
     "data.texts.labelled_mixtures": COUNT,
     "data.texts.labelled_repeats": POSITIVE_COUNT,
     "data.texts.human_caption_repeats": POSITIVE_COUNT,
@@ -197,6 +217,7 @@ def check_config(config: Config) -> None:
     problems += style_problems("data.texts.labelled_style", config.data.texts.labelled_style, parts.styles)
     for number, table in enumerate(config.data.texts.tables):
         problems += _table_problems(f"data.texts.tables[{number}]", table, parts.styles)
+    problems += _simulation_problems(config.data.texts.simulation)
     refuse(problems)
 
 
@@ -212,6 +233,20 @@ def style_problems(name: str, style: str, styles: Sequence[str]) -> list[str]:
         return []
     expected = f"one of {', '.join(styles)}" if styles else "none, since this captioner has no named styles"
     return [f"{name} {style!r} (expected {expected})"]
+
+
+def _simulation_problems(simulation: SimulationConfig) -> list[str]:
+    """Problems of the settings that are several numbers."""
+    problems, name = [], "data.texts.simulation"
+    if not simulation.class_weights or not all(weight in POSITIVE for weight in simulation.class_weights):
+        problems.append(f"{name}.class_weights {list(simulation.class_weights)} (expected numbers above 0)")
+    if not all(value in POSITIVE for value in simulation.synthetic_beta):
+        problems.append(f"{name}.synthetic_beta {list(simulation.synthetic_beta)} (expected two numbers above 0)")
+    for setting in ("background_db", "unmentioned_speech_db"):
+        low, high = getattr(simulation, setting)
+        if low not in ANY or high not in ANY or low > high:
+            problems.append(f"{name}.{setting} {[low, high]} (expected lowest and highest, in decibels)")
+    return problems
 
 
 def _table_problems(name: str, table: CaptionTable, styles: Sequence[str]) -> list[str]:

@@ -30,6 +30,7 @@ RETIRED: dict[str, str | None] = {
     "data.texts.held_out": None,
     "data.texts.participles": None,
     "data.texts.rare": None,
+    "data.texts.noise": "data.texts.simulation.noise",
     "data.texts.donors": "data.texts.labelled_dirs",
     "data.texts.brief_style": "data.texts.labelled_style",
     "data.texts.brief_mixtures": "data.texts.labelled_mixtures",

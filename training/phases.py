@@ -25,7 +25,8 @@ from training.features import FrozenFeatures, encoder_fingerprint
 from training.objective import CaptioningLoss
 from training.self_critical import CiderReward, words_of
 from training.text_only.captions import TextClip
-from training.text_only.simulation import Simulator, collect_donors, text_durations
+from training.text_only.simulation import Simulator, style_durations
+from training.text_only.sound_bank import build_sound_bank
 
 NEVER = sys.maxsize
 
@@ -124,9 +125,9 @@ class Phases:
             embed.fill(self.clips.validation, "embeddings of the validation clips")
             embed.fill(self.clips.source_clips, "embeddings of the source clips")
         if self.clips.source_clips and self._simulate is None:
-            donors = collect_donors(self.clips.source_clips, embed, encoder, self.config.training.seed)
-            texts = self.config.data.texts
-            self._simulate = Simulator(donors, encoder.frame_rate_hz, text_durations(texts), texts.noise)
+            texts, seed = self.config.data.texts, self.config.training.seed
+            bank = build_sound_bank(self.clips.source_clips, embed, encoder, texts.simulation, seed)
+            self._simulate = Simulator(bank, encoder.frame_rate_hz, texts.simulation, style_durations(texts))
         return embed
 
     def _loader(self, step: int, embed: FrozenFeatures | None) -> Iterator[Any]:

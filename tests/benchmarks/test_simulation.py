@@ -14,8 +14,8 @@ DOG, SPEECH, ANIMAL = (tag_ids()[name] for name in ("Dog", "Speech", "Animal"))
 
 
 def test_shares_are_of_their_interval_and_few_scores_give_none() -> None:
-    scores = np.array([0.05] * 10 + [0.95] * 8 + [0.2] * (simulation.FEWEST - 1) + [1.0] * 2)
-    named = np.array([True] * 2 + [False] * 8 + [True] * 8 + [True] * (simulation.FEWEST - 1) + [False] * 2)
+    scores = np.array([0.05] * 10 + [0.95] * 8 + [0.2] * (simulation.MIN_SCORES - 1) + [1.0] * 2)
+    named = np.array([True] * 2 + [False] * 8 + [True] * 8 + [True] * (simulation.MIN_SCORES - 1) + [False] * 2)
     assert named_shares(scores, named) == ["20", "n/a", "n/a", "n/a", "n/a", "80"]
 
 
@@ -32,7 +32,7 @@ def test_rows_tell_speech_from_other_things() -> None:
 
 
 def test_a_table_of_texts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulation, "FEWEST", 1)
+    monkeypatch.setattr(simulation, "MIN_SCORES", 1)
     shares, _ = compare("x", np.full((1, 527), 0.2), ["a dog barks"])
     assert shares[0][2:] == ["n/a", "0", "n/a", "n/a", "n/a", "n/a"]
 

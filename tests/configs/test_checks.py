@@ -108,6 +108,7 @@ def test_wrong_settings_of_a_configuration_are_in_one_sentence() -> None:
         "captioner.projection.kind": "none",
         "training.betas": (0.9, 1.0),
         "data.texts.tables": (CaptionTable("a.csv", "ode", (9.0, 3.0)),),
+        "data.texts.simulation.background_db": (0.0, -9.0),
     }.items():
         config = with_value(config, name, value)
     with pytest.raises(ValueError) as caught:
@@ -118,8 +119,8 @@ def test_wrong_settings_of_a_configuration_are_in_one_sentence() -> None:
         "another with captioner.tags.num_tags 0), training.betas [0.9, 1.0] (expected two numbers, 0 or more and below 1), "
         "decoding.min_tokens 60 (expected at most max_tokens, 40), decoding.style 'verse' (expected none, since this "
         "captioner has no named styles), data.texts.tables[0].style 'ode' (expected none, since this captioner has no named "
-        "styles) and data.texts.tables[0].duration_s [9.0, 3.0] (expected shortest and longest, in seconds): change these "
-        "settings."
+        "styles), data.texts.tables[0].duration_s [9.0, 3.0] (expected shortest and longest, in seconds) and "
+        "data.texts.simulation.background_db [0.0, -9.0] (expected lowest and highest, in decibels): change these settings."
     )
 
 

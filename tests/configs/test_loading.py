@@ -14,7 +14,7 @@ from configs.loading import (
     parse_config,
     valid_keys,
 )
-from configs.schema import CaptionTable, Config, TagDecodingConfig
+from configs.schema import CaptionTable, Config, SimulationConfig, TagDecodingConfig
 
 RETIRED_FILES = Path(__file__).with_name("retired")  # config.yaml of checkpoints that older versions wrote
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -60,6 +60,13 @@ def test_settings_of_labelled_clips_are_read_under_their_old_names() -> None:
     )
     assert (texts.labelled_style, texts.labelled_mixtures, texts.labelled_repeats) == ("plain", 5000, 2)
     assert (texts.human_captions, texts.human_caption_repeats) == ("usual", 2)
+
+
+def test_a_checkpoint_carries_the_settings_of_its_simulation(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("data: {texts: {noise: false}}\n")  # the former place of this setting
+    assert load_checkpoint_config(path).data.texts.simulation == SimulationConfig(noise=False)
+    assert "simulation:\n      noise: true\n      mix_slope: 0.09\n" in config_to_yaml(Config())
 
 
 @pytest.mark.parametrize("durations", ["[]", "[5.0, 6.0]"])

@@ -1,4 +1,4 @@
-"""Training on captions without sound: one run with its tagger, resumed exactly, and the checkpoint it leaves."""
+"""Text-only training: one run with its tagger, resumed exactly, and its checkpoint."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 import train
-from configs.schema import CaptionTable, DataConfig, TextsConfig
+from configs.schema import CaptionTable, DataConfig, SimulationConfig, TextsConfig
 from data.tables import DatasetError
 from models.captioner import AudioCaptioner
 from models.errors import CheckpointError
 from tests.training.test_train import losses, options, run_folder
 from training.datasets import load_clips
 from training.tagger import TAGGER_FILE
-from training.text_only import simulation
+from training.text_only.simulation import style_durations
 
 TEXTS = [
     "A dog barks while rain falls",
@@ -28,12 +28,6 @@ TEXTS = [
     "A man speaks and a dog barks",
     "Nothing that is known",
 ]
-
-
-@pytest.fixture(autouse=True)
-def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made donors need not be good here."""
-    monkeypatch.setattr(simulation, "MADE_STEPS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +63,7 @@ def text_options(tone_dataset: Path, collection: Path, folder: Path, **changes: 
         "captioner__styles": "[short,long]",
         "data__texts__tables": f"[{{path: {collection / 'texts.csv'}, style: long, duration_s: [3.0, 5.0]}}]",
         "data__texts__labelled_dirs": f"[{collection}]",
+        "data__texts__simulation__synthetic_steps": 2,
         "data__augment__mixup_alpha": 0.0,
         "training__tagger__num_steps": 2,
         "training__tagger__pool": 12,
@@ -77,12 +72,13 @@ def text_options(tone_dataset: Path, collection: Path, folder: Path, **changes: 
     return options(tone_dataset, folder, **(settings | changes))
 
 
-def test_one_run_tunes_the_tagger_and_learns_from_texts(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
+def test_one_run_tunes_the_tagger_and_trains_on_captions(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
     assert train.main(text_options(tone_dataset, collection, tmp_path)) == 0
     captioner = AudioCaptioner.from_pretrained(run_folder(tmp_path))
     assert captioner.metadata["data"]["texts"] == 5  # the last one names nothing
     assert captioner.metadata["data"]["source_clips"] == 7 + 12  # folds 1 to 3, and the recordings with captions
     assert captioner.metadata["encoder_included"]
+    assert captioner.config.data.texts.simulation == SimulationConfig(synthetic_steps=2)
     sound = [np.random.default_rng(0).normal(size=16000).astype(np.float32) * 0.1]
     styled = captioner.style_number("long")
     assert styled == 1 and captioner.style_number("") == 0
@@ -95,7 +91,7 @@ def test_one_run_tunes_the_tagger_and_learns_from_texts(tone_dataset: Path, coll
     assert not torch.allclose(short[:, 0], long[:, 0]) and torch.equal(short[:, 1:], long[:, 1:])
 
 
-def test_labelled_clips_and_the_tables_own_style_are_learnt_where_asked(tone_dataset: Path, collection: Path) -> None:
+def test_labelled_clips_are_trained_on_in_the_styles_asked_for(tone_dataset: Path, collection: Path) -> None:
     def captions_by_style(**changes: object) -> dict[str, list[str]]:
         texts = TextsConfig(**{"tables": (CaptionTable(str(collection / "texts.csv"), "short"),), **changes})  # type: ignore[arg-type]
         found: dict[str, list[str]] = {}
@@ -104,11 +100,11 @@ def test_labelled_clips_and_the_tables_own_style_are_learnt_where_asked(tone_dat
         return found
 
     labelled = {"labelled_style": "plain", "labelled_mixtures": 2, "labelled_dirs": (str(collection),)}
-    everyone = captions_by_style(human_captions="all", human_caption_repeats=2, **labelled)
+    filled = captions_by_style(human_captions="all", human_caption_repeats=2, **labelled)
     none = captions_by_style(human_captions="none", **labelled)
-    assert everyone["plain"] == none["plain"] and none["short"] == captions_by_style()["short"]
+    assert filled["plain"] == none["plain"] and none["short"] == captions_by_style()["short"]
     assert len(none["plain"]) == 7 + 2  # folds 1 to 3, and the mixtures
-    assert len(everyone["short"]) == len(none["short"]) + 2 * len(none["plain"])
+    assert len(filled["short"]) == len(none["short"]) + 2 * len(none["plain"])
     assert len(captions_by_style(human_captions="none", labelled_repeats=3, **labelled)["plain"]) == 3 * (7 + 2)
     with pytest.raises(DatasetError, match="data.texts.tables, which is empty"):
         captions_by_style(tables=(), composed=40)
@@ -116,8 +112,8 @@ def test_labelled_clips_and_the_tables_own_style_are_learnt_where_asked(tone_dat
 
 def test_each_style_has_the_durations_of_its_table() -> None:
     texts = TextsConfig(tables=(CaptionTable("a.csv", "short", (3.0, 5.0)), CaptionTable("b.csv", "long")))
-    assert simulation.text_durations(texts) == {"short": (3.0, 5.0), "long": (10.0, 10.0)}
-    assert simulation.text_durations(TextsConfig()) == {}
+    assert style_durations(texts) == {"short": (3.0, 5.0), "long": (10.0, 10.0)}
+    assert style_durations(TextsConfig()) == {}
 
 
 def test_a_resumed_run_repeats_every_digit(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
@@ -143,6 +139,6 @@ def test_a_run_that_starts_from_another_keeps_its_tagger(tone_dataset: Path, col
         assert torch.equal(before, after)
 
 
-def test_a_captioner_that_would_hear_nothing_is_refused(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
+def test_a_decoder_without_audio_input_is_refused(tone_dataset: Path, collection: Path, tmp_path: Path) -> None:
     assert train.main(text_options(tone_dataset, collection, tmp_path, captioner__tags__num_tags=0)) == 2
     assert issubclass(CheckpointError, ValueError)

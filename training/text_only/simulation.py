@@ -1,278 +1,187 @@
-"""Audio embeddings of captions that have no sound: what the frozen encoder would hear, put together from real clips.
+"""Simulated audio embeddings of captions without audio, put together from the embeddings of real clips.
 
-Each source that a caption names is given the frame embeddings of a *donor*: a labelled clip that bears the source's class, or
-in which the tagger hears it. Donors stand one after another or over one another as the caption says. So the decoder meets
-the encoder's own misses, confusions, false alarms and weak scores, not scores as they should be. For classes without
-enough donors, embeddings are found that make the tagger say the class and that are likely among real ones.
+Each source that a caption names is given the frame embeddings of a clip of the sound bank (`training/text_only/sound_bank.py`):
+a labelled clip of the source's class, or one in which the tagger detects it. The clips are placed one after another or mixed,
+as the caption says. So the decoder is trained on the encoder's own misses, confusions, false alarms and weak scores.
 
-Two sounds at once: the embedding of a mixture is near the mean of its parts' embeddings, weighted by a softmax of
-MIX_SLOPE times their levels in decibels, times MIX_GAIN (tried on 100 of 350 mixtures of labelled clips and mn04: the square
-roots of their tag scores correlate at 0.80 with those of the real mixtures, with scores put together by noisy or at 0.77).
+Two sounds at once: the embedding of a mixture is approximately the mean of its parts' embeddings, weighted by a softmax of
+`mix_slope` times their levels in decibels, times `mix_gain` (fitted on 100 of 350 mixtures of labelled clips and mn04: the
+square roots of their tag scores correlate at 0.80 with those of the real mixtures, those of noisy-or scores at 0.77).
 
-Shapes: N donors, T frames, E encoder width, C tag classes.
+Shapes: T frames, E encoder width.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
-from configs.schema import TextsConfig
-from data.clotho import FileClip
-from data.labelled.tags import tags_of_any
-from models.encoders.base import AudioEncoder
-from training.features import FrozenFeatures
+from configs.schema import SimulationConfig, TextsConfig
 from training.text_only.captions import Source, TextClip
+from training.text_only.sound_bank import SoundBank
 from vocabulary.audioset import tag_ids
 
-MIX_SLOPE = 0.09  # a decibel
-MIX_GAIN = 1.3
-HEARD = 0.35  # probability from which a donor has a class that its label does not say
-DOUBTED = 60  # a label's class that the tagger ranks behind this many others is not believed
-MIN_DONORS, MIN_MADE = 8, 3  # of a class; made ones fill up to the first, and are so many at least
-MADE_FRAMES, MADE_SCORES, MADE_STEPS = 12, (5.0, 1.2), 150
-LEAST_HIGHEST = 0.7  # what a class scores at its clearest, at least; else the mean of the five clearest real clips
-SHARES = (1.0, 0.6, 0.4, 0.25)  # how likely a source takes a donor of its first, second ... class
-DRAWN, CLEAR = 8, 5.0  # donors that a source chooses from, and how much the class's score counts
-ANY_DONOR = 0.1  # share of sources, but for speech, that take any donor of the class, missed or confused as it may be
-SPEECH, SPEECH_DB = tag_ids()["Speech"], 14.0  # the tagger hears speech through other sounds
-PART, PART_SPEECH = 0.4, 0.9  # how often one of several sources is heard in a part of its turn alone
-EARLY = 0.15  # how often a later source begins with what comes before it, and outlasts it
-UNSAID_SPEECH, UNSAID_SPEECH_DB = 0.6, (-10.0, 14.0)  # share and levels of texts without speech where some is heard
-UNSAID = 0.25  # share of captions that keep silent about a quiet sound
-UNHEARD = 0.04  # share of further sources that the encoder does not hear at all
+DEFAULT_DURATION_S = (10.0, 10.0)
+MIN_FRAMES = 3  # of a simulated clip
+TURN_MARGIN = 0.1  # lowest share of a clip before the first change of turns and after the last
+MIN_PART = 4  # a source that sounds in part takes at least one in so many frames of its turn
+SURPLUS_PENALTY = 0.5  # in the fit of a clip, for each class that the source does not have
+EPSILON = 1e-9
+
+
+def speech_class() -> int:
+    """Number of AudioSet's class "Speech", which the tagger detects through other sounds."""
+    return tag_ids()["Speech"]
 
 
 @dataclass(frozen=True)
-class Donors:
-    """Clips that lend their embeddings.
+class Layer:
+    """A clip of the sound bank in simulated audio.
 
     Attributes:
-        frames: N arrays (T, E) float32.
-        classes: for each class, numbers of the donors that have it.
-        of_donor: for each donor, its classes.
-        scores: (N, C) the tagger's probabilities.
-        num_real: how many were recorded; the others were made, and lend no quiet background.
+        clip: number of the clip in the bank.
+        start: first frame.
+        end: frame after the last one.
+        level_db: level in decibels relative to other layers.
     """
 
-    frames: Sequence[NDArray[np.float32]]
-    classes: dict[int, NDArray[np.int64]]
-    of_donor: Sequence[frozenset[int]]
-    scores: NDArray[np.float32]
-    num_real: int
+    clip: int
+    start: int
+    end: int
+    level_db: float
 
 
 class Simulator:
-    """Embeddings (T, E) of a text.
+    """Simulates embeddings (T, E) of captions without audio.
 
     Args:
-        donors: clips to take sounds from.
-        frame_rate_hz: frames in a second.
-        durations_s: shortest and longest clip of each style; others last 10 s.
-        noise: whether sources may be unclear, quiet, heard in part or not at all, and others are heard of which nobody speaks.
+        bank: clips to take embeddings from.
+        frame_rate_hz: frames per second.
+        config: how sources sound.
+        durations_s: shortest and longest duration, in seconds, by style; other styles take 10 s.
     """
 
     def __init__(
         self,
-        donors: Donors,
+        bank: SoundBank,
         frame_rate_hz: float,
-        durations_s: dict[str, tuple[float, float]] | None = None,
-        noise: bool = True,
+        config: SimulationConfig | None = None,
+        durations_s: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
-        self.donors = donors
-        self.noise = noise
+        self.bank = bank
+        self.config = config or SimulationConfig()
         self.frame_rate_hz = frame_rate_hz
         self.durations_s = durations_s or {}
+        self._speech = speech_class()
 
     def __call__(self, clip: TextClip, generator: np.random.Generator) -> NDArray[np.float32]:
-        """Embeddings (T, E) float32; the same generator state gives the same."""
-        low, high = self.durations_s.get(clip.style, (10.0, 10.0))
-        num_frames = max(3, round(float(generator.uniform(low, high)) * self.frame_rate_hz))
-        unheard = UNHEARD * self.noise
-        sources = [s for n, s in enumerate(clip.sources) if n == 0 or generator.random() > unheard]
+        """Embeddings (T, E) float32 of a caption; the same state of the generator gives the same embeddings."""
+        low, high = self.durations_s.get(clip.style, DEFAULT_DURATION_S)
+        num_frames = max(MIN_FRAMES, round(float(generator.uniform(low, high)) * self.frame_rate_hz))
+        layers = self._layers(clip.sources, num_frames, generator)
+        if self.config.noise:
+            layers += self._unmentioned(clip.sources, num_frames, generator)
+        return self._mix(layers, num_frames, generator)
+
+    def _layers(self, named: Sequence[Source], num_frames: int, generator: np.random.Generator) -> list[Layer]:
+        """A layer for each source of a caption; the first is always there."""
+        config = self.config
+        p_missing = config.p_missing * config.noise
+        sources = [source for n, source in enumerate(named) if n == 0 or generator.random() > p_missing]
         turns = sorted({source.turn for source in sources})
-        # Where one turn ends and the next begins, each a tenth of the clip long at least.
-        cuts = np.sort(generator.uniform(0.1, 0.9, size=len(turns) - 1))
+        cuts = np.sort(generator.uniform(TURN_MARGIN, 1 - TURN_MARGIN, size=len(turns) - 1))
         bounds = np.round(np.concatenate([[0.0], cuts, [1.0]]) * num_frames).astype(int)
-        layers = []
-        begins: list[tuple[int, int]] = []  # first frame and turn of each source
+        layers: list[Layer] = []
+        onsets: list[tuple[int, int]] = []  # first frame and turn of each source
         for source in sources:
             turn = turns.index(source.turn)
             start, end = int(bounds[turn]), max(int(bounds[turn + 1]), int(bounds[turn]) + 1)
-            in_part = PART_SPEECH if SPEECH in source.classes else PART
-            if self.noise and len(sources) > 1 and generator.random() < in_part:  # heard in a part of its turn alone
-                start, end = self._part(start, end, generator)
-            elif self.noise and turn > 0 and generator.random() < EARLY:
-                start = max(begin for begin, other in begins if other < turn)
-            begins.append((start, turn))
-            layers.append((self._donor(source, generator), start, min(end, num_frames), self._level(source, generator)))
-        if not self.noise:
-            return self._mix(layers, num_frames, generator)
-        if generator.random() < UNSAID or not layers:
-            number = int(generator.integers(self.donors.num_real))
-            layers.append((number, 0, num_frames, float(generator.uniform(-24, -8))))
-        speakers = self.donors.classes.get(SPEECH, ())
-        speaks = any(SPEECH in source.classes for source in clip.sources)
-        if len(speakers) and not speaks and generator.random() < UNSAID_SPEECH:
-            number = int(generator.choice(speakers))
-            layers.append((number, *self._part(0, num_frames, generator), float(generator.uniform(*UNSAID_SPEECH_DB))))
-        return self._mix(layers, num_frames, generator)
+            p_partial = config.p_partial_speech if self._is_speech(source) else config.p_partial
+            if config.noise and len(sources) > 1 and generator.random() < p_partial:
+                start, end = _part(start, end, generator)
+            elif config.noise and turn > 0 and generator.random() < config.p_early_onset:
+                start = max(onset for onset, other in onsets if other < turn)
+            onsets.append((start, turn))
+            chosen = self._choose(source, generator)
+            layers.append(Layer(chosen, start, min(end, num_frames), self._level(source, generator)))
+        return layers
 
-    def _part(self, start: int, end: int, generator: np.random.Generator) -> tuple[int, int]:
-        """First and last frame of a part of a span."""
-        length = int(generator.integers(max(1, (end - start) // 4), end - start + 1))
-        first = int(generator.integers(start, end - length + 1))
-        return first, first + length
+    def _unmentioned(self, sources: Sequence[Source], num_frames: int, generator: np.random.Generator) -> list[Layer]:
+        """Sounds that a caption does not mention: a quiet background, and speech."""
+        config, layers = self.config, []
+        if generator.random() < config.p_background or not sources:
+            number = int(generator.integers(self.bank.num_real))
+            layers.append(Layer(number, 0, num_frames, float(generator.uniform(*config.background_db))))
+        speakers = self.bank.clips_of_class.get(self._speech, ())
+        mentioned = any(map(self._is_speech, sources))
+        if len(speakers) and not mentioned and generator.random() < config.p_unmentioned_speech:
+            number = int(generator.choice(speakers))
+            start, end = _part(0, num_frames, generator)
+            layers.append(Layer(number, start, end, float(generator.uniform(*config.unmentioned_speech_db))))
+        return layers
+
+    def _is_speech(self, source: Source) -> bool:
+        return self._speech in source.classes
 
     def _level(self, source: Source, generator: np.random.Generator) -> float:
-        if not self.noise:
+        """Level of a source in decibels."""
+        if not self.config.noise:
             return 0.0
-        speech = SPEECH_DB if SPEECH in source.classes else 0.0
-        return source.level_db + speech + float(generator.normal(0.0, 4.0))
+        speech = self.config.speech_gain_db if self._is_speech(source) else 0.0
+        return source.level_db + speech + float(generator.normal(0.0, self.config.level_deviation_db))
 
-    def _donor(self, source: Source, generator: np.random.Generator) -> int:
-        """A donor of one of the source's classes: of some drawn, the clearest, with most of them and least else."""
-        known = [number for number in source.classes if number in self.donors.classes][: len(SHARES)]
+    def _choose(self, source: Source, generator: np.random.Generator) -> int:
+        """A clip of one of the source's classes: of some drawn, the clearest, with most of its classes and fewest others."""
+        config, bank = self.config, self.bank
+        known = [c for c in source.classes if c in bank.clips_of_class][: len(config.class_weights)]
         if not known:
-            return int(generator.integers(self.donors.num_real))
-        if not self.noise:
-            rows = self.donors.classes[known[0]]
-            return int(rows[self.donors.scores[rows, known[0]].argmax()])
-        shares = np.array(SHARES[: len(known)])
-        number = known[int(generator.choice(len(known), p=shares / shares.sum()))]
-        drawn = generator.choice(self.donors.classes[number], size=DRAWN)
-        if number != SPEECH and generator.random() < ANY_DONOR:
+            return int(generator.integers(bank.num_real))
+        if not config.noise:
+            rows = bank.clips_of_class[known[0]]
+            return int(rows[bank.scores[rows, known[0]].argmax()])
+        weights = np.array(config.class_weights[: len(known)])
+        wanted = known[int(generator.choice(len(known), p=weights / weights.sum()))]
+        drawn = generator.choice(bank.clips_of_class[wanted], size=config.num_candidates)
+        if wanted != self._speech and generator.random() < config.p_any_clip:
             return int(drawn[0])
-        wanted = set(source.classes)
+        classes = set(source.classes)
 
-        def fit(donor: int) -> float:
-            own = self.donors.of_donor[donor]
-            return len(wanted & own) - 0.5 * len(own - wanted) + CLEAR * float(self.donors.scores[donor, number])
+        def fit(number: int) -> float:
+            found = bank.classes_of_clip[number]
+            surplus = SURPLUS_PENALTY * len(found - classes)
+            return len(classes & found) - surplus + config.score_weight * float(bank.scores[number, wanted])
 
-        return int(max(drawn, key=lambda donor: fit(int(donor))))
+        return int(max(drawn, key=lambda number: fit(int(number))))
 
-    def _mix(
-        self, layers: Sequence[tuple[int, int, int, float]], num_frames: int, generator: np.random.Generator
-    ) -> NDArray[np.float32]:
-        width = self.donors.frames[0].shape[1]
+    def _mix(self, layers: Sequence[Layer], num_frames: int, generator: np.random.Generator) -> NDArray[np.float32]:
+        """Weighted means of the layers' embeddings (T, E); frames without a layer repeat the nearest one."""
+        width = self.bank.frames[0].shape[1]
         weights = np.zeros((len(layers), num_frames), dtype=np.float32)
         total = np.zeros((num_frames, width), dtype=np.float32)
-        voices = []
-        for row, (number, start, end, level) in enumerate(layers):
-            frames = self.donors.frames[number]
-            first = int(generator.integers(len(frames)))  # a donor is repeated from a frame of its own on
-            voices.append((start, end, frames[(first + np.arange(end - start)) % len(frames)]))
-            weights[row, start:end] = np.exp(MIX_SLOPE * level)
-        sums = weights.sum(axis=0)
+        embeddings = []
+        for row, layer in enumerate(layers):
+            frames = self.bank.frames[layer.clip]
+            first = int(generator.integers(len(frames)))  # a clip is repeated, from a random frame on
+            embeddings.append(frames[(first + np.arange(layer.end - layer.start)) % len(frames)])
+            weights[row, layer.start : layer.end] = np.exp(self.config.mix_slope * layer.level_db)
         counts = (weights > 0).sum(axis=0)
-        weights /= np.maximum(sums, 1e-9)
-        for row, (start, end, frames) in enumerate(voices):
-            total[start:end] += weights[row, start:end, None] * frames
-        total *= np.where(counts > 1, MIX_GAIN, 1.0)[:, None].astype(np.float32)
-        heard = np.flatnonzero(counts)
-        return total[
-            heard[np.abs(heard[None] - np.arange(num_frames)[:, None]).argmin(axis=1)]
-        ]  # holes take the nearest
+        weights /= np.maximum(weights.sum(axis=0), EPSILON)
+        for row, layer in enumerate(layers):
+            total[layer.start : layer.end] += weights[row, layer.start : layer.end, None] * embeddings[row]
+        total *= np.where(counts > 1, self.config.mix_gain, 1.0)[:, None].astype(np.float32)
+        filled = np.flatnonzero(counts)
+        nearest = np.abs(filled[None] - np.arange(num_frames)[:, None]).argmin(axis=1)
+        return total[filled[nearest]]
 
 
-def collect_donors(clips: Sequence[FileClip], embed: FrozenFeatures, encoder: AudioEncoder, seed: int) -> Donors:
-    """Donors among labelled clips, and made ones for classes that have too few.
-
-    Args:
-        clips: labelled clips, in an order that does not change.
-        embed: their embeddings.
-        encoder: whose tagger says what else is heard in them.
-        seed: of the made ones.
-    """
-    frames = [embed(clip) for clip in clips]
-    means = torch.stack([torch.from_numpy(clip_frames.mean(axis=0)) for clip_frames in frames])  # (N, E)
-    logits = tag_means(encoder, means)  # (N, C)
-    scores = torch.sigmoid(logits)
-    of_donor: list[frozenset[int]] = []
-    ranks = logits.argsort(dim=1, descending=True).argsort(dim=1)  # (N, C)
-    for number, clip in enumerate(clips):
-        named = [c for label in clip.labels for c in tags_of_any(label)[:3]]
-        labelled = {c for c in named if int(ranks[number, c]) < DOUBTED}
-        heard = [int(c) for c in scores[number].topk(3).indices if scores[number, c] >= HEARD]
-        of_donor.append(frozenset(labelled | set(heard)))
-    having = Counter(c for own in of_donor for c in own)
-    counts = [having[c] for c in range(logits.shape[1])]
-    made, made_classes = make_donors(encoder, means, logits, counts, seed)
-    frames += made
-    of_donor += made_classes
-    members: dict[int, list[int]] = {}
-    for number, own in enumerate(of_donor):
-        for c in own:
-            members.setdefault(c, []).append(number)
-    classes = {c: np.array(numbers, dtype=np.int64) for c, numbers in members.items()}
-    made_means = torch.stack([torch.from_numpy(clip_frames.mean(axis=0)) for clip_frames in made])
-    all_scores = torch.cat([scores, torch.sigmoid(tag_means(encoder, made_means))]).numpy().astype(np.float32)
-    return Donors(frames, classes, of_donor, all_scores, len(clips))
+def _part(start: int, end: int, generator: np.random.Generator) -> tuple[int, int]:
+    """First frame, and frame after the last, of a random part of a span."""
+    length = int(generator.integers(max(1, (end - start) // MIN_PART), end - start + 1))
+    first = int(generator.integers(start, end - length + 1))
+    return first, first + length
 
 
-def text_durations(config: TextsConfig) -> dict[str, tuple[float, float]]:
-    """Shortest and longest clip, in seconds, of each style."""
+def style_durations(config: TextsConfig) -> dict[str, tuple[float, float]]:
+    """Shortest and longest duration, in seconds, of each table's style."""
     return {table.style: table.duration_s for table in config.tables}
-
-
-def tag_means(encoder: AudioEncoder, means: torch.Tensor) -> torch.Tensor:
-    """Tag logits (N, C), by a frozen encoder, of clips whose frames' mean is (N, E)."""
-    device = next(encoder.parameters()).device
-    parts = torch.ones(len(means), 1, 1, dtype=torch.bool, device=device)
-    return encoder.tag_logits(means[:, None].to(device), parts)[:, 0].to(means.device)
-
-
-def make_donors(
-    encoder: AudioEncoder, means: torch.Tensor, logits: torch.Tensor, counts: Sequence[int], seed: int
-) -> tuple[list[NDArray[np.float32]], list[frozenset[int]]]:
-    """Embeddings that make the tagger say a class and that are likely among real clips' means (a Gaussian of them).
-
-    Each begins at one of the real clips in which the tagger hears the class most, and is moved (Adam) until the class has
-    a drawn probability (a Beta of MADE_SCORES, times what the class scores at its clearest), while the squared Mahalanobis
-    distance stays small.
-
-    Args:
-        encoder: whose tagger is asked.
-        means: (N, E) real clips' mean embeddings.
-        logits: (N, C) their tag logits.
-        counts: (C,) donors that each class has already.
-        seed: decides.
-
-    Returns:
-        Arrays (T, E) and the classes of each.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    wanted = torch.tensor([c for c, count in enumerate(counts) for _ in range(max(MIN_MADE, MIN_DONORS - count))])
-    centre = means.mean(dim=0)
-    covariance = torch.cov(means.T) + 1e-4 * torch.eye(means.shape[1])
-    precision = torch.linalg.inv(covariance)
-    nearest = logits[:, wanted].topk(min(5, len(means)), dim=0).indices  # (5, M)
-    picked = nearest[torch.randint(len(nearest), (len(wanted),), generator=generator), torch.arange(len(wanted))]
-    draws = np.random.default_rng(seed).beta(*MADE_SCORES, size=len(wanted))
-    highest = torch.sigmoid(logits.topk(min(5, len(means)), dim=0).values).mean(dim=0)[wanted].clamp(min=LEAST_HIGHEST)
-    targets = torch.from_numpy(draws.astype(np.float32)) * highest
-    embeddings = means[picked].clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([embeddings], lr=0.03)
-    for _ in range(MADE_STEPS):
-        said = tag_means(encoder, embeddings).gather(1, wanted[:, None])[:, 0]  # (M,)
-        away = embeddings - centre
-        distance = ((away @ precision) * away).sum(dim=1) / means.shape[1]
-        loss = (F.binary_cross_entropy_with_logits(said, targets, reduction="none") * 4 + distance).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    scores = torch.sigmoid(tag_means(encoder, embeddings.detach()))
-    frames, classes = [], []
-    floor = means[torch.randint(len(means), (len(wanted),), generator=generator)]  # what is heard between
-    for row in range(len(wanted)):
-        loud = torch.rand(MADE_FRAMES, 1, generator=generator) * 0.6 + 0.7
-        gap = torch.rand(MADE_FRAMES, 1, generator=generator) < 0.1
-        made = torch.where(gap, 0.5 * (embeddings[row] + floor[row]), embeddings[row] * loud).detach()
-        frames.append(made.numpy().astype(np.float32))
-        heard = {int(c) for c in scores[row].topk(5).indices if scores[row, c] >= HEARD}
-        classes.append(frozenset({int(wanted[row])} | heard))
-    return frames, classes
