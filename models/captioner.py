@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from configs.checks import check_decoding, check_style
 from configs.schema import Config, DecodingConfig
@@ -30,6 +31,9 @@ from models.generation.calibration import CALIBRATION_KEY, Calibration
 from models.generation.logits_processors import WordTable
 from models.generation.pipeline import Caption, CaptionSearch
 from models.generation.rerank import asks_tagger
+
+# Clips that a CPU encodes at once: the feature maps of four still fit into its cache, those of 32 take twice as long per clip.
+ENCODED_TOGETHER = 4
 
 
 def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
@@ -144,6 +148,7 @@ class AudioCaptioner(nn.Module):
         caption_ids: Tensor,
         clip_index: Tensor | None = None,
         styles: Tensor | None = None,
+        caption_lengths: Tensor | None = None,
     ) -> Tensor:
         """Compute next-token logits.
 
@@ -153,12 +158,14 @@ class AudioCaptioner(nn.Module):
             caption_ids: (R, L) int64 tokens, starting with the begin token.
             clip_index: (R,) int64, the clip of each caption; None for one caption per clip.
             styles: (B,) int64 style numbers; None for the first style.
+            caption_lengths: (R,) int64, how many tokens of each caption count; None for all.
 
         Returns:
-            (R, L, V) logits of the token after each of `caption_ids`.
+            (R, L, V) logits of the token after each of `caption_ids`; with `caption_lengths`, (sum of the lengths, V) of those
+            that count.
         """
         prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)
-        return self.decoder(prefix, prefix_lengths, caption_ids, clip_index)
+        return self.decoder(prefix, prefix_lengths, caption_ids, clip_index, caption_lengths)
 
     def style_number(self, name: str) -> int:
         """Index of a style; an empty name is the default style, 0.
@@ -243,12 +250,21 @@ class AudioCaptioner(nn.Module):
     @torch.no_grad()
     def encode_clips(self, waveforms: Sequence[NDArray[np.float32]]) -> EncoderOutput:
         """Encode at least one waveform, given as for `caption`."""
+        self._settle()
+        together = ENCODED_TOGETHER if self.device.type == "cpu" else len(waveforms)
+        parts = [
+            self.encode(*self._padded(waveforms[start : start + together]))
+            for start in range(0, len(waveforms), together)
+        ]
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _padded(self, waveforms: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+        """Waveforms as one zero-padded batch (B, S) on the device, and their lengths (B,)."""
         lengths = torch.tensor([len(waveform) for waveform in waveforms])
-        padded = torch.zeros(len(waveforms), int(lengths.max()))  # (B, S)
+        padded = torch.zeros(len(waveforms), int(lengths.max()))
         for row, waveform in enumerate(waveforms):
             padded[row, : len(waveform)] = torch.from_numpy(np.ascontiguousarray(waveform))
-        self._settle()
-        return self.encode(padded.to(self.device), lengths.to(self.device))
+        return padded.to(self.device), lengths.to(self.device)
 
     @torch.no_grad()
     def caption_embeddings(
@@ -341,6 +357,15 @@ class AudioCaptioner(nn.Module):
         decoder = self.config.captioner.decoder
         decoder = replace(decoder, lora_rank=0, frozen=decoder.frozen or decoder.dtype != "float32")
         self.config = replace(self.config, captioner=replace(self.config.captioner, decoder=decoder))
+
+
+def _joined(parts: Sequence[EncoderOutput]) -> EncoderOutput:
+    """Outputs of parts of a batch as one."""
+    longest = max(part.embeddings.shape[1] for part in parts)
+    embeddings = [F.pad(part.embeddings, (0, 0, 0, longest - part.embeddings.shape[1])) for part in parts]
+    logits = [part.logits for part in parts if part.logits is not None]
+    lengths = torch.cat([part.lengths for part in parts])
+    return EncoderOutput(torch.cat(embeddings), lengths, torch.cat(logits) if logits else None)
 
 
 @contextmanager

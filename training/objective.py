@@ -31,7 +31,7 @@ class CaptioningLoss(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Sum over tokens of weight times loss (nats), a scalar; divide by the sum of `token_weights` for the mean."""
         embeddings, lengths = batch.audio, batch.lengths
-        weights = token_weights(batch)  # (R, L - 1)
+        all_weights = token_weights(batch)  # (R, L - 1)
         tag_loss: Tensor | float = 0.0
         if self.trains_encoder:
             hides = batch.time_spans.shape[1] + batch.band_spans.shape[1] > 0
@@ -41,10 +41,13 @@ class CaptioningLoss(nn.Module):
             if self.tag_loss and output.logits is not None:
                 tag_loss = self.tag_loss * tagging_loss(output.logits, batch.tags)
         inputs, targets = batch.caption_ids[:, :-1], batch.caption_ids[:, 1:]  # (R, L - 1) each
-        logits = self.captioner(embeddings, lengths, inputs, batch.clip_index, batch.styles).float()  # (R, L - 1, V)
+        counts = batch.caption_lengths - 1
+        logits = self.captioner(embeddings, lengths, inputs, batch.clip_index, batch.styles, counts).float()  # (W, V)
+        inside = torch.arange(targets.shape[1], device=targets.device) < counts[:, None]  # (R, L - 1)
         losses = F.cross_entropy(
-            logits.transpose(1, 2), targets, reduction="none", label_smoothing=self.label_smoothing
-        )  # (R, L - 1)
+            logits, targets[inside], reduction="none", label_smoothing=self.label_smoothing
+        )  # (W,)
+        weights = all_weights[inside]
         return (losses * weights).sum() + tag_loss * weights.sum()
 
 

@@ -155,15 +155,16 @@ class Trainer:
         else:  # weights are advantages there, so words are counted
             weight = torch.stack([(batch.caption_lengths - 1).sum() for batch in batches]).sum().float()
         weight = self.accelerator.reduce(weight, "sum")
-        total = torch.zeros((), device=self.accelerator.device)
+        losses = []
         for part, batch in enumerate(batches):
             synchronise = part == len(batches) - 1
             with self.accelerator.autocast(), _no_sync_unless(self.accelerator, self.phase.objective, synchronise):
                 loss = self.phase.objective(batch) / weight
-                self._check_finite(loss, batch)
-                total += loss.detach()
+                losses.append(loss.detach())
                 # Data-parallel wrappers average gradients over processes; the loss is a sum over them.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
+        self._check_finite(losses, batches)
+        total = torch.stack(losses).sum()
         if settings.gradient_clip:
             parameters = [parameter for _, parameter in self.trained if parameter.grad is not None]
             self.accelerator.clip_grad_norm_(parameters, settings.gradient_clip)
@@ -187,12 +188,15 @@ class Trainer:
         self.phase.objective.train()
         return [weighted for weighted, _ in found], sum(mean for _, mean in found) / len(found)
 
-    def _check_finite(self, loss: Tensor, batch: Batch) -> None:
-        finite = torch.isfinite(loss.detach()).float()
-        if float(self.accelerator.reduce(finite, "sum")) == self.accelerator.num_processes:
+    def _check_finite(self, losses: Sequence[Tensor], batches: Sequence[Batch]) -> None:
+        """Refuse a step by the losses of its micro-batches, once for all of them: each look waits for the device."""
+        finite = torch.isfinite(torch.stack(list(losses)))
+        if float(self.accelerator.reduce(finite.all().float(), "sum")) == self.accelerator.num_processes:
             return
         good = self.run.last_good() if self.run else "in the main process's folder"
-        names = ", ".join(batch.names[:8]) + (" ..." if len(batch.names) > 8 else "")
+        known = zip(batches, finite.tolist(), strict=True)
+        lost = [name for batch, is_finite in known if not is_finite for name in batch.names]
+        names = ", ".join(lost[:8]) + (" ..." if len(lost) > 8 else "")
         raise TrainingError(
             f"the loss is not finite at step {self.step + 1} (clips: {names}); no weight was changed; the last good "
             f"checkpoint is {good}: lower training.learning_rate or look at those clips."
@@ -297,6 +301,7 @@ def _run_steps(trainer: Trainer) -> bool:
     with tqdm(total=settings.total_steps, initial=trainer.step, unit="step", disable=not show, smoothing=0.05) as bar:
         while trainer.step < settings.total_steps:
             phase_end = trainer.start_phase()
+            bar.unpause()  # half an hour of embeddings is no part of a step
             while trainer.step < phase_end:
                 started = time.monotonic()
                 batches = trainer.next_batches()

@@ -7,8 +7,10 @@ prefix and without keeping the logits of every step. Shapes: B prefixes, K beams
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from models.decoder.search import Reader, Rule
 
@@ -24,7 +26,7 @@ class Hypothesis:
         score: sum of its tokens' log-probabilities with what the rules add; of a finished one, over its tokens' number to
             the power of the length penalty.
         log_probability: the sum without what the rules add; not a number where a sentence was cut off.
-        row: among the reader's rows, the one that has read all of it but the last token.
+        row: of the last step's rows, the one that has read all of it but the last token.
     """
 
     token_ids: tuple[int, ...]
@@ -60,45 +62,69 @@ def beam_search(
         max_tokens: at which a sentence is cut off.
         min_tokens: before which the end token is not taken.
         length_penalty: exponent of the number of tokens by which a finished sentence's score is divided.
-        rules: raise or forbid next tokens: they take hypotheses (B * K, L) and log-probabilities (B * K, V).
+        rules: raise or forbid next tokens: they take hypotheses (R, L) and log-probabilities (R, V), K rows of each prefix.
 
     Returns:
         K hypotheses for each of B prefixes, best first.
     """
     logits = reader.logits.repeat_interleave(num_beams, dim=0)  # (B * K, V): all beams begin alike, so one alone counts
-    device = logits.device
     searches = [
         Beams([Hypothesis((), NEVER * bool(beam), 0.0, clip) for beam in range(num_beams)])
         for clip in range(len(reader.logits))
     ]
-    running = [hypothesis for search in searches for hypothesis in search.running]
+    going_on = searches
+    ids = torch.zeros(
+        len(logits), 0, dtype=torch.long, device=logits.device
+    )  # (R, L): K rows of each search that goes on
+    scores = torch.zeros(len(searches), num_beams, device=logits.device)
+    scores[:, 1:] = NEVER
+    scores = scores.flatten()
     for length in range(1, max_tokens + 1):
-        ids = torch.tensor([hypothesis.token_ids for hypothesis in running], dtype=torch.long, device=device)
-        log_probabilities = logits.float().log_softmax(dim=1)  # (B * K, V)
+        log_probabilities = logits.float().log_softmax(dim=1)  # (R, V)
         allowed = log_probabilities
         for rule in rules:
             allowed = rule(ids, allowed)
         if length <= min_tokens:
-            allowed = allowed.index_fill(1, torch.tensor([eos], device=device), -math.inf)
-        scores = torch.tensor([hypothesis.score for hypothesis in running], device=device)
-        totals = (allowed + scores[:, None]).view(len(searches), -1)  # (B, K * V)
+            allowed = allowed.clone()
+            allowed[:, eos] = -math.inf
+        totals = (allowed + scores[:, None]).view(len(going_on), -1)  # (B', K * V)
         best = totals.topk(2 * num_beams, dim=1)  # K that go on are among them, however many end
-        gained = log_probabilities.view(len(searches), -1).gather(1, best.indices)
-        found = zip(best.values.tolist(), best.indices.tolist(), gained.tolist(), strict=True)
-        for clip, (search, lists) in enumerate(zip(searches, found, strict=True)):
+        gained = log_probabilities.view(len(going_on), -1).gather(1, best.indices)
+        found = zip(*_fetch(best.values, best.indices, gained), strict=True)
+        for place, (search, lists) in enumerate(zip(going_on, found, strict=True)):
             candidates = []
             for total, index, gain in zip(*lists, strict=True):
                 beam, token = divmod(index, logits.shape[1])
                 parent = search.running[beam]
-                row = clip if length == 1 else clip * num_beams + beam  # the reader begins with one row a prefix
+                row = place * num_beams + beam
                 candidates.append(Hypothesis((*parent.token_ids, token), total, parent.log_probability + gain, row))
             _go_on(search, candidates, eos, num_beams, length_penalty, is_last=length == max_tokens)
-        if length == max_tokens or all(search.over for search in searches):
+        kept = [place for place, search in enumerate(going_on) if not search.over]
+        if length == max_tokens or not kept:
             break
-        running = [hypothesis for search in searches for hypothesis in search.running]
-        tokens = torch.tensor([hypothesis.token_ids[-1] for hypothesis in running], device=device)
-        logits = reader.step(tokens, torch.tensor([hypothesis.row for hypothesis in running], device=device))
+        if len(kept) < len(going_on):  # sentences that are found cost nothing more
+            going_on = [going_on[place] for place in kept]
+            rules = [rule.select(torch.tensor(kept, device=ids.device)) for rule in rules]
+        tokens, rows, scores = _send([hypothesis for search in going_on for hypothesis in search.running], ids.device)
+        ids = torch.cat([ids.index_select(0, rows), tokens[:, None]], dim=1)
+        if length == 1:  # the reader begins with one row a prefix
+            rows = torch.div(rows, num_beams, rounding_mode="floor")
+        logits = reader.step(tokens, rows)
     return [search.finished for search in searches]
+
+
+def _fetch(values: Tensor, indices: Tensor, gained: Tensor) -> tuple[list[Any], list[Any], list[Any]]:
+    """Numbers (B, N) of three tensors, copied from the device together: each copy waits for the device."""
+    packed = torch.stack([values.view(torch.int32), indices.int(), gained.view(torch.int32)]).cpu()
+    return packed[0].view(torch.float32).tolist(), packed[1].tolist(), packed[2].view(torch.float32).tolist()
+
+
+def _send(hypotheses: Sequence[Hypothesis], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Last tokens (R,) int64, rows (R,) int64 and scores (R,) float32 of hypotheses, copied to the device together."""
+    numbers = [[hypothesis.token_ids[-1] for hypothesis in hypotheses], [hypothesis.row for hypothesis in hypotheses]]
+    scores = torch.tensor([hypothesis.score for hypothesis in hypotheses], dtype=torch.float32)
+    packed = torch.stack([*torch.tensor(numbers, dtype=torch.int32), scores.view(torch.int32)]).to(device)
+    return packed[0].long(), packed[1].long(), packed[2].view(torch.float32)
 
 
 def _go_on(

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from models.decoder.network import rms_norm
 
+SAMPLED_NUMBERS = 997  # of each matrix, to see whether it has changed
 SPARE_TOKENS = 16  # room that is added when the keys and values are full
 
 
@@ -36,8 +37,8 @@ class JoinedLinear:
     def __call__(self, rows: Tensor) -> Tensor:
         """Outputs (R, ..., sum of the layers' widths) for inputs (R, ..., D)."""
         if self.packed is not None:
-            product: Tensor = torch.ops.quantized.linear_dynamic_fp16(rows, self.packed)
-            return product
+            product: Tensor = torch.ops.quantized.linear_dynamic_fp16(rows.float(), self.packed)
+            return product.to(rows.dtype)  # under autocast, rows of attention are bfloat16
         outputs: list[Tensor] = [layer(rows) for layer in self.layers]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
 
@@ -99,9 +100,18 @@ class LlamaReader:
         return LlamaCache(self, embeddings, mask)
 
 
-def _state(llama: nn.Module) -> list[tuple[int, int]]:
-    """Where the weights are and how often each was changed there."""
-    return [(parameter.data_ptr(), parameter._version) for parameter in llama.parameters()]
+def _state(llama: nn.Module) -> list[tuple[int, int, float]]:
+    """Where the weights are, how often each was changed there, and on a CPU the sum of some of its numbers.
+
+    Changes through `.data` and by fused optimizers are counted nowhere; they are seen by the sum.
+    """
+    found = []
+    for parameter in llama.parameters():
+        values = parameter.detach()
+        some = values.view(-1)[:: max(1, values.numel() // SAMPLED_NUMBERS)] if values.is_contiguous() else values
+        total = float(some.double().sum()) if values.device.type == "cpu" else 0.0
+        found.append((parameter.data_ptr(), parameter._version, total))
+    return found
 
 
 class LlamaCache:
@@ -125,6 +135,7 @@ class LlamaCache:
             length + SPARE_TOKENS,
             reader.decoder.layers[0].self_attn.head_dim,
         )
+        self._spare: Tensor | None = None  # memory that is free for the next step
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         self._next = positions[:, -1] + 1  # (R,) position of the token that follows
         self._seen = None if bool(mask.all()) else mask.bool()  # (R, S); None where nothing is padding
@@ -143,9 +154,7 @@ class LlamaCache:
         Returns:
             (R', V) logits of the token after it.
         """
-        self._memory = self._memory.index_select(0, rows)
-        if self._length == self._memory.shape[4]:
-            self._memory = F.pad(self._memory, (0, 0, 0, SPARE_TOKENS))
+        self._reorder(rows)
         positions = self._next.index_select(0, rows)
         self._next = positions + 1
         allowed = None
@@ -155,6 +164,23 @@ class LlamaCache:
         embeddings = self._reader.decoder.embed_tokens(token_ids[:, None])
         self.logits = self._read(embeddings, positions[:, None], allowed)
         return self.logits
+
+    def _reorder(self, rows: Tensor) -> None:
+        """Let the rows be those that go on, (R',), and have room for one more token.
+
+        The copy goes into the memory of the step before the last where that is large enough: the pages of new memory cost a
+        batch more than the copy.
+        """
+        room = self._memory.shape[4] + (SPARE_TOKENS if self._length == self._memory.shape[4] else 0)
+        shape = (len(rows), *self._memory.shape[1:4], room, self._memory.shape[5])
+        if self._spare is None or self._spare.shape[1:] != shape[1:] or len(self._spare) < len(rows):
+            self._spare = self._memory.new_empty(shape)
+        target = self._spare[: len(rows)]
+        if room == self._memory.shape[4]:
+            torch.index_select(self._memory, 0, rows, out=target)
+        else:
+            target[..., : self._length, :] = self._memory.index_select(0, rows)
+        self._memory, self._spare = target, self._memory
 
     def _read(self, hidden: Tensor, positions: Tensor, allowed: Tensor | None) -> Tensor:
         """Logits (R, V) after new tokens (R, L, D), each of which attends to what is `allowed` (R, 1, L, S); None is all."""

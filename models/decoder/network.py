@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.precision import FullPrecisionBuffers
+
 ROPE_THETA = 10000.0  # base of the rotary frequencies (Su et al., arXiv 2104.09864)
 INITIAL_STD = 0.02
 
@@ -97,7 +99,7 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(sizes.hidden_size, sizes.rms_norm_eps)
 
 
-class RotaryEmbedding(nn.Module):
+class RotaryEmbedding(FullPrecisionBuffers):
     """Angles by which queries and keys are turned at their positions."""
 
     inv_freq: Tensor
@@ -112,13 +114,6 @@ class RotaryEmbedding(nn.Module):
         angles = position_ids[..., None].float() * self.inv_freq  # (..., head_dim / 2)
         angles = torch.cat([angles, angles], dim=-1)
         return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
-
-    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
-        """Move the frequencies, but keep them float32: half-precision angles are wrong from the tenth position on."""
-        exact = self.inv_freq
-        super()._apply(fn, recurse)
-        self.inv_freq = exact.to(self.inv_freq.device)
-        return self
 
 
 class Model(nn.Module):

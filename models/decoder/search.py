@@ -45,6 +45,9 @@ class Rule(Protocol):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores (R, V) of the tokens after hypotheses (R, L), with minus infinity for what is forbidden."""
 
+    def select(self, prefixes: Tensor) -> "Rule":
+        """The rule for some of the prefixes whose hypotheses it has taken so far, by their numbers (P,) int64."""
+
 
 class KnownTokens:
     """Forbids token ids that the tokenizer lacks: the vocabulary of a published decoder is often padded to a round size.
@@ -61,6 +64,10 @@ class KnownTokens:
         scores = scores.clone()
         scores[:, self.vocab_size :] = -torch.inf
         return scores
+
+    def select(self, prefixes: Tensor) -> "KnownTokens":
+        """Return itself: it is the same for all prefixes."""
+        return self
 
 
 class Reader(Protocol):
@@ -100,7 +107,8 @@ def single_search(
         scores = logits.float()
         gains = scores.log_softmax(dim=1)
         if length <= settings.min_new_tokens:
-            scores = scores.index_fill(1, torch.tensor([eos], device=rows.device), -math.inf)
+            scores = scores.clone()
+            scores[:, eos] = -math.inf
         for rule in rules:
             scores = rule(ids, scores)
         tokens = _draw(scores, settings) if settings.do_sample else scores.argmax(dim=1)

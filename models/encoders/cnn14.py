@@ -25,6 +25,7 @@ from models.encoders.base import (
     reflect_pad,
 )
 from models.errors import CheckpointError
+from models.precision import FullPrecisionBuffers
 
 NUM_MELS = 64
 CHANNELS = (64, 128, 256, 512, 1024, 2048)
@@ -44,7 +45,7 @@ class FrontEnd(NamedTuple):
 FRONT_ENDS = {32000: FrontEnd(1024, 320, 50.0, 14000.0), 16000: FrontEnd(512, 160, 50.0, 8000.0)}
 
 
-class LogMel(nn.Module):
+class LogMel(FullPrecisionBuffers):
     """Power STFT with a periodic Hann window, Slaney mel bands, 10 log10(max(mel, 1e-10)) decibels."""
 
     window: Tensor
@@ -125,7 +126,7 @@ class Cnn14(AudioEncoder):
         minimum = FRAME_STRIDE * self.log_mel.settings.hop  # one embedding's worth
         with torch.autocast(waveform.device.type, enabled=False):  # powers of quiet sounds underflow in half precision
             log_mel, frames = self.log_mel(*pad_to_minimum(waveform.float(), lengths, minimum))  # (B, F, T)
-            normalised = self.bn0(log_mel[..., None])[..., 0]  # (B, F, T)
+            normalised = self.bn0(log_mel.to(self.bn0.weight.dtype)[..., None])[..., 0]  # (B, F, T)
         if spec_masks is not None:
             normalised = hide_spans(normalised, frames, spec_masks)
         maps, frames = self._convolve(normalised.transpose(1, 2)[:, None], frames)  # (B, K, T', F')

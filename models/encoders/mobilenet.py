@@ -34,6 +34,7 @@ from models.encoders.base import (
 )
 from models.encoders.windows import join_logits, join_windows, repeat_masks, split_windows
 from models.errors import CheckpointError
+from models.precision import FullPrecisionBuffers
 
 SAMPLE_RATE = 32000
 N_FFT, HOP, WINDOW = 1024, 320, 800  # samples
@@ -97,7 +98,7 @@ def kaldi_mel_bank() -> Tensor:
     return F.pad(torch.minimum(rising, falling).clamp(min=0), (0, 1)).float()  # (128, 513)
 
 
-class LogMel(nn.Module):
+class LogMel(FullPrecisionBuffers):
     """EfficientAT's front end: pre-emphasis, power STFT, Kaldi mel bands, (ln(mel + 1e-5) + 4.5) / 5."""
 
     window: Tensor
@@ -138,8 +139,8 @@ class Lengths:
         """Mean of maps (B, K, F, T) over frequency and each clip's own frames: (B, K)."""
         if self.mask is None:
             return maps.mean(dim=(2, 3))
-        sums = (maps * self.mask).sum(dim=(2, 3))
-        return sums / (self.frames[:, None] * maps.shape[2])
+        sums = (maps * self.mask).sum(dim=(2, 3), dtype=torch.float32)  # beyond the range of half precision
+        return (sums / (self.frames[:, None] * maps.shape[2])).to(maps.dtype)
 
     def strided(self, stride: int, num_frames: int) -> "Lengths":
         """Lengths after a convolution of this stride, padded by half its kernel."""
@@ -279,6 +280,7 @@ class MobileNet(AudioEncoder):
         """Log-mel spectrogram (W, F, T) of windows, and their frames (W,)."""
         with torch.autocast(waveform.device.type, enabled=False):  # powers of quiet sounds underflow in half precision
             log_mel, frames = self.log_mel(*pad_to_minimum(waveform.float(), lengths, MIN_SAMPLES))
+        log_mel = log_mel.to(self.classifier[2].weight.dtype)
         return (log_mel if masks is None else hide_spans(log_mel, frames, masks)), frames
 
     def layers(self) -> list[nn.Module]:

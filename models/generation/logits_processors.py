@@ -4,6 +4,7 @@ Labbé et al. (CoNeTTE, arXiv 2309.00454) ban repeated content words in beam sea
 from a few per cent to about 0.1 %.
 """
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -79,6 +80,10 @@ class UnsupportedWordBan:
         banned = self.banned.repeat_interleave(len(scores) // len(self.banned), dim=0)
         return scores.masked_fill(torch.nn.functional.pad(banned, (0, scores.shape[1] - banned.shape[1])), -torch.inf)
 
+    def select(self, prefixes: Tensor) -> "UnsupportedWordBan":
+        """The ban after some of the prefixes, by their numbers (P',)."""
+        return UnsupportedWordBan(self.banned.index_select(0, prefixes))
+
 
 class NamedClasses:
     """The AudioSet classes that the word which a token begins stands for.
@@ -122,6 +127,12 @@ class TagBonus:
         scores = scores.clone()
         scores[:, : len(self.main)] += bonus[:, self.main]
         return scores
+
+    def select(self, prefixes: Tensor) -> "TagBonus":
+        """The bonus after some of the prefixes, by their numbers (P',)."""
+        selected = copy.copy(self)
+        selected.bonus = self.bonus.index_select(0, prefixes)
+        return selected
 
 
 class SupportedWords:
@@ -191,6 +202,10 @@ class ContentWordBan:
         rows, tokens = torch.tensor(banned, device=scores.device).T
         scores[rows, tokens] = -torch.inf
         return scores
+
+    def select(self, prefixes: Tensor) -> "ContentWordBan":
+        """Return itself: it is the same for all prefixes."""
+        return self
 
     def _is_content(self, word: list[int]) -> bool:
         key = tuple(word)

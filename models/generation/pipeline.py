@@ -3,6 +3,7 @@
 Shapes: B clips, T' prefix tokens, D decoder width, N sequences found after a prefix, L tokens, C tag classes, V vocabulary.
 """
 
+import itertools
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -150,18 +151,16 @@ class CaptionSearch:
     def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
         """Log-probability of each caption (token ids without marks) after one clip's prefix (T', D)."""
         bos, eos, pad = (self.token_ids[mark] for mark in ("bos", "eos", "pad"))
-        longest = max(map(len, caption_ids)) + 1
-        inputs = torch.full((len(caption_ids), longest), pad, device=prefix.device)  # (R, L)
-        targets = torch.full_like(inputs, -100)
-        for row, ids in enumerate(caption_ids):
-            inputs[row, : len(ids) + 1] = torch.tensor([bos, *ids])
-            targets[row, : len(ids) + 1] = torch.tensor([*ids, eos])
-        clips = torch.zeros(len(caption_ids), dtype=torch.long, device=prefix.device)
-        logits = self.decoder(prefix[None], prefix_length[None], inputs, clips).float()
-        losses = F.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=-100
-        )  # (R * L,)
-        return [-value for value in losses.view_as(targets).sum(dim=1).tolist()]
+        counts = [len(ids) + 1 for ids in caption_ids]
+        rows = [torch.tensor([bos, *ids]) for ids in caption_ids]
+        inputs = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad).to(prefix.device)  # (R, L)
+        targets = torch.tensor([token for ids in caption_ids for token in (*ids, eos)], device=prefix.device)  # (W,)
+        clips = torch.zeros(len(rows), dtype=torch.long, device=prefix.device)
+        lengths = torch.tensor(counts, device=prefix.device)
+        logits = self.decoder(prefix[None], prefix_length[None], inputs, clips, lengths).float()  # (W, V)
+        losses = F.cross_entropy(logits, targets, reduction="none").tolist()
+        ends = list(itertools.accumulate(counts))
+        return [-math.fsum(losses[end - count : end]) for count, end in zip(counts, ends, strict=True)]
 
     def without_marks(self, ids: list[int]) -> list[int]:
         """Token ids before the end token, or all where there is none, without padding."""

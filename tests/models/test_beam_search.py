@@ -39,6 +39,9 @@ class Shift:
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         return scores + self.amounts
 
+    def select(self, prefixes: Tensor) -> "Shift":
+        return self
+
 
 def table(seed: int, vocab_size: int = 4, prefixes: int = 2) -> Table:
     generator = torch.Generator().manual_seed(seed)
@@ -124,3 +127,43 @@ def test_it_finds_what_transformers_finds(
     theirs = by_transformers(decoder, prefix, sizes, search, rules)
     ours, _ = decoder.generate(prefix, sizes, search, rules)
     assert sentences(ours) == sentences(theirs)
+
+
+class ShiftOfEach(Shift):
+    """Adds amounts (P, V) of its own to the rows of each prefix."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        return scores + self.amounts.repeat_interleave(len(scores) // len(self.amounts), dim=0)
+
+    def select(self, prefixes: Tensor) -> "ShiftOfEach":
+        return ShiftOfEach(self.amounts[prefixes])
+
+
+class Cached(Table):
+    """A table that checks which rows are read on, and counts them."""
+
+    def __init__(self, first: Tensor, following: Tensor) -> None:
+        super().__init__(first, following)
+        self.num_rows, self.read = len(first), 0
+
+    def step(self, token_ids: Tensor, rows: Tensor) -> Tensor:
+        assert len(rows) == len(token_ids) and int(rows.max()) < self.num_rows
+        self.num_rows = len(rows)
+        self.read += len(rows)
+        return self.following[token_ids]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sentence_that_is_found_costs_nothing_more_and_changes_no_other(seed: int) -> None:
+    read = table(seed, vocab_size=12, prefixes=5)
+    amounts = torch.randn(5, 12, generator=torch.Generator().manual_seed(seed))
+    amounts[:, EOS] += torch.tensor([6.0, -6.0, 0.0, 2.0, -2.0])  # some end early, some late
+    together = Cached(read.logits, read.following)
+    found = beam_search(together, EOS, 3, 14, rules=[ShiftOfEach(amounts)])
+    steps = []
+    for clip in range(5):
+        alone = Cached(read.logits[clip : clip + 1], read.following)
+        (own,) = beam_search(alone, EOS, 3, 14, rules=[ShiftOfEach(amounts[clip : clip + 1])])
+        assert [beam.token_ids for beam in own] == [beam.token_ids for beam in found[clip]]
+        steps.append(alone.read)
+    assert together.read == sum(steps) < 5 * max(steps)

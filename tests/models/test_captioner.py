@@ -186,6 +186,21 @@ def test_no_content_word_comes_twice(captioner: AudioCaptioner) -> None:
     assert len(content) == len(set(content))
 
 
+def test_a_batch_is_encoded_as_its_clips_are(captioner: AudioCaptioner) -> None:
+    generator = np.random.default_rng(0)
+    clips = [generator.normal(0, 0.1, int(captioner.sample_rate * seconds)).astype(np.float32) for seconds in (1, 3, 2)]
+    clips = clips * 3 + clips[:1]  # more than are encoded at once
+    together = captioner.encode_clips(clips)
+    for row, clip in enumerate(clips):
+        alone = captioner.encode_clips([clip])
+        length = int(alone.lengths[0])
+        assert int(together.lengths[row]) == length
+        torch.testing.assert_close(together.embeddings[row, :length], alone.embeddings[0], rtol=1e-4, atol=1e-4)
+        assert not together.embeddings[row, length:].any()
+        assert together.logits is not None and alone.logits is not None
+        torch.testing.assert_close(together.logits[row], alone.logits[0], rtol=1e-4, atol=1e-4)
+
+
 def test_no_clips_give_no_captions(captioner: AudioCaptioner) -> None:
     assert captioner.caption([]) == []
 

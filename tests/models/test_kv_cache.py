@@ -143,3 +143,41 @@ def test_a_search_uses_the_weights_of_now(half: bool) -> None:
     torch.testing.assert_close(sums(copy.deepcopy(made)), stepped)
     made.load_state_dict(other.state_dict())
     torch.testing.assert_close(sums(made), sums(other))
+
+
+@packs
+def test_weights_changed_behind_autograds_back_are_seen() -> None:
+    made, other = decoder(half=True), decoder(half=True)
+    before = sums(made)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.5)
+    for mine, theirs in zip(made.parameters(), other.parameters(), strict=True):
+        mine.data.copy_(theirs)
+    changed = sums(made)
+    assert torch.equal(changed, sums(other)) and not torch.allclose(changed, before, atol=1e-3)
+
+
+@packs
+def test_a_fused_optimizer_is_seen() -> None:
+    made = decoder(half=True)
+    before = sums(made)
+    made(torch.randn(1, 2, 32), torch.tensor([2]), torch.tensor([[1, 4]])).square().sum().backward()
+    torch.optim.AdamW(made.parameters(), lr=0.1, fused=True).step()
+    fresh = decoder(half=True)
+    fresh.load_state_dict(made.state_dict())
+    assert torch.equal(sums(made), sums(fresh)) and not torch.allclose(sums(made), before, atol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("half", [False, True])
+def test_tokens_are_read_under_autocast(half: bool) -> None:
+    llama, embeddings, mask = make(half), torch.randn(2, 6, 32), torch.ones(2, 6, dtype=torch.long)
+    ids, rows = torch.tensor([3, 4, 5]), torch.tensor([0, 0, 1])
+    plain = LlamaReader(llama).read(embeddings, mask)
+    expected = [plain.logits, plain.step(ids, rows)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cache = LlamaReader(llama).read(embeddings, mask)
+        found = [cache.logits, cache.step(ids, rows)]
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.float(), two, rtol=0.05, atol=0.05)

@@ -104,3 +104,15 @@ def test_words_for_tags_gain_until_they_are_named() -> None:
     assert gains([]) == gains(["▁a"]) == [{"▁dog": 2.0, "▁rain": 1.0}, {"▁cat": 3.0}]
     assert gains(["▁a", "▁dog"]) == [{"▁rain": 1.0}, {"▁cat": 3.0}]
     assert gains(["▁dog", "▁a", "▁rain"]) == [{}, {"▁cat": 3.0}]
+
+
+def test_rules_of_some_prefixes_are_theirs_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    words = word_table()
+    bonus = torch.rand(3, len(tag_ids()), generator=generator)
+    banned = torch.rand(3, len(TOKENS), generator=generator) < 0.3
+    chosen, ids = torch.tensor([2, 0]), torch.randint(3, len(TOKENS), (6, 4), generator=generator)
+    scores = torch.randn(6, len(TOKENS), generator=generator)
+    rows = torch.tensor([4, 5, 0, 1])  # two hypotheses of each prefix
+    for rule in (TagBonus(bonus, NamedClasses(words)), UnsupportedWordBan(banned), ContentWordBan(words)):
+        assert torch.equal(rule.select(chosen)(ids[rows], scores[rows]), rule(ids, scores)[rows])
