@@ -24,7 +24,7 @@ from models.decoder.llama import LlamaDecoder
 from models.decoder.projection import Projection
 from models.decoder.tag_prefix import TagPrefix
 from models.encoders.base import AudioEncoder, EncoderOutput, SpecMasks
-from models.encoders.build import build_encoder
+from models.encoders.build import build_encoder, published_source
 from models.encoders.tagging import part_logits, part_scores, tag_scores
 from models.errors import CheckpointError
 from models.generation.calibration import CALIBRATION_KEY, Calibration
@@ -60,6 +60,10 @@ class AudioCaptioner(nn.Module):
         architecture: settings of a pretrained decoder whose weights are in the checkpoint; None otherwise.
         encoder_architecture: settings of a transformers encoder whose weights are in the checkpoint; None otherwise.
 
+    Attributes:
+        encoder_is_published: whether the encoder keeps the published weights that its settings name, so that a checkpoint
+            stores their checksum in their place; set it to False where other training changes them.
+
     Raises:
         CheckpointError: the settings contradict each other, or published weights are missing or damaged.
     """
@@ -76,6 +80,9 @@ class AudioCaptioner(nn.Module):
         self.config = config
         self.tokenizer = tokenizer
         self.metadata: dict[str, Any] = {}
+        self.encoder_is_published = (
+            published_source(parts.encoder) is not None and parts.encoder.train_from_step is None
+        )
         self.token_ids = special_token_ids(tokenizer)
         words = WordTable(tokenizer)
         self.encoder = build_encoder(parts.encoder, encoder_architecture)
@@ -311,11 +318,6 @@ class AudioCaptioner(nn.Module):
     def tag_scores(self, audio_embeddings: Tensor, lengths: Tensor) -> Tensor:
         """Tag scores (B, C), 0 to 1, the maximum over whole clips and their thirds, from embeddings (B, T, E)."""
         return tag_scores(self.encoder, audio_embeddings, lengths)
-
-    @property
-    def encoder_is_published(self) -> bool:
-        """Whether the encoder still has published weights, so that a checkpoint stores their checksum in their place."""
-        return captioner_files.encoder_is_published(self.config)
 
     def owned_state(self) -> dict[str, Tensor]:
         """Tensors that a checkpoint stores: all but those of an encoder with published weights."""

@@ -17,15 +17,28 @@ def begin_with(config: Config, clips: Sequence[Clip]) -> AudioCaptioner:
     """
     if config.training.start_from is None:
         captions = [text for clip in clips for text in clip.captions]
-        return AudioCaptioner(config, build_tokenizer(tokenizer_config(config.captioner), captions))
-    source = AudioCaptioner.from_pretrained(config.training.start_from)
+        captioner = AudioCaptioner(config, build_tokenizer(tokenizer_config(config.captioner), captions))
+    else:
+        captioner = _begin_with_checkpoint(config, config.training.start_from)
+    if changes_encoder(config):
+        captioner.encoder_is_published = False
+    return captioner
+
+
+def changes_encoder(config: Config) -> bool:
+    """Whether the encoder's tagger is fine-tuned first, or the encoder is a checkpoint's, which may have been trained."""
+    return config.training.tagger.num_steps > 0 or config.training.start_from is not None
+
+
+def _begin_with_checkpoint(config: Config, path: str) -> AudioCaptioner:
+    source = AudioCaptioner.from_pretrained(path)
     captioner = AudioCaptioner(config, source.tokenizer)
     try:
         captioner.load_state_dict(source.state_dict())
     except RuntimeError as error:
         what = str(error).strip().splitlines()[-1].strip()
         raise TrainingError(
-            f"{config.training.start_from} has other networks than the configuration ({what}): take its config.yaml's captioner "
+            f"{path} has other networks than the configuration ({what}): take its config.yaml's captioner "
             "section, or leave training.start_from out."
         ) from error
     return captioner

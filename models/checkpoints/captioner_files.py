@@ -29,7 +29,7 @@ from models.checkpoints.folder import (
 )
 from models.checkpoints.initialization import NoInitialization
 from models.decoder.llama import least_parameters, llama_sizes
-from models.encoders.build import published_source, weights_sha256
+from models.encoders.build import weights_sha256
 from models.errors import CheckpointError
 from models.generation.retrieval import CaptionStore
 
@@ -37,20 +37,10 @@ if TYPE_CHECKING:
     from models.captioner import AudioCaptioner
 
 
-def encoder_is_published(config: Config) -> bool:
-    """Whether a run leaves the encoder's published weights unchanged.
-
-    A checkpoint then stores their checksum and where they were read from, but not the weights.
-    """
-    encoder, training = config.captioner.encoder, config.training
-    trained = encoder.train_from_step is not None or training.tagger.num_steps > 0 or training.start_from is not None
-    return published_source(encoder) is not None and not trained
-
-
 def owned_state(captioner: "AudioCaptioner") -> dict[str, Tensor]:
     """Tensors that a checkpoint stores: all but those of an encoder with published weights."""
     state = captioner.state_dict()
-    if encoder_is_published(captioner.config):
+    if captioner.encoder_is_published:
         state = {name: tensor for name, tensor in state.items() if not name.startswith("encoder.")}
     if captioner.decoder.ties_embeddings:  # safetensors stores a tensor under one name only
         state = {name: tensor for name, tensor in state.items() if not name.endswith("lm_head.weight")}
@@ -115,6 +105,7 @@ def load(
         _check_size(path, tensors, config, tokenizer, architecture, encoder_architecture)
         with NoInitialization():
             captioner = captioner_class(config_to_build, tokenizer, architecture, encoder_architecture)
+        captioner.encoder_is_published = not metadata.get("encoder_included", True)
         load_state(captioner, tensors, path)
     if STORE_FILE in metadata["files"]:
         with _described(path / STORE_FILE, "read as a caption store"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from configs.schema import DecoderConfig, DecodingConfig, TagDecodingConfig
@@ -225,21 +226,25 @@ def test_a_frozen_published_encoder_is_named_not_copied(captioner: AudioCaptione
     torch.save(captioner.encoder.state_dict(), weights)
     encoder = dataclasses.replace(captioner.config.captioner.encoder, weights=str(weights), train_from_step=None)
     parts = dataclasses.replace(captioner.config.captioner, encoder=encoder)
-    borrowed = AudioCaptioner(dataclasses.replace(captioner.config, captioner=parts), captioner.tokenizer).eval()
-    borrowed.save_pretrained(tmp_path / "run")
+    published = AudioCaptioner(dataclasses.replace(captioner.config, captioner=parts), captioner.tokenizer).eval()
+    published.save_pretrained(tmp_path / "run")
     size = (tmp_path / "run" / "model.safetensors").stat().st_size
     assert (
         size
-        < 4 * sum(p.numel() for p in borrowed.decoder.parameters())
-        + 4 * sum(p.numel() for p in borrowed.projection.parameters())
+        < 4 * sum(p.numel() for p in published.decoder.parameters())
+        + 4 * sum(p.numel() for p in published.projection.parameters())
         + 20_000
     )
     loaded = AudioCaptioner.from_pretrained(tmp_path / "run")
-    assert loaded.caption([noise(1, 0)]) == borrowed.caption([noise(1, 0)])
+    assert loaded.encoder_is_published and loaded.caption([noise(1, 0)]) == published.caption([noise(1, 0)])
+    loaded.encoder_is_published = False  # as training sets it
+    loaded.save_pretrained(tmp_path / "trained")
+    assert any(name.startswith("encoder.") for name in load_file(tmp_path / "trained" / "model.safetensors"))
     moved = weights.rename(tmp_path / "moved.pth")
     with pytest.raises(CheckpointError, match="are not there"):
         AudioCaptioner.from_pretrained(tmp_path / "run")
     assert AudioCaptioner.from_pretrained(tmp_path / "run", encoder_weights=str(moved)).encoder_is_published
+    assert not AudioCaptioner.from_pretrained(tmp_path / "trained").encoder_is_published  # it needs no other file
     moved.write_bytes(b"other")
     with pytest.raises(CheckpointError, match="sha256"):
         AudioCaptioner.from_pretrained(tmp_path / "run", encoder_weights=str(moved))
