@@ -76,7 +76,7 @@ class TagsConfig:
         num_tags: how many, each one prefix token; 0 leaves tags out.
         summary: whether all tags' scores, of the whole clip and of each third, stand before them as four more tokens.
         dropout: probability of hiding a tag in training, 0 to 1.
-        parts: whether scores are told for each third of a clip; without, for the whole clip alone.
+        parts: whether the decoder gets scores of each third of a clip; if False, of the whole clip only.
     """
 
     num_tags: int = 0
@@ -147,7 +147,7 @@ class CaptionerConfig:
         tags: the tagger's prefix tokens.
         decoder: writes the caption.
         tokenizer: words as tokens.
-        styles: manners of writing that the captioner knows by name, each a prefix token; the first is the usual one.
+        styles: names of the captioner's styles, each a prefix token; the first is the default.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -242,12 +242,12 @@ class TextsConfig:
     Attributes:
         tables: the tables of captions, human ones; the first one's style is that of composed and human captions below.
         label_table: CSV file of AudioSet label sets of the first table's clips (an id column, `audioset_labels`), from which
-            label sets of that table's other captions are learnt (`training/text_only/text_labels.py`); with it, a checkpoint
+            label sets of that table's other captions are learned (`training/text_only/text_labels.py`); with it, a checkpoint
             carries these captions as references for minimum Bayes risk decoding (`models/generation/retrieval.py`). Empty
             for none.
         labelled_dirs: folders of labelled clips (`data/labelled/collections.py`), whose embeddings simulate the sounds
             that captions name.
-        left_out: collections of labelled clips that nothing is learnt from, so that captioners can be evaluated on them; a
+        left_out: collections of labelled clips that nothing is trained on, so that captioners can be evaluated on them; a
             collection is the first folder of its clips' file names.
         composed: number of captions composed of short ones of the first table (`training/text_only/compose.py`), so that
             rare sounds and pairs are as frequent as others; in labelled_style, or the first table's style if that is empty.
@@ -308,11 +308,11 @@ class DataConfig:
         dataset_root: folder in one of the layouts that `data/clotho.py` knows.
         validation_share: share of the development clips held out where the layout has no validation split.
         mixtures: two-sound mixtures added to each epoch of a labelled data set (`data/labelled/mixtures.py`); 0 for none. While
-            the encoder is frozen they are the same in each epoch, so that embeddings are cached; then they are drawn anew.
+            the encoder is frozen they are the same in each epoch, so that embeddings are cached; then each epoch draws others.
         batch_size: clips in one optimiser step, over all processes and accumulation steps.
         num_workers: processes that load clips; 0 loads in the training process.
         worker_timeout_s: seconds after which a worker that gives nothing is taken for frozen, and training stops.
-        cache_dir: folder for a frozen encoder's embeddings; None computes them anew in each step.
+        cache_dir: folder for a frozen encoder's embeddings; None computes them in each step.
         bad_clips: a clip that cannot be read any more during training: "stop" saves and stops, naming it; "skip" warns
             and takes the next one in its place.
         augment: changes made to training clips.
@@ -391,19 +391,19 @@ class DecodingConfig:
 
 @dataclass(frozen=True)
 class TaggerConfig:
-    """The encoder's tagger, trained further on the labelled clips of data.texts.labelled_dirs before the captioner learns.
+    """Fine-tuning of the encoder's tagger on the labelled clips of data.texts.labelled_dirs, before the captioner is trained.
 
     Attributes:
         num_steps: optimiser steps; 0 leaves the encoder as it is.
-        pool: clips that are drawn once, half of them mixtures of two, and learnt from in turn; what the encoder's frozen layers
-            make of them is kept in memory (40 kB a clip for mobilenet's mn04 with 6 frozen layers).
+        pool: number of clips that are drawn once, half of them mixtures of two, and trained on in turn; the outputs of the
+            encoder's frozen layers are kept in memory (40 kB per clip for mobilenet's mn04 with 6 frozen layers).
         batch_size: clips in a step.
         learning_rate: peak rate; linear warm-up over a twentieth of the steps, then cosine to zero.
         weight_decay: decoupled weight decay.
-        distillation: weight of the tags that the labels do not speak of, whose targets are the scores as they were.
-        max_duration_s: longer clips are cropped at random to so many seconds.
-        members: trainings, each with a seed of its own, whose mean is taken.
-        blend: share of the trained weights in the result, 0 to 1; the rest are the weights as they were.
+        distillation: weight of the tags that the labels do not cover, whose targets are the scores before fine-tuning.
+        max_duration_s: longer clips are cropped at random to this many seconds.
+        members: number of trainings with different seeds, whose weights are averaged.
+        blend: share of the fine-tuned weights in the result, 0 to 1; the rest are the weights before.
     """
 
     num_steps: int = 0

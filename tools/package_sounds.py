@@ -3,7 +3,7 @@
     apt-get install fluidsynth fluid-soundfont-gm
     python -m tools.package_sounds --output datasets/package_sounds
 
-`package_sounds.csv` says which files, what is heard in them and under which licence; `instrument_phrases.yaml` what is played.
+`package_sounds.csv` lists the files with their labels and licences, `instrument_phrases.yaml` the phrases that are played.
 The output has `clips/` and `clips.csv`, as `data.labelled.collections` reads them, and `copyrights/`, where the
 packages name the authors.
 About 5.9 GB are fetched, a package at a time, and not kept; another run goes on where this one stopped.
@@ -147,7 +147,7 @@ def write_clip(waveform: Waveform, target: Path) -> None:
 
 
 def convert_package(package: str, rows: Sequence[dict[str, str]], output: Path) -> None:
-    """Write the clips of a package that are not there yet; one that cannot be made is warned of.
+    """Write the missing clips of a package; a warning names each one that cannot be written.
 
     Args:
         package: its name.
@@ -201,14 +201,14 @@ def run(options: argparse.Namespace) -> int:
             if missing := [row for row in wanted if not (clips / row["file_name"]).exists()]:
                 convert_package(package, missing, options.output)
             bar.update(len(wanted))
-    made = [row for row in rows if (clips / row["file_name"]).exists()]
-    left_out = len(rows) - len(made)
+    written = [row for row in rows if (clips / row["file_name"]).exists()]
+    left_out = len(rows) - len(written)
     if not options.no_instruments:
-        made += play_instruments(clips)
-    if not made:
+        written += play_instruments(clips)
+    if not written:
         raise DatasetError("none of the packages could be fetched: run apt-get update and this again.")
-    write_rows(options.output / "clips.csv", COLUMNS, [[row[column] for column in COLUMNS] for row in made])
-    logger.info("%d clips in %s; %d of the table's %d are left out.", len(made), options.output, left_out, len(rows))
+    write_rows(options.output / "clips.csv", COLUMNS, [[row[column] for column in COLUMNS] for row in written])
+    logger.info("%d clips in %s; %d of the table's %d are left out.", len(written), options.output, left_out, len(rows))
     return 0
 
 

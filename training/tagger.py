@@ -1,9 +1,9 @@
-"""The encoder's tagger trained further on labelled clips, before anything else and without forgetting what it knew.
+"""Fine-tuning of the encoder's tagger on labelled clips, before the captioner is trained.
 
-What a clip is labelled with is taught as heard, the other classes of its collection as not heard; for all that the labels do
-not speak of, the tagger's own scores as they were are the targets (distillation: Li, Hoiem, "Learning without Forgetting",
-arXiv 1606.09282). Half of the clips are mixtures of two. What the layers that are not trained make of them takes most of the
-time, so it is computed once, for a pool of clips.
+The classes of a clip's label are positive targets, the other classes of its collection negative ones; for all other classes the
+scores of the tagger before fine-tuning are the targets (distillation: Li, Hoiem, "Learning without Forgetting",
+arXiv 1606.09282). Half of the clips are mixtures of two. The outputs of the frozen layers take most of the time, so they are
+computed once, for a pool of clips.
 
 Shapes: B clips, S samples, C tag classes.
 """
@@ -35,48 +35,48 @@ from models.errors import CheckpointError
 from training.batches import pad_arrays
 from training.optimisation import cosine_factor
 
-TAGGER_FILE = "tagger.safetensors"  # in a run's folder: the encoder after this
+TAGGER_FILE = "tagger.safetensors"  # in a run's folder: the fine-tuned encoder
 AUGMENTATION = AugmentConfig(gain_db=6.0)
 Waveforms = list[NDArray[np.float32]]
-LONGEST_S = 10.0  # read of a clip
-MEMBER_SEEDS = 1000  # between the seeds of two members
-TIME_MASKS, BAND_MASKS = (1, 0.15), (2, 0.1)  # SpecAugment: spans, and the longest as a share
+MAX_READ_S = 10.0  # seconds that are read of a clip
+MEMBER_SEEDS = 1000  # difference of the seeds of two members
+TIME_MASKS, BAND_MASKS = (1, 0.15), (2, 0.1)  # SpecAugment: number of spans, and the longest as a share, 0 to 1
 
 
 class TagTargets:
-    """What is known of which tags in a labelled clip.
+    """Positive and negative tags of labelled clips.
 
     Args:
-        collections: labelled clips, a list for each collection. In one whose labels all have tags of `sound_phrases.yaml` a
-            clip without a label of the others does not have their tags.
+        collections: labelled clips, one list per collection. Where all labels of a collection have tags of
+            `sound_phrases.yaml`, the tags of labels that a clip does not have are negative.
     """
 
     def __init__(self, collections: Sequence[Sequence[FileClip]]) -> None:
-        self._judged: dict[str, tuple[int, ...]] = {}
+        self._annotated: dict[str, tuple[int, ...]] = {}
         for clips in collections:
             labels = {label for clip in clips for label in clip.labels}
-            whole = all(tags_of([label]) for label in labels)
-            judged = tags_of(sorted(labels)) if whole else ()
-            self._judged |= dict.fromkeys(labels, judged)
+            is_complete = all(tags_of([label]) for label in labels)
+            annotated = tags_of(sorted(labels)) if is_complete else ()
+            self._annotated |= dict.fromkeys(labels, annotated)
 
     def __call__(self, labels: Sequence[str]) -> tuple[set[int], set[int]]:
-        """Tags that are heard, and tags that are not, in a clip (or a mixture) of these labels."""
-        heard: set[int] = set()
+        """Positive and negative tags, 0 to 526, of a clip (or a mixture) with these labels."""
+        positive: set[int] = set()
         for label in labels:
-            heard.update(tags_of_any(label))
-        judged = [set(self._judged.get(label, ())) for label in labels]
-        return heard, set.intersection(*judged) - heard if judged else set()
+            positive.update(tags_of_any(label))
+        annotated = [set(self._annotated.get(label, ())) for label in labels]
+        return positive, set.intersection(*annotated) - positive if annotated else set()
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Clips to learn from, as the encoder's frozen layers hear them.
+    """Clips to train on, as outputs of the encoder's frozen layers.
 
     Attributes:
         maps: (N, ..., T) float16, of `AudioEncoder.frozen_part`.
-        frames: (N,) each clip's own.
-        before: (N, C) logits of the tagger as it was.
-        known: tags that are heard and that are not, of each clip.
+        frames: (N,) number of frames of each clip.
+        before: (N, C) logits of the tagger before fine-tuning.
+        known: positive and negative tags of each clip.
     """
 
     maps: Tensor
@@ -85,7 +85,7 @@ class Pool:
     known: Sequence[tuple[set[int], set[int]]]
 
     def batch(self, step: int, size: int, seed: int) -> "Pool":
-        """The clips of a step: each epoch goes through all in an order of its own."""
+        """The clips of a step; each epoch has its own order."""
         epoch, position = divmod(step, max(1, len(self.frames) // size))
         order = np.random.default_rng([seed, epoch]).permutation(len(self.frames))
         rows = order[position * size : (position + 1) * size]
@@ -97,7 +97,7 @@ class Pool:
 
 
 def read_ahead(read: Callable[[int], Waveforms], starts: Iterable[int]) -> Iterator[Waveforms]:
-    """What `read` gives for each start, the next one read in another thread meanwhile."""
+    """The results of `read` for each start; another thread reads the next one meanwhile."""
     with ThreadPoolExecutor(1) as reader:
         waiting: Future[Waveforms] | None = None
         for start in starts:
@@ -113,7 +113,7 @@ def read_ahead(read: Callable[[int], Waveforms], starts: Iterable[int]) -> Itera
 def draw_pool(
     teacher: AudioEncoder, collections: Sequence[Sequence[FileClip]], config: TaggerConfig, seed: int
 ) -> Pool:
-    """Draw clips and mixtures, at random levels and with parts of their spectrograms hidden, and let the tagger hear them."""
+    """Draw clips and mixtures, at random levels and with masked spectrograms, and compute the frozen layers' outputs."""
     device = next(teacher.parameters()).device
     targets = TagTargets(collections)
     known: list[tuple[set[int], set[int]]] = []
@@ -150,17 +150,17 @@ def tune_tagger(
 ) -> None:
     """Train an encoder's tagger in place; its `frozen_layers` stay as they are.
 
-    The mean of several trainings from the same weights hears what is new to it better than each of them: Wortsman et al., Model
-    soups, arXiv 2203.05482.
+    The mean of several trainings from the same weights generalises better than each of them: Wortsman et al., Model soups,
+    arXiv 2203.05482.
 
     Args:
         encoder: on its device.
-        collections: labelled clips to learn from.
-        config: how long and how fast.
-        seed: decides everything that is drawn.
+        collections: labelled clips to train on.
+        config: number of steps, learning rate and so on.
+        seed: seed of everything that is drawn.
 
     Raises:
-        ValueError: no member.
+        ValueError: the number of members is below 1.
     """
     if config.members < 1:
         raise ValueError(f"training.tagger.members is {config.members}: expected 1 or more.")
@@ -239,7 +239,7 @@ def load_tagger(encoder: AudioEncoder, path: Path) -> None:
 
 @torch.no_grad()
 def blend_weights(encoder: AudioEncoder, before: AudioEncoder, share: float) -> None:
-    """Move an encoder's weights back towards what they were: Wortsman et al., arXiv 2109.01903."""
+    """Interpolate an encoder's weights with those before fine-tuning: Wortsman et al., arXiv 2109.01903."""
     old = before.state_dict()
     for name, tensor in encoder.state_dict().items():
         if tensor.is_floating_point():
@@ -247,7 +247,7 @@ def blend_weights(encoder: AudioEncoder, before: AudioEncoder, share: float) -> 
 
 
 def draw(collections: Sequence[Sequence[FileClip]], seed: int, number: int) -> FileClip | Mixture:
-    """One of a pool's clips: half are as they are, a quarter are sequences and a quarter overlays of two of one collection."""
+    """One clip of a pool: half are single clips, a quarter sequences and a quarter overlays of two of one collection."""
     generator = sample_generator(seed, 0, number)
     sizes = np.array([len(clips) for clips in collections])
     clips = collections[int(generator.choice(len(collections), p=sizes / sizes.sum()))]
@@ -259,8 +259,8 @@ def draw(collections: Sequence[Sequence[FileClip]], seed: int, number: int) -> F
 def load(
     clip: FileClip | Mixture, sample_rate: int, config: TaggerConfig, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """A clip's waveform (S,), or a random piece of one that is longer than the configuration allows, at a random level."""
-    waveform = clip.load(sample_rate, LONGEST_S)
+    """A clip's waveform (S,) at a random level, cropped at random to the configuration's longest duration."""
+    waveform = clip.load(sample_rate, MAX_READ_S)
     longest = int(config.max_duration_s * sample_rate)
     start = int(generator.integers(max(1, len(waveform) - longest + 1)))
     return augment_waveform(waveform[start : start + longest], sample_rate, AUGMENTATION, generator)
@@ -271,14 +271,14 @@ def tagger_loss(now: Tensor, before: Tensor, known: Sequence[tuple[set[int], set
 
     Args:
         now: (B, C) logits.
-        before: (B, C) logits of the tagger as it was.
-        known: for each clip the tags that are heard and those that are not.
-        distillation: weight of the tags that nothing is known of.
+        before: (B, C) logits of the tagger before fine-tuning.
+        known: positive and negative tags of each clip.
+        distillation: weight of the other tags.
     """
     targets = torch.sigmoid(before.float())
     weights = torch.full_like(targets, distillation)
-    for row, (heard, not_heard) in enumerate(known):
-        for tags, value in ((heard, 1.0), (not_heard, 0.0)):
+    for row, (positive, negative) in enumerate(known):
+        for tags, value in ((positive, 1.0), (negative, 0.0)):
             index = torch.tensor(sorted(tags), dtype=torch.long, device=targets.device)
             targets[row, index], weights[row, index] = value, 1.0
     losses = F.binary_cross_entropy_with_logits(now.float(), targets, reduction="none")  # (B, C)

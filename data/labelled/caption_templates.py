@@ -1,7 +1,7 @@
-"""Captions for labelled sounds, in the manner of Clotho's: what sounds, how, how often.
+"""Template captions for labelled sounds, in the style of Clotho's: what sounds, how, how often.
 
-The words for each sound stand in `sound_phrases.yaml`. Counts, pauses and trends are said only where the waveform shows
-them (`measure`), so that a caption says no more than can be heard.
+The words for each sound are in `sound_phrases.yaml`. Counts, pauses and trends are mentioned only where they are measured on the
+waveform (`measure`).
 """
 
 import re
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 FRAME_S = 0.02  # envelope resolution
 GAP_S = 0.18  # a pause shorter than this does not part two bursts
 _ACTIVE_DB = -28.0  # relative to the loudest frames
-_STEADY_DB = -20.0  # a clip whose quiet frames are louder than this has no pauses that could be told apart
+_STEADY_DB = -20.0  # pauses cannot be detected in a clip whose quiet frames are louder than this
 
 _TIMES = {1: ["once", "a single time"], 2: ["twice", "two times"], 3: ["three times"], 4: ["four times"]}
 _MANY = ["several times", "again and again", "repeatedly", "over and over"]
@@ -29,7 +29,7 @@ class SoundShape:
     """How a recording runs in time.
 
     Attributes:
-        bursts: separate stretches of sound; 0 where they cannot be told apart (no sound, or noise all through).
+        bursts: separate stretches of sound; 0 where they cannot be separated (no sound, or constant noise).
         active_share: share of the time with sound, 0 to 1.
         trend_db: level of the last third of the sounding part over its first third.
         lead_s: silence before the first sound, seconds.
@@ -64,7 +64,7 @@ def _floor_db(levels: NDArray[np.float64]) -> float:
 
 
 def _is_steady(levels: NDArray[np.float64]) -> bool:
-    """Whether even the quiet frames are too loud for pauses to be told apart."""
+    """Whether even the quiet frames are too loud for pauses to be detected."""
     return _floor_db(levels) >= _STEADY_DB
 
 
@@ -131,7 +131,7 @@ def _picker(generator: np.random.Generator) -> Pick:
 
 
 def _how_often(category: str, shape: SoundShape, pick: Pick) -> str:
-    """Adverb of number or continuity that the waveform bears out; empty at times, as people leave it out too."""
+    """Adverb of number or continuity that agrees with the waveform; at times empty, as in human captions."""
     counted = phrases()[category]["counted"]
     if counted is None or not shape.active_share or (counted and not shape.bursts):
         return ""
@@ -147,7 +147,7 @@ def _how_often(category: str, shape: SoundShape, pick: Pick) -> str:
 
 
 def _tails(category: str, shape: SoundShape) -> list[str]:
-    """Endings that the waveform bears out and that fit any sentence; the empty one is always among them."""
+    """Endings that agree with the waveform and fit any sentence, the empty one included."""
     tails = [""]
     if shape.tail_s > 1.2:
         tails += [
@@ -182,7 +182,7 @@ def clause(category: str, finite: bool, pick: Pick) -> str:
 
 
 def plainest_clause(category: str, generator: np.random.Generator) -> str:
-    """A clause of the words that the table has first: "a dog barks", and not "a lone dog gives a sharp bark"."""
+    """A clause of the first words of the table: "a dog barks", not "a lone dog gives a sharp bark"."""
     group = _picker(generator)(phrases()[category]["clauses"])
     return f"{group['subjects'][0]} {group['verbs'][0][0]}"
 
@@ -240,8 +240,8 @@ def describe(category: str, shape: SoundShape, generator: np.random.Generator, c
     Args:
         category: key of the phrase table.
         shape: what `measure` found.
-        generator: decides the wording.
-        count: captions wanted.
+        generator: draws the words.
+        count: number of captions.
     """
     pick = _picker(generator)
     wanted = int(generator.integers(7, 10))  # people mostly write eight words and more
@@ -294,8 +294,8 @@ def describe_mixture(
         second: of the other one.
         order: "sequence", one after the other, or "overlay", both at once.
         gain_db: level of the second over the first; more than 3 dB apart, the quieter may be "in the background".
-        generator: decides the wording.
-        count: captions wanted.
+        generator: draws the words.
+        count: number of captions.
     """
     pick = _picker(generator)
 
@@ -329,11 +329,11 @@ def _fill(pattern: str, a: tuple[str, SoundShape], b: tuple[str, SoundShape], pi
 
 
 def short_template(labels: Sequence[str], order: str, generator: np.random.Generator) -> str:
-    """A sentence of the length that AudioCaps' have, which names what sounds and nothing more.
+    """A short template caption, as long as those of AudioCaps, which names the sounds and nothing else.
 
     Args:
         labels: one category, or two.
-        order: of two, "sequence" or "overlay".
+        order: order of two categories, "sequence" or "overlay".
         generator: draws the words.
     """
     pick = _picker(generator)

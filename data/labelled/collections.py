@@ -1,4 +1,4 @@
-"""Labelled clips of any kind, to learn from what an encoder hears in them.
+"""Folders of labelled clips, for the tagger, the sound bank of text-only training, and template captions.
 
 A folder has `clips.csv` with the columns `file_name` and `category` or `label`, maybe `fold`, beside `clips/`; or ESC-50's
 layout (`meta/esc50.csv` beside `audio/`). A column `tags` of AudioSet's classes, ";" between them, goes before a label.
@@ -28,13 +28,13 @@ def find_layout(root: Path) -> tuple[Path, Path, str] | None:
 
 
 def read_labelled(root: Path, held_out: int = 0, left_out: Sequence[str] = ()) -> tuple[list[FileClip], list[FileClip]]:
-    """Clips to learn from and clips kept out, in the table's order.
+    """Clips to train on and clips held out, in the table's order.
 
     Args:
         root: the folder.
-        held_out: clips kept out of a collection without folds, chosen by a hash of their names; with folds, those after the
-            third are kept out.
-        left_out: collections that are kept out whole: a collection is the first folder of its clips' file names.
+        held_out: number of clips held out of a collection without folds, chosen by a hash of their names; with folds, those
+            after the third are held out.
+        left_out: collections that are held out as a whole; a collection is the first folder of its clips' file names.
 
     Raises:
         DatasetError: no table, a column is missing, or a tag is no class of AudioSet.
@@ -56,10 +56,10 @@ def read_labelled(root: Path, held_out: int = 0, left_out: Sequence[str] = ()) -
     rows = [record | {name: same_name(record[name])} for _, record in records]
     if "fold" in columns:
         folds = [fold_of(table, line, record["fold"]) for line, record in records]
-        kept_out = {row[name] for row, fold in zip(rows, folds, strict=True) if fold > LAST_TRAINING_FOLD}
+        held_out_names = {row[name] for row, fold in zip(rows, folds, strict=True) if fold > LAST_TRAINING_FOLD}
     else:
         ranked = sorted((row[name] for row in rows), key=lambda cell: hashlib.sha256(cell.encode()).digest())
-        kept_out = set(ranked[:held_out]) | {cell for cell in ranked if cell.split("/")[0] in left_out}
+        held_out_names = set(ranked[:held_out]) | {cell for cell in ranked if cell.split("/")[0] in left_out}
     cells = {row[name]: row[label].split(";") if label == "tags" else [row[label]] for row in rows}
     if label == "tags" and (unknown := {tag.strip() for tags in cells.values() for tag in tags} - tag_ids().keys()):
         raise DatasetError(
@@ -71,8 +71,8 @@ def read_labelled(root: Path, held_out: int = 0, left_out: Sequence[str] = ()) -
         for cell, tags in cells.items()
     }
     return (
-        [clip for cell, clip in clips.items() if cell not in kept_out],
-        [clip for cell, clip in clips.items() if cell in kept_out],
+        [clip for cell, clip in clips.items() if cell not in held_out_names],
+        [clip for cell, clip in clips.items() if cell in held_out_names],
     )
 
 

@@ -1,4 +1,4 @@
-"""Short captions of labels: `sound_phrases.yaml` and `label_captions.yaml`."""
+"""Short template captions and classes of labels: `sound_phrases.yaml` and `label_captions.yaml`."""
 
 import re
 from functools import cache
@@ -21,7 +21,7 @@ def _entries() -> tuple[tuple[re.Pattern[str], dict[str, Any]], ...]:
 
 @cache
 def _entry(label: str) -> dict[str, Any] | None:
-    """What the tables say of a label: the sound that it is like, or captions."""
+    """The tables' entry of a label: the similar sound of `sound_phrases.yaml`, or captions and tags."""
     if label in phrases():
         return {"like": label}
     text = fold_words(label)
@@ -29,7 +29,7 @@ def _entry(label: str) -> dict[str, Any] | None:
 
 
 def label_tags(label: str) -> tuple[int, ...]:
-    """Classes of AudioSet, 0 to 526, that the tables say are heard with a label, the main one first; empty for other labels."""
+    """AudioSet classes of a label, 0 to 526, by the tables, the main one first; empty for other labels."""
     entry = _entry(label)
     if entry is None:
         return ()
@@ -39,22 +39,22 @@ def label_tags(label: str) -> tuple[int, ...]:
 
 
 def like_sound(label: str) -> str:
-    """The sound of `sound_phrases.yaml` that a label names or is like; empty for other labels."""
+    """The sound of `sound_phrases.yaml` that a label names or is similar to; empty for other labels."""
     return str((_entry(label) or {}).get("like", ""))
 
 
 def has_captions(label: str) -> bool:
-    """Whether the tables know a label."""
+    """Whether the tables have a label."""
     return _entry(label) is not None
 
 
 def caption_label(label: str, generator: np.random.Generator, plainest: bool = False) -> str:
-    """A short sentence, in lower case, that names what the label names and nothing more.
+    """A short template caption of a label, in lower case, which names the label's sound and nothing else.
 
     Args:
         label: one that `has_captions`.
         generator: draws the words.
-        plainest: of the words for a sound of `sound_phrases.yaml`, take those that stand first.
+        plainest: take the first words for a sound of `sound_phrases.yaml`.
     """
     entry = _entry(label)
     if entry is None:

@@ -96,7 +96,7 @@ class Mixture:
 
     Attributes:
         name: unique in its data set.
-        first: clip heard first, or the one that sets the level.
+        first: clip that sounds first, or the one that sets the level.
         second: the other clip.
         order: "sequence" or "overlay".
         gain_db: level of the second over the first.
@@ -186,7 +186,7 @@ def make_mixtures(clips: Sequence[FileClip], count: int, seed: int) -> list[Mixt
 
     Args:
         clips: labelled clips with one label each.
-        count: mixtures wanted.
+        count: number of mixtures.
         seed: the same seed draws the same mixtures.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The tags that a clip's labels stand for."""
+"""Tags (AudioSet classes) of clips' labels."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from vocabulary.words import classes_of
 
 
 def tags_of(labels: Sequence[str]) -> tuple[int, ...]:
-    """Numbers of the tags that labels stand for, ascending.
+    """Tags of labels, 0 to 526, ascending.
 
     Args:
-        labels: names of AudioSet classes, or of sounds in `sound_phrases.yaml`; others stand for none.
+        labels: names of AudioSet classes, or of sounds in `sound_phrases.yaml`; others have no tags.
     """
     found: set[int] = set()
     for label in labels:
@@ -22,9 +22,9 @@ def tags_of(labels: Sequence[str]) -> tuple[int, ...]:
 
 
 def tags_of_any(label: str) -> tuple[int, ...]:
-    """Tags of a label of any collection, the main one first; empty where it stands for none.
+    """Tags of a label of any collection, 0 to 526, the main one first; empty for unknown labels.
 
-    They are the class of that name, or what `label_captions.yaml` says is heard, or the first class that the words stand for.
+    They are the class of that name, or the tags in `label_captions.yaml`, or the first class that the words name.
     """
     if label in tag_ids():
         return (tag_ids()[label],)

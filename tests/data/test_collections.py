@@ -1,4 +1,4 @@
-"""Folders of labelled clips: what may be learnt from, and what is kept out."""
+"""Folders of labelled clips: training clips, and those held out."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ def write(root: Path, header: str, rows: list[str]) -> Path:
     return root
 
 
-def test_folds_after_the_third_are_kept_out(tmp_path: Path) -> None:
+def test_folds_after_the_third_are_held_out(tmp_path: Path) -> None:
     root = write(tmp_path, "file_name,fold,category", [f"{fold}.wav,{fold},dog" for fold in range(1, 6)])
-    learnt, kept_out = read_labelled(root)
-    assert [clip.name for clip in learnt] == ["1.wav", "2.wav", "3.wav"]
-    assert [clip.name for clip in kept_out] == ["4.wav", "5.wav"]
-    assert learnt[0].path == tmp_path / "clips" / "1.wav" and learnt[0].labels == ("dog",)
+    training, held_out = read_labelled(root)
+    assert [clip.name for clip in training] == ["1.wav", "2.wav", "3.wav"]
+    assert [clip.name for clip in held_out] == ["4.wav", "5.wav"]
+    assert training[0].path == tmp_path / "clips" / "1.wav" and training[0].labels == ("dog",)
 
 
 def test_without_folds_the_choice_does_not_depend_on_the_order(tmp_path: Path) -> None:
@@ -37,16 +37,16 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_classes_may_stand_in_place_of_a_label(tmp_path: Path) -> None:
-    learnt, _ = read_labelled(
+    training, _ = read_labelled(
         write(tmp_path, "file_name,label,tags", ["a.wav,wood,Wood block; Percussion", "b.wav,dog,Bark"])
     )
-    assert [clip.labels for clip in learnt] == [("Wood block", "Percussion"), ("Bark",)]
+    assert [clip.labels for clip in training] == [("Wood block", "Percussion"), ("Bark",)]
     with pytest.raises(DatasetError, match="the tag woof, which is no class of AudioSet"):
         read_labelled(write(tmp_path, "file_name,tags", ["a.wav,Dog;woof"]))
 
 
 def test_the_real_collections_are_read(shared: Path) -> None:
-    learnt, kept_out = read_labelled(shared / "labelled", held_out=100)
-    assert (len(learnt), len(kept_out)) == (1683, 100)
-    learnt, kept_out = read_labelled(shared / "sounds")
-    assert (len(learnt), len(kept_out)) == (1200, 400)
+    training, held_out = read_labelled(shared / "labelled", held_out=100)
+    assert (len(training), len(held_out)) == (1683, 100)
+    training, held_out = read_labelled(shared / "sounds")
+    assert (len(training), len(held_out)) == (1200, 400)

@@ -1,4 +1,4 @@
-"""Captions of labelled sounds say what is heard and nothing else; the data set keeps its promises."""
+"""Template captions of labelled sounds name these sounds and nothing else; mixtures; the data set that is written."""
 
 import re
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_there_are_many_ways_to_say_it(category: str) -> None:
         ("people talk in a room", set()),
     ],
 )
-def test_other_peoples_words_are_understood(caption: str, expected: set[str]) -> None:
+def test_categories_in_human_captions_are_found(caption: str, expected: set[str]) -> None:
     assert named_categories(caption) == expected
 
 
@@ -160,7 +160,7 @@ def test_mixtures_are_what_they_say_and_repeat(collection: Path) -> None:
     assert len({mixture.identity for mixture in mixtures}) == 6
 
 
-def test_mistakes_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_mistakes_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert main(["--root", str(tmp_path / "none"), "--output", str(tmp_path / "out")]) == 2
     assert "data.download esc50" in caplog.text
     (tmp_path / "clips.csv").write_text("file_name,fold\na.wav,1\n")

@@ -43,7 +43,7 @@ def test_labels_may_be_audiosets_own_and_unknown_ones_stand_for_nothing() -> Non
         ("a thing nobody knows", []),
     ],
 )
-def test_a_label_of_any_collection_stands_for_what_is_heard(label: str, names: list[str]) -> None:
+def test_a_label_of_any_collection_has_its_tags(label: str, names: list[str]) -> None:
     found = [tag_names()[number] for number in tags_of_any(label)]
     assert (set(names) <= set(found)) if names else not found
     assert not {"Clang", "Sawing", "Keys jangling"} & (set(found) - set(names))  # no word within a word

@@ -1,4 +1,4 @@
-"""Sounds of packages and of instruments: the tables, conversion, and what is told when something is missing."""
+"""Sounds of packages and of instruments: the tables, conversion, and the messages when something is missing."""
 
 import hashlib
 import shutil
@@ -55,7 +55,7 @@ def test_the_same_seed_draws_the_same_notes() -> None:
 
 @pytest.mark.skipif(cannot_play, reason="fluidsynth or its sound font is not installed")
 @pytest.mark.parametrize("label", ["violin", "drum kit beat"])
-def test_instruments_are_heard(label: str) -> None:
+def test_instruments_sound(label: str) -> None:
     instrument = next(instrument for instrument in instruments() if instrument.label == label)
     clips = list(play_phrases(instrument, 32000))
     assert len(clips) == instrument.count
@@ -135,18 +135,18 @@ def test_sounds_within_a_zip_file_are_found_by_their_names(tmp_path: Path, monke
 def test_what_is_missing_is_named_with_a_remedy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def told(*arguments: str) -> str:
+    def message(*arguments: str) -> str:
         caplog.clear()
         assert main(["--output", str(tmp_path / "out"), *arguments]) == 2
         return caplog.text
 
     monkeypatch.setattr(shutil, "which", lambda name: None if name == "fluidsynth" else f"/usr/bin/{name}")
-    assert "fluidsynth is missing: apt-get install fluidsynth fluid-soundfont-gm" in told()
-    assert "nonesuch is not in" in told("--no_instruments", "--packages", "nonesuch")
+    assert "fluidsynth is missing: apt-get install fluidsynth fluid-soundfont-gm" in message()
+    assert "nonesuch is not in" in message("--no_instruments", "--packages", "nonesuch")
     failed = subprocess.CompletedProcess([], 100, "", "E: Unable to locate package abe-data\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    said = told("--no_instruments", "--packages", "abe-data")
-    assert "apt-get failed (E: Unable to locate package abe-data): run apt-get update" in said
-    assert "none of the packages could be fetched" in said
+    log = message("--no_instruments", "--packages", "abe-data")
+    assert "apt-get failed (E: Unable to locate package abe-data): run apt-get update" in log
+    assert "none of the packages could be fetched" in log
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert "apt-get and dpkg-deb cannot be found: run this on Debian 12" in told()
+    assert "apt-get and dpkg-deb cannot be found: run this on Debian 12" in message()

@@ -1,4 +1,4 @@
-"""The tagger trained further: what labels teach, what is left alone, and the run that uses it."""
+"""Fine-tuning of the tagger: its targets, what stays unchanged, and the run that uses it."""
 
 import copy
 from collections.abc import Callable
@@ -35,17 +35,17 @@ def clips_of(folder: Path, labels: list[str]) -> list[FileClip]:
     return [FileClip(folder / f"{number}.wav", (), (label,), str(number)) for number, label in enumerate(labels)]
 
 
-def test_a_whole_collection_says_what_is_not_heard_and_others_do_not() -> None:
+def test_only_complete_collections_give_negative_tags() -> None:
     targets = TagTargets([clips_of(Path(), ["dog", "rain", "siren"]), clips_of(Path(), ["naildrop", "a dog barks"])])
-    heard, not_heard = targets(["dog"])
-    assert heard == set(tags_of(["dog"])) and RAIN in not_heard and not heard & not_heard
+    positive, negative = targets(["dog"])
+    assert positive == set(tags_of(["dog"])) and RAIN in negative and not positive & negative
     assert targets(["a dog barks"]) == ({DOG}, set())
-    heard, not_heard = targets(["dog", "rain"])
-    assert {DOG, RAIN} <= heard and tag_ids()["Siren"] in not_heard
-    assert targets(["dog", "a dog barks"])[1] == set()  # nobody judged the second clip
+    positive, negative = targets(["dog", "rain"])
+    assert {DOG, RAIN} <= positive and tag_ids()["Siren"] in negative
+    assert targets(["dog", "a dog barks"])[1] == set()  # the second clip's collection is incomplete
 
 
-def test_what_is_not_known_is_drawn_to_the_old_scores() -> None:
+def test_other_tags_are_trained_towards_the_scores_before() -> None:
     before = torch.zeros(1, 527)
     now = torch.zeros(1, 527, requires_grad=True)
     tagger_loss(now, before, [({DOG}, {RAIN})], distillation=1.0).backward()
@@ -143,7 +143,7 @@ def test_blending_goes_from_the_old_weights_to_the_new(small_encoder: AudioEncod
         assert torch.allclose(new, old + 0.75, atol=1e-6)
 
 
-def test_an_encoder_parted_at_its_frozen_layers_hears_the_same(small_encoder: AudioEncoder) -> None:
+def test_an_encoder_split_at_its_frozen_layers_gives_the_same_scores(small_encoder: AudioEncoder) -> None:
     small_encoder.eval()
     waveform, lengths = torch.randn(2, 64000) * 0.1, torch.tensor([64000, 40000])
     waveform[1, 40000:] = 0

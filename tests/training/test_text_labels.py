@@ -1,4 +1,4 @@
-"""Label sets of captions, learnt from a table, and the store of captions made with them."""
+"""Label sets of captions, learned from a table, and the store of captions."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ WORDS = {
 STYLES = ("first", "second")
 
 
-def made(copies: int = 40) -> tuple[list[str], list[tuple[int, ...]]]:
+def labelled_examples(copies: int = 40) -> tuple[list[str], list[tuple[int, ...]]]:
     """Captions, each with another last word, and their labels; "zorbl" is a word that no pattern knows."""
     rows = [(f"{text} n{number}", classes) for number in range(copies) for text, classes in WORDS.items()]
     return [text for text, _ in rows], [classes for _, classes in rows]
@@ -46,10 +46,10 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def labeller() -> TextLabeller:
-    return TextLabeller(*made(), seed=0)
+    return TextLabeller(*labelled_examples(), seed=0)
 
 
-def test_labels_are_learnt_from_words(labeller: TextLabeller) -> None:
+def test_labels_are_learned_from_words(labeller: TextLabeller) -> None:
     found = labeller.label_sets(
         ["a loud zorbl spins", "a dog barks", "rain on a tin roof", "dogs beside a zorbl", "nothing that is known"]
     )
@@ -61,7 +61,7 @@ def test_labels_are_learnt_from_words(labeller: TextLabeller) -> None:
 
 
 def test_the_seed_decides() -> None:
-    captions, label_sets = made()
+    captions, label_sets = labelled_examples()
     first, again, other = (TextLabeller(captions, label_sets, seed).predict(list(WORDS)) for seed in (0, 0, 1))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
@@ -143,7 +143,7 @@ def test_each_labelled_clip_is_taken_once_a_style_and_the_first_style_has_all(cl
 
 @pytest.fixture
 def texts(tmp_path: Path) -> TextsConfig:
-    captions, label_sets = made()
+    captions, label_sets = labelled_examples()
     names = {number: name for name, number in tag_ids().items()}
     ids = [f"clip{number}" for number in range(len(captions))]
     first = write(tmp_path / "first.csv", clip=[*ids, "unlabelled"], caption=[*captions, "One more zorbl spins"])

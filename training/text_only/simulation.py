@@ -25,7 +25,7 @@ from vocabulary.audioset import tag_ids
 DEFAULT_DURATION_S = (10.0, 10.0)
 MIN_FRAMES = 3  # of a simulated clip
 TURN_MARGIN = 0.1  # lowest share of a clip before the first change of turns and after the last
-MIN_PART = 4  # a source that sounds in part takes at least one in so many frames of its turn
+MAX_PART_RATIO = 4  # of a turn to the shortest part of it in which a source sounds
 SURPLUS_PENALTY = 0.5  # in the fit of a clip, for each class that the source does not have
 EPSILON = 1e-9
 
@@ -177,7 +177,7 @@ class Simulator:
 
 def _part(start: int, end: int, generator: np.random.Generator) -> tuple[int, int]:
     """First frame, and frame after the last, of a random part of a span."""
-    length = int(generator.integers(max(1, (end - start) // MIN_PART), end - start + 1))
+    length = int(generator.integers(max(1, (end - start) // MAX_PART_RATIO), end - start + 1))
     first = int(generator.integers(start, end - length + 1))
     return first, first + length
 

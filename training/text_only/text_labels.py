@@ -1,7 +1,7 @@
-"""Which AudioSet labels a clip has, predicted from what people wrote of it.
+"""AudioSet labels of a clip, predicted from human captions of it.
 
 Patterns of words (`vocabulary/sound_words.yaml`) say what a caption names; what AudioSet's annotators label such a clip with is
-learnt from captions of labelled clips: multi-label logistic regression on TF-IDF weights of words and pairs of words, and on the
+learned from captions of labelled clips: multi-label logistic regression on TF-IDF weights of words and pairs of words, and on the
 classes that the patterns find. On 2,500 captions kept out of the training, labels at a probability of LABEL_PROBABILITY have a
 precision of 75 % and a recall of 60 %; the patterns alone have 35 % and 70 % (`python -m benchmarks.text_labels`).
 
@@ -42,7 +42,7 @@ class TextLabeller:
     Args:
         captions: N normalised captions of labelled clips.
         label_sets: the classes of each, 0 to 526.
-        seed: of the order in which they are learnt.
+        seed: seed of the order of the captions in training.
     """
 
     def __init__(self, captions: Sequence[str], label_sets: Sequence[Sequence[int]], seed: int) -> None:
@@ -180,7 +180,7 @@ def build_caption_store(
 ) -> CaptionStore | None:
     """The first table's captions under label sets predicted from their words, and those of labelled clips under their labels.
 
-    Other tables stay out: the predictor has learnt from labels of the first one's captions alone, and a checkpoint that carries
+    Other tables stay out: the predictor is trained on labels of the first one's captions alone, and a checkpoint that carries
     captions needs their licence.
 
     Args:
@@ -188,7 +188,7 @@ def build_caption_store(
         styles: the captioner's.
         labelled: training clips; those with one label are taken, once for each style that they are captioned in, and for the
             first table's style also where it has no caption of theirs.
-        seed: of the predictor's training.
+        seed: seed of the predictor's training.
 
     Raises:
         DatasetError: a table is missing or the ids are not those of the first table.
