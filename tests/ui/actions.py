@@ -31,20 +31,27 @@ def open_file(qtbot: QtBot, app: Controller, path: Path) -> None:
     qtbot.waitUntil(lambda: app.state.path == str(path) and app.state.can_play)
 
 
-def model_rows(app: Controller) -> list[list[str]]:
-    tree = app.window.captions.model
-    return [[tree.topLevelItem(row).text(column) for column in range(3)] for row in range(tree.topLevelItemCount())]
+def rows(app: Controller) -> list[list[str]]:
+    """What stands in the table of captions: each row, and below it its other captions where they are unfolded."""
+    table, found = app.window.captions.table, []
+    for place in range(table.rows.rowCount()):
+        top = table.rows.index(place, 0)
+        indexes = [top]
+        if table.isExpanded(top):
+            indexes += [table.rows.index(child, 0, top) for child in range(table.rows.rowCount(top))]
+        found += [[str(index.siblingAtColumn(column).data()) for column in range(3)] for index in indexes]
+    return found
 
 
-def live_rows(app: Controller) -> list[list[str]]:
-    tree = app.window.captions.live
-    return [[tree.topLevelItem(row).text(column) for column in range(3)] for row in range(tree.topLevelItemCount())]
+def captions(app: Controller) -> list[str]:
+    """The second column of it."""
+    return [row[1] for row in rows(app)]
 
 
 def record(qtbot: QtBot, app: Controller, seconds: float) -> Path:
     click(qtbot, app.window.controls.record)
     qtbot.waitUntil(lambda: app.state.recording is Recording.ON)
-    qtbot.waitUntil(lambda: app.window.sound._moving_count > 50 * seconds)
+    qtbot.waitUntil(lambda: app.window.sound.sound is not None and app.window.sound.sound.duration_s > seconds)
     click(qtbot, app.window.controls.record)
     qtbot.waitUntil(lambda: app.state.recording is Recording.OFF and app.state.can_play)
     return Path(app.sound.last_recording)

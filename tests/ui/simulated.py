@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from data.audio import Waveform
 from data.caption_formats import CaptionRecord, ScoredCaption
-from ui.engine.requests import Cancelled, CaptionerChoice, CaptionerInfo, CaptionRequest, Captions, EngineError
+from ui.engine.requests import (
+    Cancelled,
+    CaptionerChoice,
+    CaptionerInfo,
+    CaptionRequest,
+    Captions,
+    EngineError,
+    OnProgress,
+)
 from ui.sound.devices import NO_INPUT, NO_OUTPUT, InputCallback, InputDevice, OutputCallback, SoundDeviceError
 
 BLOCK_S = 0.02
@@ -157,11 +165,12 @@ class SimulatedEngine:
             raise EngineError(self.load_error)
         return CaptionerInfo(choice.checkpoint, "mobilenet", "cpu", 32000, 30.0)
 
-    def caption_file(self, request: CaptionRequest, on_progress: Callable[[float], None]) -> list[CaptionRecord]:
+    def caption_file(self, request: CaptionRequest, on_progress: OnProgress) -> list[CaptionRecord]:
         self._cancelled.clear()
         self.requests.append(request)  # from here on a cancellation counts
+        records = [] if self.file_error else self._records(request)
         for step in range(self.num_steps):
-            on_progress(step / self.num_steps)
+            on_progress(step / self.num_steps, records[max(0, step - 1) : step])  # a window for each step
             self._cancelled.wait(self.step_s)
             if self._closed.is_set():
                 raise EngineError("closed")
@@ -169,13 +178,17 @@ class SimulatedEngine:
                 raise Cancelled
         if self.file_error:
             raise EngineError(self.file_error)
+        return records
+
+    def _records(self, request: CaptionRequest) -> list[CaptionRecord]:
+        """Windows of two seconds from the request's start."""
         count = request.decoding["num_captions"]
-        name = Path(request.path).stem
+        name, start_s = Path(request.path).stem, request.start_s
         return [
             CaptionRecord(
                 str(request.path),
-                2.0 * window,
-                2.0 * window + 2.0,
+                start_s + 2.0 * window,
+                min(start_s + 2.0 * window + 2.0, request.end_s or float("inf")),
                 tuple(
                     ScoredCaption(f"{name} {window} caption {number}", -float(number), self.probability)
                     for number in range(1, count + 1)

@@ -109,6 +109,7 @@ def test_progress_grows_and_the_last_step_has_the_captions(tiny_checkpoint: Path
     steps = list(engine.steps(CaptionRequest(noise_file, window_s=1.0)))
     assert [step.share for step in steps] == pytest.approx([0.4, 0.8, 0.99, 1.0])
     assert all(step.records is None for step in steps[:-1])
+    assert merge_neighbours(record for step in steps for record in step.new) == steps[-1].records
 
 
 def test_below_the_threshold_nothing_is_invented(tiny_checkpoint: Path, noise_file: Path) -> None:
@@ -190,11 +191,13 @@ def test_the_process_captions_cancels_and_listens_in_between(
 ) -> None:
     request = CaptionRequest(noise_file, {"num_captions": 2})
     here = in_process(CaptionerChoice(str(tiny_checkpoint), "cpu"), request)
-    there = process.caption_file(request, lambda share: None)
+    there = process.caption_file(request, lambda share, new: None)
     assert [record.caption for record in there] == [record.caption for record in here]
     # a window of the microphone is captioned while twenty minutes are under way
     shares: list[float] = []
-    thread, outcome = start(lambda: process.caption_file(CaptionRequest(long_file, window_s=1.0), shares.append))
+    thread, outcome = start(
+        lambda: process.caption_file(CaptionRequest(long_file, window_s=1.0), lambda share, new: shares.append(share))
+    )
     while len(shares) < 2:
         time.sleep(0.01)
     begun = time.monotonic()
@@ -206,7 +209,7 @@ def test_the_process_captions_cancels_and_listens_in_between(
     thread.join(5)
     assert isinstance(outcome[0], Cancelled) and time.monotonic() - begun < 1.0
     # and the next recording gets its own answer, not what was left of the other
-    assert [record.caption for record in process.caption_file(request, shares.append)] == [
+    assert [record.caption for record in process.caption_file(request, lambda share, new: shares.append(share))] == [
         record.caption for record in here
     ]
     process.cancel()  # nothing is under way: nothing happens
@@ -215,22 +218,26 @@ def test_the_process_captions_cancels_and_listens_in_between(
 @pytest.mark.slow
 def test_a_dead_process_is_told_and_started_again(process: EngineProcess, noise_file: Path, long_file: Path) -> None:
     shares: list[float] = []
-    thread, outcome = start(lambda: process.caption_file(CaptionRequest(long_file, window_s=1.0), shares.append))
+    thread, outcome = start(
+        lambda: process.caption_file(CaptionRequest(long_file, window_s=1.0), lambda share, new: shares.append(share))
+    )
     while not shares:
         time.sleep(0.01)
     assert process._process is not None and process._process.pid is not None
     os.kill(process._process.pid, signal.SIGKILL)  # as the kernel does when memory runs out
     thread.join(5)
     assert isinstance(outcome[0], EngineError) and str(outcome[0]) == DIED
-    assert process.caption_file(CaptionRequest(noise_file), lambda share: None)[0].caption
+    assert process.caption_file(CaptionRequest(noise_file), lambda share, new: None)[0].caption
     with pytest.raises(EngineError, match="too short"):
-        process.caption_file(CaptionRequest(noise_file, end_s=0.05), lambda share: None)
+        process.caption_file(CaptionRequest(noise_file, end_s=0.05), lambda share, new: None)
 
 
 @pytest.mark.slow
 def test_closing_ends_a_waiting_call_at_once(process: EngineProcess, long_file: Path) -> None:
     shares: list[float] = []
-    thread, outcome = start(lambda: process.caption_file(CaptionRequest(long_file, window_s=1.0), shares.append))
+    thread, outcome = start(
+        lambda: process.caption_file(CaptionRequest(long_file, window_s=1.0), lambda share, new: shares.append(share))
+    )
     while not shares:
         time.sleep(0.01)
     begun = time.monotonic()

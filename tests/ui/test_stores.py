@@ -24,8 +24,8 @@ RECORDS = [
 
 def test_a_history_survives_a_restart(tmp_path: Path) -> None:
     history = History(tmp_path / "new" / "history")
-    first = history.add("recording", "/sounds/one.wav")
-    second = history.add("file", "/sounds/two.wav", RECORDS)
+    first = history.add(Kind.RECORDING, "/sounds/one.wav")
+    second = history.add(Kind.FILE, "/sounds/two.wav", RECORDS)
     history.set_records(first.key, RECORDS[:1])
     history.set_records("deleted meanwhile", RECORDS)
     again = History(tmp_path / "new" / "history")
@@ -38,7 +38,7 @@ def test_a_history_survives_a_restart(tmp_path: Path) -> None:
 
 
 def test_entries_from_before_probabilities_were_calibrated_are_read(tmp_path: Path) -> None:
-    entry = History(tmp_path).add("file", "/sounds/two.wav", RECORDS)
+    entry = History(tmp_path).add(Kind.FILE, "/sounds/two.wav", RECORDS)
     path = tmp_path / f"{entry.key}.json"
     content = json.loads(path.read_text())
     for record in content["records"]:
@@ -50,7 +50,7 @@ def test_entries_from_before_probabilities_were_calibrated_are_read(tmp_path: Pa
 
 def test_deleting_never_touches_files_of_others(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
-    for kind in ("recording", "file", "recording"):
+    for kind in (Kind.RECORDING, Kind.FILE, Kind.RECORDING):
         (tmp_path / f"{len(history.entries)}.wav").write_text("sound")
         history.add(kind, str(tmp_path / f"{len(history.entries)}.wav"))
     kept, foreign, own = history.entries[::-1]
@@ -63,7 +63,7 @@ def test_deleting_never_touches_files_of_others(tmp_path: Path) -> None:
 
 def test_a_damaged_entry_is_put_aside_and_told_and_the_others_stay(tmp_path: Path) -> None:
     history = History(tmp_path)
-    damaged, whole = history.add("file", "a.wav"), history.add("file", "b.wav")
+    damaged, whole = history.add(Kind.FILE, "a.wav"), history.add(Kind.FILE, "b.wav")
     (tmp_path / f"{damaged.key}.json").write_text('{"key": ')
     again = History(tmp_path)
     assert [entry.key for entry in again.entries] == [whole.key] and "put aside" in str(again.notice)
@@ -74,7 +74,7 @@ def test_the_oldest_entries_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(history_module, "MAX_ENTRIES", 3)
     history = History(tmp_path)
     for number in range(5):
-        history.add("file", f"{number}.wav")
+        history.add(Kind.FILE, f"{number}.wav")
     assert [entry.path for entry in History(tmp_path).entries] == ["4.wav", "3.wav", "2.wav"]
 
 

@@ -1,25 +1,26 @@
 """Joins the window with continuous captions of the microphone."""
 
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from PyQt6.QtCore import QObject, pyqtSignal
 
-from data.caption_formats import CaptionRecord
+from ui.controllers.documents import DocumentController
 from ui.controllers.session import Session
 from ui.controllers.sound import SoundController
-from ui.engine.live import MAX_LINES, LiveUpdate
+from ui.engine.live import LiveUpdate
 from ui.engine.requests import CaptionerInfo
+from ui.store.documents import Document, Kind, Row
 from ui.store.exports import shown_text
 from ui.widgets.state import Listening
 
 
 class LiveController(QObject):
-    """Listening: its start, pause and end, its lines and its lateness.
+    """Listening: its start, pause and end, its document and its lateness.
 
     Args:
         session: what all controllers share.
+        documents: shows what is heard.
         sound: draws the microphone.
         info: gives the captioner that is loaded, if one is.
     """
@@ -28,15 +29,20 @@ class LiveController(QObject):
     _pause_listening = pyqtSignal(bool)
     _stop_listening = pyqtSignal()
 
-    def __init__(self, session: Session, sound: SoundController, info: Callable[[], CaptionerInfo | None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        documents: DocumentController,
+        sound: SoundController,
+        info: Callable[[], CaptionerInfo | None],
+    ) -> None:
         super().__init__()
-        self._session, self._sound, self._info = session, sound, info
+        self._session, self._documents, self._sound, self._info = session, documents, sound, info
         self._window, self._history = session.window, session.history
         window, microphone = session.window, session.workers.microphone
-        self.records: deque[CaptionRecord] = deque(maxlen=MAX_LINES)
-        self._stamp = ""
-        window.captions.listen_clicked.connect(self.listen_or_stop)
-        window.captions.listen_pause_clicked.connect(self._pause_or_resume)
+        self.document: Document | None = None  # what is being heard
+        window.controls.listen_clicked.connect(self.listen_or_stop)
+        window.controls.listen_pause_clicked.connect(self._pause_or_resume)
         self._listen.connect(microphone.start_listening)
         self._pause_listening.connect(microphone.pause_listening)
         self._stop_listening.connect(microphone.stop_listening)
@@ -52,7 +58,6 @@ class LiveController(QObject):
         elif (info := self._info()) is not None:
             self._session.update(listening=Listening.OPENING)
             self._window.set_status("Opening the microphone…")
-            self.records.clear()
             self._listen.emit(self._session.settings, info.sample_rate)
 
     def _pause_or_resume(self) -> None:
@@ -64,27 +69,25 @@ class LiveController(QObject):
     def _on_listening(self) -> None:
         self._session.update(listening=Listening.ON)
         self._window.set_status("Listening.")
-        self._window.tabs.show_captions(live=True)
-        self._sound.show_microphone()
+        self.document = self._history.new(Kind.LIVE, "")
+        self._documents.show_live(self.document)
+        self._sound.grow(self.document)
 
     def _on_listening_ended(self) -> None:
         self._session.update(listening=Listening.OFF)
         self._window.set_status("Listening has ended.")
-        if self.records:
-            self._history.add("live", "", list(self.records))
-            self._window.history.set_entries(self._history.entries)
-            self.records.clear()
-        self._sound.show_open_sound()
+        document, self.document = self.document, None
+        if document is not None:
+            if document.rows:
+                self._documents.keep(document)
+            self._sound.end_growth(document)
 
     def _on_live_update(self, update: LiveUpdate) -> None:
         record = update.record
-        if update.extends and self.records:
-            self.records[-1] = record
-        else:
-            begun = datetime.now() - timedelta(seconds=update.latency_s + record.end_s - record.start_s)
-            self._stamp = f"{begun:%H:%M:%S}"
-            self.records.append(record)
-        self._window.captions.add_live(record, self._stamp, replaces_newest=update.extends)
+        if self.document is None:
+            return
+        begun = datetime.now() - timedelta(seconds=update.latency_s + record.end_s - record.start_s)
+        self.document.grow(Row(record, heard_at=begun.isoformat()), update.extends)
         self._window.large.show_caption(shown_text(record), update.extends)
         hop_s = self._session.settings.live_hop_s
         text = (
@@ -94,7 +97,8 @@ class LiveController(QObject):
         if update.num_dropped:
             text += f", {update.num_dropped} left out"
             tip += f" The captioner was slower than the microphone: {update.num_dropped} windows were left out."
-        self._window.captions.set_latency(text, tip)
+        if self._documents.shown is self.document:
+            self._window.captions.set_latency(text, tip)
 
     def _on_loud_event(self) -> None:
         if self._window.large.isVisible() and self._session.state.listening is Listening.ON:

@@ -11,10 +11,13 @@ from PyQt6.QtWidgets import QApplication, QDialog
 
 from captioning.files import expand
 from ui.controllers.captions import CaptionController
+from ui.controllers.documents import DocumentController
+from ui.controllers.history import HistoryController
 from ui.controllers.live import LiveController
+from ui.controllers.queue import QueueController
 from ui.controllers.session import Session
 from ui.controllers.sound import SoundController
-from ui.store.exports import export, export_text
+from ui.store.exports import export, export_targets
 from ui.store.history import History
 from ui.store.settings import AppSettings, SettingsStore
 from ui.widgets.main_window import MainWindow
@@ -61,9 +64,12 @@ class Controller(QObject):
         self._closed = False
         self.window = MainWindow()
         self._session = Session(self.window, workers, store, history)
-        self.sound = SoundController(self._session)
-        self.captions = CaptionController(self._session, self.sound)
-        self.live = LiveController(self._session, self.sound, lambda: self.captions.info)
+        self.documents = DocumentController(self._session)
+        self.sound = SoundController(self._session, self.documents)
+        self.captions = CaptionController(self._session, self.documents, self.sound)
+        self.queue = QueueController(self._session, self.captions)
+        self.past = HistoryController(self._session, self.documents, self.sound, self.captions)
+        self.live = LiveController(self._session, self.documents, self.sound, lambda: self.captions.info)
         self._log = _LogHandler()
         self._log.bridge.message.connect(self.window.log.add)
         logging.getLogger().addHandler(self._log)
@@ -100,7 +106,6 @@ class Controller(QObject):
         window.settings_asked.connect(self._ask_for_settings)
         window.closing.connect(self.close)
         window.log_folded.connect(lambda folded: self.change(log_shown=not folded))
-        window.captions.copy_clicked.connect(self.copy)
         window.queue.open_asked.connect(self.sound.open)
         window.controls.num_captions_changed.connect(lambda number: self.change(num_captions=number))
         window.controls.devices.device_chosen.connect(lambda name: self.change(input_device=name))
@@ -126,37 +131,34 @@ class Controller(QObject):
         if len(files) == 1:
             self.sound.open(files[0])
         else:
-            self.captions.add_files([Path(file) for file in files])
+            self.queue.add([Path(file) for file in files])
 
     def change(self, **changes: Any) -> None:
         """Change settings and keep them."""
         self._session.change(replace(self.settings, **changes))
 
-    def export(self, path: Path, sound_events: bool, whole_queue: bool) -> None:
-        """Write the shown captions, or those of the whole queue, to files."""
-        records = self.captions.records
-        if whole_queue:
-            records = [record for item in self.captions.queue.items for record in item.records]
+    def export(self, path: Path, form: str, whole_queue: bool) -> None:
+        """Write the shown captions, or those of all files of the list; what is there is replaced only after a question.
+
+        Args:
+            path: where to.
+            form: a key of `ui.store.exports.EXPORT_FORMS`.
+            whole_queue: those of the list.
+        """
+        documents = [item.document for item in self.queue.files.items] if whole_queue else [self.documents.shown]
+        records = [record for document in documents if document is not None for record in document.records]
         try:
-            written = export(records, path, sound_events)
-        except ValueError as error:
+            targets = export_targets(records, path, form)
+            there = [target for target in targets if target.exists()]
+            if there and not self.window.confirm_replacing(there):
+                return
+            export(targets, form)
+        except (ValueError, OSError) as error:  # sentences
             self.window.tell(str(error))
-        except OSError as error:
-            self.window.tell(f"{path} could not be written ({error.strerror}): choose another folder.")
         else:
-            names = ", ".join(str(target) for target in written)
+            names = ", ".join(str(target) for target in targets)
             self.window.set_status(f"Exported to {names}.")
             self.window.log.add(f"Exported to {names}.")
-
-    def copy(self) -> None:
-        """Put the shown captions on the clipboard, one a line."""
-        clipboard = QGuiApplication.clipboard()
-        if clipboard is None:
-            return
-        records = self.captions.records
-        alternatives = [caption.text for caption in records[0].captions] if len(records) == 1 else []
-        clipboard.setText("\n".join(alternatives) or export_text(records, "txt"))
-        self.window.set_status("Copied.")
 
     def close(self) -> None:
         """Keep the window's place, save what is being recorded, end all work."""
@@ -169,6 +171,7 @@ class Controller(QObject):
         logging.getLogger().removeHandler(self._log)
         self.sound.close()
         self.all_ended = self._workers.close()
+        self.documents.write()
 
     def apply_settings(self, settings: AppSettings) -> None:
         """Take new settings; the captioner is loaded again only if it is another."""

@@ -6,9 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PyQt6.QtCore import QObject, QTimer, pyqtSignal
 
+from ui.controllers.documents import DocumentController
 from ui.controllers.session import Session
-from ui.sound.decoded import DecodedSound
+from ui.sound.decoded import PCM_RATE_HZ, DecodedSound
 from ui.sound.devices import InputDevice
+from ui.sound.growing import GrowingSound, NoSound
+from ui.store.documents import Document, Kind, Row
+from ui.store.exports import short_text, write_clip
+from ui.widgets.parts import minutes_seconds
 from ui.widgets.state import Listening, Recording
 from ui.workers.microphone_worker import OUTLINE_HZ
 
@@ -20,6 +25,7 @@ class SoundController(QObject):
 
     Args:
         session: what all controllers share.
+        documents: what is shown.
     """
 
     opened = pyqtSignal(str)  # this recording is open and drawn anew
@@ -30,19 +36,24 @@ class SoundController(QObject):
     _resume_recording = pyqtSignal()
     _play = pyqtSignal()
     _seek = pyqtSignal(float)
+    _loop = pyqtSignal(object)
     _load = pyqtSignal(object)
     _refresh = pyqtSignal()
     _refresh_if_changed = pyqtSignal()
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, documents: DocumentController) -> None:
         super().__init__()
-        self._session = session
+        self._session, self._documents = session, documents
         self._window, self._workers, self._history = session.window, session.workers, session.history
         self._sound: DecodedSound | None = None
         self._duration_s = 0.0
         self.region: tuple[float, float] | None = None
         self.last_recording = ""
-        self._entry_key = ""
+        self._recorded: Document | None = None  # what is being recorded
+        self._before: Document | None = None  # what was open before
+        self._reading = ""  # what is being decoded
+        self._taken = ""  # and was found to be readable
+        self._growing: dict[str, GrowingSound] = {}  # by their document's key
         self._notice = ""
         self._connect_window()
         self._connect_workers()
@@ -58,9 +69,15 @@ class SoundController(QObject):
         controls.pause_clicked.connect(self._pause_or_resume)
         controls.play_clicked.connect(self._play)
         controls.devices.opening.connect(self._refresh)
-        for part in (sound.seek_asked, self._window.captions.seek_asked):
-            part.connect(self._seek)
+        controls.progress.seek_asked.connect(self._seek_share)
+        sound.seek_asked.connect(self._seek)
+        sound.play_asked.connect(self._window.controls.play.click)
+        sound.row_asked.connect(self._on_row)
+        self._window.captions.table.current_changed.connect(self._on_row)
         sound.region_changed.connect(self._on_region)
+        self._window.captions.clip_asked.connect(self._save_clip)
+        self._documents.shown_changed.connect(self._draw)
+        self._documents.rows_changed.connect(self._draw_rows)
 
     def _connect_workers(self) -> None:
         microphone, playback, decoding = self._workers.microphone, self._workers.playback, self._workers.decoding
@@ -83,26 +100,24 @@ class SoundController(QObject):
         self._workers.devices.trouble.connect(self._window.log.add)
         self._play.connect(playback.play_or_pause)
         self._seek.connect(playback.seek)
+        self._loop.connect(playback.set_loop)
         self._load.connect(playback.load)
         playback.playing.connect(lambda playing: self._session.update(playing=playing))
         playback.position.connect(self._on_position)
         playback.trouble.connect(self._window.tell)
-        decoding.progress.connect(lambda share: self._window.set_status(f"Reading… {100 * share:.0f} %"))
+        decoding.progress.connect(self._on_reading)
         decoding.decoded.connect(self._on_decoded)
         decoding.failed.connect(self._on_decoding_failed)
 
     def open(self, path: str) -> None:
-        """Open a recording in place of another."""
+        """Open a recording in place of another, which stays open until this one turns out to be readable."""
+        if path == self._reading:
+            return
         self._window.banner.hide()
-        self._pause_playback()
-        self._sound, self.region, self._duration_s = None, None, 0.0
-        self._session.update(path=path, can_play=False, has_region=False)
-        if not self._window.sound.is_moving:
-            self._window.sound.set_sound(None)
-        self._window.controls.set_position(0.0, 0.0)
+        self._reading = path
+        self._session.update(reading=True)
         self._window.set_status(f"Reading {Path(path).name}…")
         self._workers.decoding.ask(path)
-        self.opened.emit(path)
 
     def close(self) -> None:
         """Look for devices no more."""
@@ -115,7 +130,7 @@ class SoundController(QObject):
             self._pause_playback()
             self._session.update(recording=Recording.OPENING)
             self._window.controls.set_recorded(0.0)
-            self._window.controls.saved.hide()
+            self._window.controls.saved.clear()
             self._window.set_status("Opening the microphone…")
             self._record.emit(self._session.settings)
         else:
@@ -126,17 +141,36 @@ class SoundController(QObject):
         self._window.set_status("Saving the recording…")
         self._stop_recording.emit()
 
-    def show_microphone(self) -> None:
-        """Let the waveform move."""
-        self._window.sound.start_moving(OUTLINE_HZ)
+    def grow(self, document: Document) -> None:
+        """Draw a document's sound as it comes from now on."""
+        self._growing[document.key] = GrowingSound(OUTLINE_HZ)
+        self._draw()
 
-    def show_open_sound(self) -> None:
-        """Draw the open recording again, when nobody listens to the microphone any more."""
-        state = self._session.state
-        self._window.controls.meter.clear()
-        if self._window.sound.is_moving and state.recording is Recording.OFF and state.listening is Listening.OFF:
-            self._window.sound.set_sound(self._sound)
-            self.opened.emit(state.path)
+    def _draw(self) -> None:
+        """The sound of the document that is shown."""
+        document, sound = self._documents.shown, self._window.sound
+        if document is None:
+            sound.set_sound(None)
+        elif document.key in self._growing:
+            sound.set_sound(self._growing[document.key])
+        elif self._sound is not None and str(self._sound.path) == document.path:
+            sound.set_sound(self._sound)
+        elif not document.path and document.rows:
+            sound.set_sound(NoSound(document.rows[-1].record.end_s))
+        else:
+            sound.set_sound(None)
+
+    def _draw_rows(self) -> None:
+        document = self._documents.shown
+        self._window.sound.set_rows(document.rows if document is not None else ())
+
+    def _take(self, path: str) -> None:
+        """The recording that was asked for can be read: it takes the place of the one that is open."""
+        self._pause_playback()
+        self._sound, self.region, self._duration_s = None, None, 0.0
+        self._session.update(path=path, can_play=False, has_region=False)
+        self._window.controls.set_position(0.0, 0.0)
+        self._documents.show_open(self._history.of(path))
 
     def _pause_playback(self) -> None:
         if self._session.state.playing:
@@ -153,11 +187,12 @@ class SoundController(QObject):
             self._window.set_status("Recording.")
 
     def _on_started(self, path: str) -> None:
-        self._entry_key = self._history.add("recording", path).key  # noted before anything can go wrong with it
+        document = self._history.add(Kind.RECORDING, path)  # noted before anything can go wrong with it
+        self._recorded, self._before = document, self._documents.open
         self._session.update(recording=Recording.ON)
         self._window.set_status("Recording.")
-        if self._session.state.listening is Listening.OFF:
-            self.show_microphone()
+        self._documents.show_open(document)
+        self.grow(document)
 
     def _on_saved(self, path: str, duration_s: float) -> None:
         self.last_recording = path
@@ -171,19 +206,38 @@ class SoundController(QObject):
     def _on_ended(self) -> None:
         was_on = self._session.state.recording is not Recording.OFF
         self._session.update(recording=Recording.OFF)
+        recorded, self._recorded = self._recorded, None
         if was_on:  # nothing came, so nothing was saved
-            if self._entry_key and self._window.controls.saved.isHidden():
-                self._history.delete(self._entry_key)
             self._window.set_status("Nothing was recorded.")
-            self.show_open_sound()
-        self._entry_key = ""
-        if self._session.state.listening is Listening.OFF:
+            if recorded is not None:
+                self._history.delete(recorded.key)
+                self._growing.pop(recorded.key, None)
+                self._documents.open = self._before
+                self._documents.bring(live=False)
+        if self._session.state.listening is not Listening.ON:
             self._window.controls.meter.clear()
 
     def _on_heard(self, extremes: NDArray[np.float32], peak_db: float, rms_db: float) -> None:
-        self._window.controls.meter.set_level(peak_db, rms_db)
-        if self._session.state.recording is not Recording.PAUSED:
-            self._window.sound.add_moving(extremes)
+        state, grown = self._session.state, []
+        if state.recording is Recording.ON and self._recorded is not None:
+            grown.append(self._recorded)
+        if state.listening is Listening.ON and self._documents.live is not None:
+            grown.append(self._documents.live)
+        for document in grown:
+            if document.key in self._growing:
+                self._growing[document.key].add(extremes)
+                if self._window.sound.sound is self._growing[document.key]:
+                    self._window.sound.grow()
+        if grown:  # what is paused hears nothing, and shows so
+            self._window.controls.meter.set_level(peak_db, rms_db)
+        else:
+            self._window.controls.meter.clear()
+
+    def end_growth(self, document: Document) -> None:
+        """A listening has ended; its outline is drawn as long as the app runs."""
+        if document.key in self._growing:
+            self._growing[document.key].grows = False
+        self._draw()
 
     def _keep_notice(self, sentence: str) -> None:
         self._notice = sentence
@@ -194,30 +248,78 @@ class SoundController(QObject):
 
     def _on_region(self, region: tuple[float, float] | None) -> None:
         self.region = region
+        self._loop.emit(region)
         self._session.update(has_region=region is not None)
 
+    def _on_reading(self, path: str, share: float) -> None:
+        if path == self._reading:
+            if self._taken != path:
+                self._taken = path
+                self._take(path)
+            self._window.set_status(f"Reading {Path(path).name}… {100 * share:.0f} %")
+
     def _on_decoded(self, sound: DecodedSound) -> None:
-        if str(sound.path) != self._session.state.path:
+        path = str(sound.path)
+        if path != self._reading:
             return
+        if self._taken != path:
+            self._take(path)
+        self._reading = self._taken = ""
         self._sound, self._duration_s = sound, sound.duration_s
+        self._growing.pop(self._history.of(path).key, None)
         self._load.emit(sound)
-        self._session.update(can_play=True)
-        state = self._session.state
-        if state.recording is Recording.OFF and state.listening is Listening.OFF:
-            self._window.sound.set_sound(sound)
+        self._session.update(can_play=True, reading=False)
+        self._draw()
+        self._draw_rows()
         self._window.set_status(f"{sound.path.name}, {sound.duration_s:.1f} s.")
-        self.opened.emit(state.path)
+        if sound.damage:
+            self._window.tell(sound.damage)
+        self.opened.emit(path)
 
     def _on_decoding_failed(self, path: str, sentence: str) -> None:
-        if path == self._session.state.path:
-            self._window.set_status("This recording cannot be opened.")
-            self._session.update(path="")
+        if path == self._reading:
+            self._reading = self._taken = ""
+            self._session.update(reading=False)
+            name = self._documents.open.name if self._documents.open is not None else ""
+            self._window.set_status(f"{name} stays open." if name else "Nothing is open.")
         self._window.tell(sentence)
 
     def _on_position(self, seconds: float) -> None:
         self._window.controls.set_position(seconds, self._duration_s)
-        if self._sound is not None:
-            self._window.sound.set_position(seconds)
+        if self._sound is not None and self._window.sound.sound is self._sound:
+            playing = self._session.state.playing
+            self._window.sound.set_position(seconds, playing)
+            row = self._window.sound.timeline.row_at(seconds)
+            if playing and row is not None:
+                self._window.captions.table.show_row(row.number)
+                self._window.sound.timeline.set_chosen(row.number)
+
+    def _on_row(self, row: Row) -> None:
+        """A person went to a row of the table, or clicked its span."""
+        self._window.captions.table.show_row(row.number)
+        self._window.sound.show_row(row)
+        if self._window.sound.sound is self._sound and self._sound is not None:
+            self._seek.emit(row.record.start_s)
+
+    def _save_clip(self, row: Row) -> None:
+        """Write the sound of a row to a file of its own."""
+        sound, record = self._sound, row.record
+        if sound is None or self._window.sound.sound is not sound:
+            self._window.tell("The sound of this caption is not there: open its recording first.")
+            return
+        stem = f"{sound.path.stem} {minutes_seconds(record.start_s).replace(':', '-')} {short_text(record)[:40]}"
+        path = self._window.ask_for_clip(stem)
+        if path is None or (path.exists() and not self._window.confirm_replacing([path])):
+            return
+        try:
+            write_clip(path, sound.pcm, PCM_RATE_HZ, record.start_s, record.end_s)
+        except OSError as error:
+            self._window.tell(str(error))
+        else:
+            self._window.set_status(f"Saved {path}.")
+
+    def _seek_share(self, share: float) -> None:
+        self._seek.emit(share * self._duration_s)
 
     def _refresh_if_seen(self) -> None:
         idle = self._session.state.recording is Recording.OFF and self._session.state.listening is Listening.OFF

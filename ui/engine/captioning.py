@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -23,9 +23,16 @@ _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", 
 
 @dataclass(frozen=True)
 class Step:
-    """How far a recording is captioned: the share done, 0 to 1, and all its captions once that is 1."""
+    """How far a recording is captioned.
+
+    Attributes:
+        share: done, 0 to 1.
+        new: captions since the last step, in order of time.
+        records: all captions, neighbours that say the same joined, once the share is 1.
+    """
 
     share: float
+    new: list[CaptionRecord] = field(default_factory=list)
     records: list[CaptionRecord] | None = None
 
 
@@ -39,8 +46,9 @@ class CaptioningEngine:
     def load(self, choice: CaptionerChoice) -> CaptionerInfo:
         """Load a captioner, unless it is the one that is loaded."""
         if self._captioner is None or choice != self._choice:
+            device = choose_device(choice.device)  # one that is not there must not cost the captioner that is
             self._captioner = None  # two would not always fit
-            self._captioner = AudioCaptioner.from_pretrained(choice.checkpoint, choose_device(choice.device))
+            self._captioner = AudioCaptioner.from_pretrained(choice.checkpoint, device)
             self._choice = choice
         captioner = self._captioner
         encoder = captioner.config.captioner.encoder.name
@@ -76,11 +84,12 @@ class CaptioningEngine:
         decoding = self._decoding(request.decoding)
         records: list[CaptionRecord] = []
         while part := list(islice(clips, WINDOWS_AT_ONCE)):
-            records += caption_clips(captioner, part, decoding, WINDOWS_AT_ONCE, request.silence_peak)
-            yield Step(min(0.99, (part[-1].end_s - request.start_s) / length_s))
+            new = list(caption_clips(captioner, part, decoding, WINDOWS_AT_ONCE, request.silence_peak))
+            records += new
+            yield Step(min(0.99, (part[-1].end_s - request.start_s) / length_s), new)
         if reader.errors and not records:
             raise EngineError(reader.errors[0])
-        yield Step(1.0, merge_neighbours(records) if in_windows else records)
+        yield Step(1.0, records=merge_neighbours(records) if in_windows else records)
 
     def caption_waveform(self, waveform: Waveform, decoding: dict[str, Any]) -> Captions:
         """Caption samples (S,) at the captioner's rate."""

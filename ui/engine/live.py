@@ -66,6 +66,7 @@ class LiveCaptioner:
         self._ring = RingBuffer(2 * self._window)
         self._next_end = self._window
         self._num_dropped = 0
+        self._resumed_at = 0
         self._resampler: soxr.ResampleStream | None = None
         self._resampler_rate = 0
         self._changed = threading.Condition()
@@ -96,8 +97,13 @@ class LiveCaptioner:
         self._paused = True
 
     def resume(self) -> None:
-        """Hear again."""
-        self._paused = False
+        """Hear again; no window joins sounds from before and after the pause."""
+        with self._changed:
+            if self._paused:
+                self._next_end = self._ring.total + self._window
+                self._resampler = None
+                self._resumed_at = self._ring.total
+            self._paused = False
 
     def stop(self) -> None:
         """End `run` after the window that it is at."""
@@ -143,7 +149,7 @@ class LiveCaptioner:
 
     def _add(self, record: CaptionRecord) -> bool:
         """Add a line, or make the last one longer where it says the same."""
-        if self.lines:
+        if self.lines and self.lines[-1].end_s * self._sample_rate > self._resumed_at:
             joined = merge_neighbours([self.lines[-1], record])
             if len(joined) == 1:
                 self.lines[-1] = joined[0]

@@ -8,14 +8,21 @@ import logging
 import multiprocessing
 import queue
 import threading
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from data.audio import Waveform
 from data.caption_formats import CaptionRecord
-from ui.engine.requests import Cancelled, CaptionerChoice, CaptionerInfo, CaptionRequest, Captions, EngineError
+from ui.engine.requests import (
+    Cancelled,
+    CaptionerChoice,
+    CaptionerInfo,
+    CaptionRequest,
+    Captions,
+    EngineError,
+    OnProgress,
+)
 from ui.engine.server import serve
 
 logger = logging.getLogger(__name__)
@@ -48,7 +55,7 @@ class EngineProcess:
         self._loaded = True
         return info
 
-    def caption_file(self, request: CaptionRequest, on_progress: Callable[[float], None]) -> list[CaptionRecord]:
+    def caption_file(self, request: CaptionRequest, on_progress: OnProgress) -> list[CaptionRecord]:
         """Caption a recording; `cancel` ends the wait at once, the process after the windows that it is at."""
         self._load_again()
         records: list[CaptionRecord] = self._ask("file", request, on_progress)
@@ -86,7 +93,7 @@ class EngineProcess:
         if not self._loaded and self._choice is not None:
             self.load(self._choice)
 
-    def _ask(self, kind: str, content: Any, on_progress: Callable[[float], None] | None = None) -> Any:
+    def _ask(self, kind: str, content: Any, on_progress: OnProgress | None = None) -> Any:
         answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         with self._lock:
             outbox = self._running()
@@ -105,7 +112,7 @@ class EngineProcess:
                 if answer == "cancelled":
                     raise Cancelled
                 if on_progress is not None:
-                    on_progress(value)
+                    on_progress(*value)
         finally:
             with self._lock:
                 self._answers.pop(number, None)

@@ -73,6 +73,7 @@ class CaptionRequest:
 
 
 Captions = tuple[ScoredCaption, ...]  # best first
+OnProgress = Callable[[float, list[CaptionRecord]], None]  # the share done, 0 to 1; captions since the last call
 
 
 class Engine(Protocol):
@@ -85,8 +86,8 @@ class Engine(Protocol):
             EngineError: it cannot be loaded.
         """
 
-    def caption_file(self, request: CaptionRequest, on_progress: Callable[[float], None]) -> list[CaptionRecord]:
-        """Caption a recording.
+    def caption_file(self, request: CaptionRequest, on_progress: OnProgress) -> list[CaptionRecord]:
+        """Caption a recording; returns all its captions.
 
         Raises:
             EngineError: it cannot be captioned.

@@ -80,7 +80,7 @@ class _Server:
             self._connection.send((number, "error", self._sentence(error)))
             return
         if step.records is None:
-            self._connection.send((number, "progress", step.share))
+            self._connection.send((number, "progress", (step.share, step.new)))
         else:
             self._job = None
             self._connection.send((number, "result", step.records))

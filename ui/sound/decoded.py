@@ -19,7 +19,9 @@ logger = logging.getLogger(__name__)
 PCM_RATE_HZ = 48_000  # what sound cards have
 PEAK_SAMPLES = 480  # one pair of extremes for 10 ms
 FFT_SAMPLES, FFT_HOP = 2048, 1024
-NUM_BANDS = 512  # 0 to 12 kHz
+NUM_BANDS = FFT_SAMPLES // 2  # 0 to 24 kHz
+LOWEST_TOP_HZ = 4000.0
+FAINTEST_TOP_DB = -6.0  # 60 dB below the power of a sine of full scale: what is fainter than that never looks loud
 MAX_SPECTRA = 2048  # spectra kept; neighbours are joined beyond
 DYNAMIC_RANGE_DB = 80.0
 _BLOCK_S = 5.12  # a whole number of FFT hops and of peaks
@@ -35,8 +37,11 @@ class DecodedSound:
         pcm: (S,) int16 at PCM_RATE_HZ, mapped from a file.
         extremes: (K, 2) int16, smallest and largest sample of each 10 ms.
         spectrogram: (T, F) uint8, 0 to 255 for the loudest 80 dB, bands from 0 to `highest_hz`.
-        highest_hz: upper end of the spectrogram.
+        highest_hz: upper end of the spectrogram; above it there is nothing within these 80 dB.
+        damage: a sentence where not all of the recording could be read, else empty.
     """
+
+    grows = False
 
     path: Path
     duration_s: float
@@ -44,6 +49,7 @@ class DecodedSound:
     extremes: NDArray[np.int16]
     spectrogram: NDArray[np.uint8]
     highest_hz: float
+    damage: str = ""
 
     def outline(
         self, start_s: float, end_s: float, num_columns: int
@@ -97,7 +103,7 @@ def decode(
     duration_s = max(0.01, audio_duration_s(path))
     peaks: list[NDArray[np.int16]] = []
     spectra = _Spectra()
-    num_samples = 0
+    num_samples, damage = 0, ""
     with pcm_path.open("wb") as file:
         try:
             for start_s, block in stream_audio(path, PCM_RATE_HZ, _BLOCK_S):
@@ -112,16 +118,14 @@ def decode(
         except AudioError:
             if not num_samples:
                 raise
+            damage = f"{path.name} is damaged: only its first {num_samples / PCM_RATE_HZ:.1f} s could be read."
             logger.warning("%s is damaged after %.1f s", path, num_samples / PCM_RATE_HZ)
+    read_s = num_samples / PCM_RATE_HZ
+    if not damage and duration_s > 1.02 * read_s + 0.5:
+        damage = f"{path.name} ends early: {read_s:.1f} s of the {duration_s:.1f} s that it announces are there."
     pcm = np.memmap(pcm_path, np.int16, mode="r", shape=(num_samples,))
-    return DecodedSound(
-        path,
-        num_samples / PCM_RATE_HZ,
-        pcm,
-        np.concatenate(peaks),
-        spectra.image(),
-        PCM_RATE_HZ / 2 * NUM_BANDS / (FFT_SAMPLES // 2),
-    )
+    image, highest_hz = spectra.image()
+    return DecodedSound(path, read_s, pcm, np.concatenate(peaks), image, highest_hz, damage)
 
 
 class _Spectra:
@@ -141,10 +145,16 @@ class _Spectra:
             self._every *= 2
             self._columns = list(_halve(np.stack(self._columns), 2))
 
-    def image(self) -> NDArray[np.uint8]:
+    def image(self) -> tuple[NDArray[np.uint8], float]:
+        """The picture (T, F), 0 to 255, without empty bands at its top; its upper end in hertz."""
         levels = np.stack(self._columns)
-        scaled = (levels - levels.max()) / DYNAMIC_RANGE_DB + 1
-        return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+        scaled = (levels - max(float(levels.max()), FAINTEST_TOP_DB)) / DYNAMIC_RANGE_DB + 1
+        picture = np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+        band_hz = PCM_RATE_HZ / FFT_SAMPLES
+        used = np.flatnonzero(picture.max(axis=0) > 0)
+        top_hz = max(LOWEST_TOP_HZ, 1000 * np.ceil((used[-1] + 1) * band_hz / 1000) if len(used) else 0.0)
+        num_bands = min(NUM_BANDS, round(top_hz / band_hz))
+        return picture[:, :num_bands], num_bands * band_hz
 
 
 def _halve(columns: NDArray[np.float32], every: int) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from ui.sound.devices import OutputCallback, SoundStream
 
 OUTPUT_LOST = "Playback stopped: the output device was unplugged, or the sound server stopped."
 
+SHORTEST_LOOP_S = 0.05
 OpenOutput = Callable[[int, OutputCallback, Callable[[], None]], SoundStream]
 
 
@@ -34,6 +35,7 @@ class Player:
         self._step = 1.0  # samples of the recording for one of the device
         self._stream: SoundStream | None = None
         self._at_end = False
+        self._loop: tuple[float, float] | None = None  # samples
 
     @property
     def is_playing(self) -> bool:
@@ -56,7 +58,17 @@ class Player:
         """Take samples (S,) at `rate` hertz in place of others; playback stops."""
         self.pause()
         with self._lock:
-            self._pcm, self._rate, self._position = pcm, rate, 0.0
+            self._pcm, self._rate, self._position, self._loop = pcm, rate, 0.0, None
+
+    def set_loop(self, span_s: tuple[float, float] | None) -> None:
+        """Play this span again and again; None: play to the end."""
+        with self._lock:
+            self._loop = None
+            if span_s is not None and span_s[1] - span_s[0] >= SHORTEST_LOOP_S:
+                start, end = (min(float(len(self._pcm)), max(0.0, seconds * self._rate)) for seconds in span_s)
+                self._loop = (start, end) if end > start else None
+                if self._loop is not None and not start <= self._position < end:
+                    self._position = start
 
     def play(self) -> None:
         """Play on, or from the start after the end.
@@ -91,7 +103,11 @@ class Player:
 
     def _fill(self, block: NDArray[np.float32]) -> bool:
         with self._lock:
-            places = self._position + self._step * np.arange(len(block))
+            places = self._position + self._step * np.arange(len(block) + 1)
+            if self._loop is not None and self._position < self._loop[1]:
+                start, end = self._loop
+                places = np.where(places < end, places, start + (places - start) % (end - start))
+            places, after = places[:-1], float(places[-1])
             whole = places.astype(np.int64)
             inside = whole < len(self._pcm)
             left = np.where(inside, self._pcm[np.minimum(whole, len(self._pcm) - 1)], 0).astype(np.float32)
@@ -100,7 +116,7 @@ class Player:
             else:  # a device that knows only another rate: straight lines between samples
                 right = np.where(inside, self._pcm[np.minimum(whole + 1, len(self._pcm) - 1)], 0)
                 block[:, 0] = (left + (right - left) * (places - whole)) / 32768
-            self._position = min(len(self._pcm), self._position + self._step * len(block))
+            self._position = min(len(self._pcm), after)
             self._at_end = self._position >= len(self._pcm)
             return not self._at_end
 

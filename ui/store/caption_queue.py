@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from data.caption_formats import CaptionRecord
+from ui.store.documents import Document
 
 
 class Status(Enum):
@@ -27,18 +27,21 @@ class QueueItem:
     """A file of the queue.
 
     Attributes:
-        path: the file.
+        document: the file and its captions.
         status: where it stands.
         share: how much of it is captioned, 0 to 1.
         message: why it failed.
-        records: its captions.
     """
 
-    path: Path
+    document: Document
     status: Status = Status.WAITING
     share: float = 0.0
     message: str = ""
-    records: list[CaptionRecord] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.document.path)
 
 
 class CaptionQueue:
@@ -54,16 +57,25 @@ class CaptionQueue:
         self._run: list[QueueItem] = []  # what the present run captions, also what was forgotten meanwhile
         self.items: list[QueueItem] = []
 
-    def add(self, paths: Sequence[Path]) -> None:
-        """Put files at the end, but none that waits already."""
-        waiting = {item.path for item in self.items if item.status in _OPEN}
-        added = [QueueItem(path) for path in dict.fromkeys(paths) if path not in waiting]
+    def add(self, documents: Sequence[Document]) -> None:
+        """Put files at the end, but none that is there already; those that were given up wait again."""
+        there = {item.document.key: item for item in self.items}
+        added = [QueueItem(document) for document in documents if document.key not in there]
+        for document in documents:
+            if document.key in there and there[document.key].status not in _OPEN:
+                there[document.key].status = Status.WAITING
         self.items += added
         if any(item.status in _OPEN for item in self._run):  # it is captioned in the run that is under way
             self._run += added
 
     def begin(self) -> None:
-        """Start a run: percentage and time left are of what waits now, and of what is added meanwhile."""
+        """Start a run: percentage and time left are of what waits now, and of what is added meanwhile.
+
+        Files that failed or were cancelled are tried again.
+        """
+        for item in self.items:
+            if item.status in (Status.FAILED, Status.CANCELLED):
+                item.status, item.message, item.share = Status.WAITING, "", 0.0
         self._started = self._clock()
         self._run = [item for item in self.items if item.status is Status.WAITING]
 

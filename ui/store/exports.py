@@ -1,22 +1,60 @@
-"""Captions as files: text, CSV, JSON, SubRip and WebVTT, the latter two also as sound-event subtitles."""
+"""Captions as files, by the writers of `captioning.formats`; subtitles also as sound events for people who cannot hear."""
 
+import io
 import json
 import re
 import textwrap
+import wave
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from captioning.formats.registry import records_text
+import numpy as np
+from numpy.typing import NDArray
+
+from captioning.formats.base import clock
+from captioning.formats.registry import FORMATS, records_text
 from configs.atomic_files import write_file
 from data.caption_formats import SILENCE, CaptionRecord
 
-EXPORT_FORMATS = {
-    "txt": "Text (*.txt)",
-    "csv": "CSV table (*.csv)",
-    "json": "JSON (*.json)",
-    "srt": "SubRip subtitles (*.srt)",
-    "vtt": "WebVTT subtitles (*.vtt)",
+
+@dataclass(frozen=True)
+class ExportForm:
+    """A form of exported captions.
+
+    Attributes:
+        name: for a person.
+        suffix: of its files.
+        writer: its key in `captioning.formats.registry.FORMATS`; empty for a form of the app's own.
+        sound_events: captions in brackets, without silence.
+    """
+
+    name: str
+    suffix: str
+    writer: str = ""
+    sound_events: bool = False
+
+    @property
+    def one_recording(self) -> bool:
+        """Whether each recording has a file of its own."""
+        return bool(self.writer) and FORMATS[self.writer].for_one_recording
+
+    @property
+    def filter(self) -> str:
+        """As file dialogs show it."""
+        return f"{self.name} (*{self.suffix})"
+
+
+EXPORT_FORMS = {
+    "txt": ExportForm("Text", ".txt"),
+    "csv": ExportForm("CSV table", ".csv", "csv"),
+    "json": ExportForm("JSON", ".json"),
+    "srt": ExportForm("SubRip subtitles", ".srt", "srt"),
+    "vtt": ExportForm("WebVTT subtitles", ".vtt", "vtt"),
+    "srt_events": ExportForm("Sound-event SubRip subtitles", ".srt", "srt", sound_events=True),
+    "vtt_events": ExportForm("Sound-event WebVTT subtitles", ".vtt", "vtt", sound_events=True),
+    "audacity": ExportForm("Audacity labels", FORMATS["audacity"].suffix, "audacity"),
+    "raven": ExportForm("Raven selection table", FORMATS["raven"].suffix, "raven"),
 }
 LINE_CHARACTERS = 42  # a line of subtitles, as broadcasters' guides have it (BBC Subtitle Guidelines: 37 to 42)
 _ARTICLE = re.compile(r"^(a|an|the|some)\s+", re.IGNORECASE)
@@ -58,54 +96,88 @@ def sound_event_records(records: Sequence[CaptionRecord]) -> list[CaptionRecord]
     ]
 
 
-def export_text(records: Sequence[CaptionRecord], form: str, sound_events: bool = False) -> str:
+def export_text(records: Sequence[CaptionRecord], form: str) -> str:
     """Records as the content of a file.
 
     Args:
-        records: of one recording for subtitles, of any for the others.
-        form: a key of EXPORT_FORMATS.
-        sound_events: bracketed captions without silence, for subtitles.
+        records: of one recording for forms that belong to one, of any for the others.
+        form: a key of EXPORT_FORMS.
 
     Raises:
-        ValueError: subtitles of several recordings.
+        ValueError: several recordings in a form that belongs to one.
     """
-    if form in ("srt", "vtt") and sound_events:
-        records = sound_event_records(records)
+    chosen = EXPORT_FORMS[form]
     if form == "json":
         lines = records_text(records, "jsonl").splitlines()
         return json.dumps([json.loads(line) for line in lines], ensure_ascii=False, indent=2) + "\n"
-    with_times = len(records) > len({record.file for record in records})
-    return records_text(records, {"txt": "text"}.get(form, form), with_times)
+    if form == "txt":
+        return plain_text(records)
+    return records_text(sound_event_records(records) if chosen.sound_events else records, chosen.writer)
 
 
-def export(records: Sequence[CaptionRecord], path: Path, sound_events: bool = False) -> list[Path]:
-    """Write records to a file of the form that its suffix names; subtitles of several recordings become one file each.
+def plain_text(records: Sequence[CaptionRecord]) -> str:
+    """Captions under the name of their recording: a line for each span, with its other captions indented below."""
+    blocks = []
+    for file in dict.fromkeys(record.file for record in records):
+        lines = [file]
+        for record in records:
+            if record.file == file:
+                lines.append(f"{clock(record.start_s)} - {clock(record.end_s)}  {record.caption}")
+                lines += [f"    {caption.text}" for caption in record.captions[1:]]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
 
-    Returns:
-        The files written.
+
+def export_targets(records: Sequence[CaptionRecord], path: Path, form: str) -> dict[Path, list[CaptionRecord]]:
+    """Which file gets which records: one for all, or one for each recording where the form belongs to one.
+
+    Args:
+        records: what is exported.
+        path: the file that a person named, with or without the form's suffix.
+        form: a key of EXPORT_FORMS.
 
     Raises:
-        ValueError: an unknown suffix, or nothing to write.
-        OSError: a file cannot be written.
+        ValueError: there is nothing to write.
     """
-    form = path.suffix.lower().removeprefix(".")
-    if form not in EXPORT_FORMATS:
-        raise ValueError(f"{path.name} has no known ending: use one of {', '.join(EXPORT_FORMATS)}.")
     if not records:
         raise ValueError("There are no captions to export yet: run the model first.")
+    suffix = EXPORT_FORMS[form].suffix
+    stem = path.name[: -len(suffix)] if path.name.lower().endswith(suffix) else path.name
     files = list(dict.fromkeys(record.file for record in records))
-    if form in ("srt", "vtt") and len(files) > 1:
-        texts = {}
-        for file in files:
-            target, number = path.with_stem(f"{path.stem}_{Path(file).stem}"), 2
-            while target in texts:  # recordings of one name from several folders
-                target, number = path.with_stem(f"{path.stem}_{Path(file).stem}_{number}"), number + 1
-            texts[target] = export_text([record for record in records if record.file == file], form, sound_events)
-    else:
-        texts = {path: export_text(records, form, sound_events)}
-    for target, text in texts.items():
-        write_file(target, text)
-    return list(texts)
+    if len(files) == 1 or not EXPORT_FORMS[form].one_recording:
+        return {path.with_name(stem + suffix): list(records)}
+    targets: dict[Path, list[CaptionRecord]] = {}
+    for file in files:
+        name, number = f"{stem}_{Path(file).stem}", 2
+        target = path.with_name(name + suffix)
+        while target in targets:  # recordings of one name from several folders
+            target, number = path.with_name(f"{name}_{number}{suffix}"), number + 1
+        targets[target] = [record for record in records if record.file == file]
+    return targets
+
+
+def export(targets: dict[Path, list[CaptionRecord]], form: str) -> None:
+    """Write each file of `export_targets`.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for target, records in targets.items():
+        write_file(target, export_text(records, form))
+
+
+def write_clip(path: Path, pcm: NDArray[np.int16], rate: int, start_s: float, end_s: float) -> None:
+    """Write a span of samples (S,) at `rate` hertz as a WAV file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    samples = np.asarray(pcm[round(start_s * rate) : round(end_s * rate)], dtype="<i2")
+    content = io.BytesIO()
+    with wave.Wave_write(content) as writer:
+        writer.setparams((1, 2, rate, len(samples), "NONE", "not compressed"))
+        writer.writeframes(samples.tobytes())
+    write_file(path, content.getvalue())
 
 
 def wrapped(text: str) -> str:

@@ -4,40 +4,21 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from configs.atomic_files import write_file
 from data.caption_formats import CaptionRecord, ScoredCaption
+from ui.store.documents import Document, Kind, Review, Row
 
 logger = logging.getLogger(__name__)
 MAX_ENTRIES = 1000
-KINDS = ("recording", "file", "live")
-
-
-@dataclass(frozen=True)
-class HistoryEntry:
-    """A recording or file and what was heard in it.
-
-    Attributes:
-        key: unique.
-        kind: one of KINDS.
-        created: local time, ISO 8601.
-        path: the recording; empty for a live session, whose sound was not kept.
-        records: its captions; empty until it is captioned.
-    """
-
-    key: str
-    kind: str
-    created: str
-    path: str
-    records: tuple[CaptionRecord, ...] = ()
 
 
 class History:
-    """The newest entries first; every change is on disk before it returns, one file for each entry.
+    """The newest documents first; one file for each.
 
     Args:
         folder: where the files lie; made when something is added. A damaged file is put aside under another name.
@@ -46,16 +27,19 @@ class History:
         entries: newest first.
         notice: what was wrong with the files, if anything.
         tell: takes a sentence when a file cannot be written.
+        on_change: called with a document whose rows have changed.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.entries: list[HistoryEntry] = []
+        self.entries: list[Document] = []
         self.notice: str | None = None
         self.tell: Callable[[str], None] = logger.error
+        self.on_change: Callable[[Document], None] = lambda document: None
+        self._not_kept: dict[str, Document] = {}  # opened, but without captions so far; by path
         for path in sorted(folder.glob("*.json")):
             try:
-                self.entries.append(_entry(json.loads(path.read_text(encoding="utf-8"))))
+                self.entries.append(self._adopt(_document(json.loads(path.read_text(encoding="utf-8")))))
             except OSError as error:
                 self.notice = f"{path} could not be read ({error.strerror}): the history lacks it."
             except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -63,34 +47,50 @@ class History:
                 logger.warning("%s (%s)", self.notice, error)
         self.entries.sort(key=lambda entry: entry.created, reverse=True)
 
-    def add(self, kind: str, path: str, records: Sequence[CaptionRecord] = ()) -> HistoryEntry:
-        """A new entry, with the present time."""
-        now = datetime.now().isoformat()
-        entry = HistoryEntry(uuid.uuid4().hex, kind, now, path, tuple(records))
-        self.entries.insert(0, entry)
-        self._write(entry)
-        for oldest in self.entries[MAX_ENTRIES:]:
-            self._forget(oldest)
-        del self.entries[MAX_ENTRIES:]
-        return entry
+    def new(self, kind: Kind, path: str, records: Sequence[CaptionRecord] = ()) -> Document:
+        """A document with the present time; `keep` puts it into the history."""
+        rows = [Row(record) for record in records]
+        return self._adopt(Document(uuid.uuid4().hex, kind, datetime.now().isoformat(), path, rows))
 
-    def set_records(self, key: str, records: Sequence[CaptionRecord]) -> None:
-        """Put captions in place of an entry's old ones; nothing happens if it was deleted meanwhile."""
-        for place, entry in enumerate(self.entries):
-            if entry.key == key:
-                self.entries[place] = replace(entry, records=tuple(records))
-                self._write(self.entries[place])
+    def add(self, kind: Kind, path: str, records: Sequence[CaptionRecord] = ()) -> Document:
+        """A new document that is in the history at once."""
+        document = self.new(kind, path, records)
+        self.keep(document)
+        return document
 
-    def entry(self, key: str) -> HistoryEntry | None:
-        """The entry of a key, if it is still there."""
+    def of(self, path: str) -> Document:
+        """The one document of a recording: from the history, or a new one."""
+        found = self.find(path) or self._not_kept.get(path)
+        if found is None:
+            found = self._not_kept[path] = self.new(Kind.FILE, path)
+        return found
+
+    def keep(self, document: Document) -> None:
+        """Write a document to disk, and put it into the history if it was not there."""
+        if document not in self:
+            self._not_kept.pop(document.path, None)
+            place = next(
+                (n for n, entry in enumerate(self.entries) if entry.created < document.created), len(self.entries)
+            )
+            self.entries.insert(place, document)
+            for oldest in self.entries[MAX_ENTRIES:]:
+                self._forget(oldest)
+            del self.entries[MAX_ENTRIES:]
+        self._write(document)
+
+    def __contains__(self, document: object) -> bool:
+        return any(entry is document for entry in self.entries)
+
+    def entry(self, key: str) -> Document | None:
+        """The document of a key, if it is still there."""
         return next((entry for entry in self.entries if entry.key == key), None)
 
-    def find(self, path: str) -> HistoryEntry | None:
-        """The newest entry of a recording."""
+    def find(self, path: str) -> Document | None:
+        """The newest document of a recording."""
         return next((entry for entry in self.entries if entry.path == path), None)
 
     def delete(self, key: str, with_recording: bool = False) -> None:
-        """Forget an entry.
+        """Forget a document.
 
         Args:
             key: which.
@@ -100,22 +100,28 @@ class History:
             OSError: the recording cannot be deleted; the entry stays.
         """
         for entry in [entry for entry in self.entries if entry.key == key]:
-            if with_recording and entry.kind == "recording":
+            if with_recording and entry.kind is Kind.RECORDING:
                 Path(entry.path).unlink(missing_ok=True)
             self.entries.remove(entry)
             self._forget(entry)
 
-    def _file(self, entry: HistoryEntry) -> Path:
+    def _adopt(self, document: Document) -> Document:
+        document.on_change = lambda changed: self.on_change(changed)
+        return document
+
+    def _file(self, entry: Document) -> Path:
         return self._folder / f"{entry.key}.json"
 
-    def _write(self, entry: HistoryEntry) -> None:
+    def _write(self, entry: Document) -> None:
+        content = {"key": entry.key, "kind": entry.kind, "created": entry.created, "path": entry.path}
+        rows = [{**asdict(row.record), "review": row.review, "heard_at": row.heard_at} for row in entry.rows]
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_file(self._file(entry), json.dumps(asdict(entry), ensure_ascii=False, indent=1))
+            write_file(self._file(entry), json.dumps({**content, "records": rows}, ensure_ascii=False, indent=1))
         except OSError as error:  # recordings and captions go on without it
             self.tell(f"The history could not be saved: {error}")
 
-    def _forget(self, entry: HistoryEntry) -> None:
+    def _forget(self, entry: Document) -> None:
         try:
             self._file(entry).unlink(missing_ok=True)
         except OSError as error:
@@ -136,14 +142,17 @@ def _caption(text: Any, log_probability: Any, probability: Any = None) -> Scored
     return ScoredCaption(str(text), float(log_probability), None if probability is None else float(probability))
 
 
-def _entry(row: dict[str, Any]) -> HistoryEntry:
-    records = tuple(
-        CaptionRecord(
-            record["file"],
-            float(record["start_s"]),
-            float(record["end_s"]),
-            tuple(_caption(*caption) for caption in record["captions"]),
-        )
-        for record in row["records"]
+def _row(content: dict[str, Any]) -> Row:
+    """A row of an entry; older entries know no review."""
+    record = CaptionRecord(
+        content["file"],
+        float(content["start_s"]),
+        float(content["end_s"]),
+        tuple(_caption(*caption) for caption in content["captions"]),
     )
-    return HistoryEntry(str(row["key"]), str(row["kind"]), str(row["created"]), str(row["path"]), records)
+    return Row(record, Review(content.get("review", Review.FOUND)), str(content.get("heard_at", "")))
+
+
+def _document(content: dict[str, Any]) -> Document:
+    rows = [_row(row) for row in content["records"]]
+    return Document(str(content["key"]), Kind(content["kind"]), str(content["created"]), str(content["path"]), rows)

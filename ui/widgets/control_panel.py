@@ -1,6 +1,7 @@
 """The left side: what to hear, and what to do with it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from PyQt6.QtCore import QEvent, QObject, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QResizeEvent
@@ -18,12 +19,14 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from ui.widgets.buttons import SeekBar
 from ui.widgets.meter import LevelMeter
-from ui.widgets.parts import button, card, describe, heading, minutes_seconds, muted, set_primary
-from ui.widgets.state import Recording, WindowState
+from ui.widgets.parts import YieldingLabel, button, card, describe, heading, minutes_seconds, muted, set_primary
+from ui.widgets.state import Listening, Recording, WindowState
 from ui.widgets.theme import ASSETS
 
 MAX_CAPTIONS = 20
+PICTURE = QSize(277, 65)
 
 
 class DeviceBox(QComboBox):
@@ -71,6 +74,8 @@ class ControlPanel(QScrollArea):
     model_clicked = pyqtSignal()
     live_clicked = pyqtSignal()
     cancel_clicked = pyqtSignal()
+    listen_clicked = pyqtSignal()
+    listen_pause_clicked = pyqtSignal()
     num_captions_changed = pyqtSignal(int)
 
     def __init__(self) -> None:
@@ -80,13 +85,24 @@ class ControlPanel(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._make()
+        picture = QHBoxLayout()
+        picture.addStretch(1)
+        picture.addWidget(self.picture)
+        picture.addStretch(1)
+        self._image = card(heading("Image:"), picture)
         page = QWidget()
         page.setObjectName("page")
         layout = QVBoxLayout(page)
         layout.setContentsMargins(4, 4, 8, 4)
         layout.setSpacing(10)
-        for part in (self._sound_card(), self._microphone_card(), self._playback_card(), self._model_card()):
-            layout.addWidget(part)
+        for part in (
+            self._sound_card(),
+            self._microphone_card(),
+            self._playback_card(),
+            self._model_card(),
+            self._image,
+        ):
+            layout.addWidget(part)  # the picture last: it changes its size, and nothing may move with it
         layout.addStretch(1)
         self._page_layout = layout
         self.setWidget(page)
@@ -98,6 +114,8 @@ class ControlPanel(QScrollArea):
             (self.run_model.clicked, self.model_clicked),
             (self.run_live.clicked, self.live_clicked),
             (self.cancel.clicked, self.cancel_clicked),
+            (self.listen.clicked, self.listen_clicked),
+            (self.listen_pause.clicked, self.listen_pause_clicked),
         ):
             clicked.connect(lambda checked=False, signal=signal: signal.emit())
         self.num_captions.valueChanged.connect(self.num_captions_changed)
@@ -109,30 +127,25 @@ class ControlPanel(QScrollArea):
         describe(self.path, "Audio Path", "The recording that is open.")
         self.open = button("Open…", "Choose recordings: wav, mp3, flac, ogg, m4a and more.", "Ctrl+O")
         self.picture = QSvgWidget(str(ASSETS / "flow.svg"))
-        self.picture.setFixedSize(QSize(277, 65))
+        self._set_picture_size(small=False)
         describe(self.picture, "Picture: from a microphone through the model to a sentence")
         self.devices = DeviceBox()
         describe(self.devices, "Input device", "The microphone to record from; the list is renewed when it opens.")
         self.meter = LevelMeter()
         self.record = button("Record Audio", "Record the microphone; the recording is saved as it grows.", "Ctrl+R")
         self.pause = button("Pause", "Leave out what comes until you resume.", "Ctrl+Shift+R")
+        self.listen = button("Listen", "Caption the microphone continuously.", "Ctrl+L")
+        self.listen_pause = button("Pause", "Hear nothing until you resume.", "Ctrl+Shift+L")
         self.timer = QLabel("00:00")
         self.timer.setProperty("heading", True)
-        describe(self.timer, "Recorded time")
-        self.saved = muted()
-        self.saved.setWordWrap(True)
-        policy = self.saved.sizePolicy()
-        policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)  # a folder of a long name must not widen the panel
-        self.saved.setSizePolicy(policy)
-        self.saved.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        describe(self.saved, "Where the recording was saved")
-        self.saved.hide()
+        self.timer.setToolTip("Recorded time")
+        self.saved = YieldingLabel()
+        self.saved.setProperty("muted", True)
         self.play = button("Play Audio", "Play or pause the recording that is open.", "Ctrl+Space")
         self.play_time = muted("00:00 / 00:00")
-        describe(self.play_time, "Playback time")
-        self.progress = QProgressBar()
+        self.progress = SeekBar()
         self.progress.setFormat("%p %")
-        describe(self.progress, "Playback progress", "How much of the recording has been played.")
+        describe(self.progress, "Playback progress", "How much has been played; click to go elsewhere.")
         self.num_captions = QSpinBox()
         self.num_captions.setRange(1, MAX_CAPTIONS)
         describe(self.num_captions, "Number of Predictions", "How many captions to give for each sound.")
@@ -141,39 +154,42 @@ class ControlPanel(QScrollArea):
         self.cancel = button("Cancel", "Stop captioning.", "Esc")
         self.share = QProgressBar()
         self.share.setFormat("%p %")
+        self.share.setTextVisible(False)  # it stands beside it, where it can be read on one colour
         describe(self.share, "Captioning progress")
-        self.left = muted()
-        describe(self.left, "Time left")
+        self.left = YieldingLabel()
+        self.left.setProperty("muted", True)
+        for part, texts in (
+            (self.record, ("Record Audio", "Stop Recording")),
+            (self.pause, ("Pause", "Resume")),
+            (self.play, ("Play Audio", "Pause Audio")),
+            (self.listen, ("Listen", "Stop Listening")),
+            (self.listen_pause, ("Pause", "Resume")),
+            (self.run_model, ("Run Model Prediction", "Run Model Prediction on Selection")),
+        ):
+            part.set_texts(*texts)
 
     def _sound_card(self) -> QWidget:
         row = QHBoxLayout()
         row.addWidget(self.path, 1)
         row.addWidget(self.open)
-        picture = QHBoxLayout()
-        picture.addStretch(1)
-        picture.addWidget(self.picture)
-        picture.addStretch(1)
-        self._image = QWidget()
-        image = QVBoxLayout(self._image)
-        image.setContentsMargins(0, 0, 0, 0)
-        image.setSpacing(8)
-        image.addWidget(heading("Image:"))
-        image.addLayout(picture)
-        return card(heading("Audio Path:", self.path), row, self._image)
+        return card(heading("Audio Path:", self.path), row)
 
     def _microphone_card(self) -> QWidget:
         row = QHBoxLayout()
         row.addWidget(self.record, 1)
         row.addWidget(self.pause)
         row.addWidget(self.timer)
-        return card(heading("Input device:", self.devices), self.devices, self.meter, row, self.saved)
+        listen = QHBoxLayout()
+        listen.addWidget(self.listen, 1)
+        listen.addWidget(self.listen_pause)
+        return card(heading("Input device:", self.devices), self.devices, self.meter, row, self.saved, listen)
 
     def _playback_card(self) -> QWidget:
         row = QHBoxLayout()
         row.addWidget(self.play)
-        row.addStretch(1)
+        row.addWidget(self.progress, 1)
         row.addWidget(self.play_time)
-        return card(row, self.progress)
+        return card(row)
 
     def _model_card(self) -> QWidget:
         count = QHBoxLayout()
@@ -182,13 +198,13 @@ class ControlPanel(QScrollArea):
         count.addWidget(self.num_captions)
         work = QHBoxLayout()
         work.addWidget(self.share, 1)
-        work.addWidget(self.left)
+        work.addWidget(self.left, 1)
         work.addWidget(self.cancel)
-        self._work = QWidget()
-        self._work.setLayout(work)
-        work.setContentsMargins(0, 0, 0, 0)
-        self._work.hide()
-        return card(count, self.run_model, self.run_live, self._work)
+        return card(count, self.run_model, self.run_live, work)
+
+    def _set_picture_size(self, small: bool) -> None:
+        """Small beside captions, which have taken its place as the answer to what this does."""
+        self.picture.setFixedSize(PICTURE / 2 if small else PICTURE)
 
     def minimumSizeHint(self) -> QSize:
         """Wide enough for every button and a scroll bar."""
@@ -216,7 +232,7 @@ class ControlPanel(QScrollArea):
         width, layout = viewport.width(), self._page_layout
         hint = layout.heightForWidth(width) if layout.hasHeightForWidth() else layout.sizeHint().height()
         if self._image.isHidden():
-            hint += self._image.sizeHint().height() + 8
+            hint += self._image.sizeHint().height() + layout.spacing()
         self._image.setVisible(hint <= viewport.height())
 
     def show_state(self, state: WindowState) -> None:
@@ -235,11 +251,21 @@ class ControlPanel(QScrollArea):
         self.play.setText("Pause Audio" if state.playing else "Play Audio")
         self.play.setAccessibleName(self.play.text())
         self.play.setEnabled(state.can_play and not recording)
-        free = state.model_ready and not state.captioning
         self.run_model.setText("Run Model Prediction on Selection" if state.has_region else "Run Model Prediction")
-        self.run_model.setEnabled(free and bool(state.path) and not recording)
-        self.run_live.setEnabled(free and (state.has_recording or recording))
-        self._work.setVisible(state.captioning)
+        self.run_model.setEnabled(not state.captioning and bool(state.path) and not recording)
+        self.run_live.setEnabled(not state.captioning and (state.has_recording or recording))
+        listening = state.listening is not Listening.OFF
+        self.listen.setText("Stop Listening" if listening else "Listen")
+        self.listen.setAccessibleName(self.listen.text())
+        self.listen.setEnabled(state.model_ready and state.listening is not Listening.OPENING)
+        self.listen_pause.setText("Resume" if state.listening is Listening.PAUSED else "Pause")
+        self.listen_pause.setAccessibleName(f"{self.listen_pause.text()} listening")
+        self.listen_pause.setEnabled(state.listening in (Listening.ON, Listening.PAUSED))
+        self.cancel.setEnabled(state.captioning)
+        if not state.captioning:
+            self.share.setValue(0)
+            self.left.clear()
+        self._set_picture_size(small=state.has_captions)
         first = self.record if recording or not state.path else self.run_model
         for candidate in (self.record, self.run_model):
             set_primary(candidate, candidate is first)
@@ -251,9 +277,8 @@ class ControlPanel(QScrollArea):
     def set_saved(self, path: str, seconds: float) -> None:
         """Show where a recording went."""
         self.timer.setText(minutes_seconds(seconds))
-        self.saved.setText(f"Saved {seconds:.1f} s to {path}")
+        self.saved.setText(f"Saved {seconds:.1f} s: {Path(path).name}")
         self.saved.setToolTip(path)
-        self.saved.show()
 
     def set_position(self, position_s: float, duration_s: float) -> None:
         """Show what is played now."""
@@ -263,4 +288,5 @@ class ControlPanel(QScrollArea):
     def set_share(self, share: float, time_left_s: float | None) -> None:
         """Show how much is captioned, and how long the rest takes."""
         self.share.setValue(round(100 * share))
-        self.left.setText("" if time_left_s is None else f"{minutes_seconds(time_left_s + 0.999)} left")
+        left = "" if time_left_s is None else f", {minutes_seconds(time_left_s + 0.999)} left"
+        self.left.setText(f"{100 * share:.0f} %{left}")

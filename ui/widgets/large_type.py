@@ -1,18 +1,33 @@
 """Live captions in large letters, with a flash on loud sounds, for people who cannot hear."""
 
-from PyQt6.QtCore import Qt, QTimer
+from datetime import datetime
+
+from PyQt6.QtCore import Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QFont, QKeySequence, QResizeEvent, QShortcut
 from PyQt6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ui.store.exports import wrapped
-from ui.widgets.parts import describe
+from ui.widgets.state import Listening, WindowState
 from ui.widgets.theme import LIGHT, Colours
 
 FLASH_MS = 350
+CLOCK_MS = 1000
+_STATES = {
+    Listening.OFF: "Not listening",
+    Listening.OPENING: "Opening the microphone…",
+    Listening.ON: "Listening",
+    Listening.PAUSED: "Paused: not listening",
+}
+START_HINT = "Press Ctrl+L to listen"
 
 
 class LargeTypeWindow(QWidget):
-    """A window of its own; Escape closes it."""
+    """A window of its own: what is heard, since when, and in letters as large whether anything is heard at all.
+
+    Escape leaves the full screen, then closes it; F11 fills the screen; Ctrl+L listens and stops.
+    """
+
+    listen_asked = pyqtSignal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,14 +35,14 @@ class LargeTypeWindow(QWidget):
         self.setObjectName("large")
         self.resize(1000, 420)
         self._colours = LIGHT
-        self.caption = QLabel("Press Listen, and what is heard stands here.")
-        self.caption.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        describe(self.caption, "Live caption")
-        self.before = QLabel()
-        self.before.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        describe(self.before, "Earlier caption")
+        self._listening = Listening.OFF
+        self._last = ("", "")  # the newest caption, and when it was heard
+        self.caption, self.before, self.state = QLabel(), QLabel(), QLabel()
+        for label in (self.caption, self.before, self.state):
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(40, 30, 40, 30)
+        layout.setContentsMargins(40, 20, 40, 30)
+        layout.addWidget(self.state)
         layout.addStretch(1)
         layout.addWidget(self.before)
         layout.addWidget(self.caption)
@@ -36,19 +51,35 @@ class LargeTypeWindow(QWidget):
         self._flash.setSingleShot(True)
         self._flash.setInterval(FLASH_MS)
         self._flash.timeout.connect(self._paint)
-        QShortcut(QKeySequence("Esc"), self, self.close)
-        self._paint()
+        self._clock = QTimer(self)
+        self._clock.setInterval(CLOCK_MS)
+        self._clock.timeout.connect(self._show_clock)
+        self._clock.start()
+        for keys, action in (("Esc", self._leave), ("F11", self._toggle_full), ("Ctrl+L", self.listen_asked.emit)):
+            QShortcut(QKeySequence(keys), self, action)
+        self._show()
 
     @property
     def is_flashing(self) -> bool:
         """Whether a loud sound is being shown."""
         return self._flash.isActive()
 
+    def show_state(self, state: WindowState) -> None:
+        """Show whether the microphone is heard; when it no longer is, the last caption is not left standing as if it were."""
+        if state.listening is not self._listening:
+            self._listening = state.listening
+            if state.listening is Listening.OPENING:
+                self._last = ("", "")
+                self.before.clear()
+            self._show()
+
     def show_caption(self, text: str, extends: bool) -> None:
         """Show the newest caption; the one before moves up unless this is the same one going on."""
         if not extends:
-            self.before.setText(self.caption.text())
-        self.caption.setText(wrapped(text))
+            if self._last[0]:
+                self.before.setText(f"{self._last[1]}  {self._last[0]}")
+            self._last = (text, f"{datetime.now():%H:%M:%S}")
+        self._show()
 
     def flash(self) -> None:
         """Turn the window into the accent for a moment: something loud was heard."""
@@ -64,17 +95,46 @@ class LargeTypeWindow(QWidget):
         """Letters grow with the window."""
         super().resizeEvent(event)
         size = max(14, min(self.height() // 9, self.width() // 26))
-        for label, share in ((self.caption, 1.0), (self.before, 0.5)):
+        for label, share in ((self.caption, 1.0), (self.before, 0.5), (self.state, 0.5)):
             font = QFont(self.font())
             font.setPixelSize(max(12, round(size * share)))
             font.setBold(share == 1.0)
             label.setFont(font)
 
+    def _show(self) -> None:
+        text, since = self._last
+        if self._listening in (Listening.ON, Listening.OPENING):
+            self.caption.setText(wrapped(text) if text else "…")
+        else:
+            self.caption.setText(_STATES[self._listening].upper())
+            if text:
+                self.before.setText(f"{since}  {text}")
+        self._show_clock()
+        self._paint()
+
+    def _show_clock(self) -> None:
+        told = _STATES[self._listening] if self._listening is not Listening.OFF else START_HINT
+        since = f"  ·  since {self._last[1]}" if self._last[0] and self._listening is Listening.ON else ""
+        self.state.setText(f"{datetime.now():%H:%M:%S}  ·  {told}{since}")
+
+    def _leave(self) -> None:
+        if self.isFullScreen():
+            self.showNormal()
+        else:
+            self.close()
+
+    def _toggle_full(self) -> None:
+        if self.isFullScreen():
+            self.showNormal()
+        else:
+            self.showFullScreen()
+
     def _paint(self) -> None:
-        flashing = self.is_flashing
-        background = self._colours.accent if flashing else self._colours.surface
+        flashing, hears = self.is_flashing, self._listening in (Listening.ON, Listening.OPENING)
+        background = self._colours.accent if flashing else self._colours.surface if hears else self._colours.warning
         text = self._colours.on_accent if flashing else self._colours.text
-        muted = self._colours.on_accent if flashing else self._colours.muted
+        muted = self._colours.on_accent if flashing else self._colours.muted if hears else self._colours.text
         self.setStyleSheet(f"#large {{ background: {background}; }}")
         self.caption.setStyleSheet(f"color: {text};")
-        self.before.setStyleSheet(f"color: {muted};")
+        for label in (self.before, self.state):
+            label.setStyleSheet(f"color: {muted};")

@@ -8,14 +8,14 @@ from PyQt6.QtGui import QShowEvent
 from PyQt6.QtWidgets import QHBoxLayout, QMessageBox, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from ui.store.caption_queue import QueueItem, Status
+from ui.store.documents import Document, Kind
 from ui.store.exports import summary
-from ui.store.history import HistoryEntry
-from ui.widgets.parts import Table, YieldingLabel, button, card, describe, set_primary
+from ui.widgets.parts import Table, YieldingLabel, button, card, set_primary
 from ui.widgets.state import WindowState
 
 _KEY = Qt.ItemDataRole.UserRole
 MAX_SHOWN = 300
-KIND_NAMES = {"recording": "Recording", "file": "File", "live": "Listening"}
+KIND_NAMES = {Kind.RECORDING: "Recording", Kind.FILE: "File", Kind.LIVE: "Listening"}
 
 
 class QueuePanel(QWidget):
@@ -33,13 +33,12 @@ class QueuePanel(QWidget):
             ("File", "Status", "Caption"), 2, "Files", "Files and folders that you opened together.",
             "Open or drop several files, or a folder,\nto caption them one after another.",
         )  # fmt: skip
-        self.run = button("Caption All", "Caption every file that waits.")
+        self.run = button("Caption All", "Caption every file that waits, was cancelled or failed.")
         self.cancel = button("Cancel", "Stop captioning.")
-        self.clear = button("Clear", "Forget the files that are done.")
+        self.clear = button("Clear", "Take files that are done off this list; their captions stay in the history.")
         self.export = button("Export All…", "Save the captions of all files.")
         self.summary = YieldingLabel()
         self.summary.setProperty("muted", True)
-        describe(self.summary, "How far the files are")
         row = QHBoxLayout()
         for widget in (self.run, self.cancel, self.clear, self.export):
             row.addWidget(widget)
@@ -67,7 +66,7 @@ class QueuePanel(QWidget):
             status = (
                 f"{item.status.value} {100 * item.share:.0f} %" if item.status is Status.WORKING else item.status.value
             )
-            text = item.message or summary(item.records)
+            text = item.message or summary(item.document.records)
             if line is not None and [line.text(column) for column in range(3)] != [item.path.name, status, text]:
                 for column, content in enumerate((item.path.name, status, text)):
                     line.setText(column, content)
@@ -76,9 +75,15 @@ class QueuePanel(QWidget):
                 line.setToolTip(2, text)
         self.summary.setText(progress)
 
+    def follow(self, place: int) -> None:
+        """Keep the file that is worked on in view."""
+        line = self.files.topLevelItem(place)
+        if line is not None:
+            self.files.scrollToItem(line)
+
     def show_state(self, state: WindowState) -> None:
         """Enable what can be pressed."""
-        self.run.setEnabled(state.model_ready and not state.captioning and state.num_waiting > 0)
+        self.run.setEnabled(not state.captioning and state.num_waiting > 0)
         set_primary(self.run, state.num_waiting > 0)
         self.cancel.setEnabled(state.captioning)
 
@@ -106,7 +111,7 @@ class HistoryPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
         layout.addWidget(card(self.entries, row))
-        self._by_key: dict[str, HistoryEntry] = {}
+        self._by_key: dict[str, Document] = {}
         self._ready = False
         self.entries.itemSelectionChanged.connect(self._enable)
         self.entries.itemActivated.connect(lambda item: self.open_asked.emit(item.data(0, _KEY)))
@@ -115,7 +120,7 @@ class HistoryPanel(QWidget):
         self.delete.clicked.connect(lambda: self._with_key(self._ask_to_delete))
         self._enable()
 
-    def set_entries(self, entries: Sequence[HistoryEntry]) -> None:
+    def set_entries(self, entries: Sequence[Document]) -> None:
         """Show the history, newest first, once somebody looks at it."""
         self._by_key = {entry.key: entry for entry in entries}
         if self.isVisible():
@@ -143,7 +148,7 @@ class HistoryPanel(QWidget):
 
     def show_state(self, state: WindowState) -> None:
         """Enable what can be pressed."""
-        self._ready = state.model_ready and not state.captioning
+        self._ready = not state.captioning
         self._enable()
 
     def _key(self) -> str | None:
@@ -168,7 +173,7 @@ class HistoryPanel(QWidget):
         box.setText(f"Forget {Path(entry.path).name or 'this listening'}?")
         box.addButton("Forget", QMessageBox.ButtonRole.AcceptRole)
         with_file = None
-        if entry.kind == "recording":
+        if entry.kind is Kind.RECORDING:
             with_file = box.addButton("Forget and Delete the Recording", QMessageBox.ButtonRole.DestructiveRole)
         keep = box.addButton(QMessageBox.StandardButton.Cancel)
         box.setDefaultButton(keep)

@@ -1,23 +1,33 @@
 """The window: its parts, menus and shortcuts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PyQt6.QtCore import QByteArray, QSize, Qt, pyqtSignal
-from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
-from PyQt6.QtWidgets import QFileDialog, QLabel, QMainWindow, QMessageBox, QSplitter, QVBoxLayout, QWidget
+from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent
+from PyQt6.QtWidgets import (
+    QFileDialog,
+    QLabel,
+    QMainWindow,
+    QMessageBox,
+    QScrollArea,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
 
 from data.recognition import AUDIO_SUFFIXES
-from ui.store.exports import EXPORT_FORMATS
+from ui.store.documents import Document
+from ui.store.exports import EXPORT_FORMS
 from ui.widgets.captions_panel import CaptionsPanel
 from ui.widgets.control_panel import ControlPanel
 from ui.widgets.large_type import LargeTypeWindow
 from ui.widgets.lists_panel import HistoryPanel, QueuePanel
 from ui.widgets.messages import Banner, LogPanel
-from ui.widgets.parts import YieldingLabel, button, card, describe, heading
+from ui.widgets.parts import YieldingLabel, button, card, heading
 from ui.widgets.sound_view import SoundView
 from ui.widgets.state import WindowState
-from ui.widgets.tabs import Tabs
+from ui.widgets.tabs import LIVE, RECORDING, Tabs
 from ui.widgets.theme import Colours
 
 TITLE = "Audio Caption Interface"
@@ -27,7 +37,7 @@ class MainWindow(QMainWindow):
     """Everything a person sees; the parts tell by signals what they want."""
 
     paths_chosen = pyqtSignal(list)  # Path
-    export_chosen = pyqtSignal(object, bool, bool)  # Path; as sound-event subtitles; the whole queue
+    export_chosen = pyqtSignal(object, str, bool)  # Path; a key of EXPORT_FORMS; the captions of all files of the list
     settings_asked = pyqtSignal()
     log_folded = pyqtSignal(bool)
     closing = pyqtSignal()
@@ -37,18 +47,18 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(TITLE)
         screen = self.screen()
         room = screen.availableSize() if screen is not None else QSize(1280, 800)
-        self.resize(min(1280, room.width()), min(800, room.height() - 40))
+        self.resize(min(1440, room.width()), min(940, room.height() - 40))
         self.setAcceptDrops(True)
         self.controls, self.sound, self.captions = ControlPanel(), SoundView(), CaptionsPanel()
         self.queue, self.history = QueuePanel(), HistoryPanel()
-        self.banner, self.log, self.large = Banner(), LogPanel(), LargeTypeWindow()
+        self.log, self.large = LogPanel(), LargeTypeWindow()
         self.tabs = Tabs(self.captions, self.queue, self.history)
         self.right = QSplitter(Qt.Orientation.Vertical)
         self.right.addWidget(card(heading("Audio Waveform", self.sound), self.sound))
         self.right.addWidget(self.tabs)
-        self.right.setStretchFactor(0, 3)
+        self.right.setStretchFactor(0, 1)
         self.right.setStretchFactor(1, 2)
-        self.right.setSizes([420, 330])
+        self.right.setSizes([340, 540])
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.addWidget(self.controls)
         self.splitter.addWidget(self.right)
@@ -62,10 +72,16 @@ class MainWindow(QMainWindow):
         layout = QVBoxLayout(page)
         layout.setContentsMargins(10, 6, 10, 0)
         layout.setSpacing(8)
-        layout.addWidget(self.banner)
         layout.addWidget(self.splitter, 1)
         layout.addWidget(self.log)
-        self.setCentralWidget(page)
+        self.area = QScrollArea()  # on a small or strongly magnified screen all of the page can be reached
+        self.area.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.area.setWidgetResizable(True)
+        self.area.setWidget(page)
+        self.area.setMinimumSize(320, 200)
+        self.setCentralWidget(self.area)
+        self.banner = Banner(self.area)
         self.log.hide()
         self._build_status()
         self._build_menus()
@@ -73,21 +89,22 @@ class MainWindow(QMainWindow):
         self.captions.export_clicked.connect(lambda: self._ask_for_export(False))
         self.queue.export_clicked.connect(lambda: self._ask_for_export(True))
         self.captions.large_clicked.connect(self.show_large)
+        self.large.listen_asked.connect(self.controls.listen.click)
         controls = self.controls
         order = (
-            controls.path, controls.open, controls.devices, controls.meter, controls.record, controls.pause, controls.play,
-            controls.num_captions, controls.run_model, controls.run_live, controls.cancel, self.sound,
+            controls.path, controls.open, controls.devices, controls.meter, controls.record, controls.pause,
+            controls.listen, controls.listen_pause, controls.play, controls.progress, controls.num_captions,
+            controls.run_model, controls.run_live, controls.cancel, self.sound,
         )  # fmt: skip
         for before, after in zip(order, order[1:], strict=False):
             self.setTabOrder(before, after)
 
     def _build_status(self) -> None:
         self.status = YieldingLabel()
-        describe(self.status, "Status")
         self.captioner = QLabel()
         self.captioner.setProperty("muted", True)
-        describe(self.captioner, "Captioner")
         self.log_button = button("Show Log", "Show or hide what happened.", flat=True)
+        self.log_button.set_texts("Show Log", "Hide Log")
         self.log_button.clicked.connect(lambda: self.fold_log(self.log.isVisible()))
         bar = self.statusBar()
         if bar is not None:
@@ -103,9 +120,14 @@ class MainWindow(QMainWindow):
                 ("&Open…", "Ctrl+O", self.ask_for_files),
                 ("Open &Folder…", "Ctrl+Shift+O", self._ask_for_folder),
                 ("&Export Captions…", "Ctrl+E", lambda: self._ask_for_export(False)),
-                ("&Copy Captions", "Ctrl+Shift+C", captions.copy.click),
                 ("&Settings…", "Ctrl+,", self.settings_asked.emit),
                 ("&Quit", "Ctrl+Q", self.close),
+            ],
+            "&Edit": [
+                ("&Undo", "Ctrl+Z", captions.undo_clicked.emit),
+                ("&Redo", "Ctrl+Shift+Z", captions.redo_clicked.emit),
+                ("&Copy Captions", "Ctrl+Shift+C", captions.copy.click),
+                ("&Search Captions", "Ctrl+F", self._search),
             ],
             "&Sound": [
                 ("&Record or Stop", "Ctrl+R", controls.record.click),
@@ -116,10 +138,10 @@ class MainWindow(QMainWindow):
             "&Caption": [
                 ("Run &Model Prediction", "Ctrl+Return", controls.run_model.click),
                 ("Run &Live Prediction", "Ctrl+Shift+Return", controls.run_live.click),
-                ("L&isten or Stop", "Ctrl+L", captions.listen.click),
-                ("&Pause or Resume Listening", "Ctrl+Shift+L", captions.listen_pause.click),
+                ("L&isten or Stop", "Ctrl+L", controls.listen.click),
+                ("&Pause or Resume Listening", "Ctrl+Shift+L", controls.listen_pause.click),
                 ("Large &Type", "F11", self.show_large),
-                ("&Cancel", "Esc", controls.cancel.click),
+                ("&Cancel", "Esc", self._escape),
             ],
             "&Help": [("&Keyboard Shortcuts", "F1", self._show_shortcuts)],
         }
@@ -135,19 +157,41 @@ class MainWindow(QMainWindow):
                 if menu is not None:
                     menu.addAction(made)
 
+    def _escape(self) -> None:
+        """Give up what is being captioned; if nothing is, close the message."""
+        if self.controls.cancel.isEnabled():
+            self.controls.cancel.click()
+        else:
+            self.banner.hide()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """The message stays in the middle."""
+        super().resizeEvent(event)
+        self.banner.place()
+
+    def _search(self) -> None:
+        if self.tabs.current not in (RECORDING, LIVE):
+            self.tabs.show_tab(RECORDING)
+        self.captions.search.setFocus()
+
     def show_state(self, state: WindowState) -> None:
         """Hand the state to every part."""
-        for part in (self.controls, self.captions, self.queue, self.history):
+        for part in (self.controls, self.captions, self.queue, self.history, self.large):
             part.show_state(state)
 
     def set_colours(self, colours: Colours) -> None:
         """Hand a theme to the parts that paint themselves."""
-        for part in (self.sound, self.controls.meter, self.large):
+        for part in (self.sound, self.controls.meter, self.large, self.captions.table.rows):
             part.set_colours(colours)
 
     def tell(self, sentence: str) -> None:
         """Tell a person something that went wrong."""
         self.banner.tell(sentence)
+        self.log.add(sentence)
+
+    def offer(self, sentence: str, name: str, action: Callable[[], object]) -> None:
+        """Tell something with a button beside it, for example to undo it."""
+        self.banner.tell(sentence, name, action)
         self.log.add(sentence)
 
     def set_status(self, text: str) -> None:
@@ -201,16 +245,43 @@ class MainWindow(QMainWindow):
             self.paths_chosen.emit([Path(name)])
 
     def _ask_for_export(self, whole_queue: bool) -> None:
-        events = {f"Sound-event {text}": form for form, text in EXPORT_FORMATS.items() if form in ("srt", "vtt")}
-        filters = [*EXPORT_FORMATS.values(), *events]
-        name, chosen = QFileDialog.getSaveFileName(self, "Export captions", "captions.txt", ";;".join(filters))
-        if not name:
-            return
-        form = events.get(chosen) or next((key for key, text in EXPORT_FORMATS.items() if text == chosen), "txt")
-        path = Path(name)
-        if path.suffix.lower().removeprefix(".") not in EXPORT_FORMATS or chosen in events:
-            path = path.with_suffix(f".{form}")
-        self.export_chosen.emit(path, chosen in events, whole_queue)
+        filters = {form.filter: key for key, form in EXPORT_FORMS.items()}
+        document = self.captions.document
+        stem = "captions" if whole_queue or document is None else Path(document.name).stem.replace(":", "-")
+        name, chosen = QFileDialog.getSaveFileName(
+            self, "Export captions", str(self._folder(document) / f"{stem}.txt"), ";;".join(filters),
+            options=QFileDialog.Option.DontConfirmOverwrite,
+        )  # fmt: skip
+        if name:
+            self.export_chosen.emit(Path(name), filters.get(chosen) or _form_of(name), whole_queue)
+
+    def ask_for_clip(self, stem: str) -> Path | None:
+        """Where a clip shall be saved."""
+        folder = self._folder(self.captions.document)
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save this clip", str(folder / f"{stem}.wav"), "WAV (*.wav)",
+            options=QFileDialog.Option.DontConfirmOverwrite,
+        )  # fmt: skip
+        return (Path(name) if name.lower().endswith(".wav") else Path(f"{name}.wav")) if name else None
+
+    def confirm_replacing(self, paths: Sequence[Path]) -> bool:
+        """Ask whether files that are there may be replaced."""
+        box = QMessageBox(self)
+        box.setIcon(QMessageBox.Icon.Question)
+        names = ", ".join(path.name for path in paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+        box.setText(f"{'These files are' if len(paths) > 1 else 'This file is'} there already: {names}.")
+        replace = box.addButton("Replace", QMessageBox.ButtonRole.DestructiveRole)
+        keep = box.addButton(QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(keep)
+        box.exec()
+        answer = box.clickedButton() is replace
+        box.deleteLater()
+        return answer
+
+    @staticmethod
+    def _folder(document: Document | None) -> Path:
+        """Where a recording lies."""
+        return Path(document.path).parent if document is not None and document.path else Path.home()
 
     def _show_shortcuts(self) -> None:
         lines = "".join(
@@ -243,3 +314,8 @@ class MainWindow(QMainWindow):
         self.closing.emit()
         self.large.close()
         super().closeEvent(event)
+
+
+def _form_of(name: str) -> str:
+    """The form whose suffix a file's name has; text where none has it."""
+    return next((key for key, form in EXPORT_FORMS.items() if name.lower().endswith(form.suffix)), "txt")

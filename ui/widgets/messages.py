@@ -1,37 +1,64 @@
 """What the window tells: a banner for what needs a person, a log for everything."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit
+from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
 from ui.widgets.parts import button, describe
 
 MAX_LOG_LINES = 2000
+MARGIN, WIDEST = 12, 900  # pixels
 
 
 class Banner(QFrame):
-    """One sentence above everything, until it is closed or another comes."""
+    """One sentence that floats above the window, so that nothing moves, until it is closed or another comes."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
         self.setObjectName("banner")
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        describe(self.text, "Message")
+        self.action = button("Undo", "Undo what this message tells.")
+        self.action.clicked.connect(self._act)
+        self._on_action: Callable[[], object] = lambda: None
         self.close_button = button("Dismiss", "Close this message.", flat=True)
         self.close_button.clicked.connect(self.hide)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(16, 6, 8, 6)
         layout.addWidget(self.text, 1)
+        layout.addWidget(self.action)
         layout.addWidget(self.close_button)
         self.hide()
 
-    def tell(self, sentence: str) -> None:
-        """Show a sentence."""
+    def tell(self, sentence: str, name: str = "", action: Callable[[], object] = lambda: None) -> None:
+        """Show a sentence, with a button called `name` beside it where there is one."""
         self.text.setText(sentence)
+        self.action.setText(name)
+        self.action.setAccessibleName(name)
+        self.action.setVisible(bool(name))
+        self._on_action = action
+        self.setAccessibleName(sentence)
+        self.place()
         self.show()
+        self.raise_()
+
+    def place(self) -> None:
+        """Stand at the top of the window, in its middle, as wide as the sentence needs."""
+        owner, layout = self.parentWidget(), self.layout()
+        if owner is None or layout is None:
+            return
+        buttons = self.close_button.sizeHint().width() + (self.action.sizeHint().width() if self.action.text() else 0)
+        wished = self.text.fontMetrics().horizontalAdvance(self.text.text()) + buttons + 80
+        width = min(owner.width() - 2 * MARGIN, max(320, wished), WIDEST)
+        self.resize(width, layout.heightForWidth(width))
+        self.move((owner.width() - width) // 2, MARGIN)
+
+    def _act(self) -> None:
+        self.hide()
+        self._on_action()
 
 
 class LogPanel(QPlainTextEdit):

@@ -1,6 +1,7 @@
 """Small things that every panel uses."""
 
 import math
+from typing import TYPE_CHECKING
 
 from PyQt6.QtCore import QModelIndex, QRect, QSize, Qt, QTimer
 from PyQt6.QtGui import QGuiApplication, QKeySequence, QPainter, QPaintEvent, QPalette, QResizeEvent
@@ -14,12 +15,14 @@ from PyQt6.QtWidgets import (
     QSizePolicy,
     QStyledItemDelegate,
     QStyleOptionViewItem,
+    QTreeView,
     QTreeWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from data.caption_formats import ScoredCaption, percent
+from ui.widgets.buttons import SteadyButton
 
 
 def card(*parts: QWidget | QLayout) -> QFrame:
@@ -38,16 +41,16 @@ def card(*parts: QWidget | QLayout) -> QFrame:
 
 
 def describe(widget: QWidget, name: str, tip: str = "", shortcut: str = "") -> None:
-    """Give a control the name that screen readers say, and a tooltip."""
+    """Give a control the name that screen readers say, and a tooltip; not for texts, whose name is what they say."""
     keys = QKeySequence(shortcut).toString(QKeySequence.SequenceFormat.NativeText) if shortcut else ""
     widget.setAccessibleName(name)
     widget.setAccessibleDescription(tip)
     widget.setToolTip(f"{tip or name} ({keys})" if keys else tip or name)
 
 
-def button(text: str, tip: str, shortcut: str = "", flat: bool = False) -> QPushButton:
+def button(text: str, tip: str, shortcut: str = "", flat: bool = False) -> SteadyButton:
     """A button with its tooltip; the shortcut is told here and bound in the window's menus."""
-    made = QPushButton(text)
+    made = SteadyButton(text)
     describe(made, text, tip, shortcut)
     if flat:
         made.setProperty("flat", True)
@@ -105,9 +108,9 @@ class _WrappingDelegate(QStyledItemDelegate):
     """Gives a line the height that its broken text needs, which a tree does not do by itself."""
 
     PADDING = 4  # pixels beside the text, as the style sheet has it
-    LINE_GAP = 14  # pixels between lines of the list
+    LINE_GAP = 8  # pixels between lines of the list
 
-    def __init__(self, tree: QTreeWidget) -> None:
+    def __init__(self, tree: QTreeView) -> None:
         super().__init__(tree)
         self._tree = tree
 
@@ -118,50 +121,56 @@ class _WrappingDelegate(QStyledItemDelegate):
         return super().sizeHint(room, index) + QSize(0, self.LINE_GAP)
 
 
-class Table(QTreeWidget):
-    """A list with columns, of which one breaks its lines and takes the room that is left, at least READABLE pixels.
+if TYPE_CHECKING:
+    _Tree = QTreeView
+else:
+    _Tree = object  # PyQt allows one base of Qt's, which the class that uses this names
 
-    Args:
-        columns: their names.
-        stretched: the column that takes the room.
-        name: what screen readers say.
-        tip: tooltip.
-        hint: stands in the list while it is empty.
-        optional: a column that gives way where room is short.
+
+class FittedColumns(_Tree):
+    """Columns of which one breaks its lines and takes the room that is left, at least READABLE pixels.
+
+    For a QTreeView or QTreeWidget, which calls `fit_columns` once its model is there.
     """
 
     READABLE = 200  # pixels: some thirty letters
     SHORTEST = 70  # pixels of any other column
 
-    def __init__(
-        self, columns: tuple[str, ...], stretched: int, name: str, tip: str, hint: str = "", optional: int | None = None
-    ) -> None:
-        super().__init__()
+    def fit_columns(self, stretched: int, hint: str = "", optional: int | None = None) -> None:
+        """Begin to share out the room.
+
+        Args:
+            stretched: the column that takes the room.
+            hint: stands in the list while it is empty.
+            optional: a column that gives way where room is short.
+        """
         self._stretched, self._optional, self._hint = stretched, optional, hint
         self.setWordWrap(True)
         self.setItemDelegateForColumn(stretched, _WrappingDelegate(self))
-        self.setHeaderLabels(columns)
-        self.setRootIsDecorated(False)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # lines are broken instead
         self.setMinimumHeight(112)  # the header and a caption of four lines
-        header = self.header()
-        assert header is not None  # a tree always has one
+        header, model = self.header(), self.model()
+        assert header is not None and model is not None
         header.setStretchLastSection(False)
         header.setMinimumSectionSize(20)
+        header.setResizeContentsPrecision(50)  # rows that are measured: more take longer than a window may stand still
         header.sectionResized.connect(self.scheduleDelayedItemsLayout)
-        for column in range(len(columns)):
+        for column in range(model.columnCount()):
             mode = QHeaderView.ResizeMode.Stretch if column == stretched else QHeaderView.ResizeMode.Fixed
             header.setSectionResizeMode(column, mode)
         self._fitting = QTimer(self)
         self._fitting.setSingleShot(True)
         self._fitting.setInterval(0)
         self._fitting.timeout.connect(self._fit)
-        model = self.model()
-        assert model is not None
         for changed in (model.rowsInserted, model.rowsRemoved, model.dataChanged, model.modelReset):
             changed.connect(self._fitting.start)
-        describe(self, name, tip)
+
+    def set_hint(self, hint: str) -> None:
+        """Another text for the empty list."""
+        self._hint = hint
+        viewport = self.viewport()
+        if viewport is not None:
+            viewport.update()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Share out the room anew."""
@@ -170,13 +179,13 @@ class Table(QTreeWidget):
 
     def _fit(self) -> None:
         """Give each column the width of what is in it, as far as the stretched one stays readable."""
-        header, viewport = self.header(), self.viewport()
-        assert header is not None and viewport is not None
+        header, viewport, model = self.header(), self.viewport(), self.model()
+        assert header is not None and viewport is not None and model is not None
         if self._optional is not None:
             self.setColumnHidden(self._optional, False)
         widths = {
             column: max(self.sizeHintForColumn(column), header.sectionSizeHint(column))
-            for column in range(self.columnCount())
+            for column in range(model.columnCount())
             if column != self._stretched
         }
         missing = self.READABLE - (viewport.width() - sum(widths.values()))
@@ -192,12 +201,32 @@ class Table(QTreeWidget):
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """The lines, or the hint."""
         super().paintEvent(event)
-        viewport = self.viewport()
-        if viewport is not None and self._hint and not self.topLevelItemCount():
+        viewport, model = self.viewport(), self.model()
+        if viewport is not None and model is not None and self._hint and not model.rowCount():
             painter = QPainter(viewport)
             painter.setPen(QGuiApplication.palette().color(QPalette.ColorRole.PlaceholderText))
             room = viewport.rect().adjusted(8, 4, -8, -4)
             painter.drawText(room, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._hint)
+
+
+class Table(FittedColumns, QTreeWidget):
+    """A list with columns.
+
+    Args:
+        columns: their names.
+        stretched: the column that takes the room.
+        name: what screen readers say.
+        tip: tooltip.
+        hint: stands in the list while it is empty.
+    """
+
+    def __init__(self, columns: tuple[str, ...], stretched: int, name: str, tip: str, hint: str = "") -> None:
+        super().__init__()
+        self.setHeaderLabels(columns)
+        self.setRootIsDecorated(False)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.fit_columns(stretched, hint)
+        describe(self, name, tip)
 
 
 def minutes_seconds(seconds: float) -> str:

@@ -28,19 +28,21 @@ class WindowState:
 
     Attributes:
         path: the recording that is open; empty for none.
+        reading: another recording is being opened.
         can_play: it has been decoded.
         playing: it is heard.
         recording: what the recorder does.
         listening: what continuous captions do.
         model_ready: a captioner is loaded.
-        captioning: a recording is being captioned.
+        captioning: a recording is being captioned, or waits for the captioner.
         has_recording: there is a recording of this app to caption.
-        has_captions: there is something to copy or export.
+        has_captions: the shown document has captions to copy or export.
         has_region: a part is selected.
         num_waiting: files of the queue that wait.
     """
 
     path: str = ""
+    reading: bool = False
     can_play: bool = False
     playing: bool = False
     recording: Recording = Recording.OFF

@@ -1,78 +1,55 @@
-"""Captions, files and history, one behind the other."""
+"""Captions of the open recording, captions of the microphone, files and history: one at a time."""
 
-from PyQt6.QtGui import QResizeEvent
-from PyQt6.QtWidgets import QApplication, QTabWidget, QVBoxLayout, QWidget
+from PyQt6.QtCore import pyqtSignal
+from PyQt6.QtWidgets import QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from ui.widgets.captions_panel import CaptionsPanel
 from ui.widgets.lists_panel import HistoryPanel, QueuePanel
 from ui.widgets.parts import describe
 
-MODEL, LIVE = 0, 1  # tabs
+RECORDING, LIVE, FILES, HISTORY = range(4)
 
 
-class Tabs(QTabWidget):
-    """Both lists of captions share a tab where there is room for them; in a narrow window each has its own.
+class Tabs(QWidget):
+    """The first two tabs show one table, of the open recording and of the last listening.
 
     Args:
-        captions: the lists of captions.
+        captions: the table of captions.
         queue: the files.
         history: past recordings.
     """
 
+    document_asked = pyqtSignal(bool)  # the captions of the microphone, else of the open recording
+
     def __init__(self, captions: CaptionsPanel, queue: QueuePanel, history: HistoryPanel) -> None:
         super().__init__()
-        self._captions = captions
-        self._live_page = QWidget()
-        self._live_layout = QVBoxLayout(self._live_page)
-        self._live_layout.setContentsMargins(0, 6, 0, 0)
-        self._wants_live = False
-        self._is_apart = False
-        for panel, name in (
-            (captions, "Captions"), (self._live_page, "Live"), (queue, "Files"), (history, "History"),
-        ):  # fmt: skip
-            self.addTab(panel, name)
-        describe(self, "Captions, live captions, files and history")
-        self.setToolTip("")  # it would show over every list
-        bar = self.tabBar()
-        if bar is not None:
-            describe(bar, "Captions, Live, Files, History")
-            bar.setToolTip("")
-        self._set_apart(True)  # or the window could not be made narrow: this keeps it least wide
+        self.bar = QTabBar()
+        self.bar.setDrawBase(False)
+        self.bar.setExpanding(False)
+        self.pages = QStackedWidget()
+        for page in (captions, queue, history):
+            self.pages.addWidget(page)
+        for name in ("Captions", "Live", "Files", "History"):
+            self.bar.addTab(name)
+        describe(self.bar, "Captions, Live, Files, History")
+        self.bar.setToolTip("")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.pages, 1)
+        self.bar.currentChanged.connect(self._on_changed)
 
     @property
-    def is_apart(self) -> bool:
-        """Whether each list of captions has a tab of its own."""
-        return self._is_apart
+    def current(self) -> int:
+        """Which tab is in front."""
+        return self.bar.currentIndex()
 
-    def show_captions(self, live: bool) -> None:
-        """Bring a list of captions to the front.
+    def show_tab(self, tab: int) -> None:
+        """Bring a tab to the front; the keyboard's focus stays where it is."""
+        self.bar.setCurrentIndex(tab)
 
-        Args:
-            live: that of the microphone, else that of the recording.
-        """
-        self._wants_live = live
-        self.setCurrentIndex(LIVE if live and self._is_apart else MODEL)
-
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Part the lists, or put them side by side."""
-        super().resizeEvent(event)
-        self._set_apart(self.width() < self._captions.width_for_both)
-
-    def _set_apart(self, apart: bool) -> None:
-        if apart == self._is_apart:
-            return
-        focus = QApplication.focusWidget()  # a button that moves keeps it
-        shows_captions = self.currentIndex() in (MODEL, LIVE)
-        if self._is_apart and shows_captions:
-            self._wants_live = self.currentIndex() == LIVE
-        self._is_apart = apart
-        if apart:
-            self._live_layout.addWidget(self._captions.live_card)
-        else:
-            self._captions.take_live_card()
-        self._captions.live_card.show()  # a layout would do it later, when the focus is lost
-        self.setTabVisible(LIVE, apart)
-        if shows_captions:
-            self.show_captions(self._wants_live)
-        if focus is not None and focus.isVisible():
-            focus.setFocus()
+    def _on_changed(self, tab: int) -> None:
+        self.pages.setCurrentIndex(max(0, tab - 1))
+        if tab in (RECORDING, LIVE):
+            self.document_asked.emit(tab == LIVE)

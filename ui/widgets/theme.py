@@ -46,15 +46,16 @@ QMainWindow, QDialog, QScrollArea, #page {{ background: {window}; }}
 #card {{ background: {surface}; border-radius: 12px; }}
 QLabel[heading="true"] {{ font-weight: 600; }}
 QLabel[muted="true"] {{ color: {muted}; }}
-#banner {{ background: {warning}; border-radius: 10px; }}
+#banner {{ background: {warning}; border: 1px solid {muted}; border-radius: 10px; }}
 QPushButton, QToolButton {{ background: {raised}; border: 2px solid {raised}; border-radius: 9px; padding: 6px 14px; }}
 QToolButton {{ padding: 6px 8px; }}
 QPushButton:hover, QToolButton:hover {{ border-color: {muted}; }}
 QPushButton:focus, QToolButton:focus {{ border-color: {accent}; }}
 QPushButton:disabled, QToolButton:disabled {{ color: {muted}; background: {window}; border-color: {window}; }}
-QPushButton[primary="true"] {{ background: {accent}; border-color: {accent}; color: {on_accent}; font-weight: 600; }}
+QPushButton[primary="true"] {{ background: {accent}; border-color: {accent}; color: {on_accent}; }}
 QPushButton[primary="true"]:focus, QPushButton[primary="true"]:hover {{ border-color: {text}; }}
 QPushButton[primary="true"]:disabled {{ color: {muted}; background: {window}; border-color: {window}; }}
+QPushButton[off="true"] {{ color: {muted}; background: {window}; border-color: {accent}; }}
 QPushButton[flat="true"], QToolButton[flat="true"] {{ background: transparent; border-color: transparent; }}
 QPushButton[flat="true"]:focus, QToolButton[flat="true"]:focus {{ border-color: {accent}; }}
 QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox {{ background: {raised}; border: 2px solid {raised}; border-radius: 8px;
@@ -71,10 +72,10 @@ QComboBox QAbstractItemView {{ background: {surface}; selection-background-color
 QCheckBox::indicator {{ width: 16px; height: 16px; background: {raised}; border: 2px solid {muted}; border-radius: 5px; }}
 QCheckBox::indicator:focus {{ border-color: {accent}; }}
 QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent}; image: url({assets}/{check}); }}
-QTreeWidget, QPlainTextEdit {{ background: {surface}; border: 2px solid {surface}; border-radius: 8px;
+QTreeView, QPlainTextEdit {{ background: {surface}; border: 2px solid {surface}; border-radius: 8px;
     alternate-background-color: {surface}; selection-background-color: {accent}; selection-color: {on_accent}; }}
-QTreeWidget:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
-QTreeWidget::item {{ padding: 0 2px; }}
+QTreeView:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
+QTreeView::item {{ padding: 0 2px; }}
 QHeaderView::section {{ background: {surface}; color: {muted}; border: none; padding: 4px 6px; }}
 QProgressBar {{ background: {raised}; border: none; border-radius: 8px; text-align: center; }}
 QProgressBar::chunk {{ background: {accent}; border-radius: 8px; }}
@@ -92,7 +93,7 @@ QMenu::item {{ padding: 5px 22px; }}
 QToolTip {{ background: {surface}; color: {text}; border: 1px solid {raised}; padding: 4px; }}
 QScrollBar:vertical {{ background: transparent; width: 10px; }}
 QScrollBar:horizontal {{ background: transparent; height: 10px; }}
-QScrollBar::handle {{ background: {raised}; border-radius: 5px; min-height: 24px; min-width: 24px; }}
+QScrollBar::handle {{ background: {muted}; border-radius: 5px; min-height: 24px; min-width: 24px; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 """
 

@@ -1,40 +1,75 @@
 """Captions along the time axis, under the waveform."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from PyQt6.QtCore import QRectF, QSize, Qt, pyqtSignal
-from PyQt6.QtGui import QColor, QFontMetrics, QMouseEvent, QPainter, QPaintEvent
+from PyQt6.QtGui import QColor, QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
-from data.caption_formats import CaptionRecord
-from ui.store.exports import is_silence, short_text, shown_text
+from ui.store.documents import Row
+from ui.store.exports import is_silence, short_text
+from ui.widgets.caption_table import caption_shown, is_doubtful, row_probability
 from ui.widgets.parts import describe, time_span
 from ui.widgets.theme import LIGHT, Colours
 
 NARROWEST_TEXT = 46  # pixels: of less than three letters nobody learns anything
+NARROWEST_ROW = 14  # pixels: narrower rows are painted as groups
+GROUP_WIDTH = 90  # pixels
+FAINTEST, STRONGEST = 0.10, 0.42  # opacity of improbable and of certain captions
+
+
+@dataclass
+class Block:
+    """Neighbouring rows that are painted as one.
+
+    Attributes:
+        rows: at least one, in order of time.
+        left: pixels.
+        right: pixels.
+        lane: 0, or 1 where it would cover the row before.
+    """
+
+    rows: list[Row]
+    left: float
+    right: float
+    lane: int = 0
+
+    @property
+    def commonest(self) -> Row:
+        """The row whose caption covers most of the time."""
+        seconds: dict[str, float] = {}
+        for row in self.rows:
+            seconds[row.record.caption] = seconds.get(row.record.caption, 0.0) + row.record.end_s - row.record.start_s
+        return max(self.rows, key=lambda row: seconds[row.record.caption])
+
+    @property
+    def probability(self) -> float:
+        """Mean over the rows, 0 to 1."""
+        return sum(row_probability(row) for row in self.rows) / len(self.rows)
 
 
 class TimelineStrip(QWidget):
-    """A block for each caption; a click goes there."""
+    """A block for each caption, or for each group of them where they are narrow; a click goes there."""
 
-    clicked = pyqtSignal(float)  # seconds
+    clicked = pyqtSignal(object)  # Row
 
     def __init__(self, left: int, right: int) -> None:
         super().__init__()
         self._left, self._right = left, right  # where the plot above begins and ends, pixels
         self._range = (0.0, 1.0)
-        self._records: list[CaptionRecord] = []
+        self._rows: list[Row] = []
+        self._threshold = 0.0
         self._position_s = 0.0
+        self._chosen = 0
         self._colours = LIGHT
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMouseTracking(True)
         describe(self, "Timeline of captions", "Click a caption to go there.")
-        self.hide()
 
-    def set_records(self, records: Sequence[CaptionRecord]) -> None:
-        """Show captions; with fewer than two there is no timeline."""
-        self._records = list(records) if len(records) > 1 else []
-        self.setVisible(bool(self._records))
+    def set_rows(self, rows: Sequence[Row], threshold: float) -> None:
+        """Show captions; those less probable than the threshold, 0 to 1, are outlined only."""
+        self._rows, self._threshold = list(rows), threshold
         self.update()
 
     def set_range(self, start_s: float, end_s: float) -> None:
@@ -44,8 +79,14 @@ class TimelineStrip(QWidget):
 
     def set_position(self, seconds: float) -> None:
         """Mark the caption that is heard now."""
-        before, self._position_s = self._at(self._position_s), seconds
-        if self._records and self._at(seconds) is not before:
+        before, self._position_s = self.row_at(self._position_s), seconds
+        if self._rows and self.row_at(seconds) is not before:
+            self.update()
+
+    def set_chosen(self, number: int) -> None:
+        """Frame the row that is current in the table; 0 for none."""
+        if number != self._chosen:
+            self._chosen = number
             self.update()
 
     def set_colours(self, colours: Colours) -> None:
@@ -57,51 +98,88 @@ class TimelineStrip(QWidget):
         """One line."""
         return QSize(200, 34)
 
+    def row_at(self, seconds: float) -> Row | None:
+        """The row at a place; of several, the one that begins last."""
+        return next((row for row in reversed(self._rows) if row.record.start_s <= seconds < row.record.end_s), None)
+
     def _x(self, seconds: float) -> float:
         start, end = self._range
         return self._left + (self.width() - self._left - self._right) * (seconds - start) / (end - start)
 
-    def _at(self, seconds: float) -> CaptionRecord | None:
-        return next((record for record in self._records if record.start_s <= seconds < record.end_s), None)
-
-    def _at_x(self, x: float) -> CaptionRecord | None:
+    def _at_x(self, x: float) -> Row | None:
         start, end = self._range
         width = max(1, self.width() - self._left - self._right)
-        return self._at(start + (end - start) * (x - self._left) / width)
+        return self.row_at(start + (end - start) * (x - self._left) / width)
+
+    def blocks(self) -> list[Block]:
+        """What is painted of the rows in view."""
+        start_s, end_s = self._range
+        blocks: list[Block] = []
+        for row in self._rows:
+            if row.record.end_s <= start_s or row.record.start_s >= end_s:
+                continue
+            left, right = self._x(row.record.start_s), self._x(row.record.end_s)
+            last = blocks[-1] if blocks else None
+            if last is not None and right - left < NARROWEST_ROW and last.right - last.left < GROUP_WIDTH:
+                near = left - last.right < NARROWEST_ROW
+                if near and (len(last.rows) > 1 or last.right - last.left < NARROWEST_ROW):
+                    last.rows.append(row)
+                    last.right = max(last.right, right)
+                    continue
+            lane = 1 - last.lane if last is not None and left < last.right - 2 else 0
+            blocks.append(Block([row], left, right, lane))
+        return blocks
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """The blocks in view, with as much of their text as fits."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setClipRect(self._left, 0, self.width() - self._left - self._right, self.height())
-        metrics = QFontMetrics(painter.font())
-        playing = self._at(self._position_s)
-        for record in self._records:
-            left, right = self._x(record.start_s), self._x(record.end_s)
-            if right < self._left or left > self.width():
-                continue
-            block = QRectF(left + 1, 3, max(1.0, right - left - 2), self.height() - 6)
-            accent = QColor(self._colours.accent)
-            accent.setAlphaF(0.08 if is_silence(record) else 0.38 if record is playing else 0.2)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(accent)
-            painter.drawRoundedRect(block, 6, 6)
-            visible = block.intersected(QRectF(self._left, 0, self.width() - self._left - self._right, self.height()))
+        room = QRectF(self._left, 0, self.width() - self._left - self._right, self.height())
+        painter.setClipRect(room)
+        blocks = self.blocks()
+        lanes = 1 + max((block.lane for block in blocks), default=0)
+        height = (self.height() - 6) / lanes
+        font = painter.font()
+        if lanes > 1:
+            font.setPixelSize(max(9, int(height) - 3))
+            painter.setFont(font)
+        metrics, playing = QFontMetrics(font), self.row_at(self._position_s)
+        for block in blocks:
+            place = QRectF(block.left + 1, 3 + height * block.lane, max(1.0, block.right - block.left - 2), height - 1)
+            self._paint_block(painter, block, place, playing)
+            visible = place.intersected(room)
             if visible.width() > NARROWEST_TEXT:
-                painter.setPen(QColor(self._colours.muted if is_silence(record) else self._colours.text))
+                row = block.commonest
+                faint = is_silence(row.record) or is_doubtful(row, self._threshold)
+                painter.setPen(QColor(self._colours.muted if faint else self._colours.text))
                 inner = visible.adjusted(7, 0, -5, 0)
-                text = metrics.elidedText(short_text(record), Qt.TextElideMode.ElideRight, int(inner.width()))
+                text = short_text(row.record) + (f" ({len(block.rows)})" if len(block.rows) > 1 else "")
+                text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, int(inner.width()))
                 painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
+
+    def _paint_block(self, painter: QPainter, block: Block, place: QRectF, playing: Row | None) -> None:
+        accent = QColor(self._colours.accent)
+        silent = all(is_silence(row.record) for row in block.rows)
+        here = any(row is playing for row in block.rows)
+        accent.setAlphaF(0.06 if silent else FAINTEST + (STRONGEST - FAINTEST) * block.probability)
+        doubtful = all(is_doubtful(row, self._threshold) for row in block.rows)
+        chosen = any(row.number == self._chosen for row in block.rows)
+        edge = QPen(QColor(self._colours.text if chosen else self._colours.accent), 2 if chosen or here else 1)
+        painter.setPen(edge if chosen or here or doubtful else Qt.PenStyle.NoPen)
+        painter.setBrush(Qt.BrushStyle.NoBrush if doubtful else accent)
+        painter.drawRoundedRect(place, 6, 6)
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
         """Go to a caption's start."""
-        record = self._at_x(event.position().x()) if event is not None else None
-        if record is not None:
-            self.clicked.emit(record.start_s)
+        row = self._at_x(event.position().x()) if event is not None else None
+        if row is not None:
+            self.clicked.emit(row)
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
         """Show a hand over captions, and the whole text."""
-        record = self._at_x(event.position().x()) if event is not None else None
-        self.setCursor(Qt.CursorShape.PointingHandCursor if record else Qt.CursorShape.ArrowCursor)
-        if record is not None:
-            self.setToolTip(f"{time_span(record.start_s, record.end_s)}  {shown_text(record)}")
+        row = self._at_x(event.position().x()) if event is not None else None
+        self.setCursor(Qt.CursorShape.PointingHandCursor if row else Qt.CursorShape.ArrowCursor)
+        shown = "Click a caption to go there."
+        if row is not None:
+            shown = f"{time_span(row.record.start_s, row.record.end_s)}  {caption_shown(row, self._threshold)}"
+        self.setToolTip(shown)

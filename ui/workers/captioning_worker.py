@@ -1,9 +1,8 @@
 """The captioner behind signals."""
 
-from collections.abc import Callable
-
 from PyQt6.QtCore import QObject, pyqtSignal, pyqtSlot
 
+from data.caption_formats import CaptionRecord
 from ui.engine.requests import Cancelled, CaptionerChoice, CaptionRequest, Engine, EngineError
 
 
@@ -16,7 +15,7 @@ class CaptioningWorker(QObject):
 
     loaded = pyqtSignal(object)  # CaptionerInfo
     load_failed = pyqtSignal(str)
-    progress = pyqtSignal(str, float)  # the job's key; 0 to 1
+    progress = pyqtSignal(str, float, list)  # the job's key; 0 to 1; captions since the last time
     done = pyqtSignal(str, list)  # the job's key; its records
     failed = pyqtSignal(str, str)  # the job's key; a sentence
     cancelled = pyqtSignal(str)
@@ -36,7 +35,10 @@ class CaptioningWorker(QObject):
     @pyqtSlot(str, object)
     def caption(self, key: str, request: CaptionRequest) -> None:
         """Caption a recording; exactly one of `done`, `failed` and `cancelled` follows."""
-        report: Callable[[float], None] = lambda share: self.progress.emit(key, share)  # noqa: E731 - one use
+
+        def report(share: float, records: list[CaptionRecord]) -> None:
+            self.progress.emit(key, share, records)
+
         try:
             self.done.emit(key, self._engine.caption_file(request, report))
         except Cancelled:

@@ -8,7 +8,8 @@ from data.audio import Waveform
 from ui.engine.live import LiveCaptioner
 from ui.engine.requests import Captions, Engine
 from ui.sound.devices import SoundDeviceError, SoundSystem
-from ui.sound.levels import LoudEvents, extremes, to_amplitude
+from ui.sound.growing import OutlineStream
+from ui.sound.levels import LoudEvents, to_amplitude
 from ui.sound.microphone import Microphone, MicrophoneEvents, OpenInput
 from ui.sound.recorder import Recorder, RecordingError
 from ui.store.settings import AppSettings
@@ -79,6 +80,7 @@ class MicrophoneWorker(QObject):
         self._live: LiveCaptioner | None = None
         self._live_thread: threading.Thread | None = None
         self._loud = LoudEvents()
+        self._outline = OutlineStream(OUTLINE_HZ)
         self._heard_s = 0.0
         self._rate = 48_000
         self._lost.connect(self._end_lost)  # from the microphone's thread to this one
@@ -213,8 +215,7 @@ class MicrophoneWorker(QObject):
             self.recorded_s.emit(recorder.duration_s)
             if recorder.error:
                 self._recorder_failed.emit()
-        outline = extremes(block, max(1, self._rate // OUTLINE_HZ))  # (K, 2)
-        self.heard.emit(outline, peak_db, rms_db)
+        self.heard.emit(self._outline.feed(block, self._rate), peak_db, rms_db)
         self._heard_s += len(block) / self._rate
         if self._loud.feed(self._heard_s, peak_db):
             self.loud_event.emit()

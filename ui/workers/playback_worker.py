@@ -16,7 +16,7 @@ POSITION_MS = 40
 class DecodingWorker(QObject):
     """Decodes the recording that was asked for last."""
 
-    progress = pyqtSignal(float)  # 0 to 1
+    progress = pyqtSignal(str, float)  # the path, whose beginning is readable; 0 to 1
     decoded = pyqtSignal(object)  # DecodedSound
     failed = pyqtSignal(str, str)  # the path; a sentence
     _asked = pyqtSignal(int, str)
@@ -46,7 +46,8 @@ class DecodingWorker(QObject):
             return
         pcm_path = Path(self._folder.name) / f"{number}.pcm"
         try:
-            sound = decode(Path(path), pcm_path, self.progress.emit, lambda: number != self._newest)
+            report = lambda share: self.progress.emit(path, share)  # noqa: E731 - one use
+            sound = decode(Path(path), pcm_path, report, lambda: number != self._newest)
         except AudioError as error:
             self.failed.emit(path, str(error))
         except OSError as error:
@@ -100,6 +101,12 @@ class PlaybackWorker(QObject):
         self.playing.emit(self._player.is_playing)
         if self._player.is_playing:
             self._timer.start()
+
+    @pyqtSlot(object)
+    def set_loop(self, span_s: tuple[float, float] | None) -> None:
+        """Play a span, in seconds, again and again; None: play to the end."""
+        self._player.set_loop(span_s)
+        self._tell()
 
     @pyqtSlot(float)
     def seek(self, seconds: float) -> None:

@@ -1,0 +1,142 @@
+"""Which document is shown, and what a person does with its captions."""
+
+from PyQt6.QtCore import QObject, QTimer, pyqtSignal
+from PyQt6.QtGui import QGuiApplication
+
+from ui.controllers.session import Session
+from ui.store.documents import Document, Kind, Row
+from ui.store.exports import shown_text
+from ui.widgets.parts import time_span
+from ui.widgets.tabs import LIVE, RECORDING
+
+KEEP_MS = 1500  # after a change, until it is written to the history
+KEEP_LIVE_MS = 30_000
+MAX_LIVE_ROWS = (
+    2000  # a longer listening is written at its end alone: writing takes longer than a window may stand still
+)
+
+
+class DocumentController(QObject):
+    """Owns the open recording's document and the last listening's, and shows one of them.
+
+    Args:
+        session: what all controllers share.
+    """
+
+    shown_changed = pyqtSignal()
+    rows_changed = pyqtSignal()  # of the document that is shown
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._window, self._history = session.window, session.history
+        self.open: Document | None = None
+        self.live: Document | None = None
+        self._live_in_front = False
+        self._unwritten: dict[str, Document] = {}
+        self._writing = QTimer(self)
+        self._writing.setSingleShot(True)
+        self._writing.timeout.connect(self.write)
+        self._history.on_change = self._on_change
+        captions = self._window.captions
+        self._window.tabs.document_asked.connect(self._show)
+        captions.copy_clicked.connect(self.copy)
+        captions.undo_clicked.connect(lambda: self._tell_done("Undone", self.shown.undo() if self.shown else ""))
+        captions.redo_clicked.connect(lambda: self._tell_done("Done again", self.shown.redo() if self.shown else ""))
+        captions.delete_asked.connect(self._delete)
+        captions.accept_asked.connect(self._accept)
+        captions.table.edited.connect(self._edit)
+        captions.table.chosen.connect(self._choose)
+
+    @property
+    def shown(self) -> Document | None:
+        """The document that is shown."""
+        return self.live if self._live_in_front else self.open
+
+    @property
+    def shows_live(self) -> bool:
+        """Whether the microphone's document is in front, or would be if there were one."""
+        return self._live_in_front
+
+    def show_open(self, document: Document, in_front: bool = True) -> None:
+        """Take a recording in place of the one that is open."""
+        self.open = document
+        if in_front:
+            self.bring(live=False)
+        elif not self._live_in_front:
+            self._show(False)
+
+    def show_live(self, document: Document) -> None:
+        """Take a listening in place of the one before."""
+        self.live = document
+        self.bring(live=True)
+
+    def bring(self, live: bool) -> None:
+        """Show one of both documents, its tab in front."""
+        self._window.tabs.show_tab(LIVE if live else RECORDING)
+        self._show(live)
+
+    def keep(self, document: Document) -> None:
+        """Write a document to the history now."""
+        self._unwritten.pop(document.key, None)
+        self._history.keep(document)
+        self._window.history.set_entries(self._history.entries)
+
+    def write(self) -> None:
+        """Write what has changed."""
+        for document in list(self._unwritten.values()):
+            self.keep(document)
+
+    def copy(self) -> None:
+        """Put the selected captions on the clipboard, or all; one a line."""
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is None or self.shown is None:
+            return
+        selected = self._window.captions.table.selected()
+        rows = selected or self.shown.rows
+        if len(rows) == 1:
+            lines = [caption.text for caption in rows[0].record.captions]
+        else:
+            lines = [f"{time_span(row.record.start_s, row.record.end_s)}\t{shown_text(row.record)}" for row in rows]
+        clipboard.setText("\n".join(lines))
+        self._window.set_status("Copied." if not selected else f"Copied {len(rows)} of {len(self.shown.rows)}.")
+
+    def _show(self, live: bool) -> None:
+        self._live_in_front = live
+        self._window.captions.set_document(self.shown, live)
+        self._session.update(has_captions=bool(self.shown and self.shown.rows))
+        self.shown_changed.emit()
+        self.rows_changed.emit()
+
+    def _delete(self, rows: list[Row]) -> None:
+        if self.shown is not None and rows:
+            self.shown.delete(rows)
+            self._window.set_status(f"Deleted {len(rows)} of the captions; Ctrl+Z brings them back.")
+
+    def _accept(self, rows: list[Row]) -> None:
+        if self.shown is not None and rows:
+            self.shown.accept(rows)
+
+    def _edit(self, row: Row, text: str) -> None:
+        if self.shown is not None:
+            self.shown.edit(row, text)
+
+    def _choose(self, row: Row, place: int) -> None:
+        if self.shown is not None:
+            self.shown.choose(row, place)
+
+    def _tell_done(self, what: str, name: str) -> None:
+        self._window.set_status(f"{what}: {name}." if name else "There is nothing to undo.")
+
+    def _on_change(self, document: Document) -> None:
+        """Any document has changed: show it if it is in front, and keep it."""
+        if document is self.shown:
+            self._window.captions.refresh()
+            self._session.update(has_captions=bool(document.rows))
+            self.rows_changed.emit()
+        grows = document.kind is Kind.LIVE and document is self.live
+        if grows and len(document.rows) > MAX_LIVE_ROWS:
+            return
+        self._unwritten[document.key] = document
+        if not self._writing.isActive():
+            self._writing.start(KEEP_LIVE_MS if grows else KEEP_MS)

@@ -1,0 +1,100 @@
+"""Joins the list of files with the captioner."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PyQt6.QtCore import QObject
+
+from ui.controllers.captions import CaptionController, Job
+from ui.controllers.session import Session
+from ui.store.caption_queue import CaptionQueue, QueueItem, Status
+from ui.widgets.parts import minutes_seconds
+from ui.widgets.tabs import FILES
+
+
+class QueueController(QObject):
+    """Captions files one after another.
+
+    Args:
+        session: what all controllers share.
+        captions: captions them.
+    """
+
+    def __init__(self, session: Session, captions: CaptionController) -> None:
+        super().__init__()
+        self._session, self._captions = session, captions
+        self._window, self._history = session.window, session.history
+        self.files = CaptionQueue()
+        self._job: Job | None = None
+        self._cleared: list[QueueItem] = []
+        panel = self._window.queue
+        panel.run_clicked.connect(self.run)
+        panel.cancel_clicked.connect(captions.cancel)
+        panel.clear_clicked.connect(self.clear)
+        captions.progressed.connect(self._on_progress)
+        captions.ended.connect(self._on_ended)
+
+    def add(self, paths: Sequence[Path]) -> None:
+        """Put files into the list."""
+        self.files.add([self._history.of(str(path)) for path in paths])
+        self._window.tabs.show_tab(FILES)
+        self._show()
+        self._window.set_status(f"{len(paths)} files were added: press Caption All.")
+
+    def run(self) -> None:
+        """Caption the files that wait, were given up or failed, one after another."""
+        self.files.begin()
+        self._next()
+
+    def clear(self) -> None:
+        """Take files that have ended off the list; what was captioned stays in the history, and this can be undone."""
+        before = list(self.files.items)
+        self.files.clear()
+        self._show()
+        gone = len(before) - len(self.files.items)
+        if gone:
+            self._window.offer(f"{gone} files were taken off the list; their captions stay in the history.", "Undo",
+                               lambda: self._put_back(before))  # fmt: skip
+
+    def _put_back(self, items: list[QueueItem]) -> None:
+        self.files.items = items + [item for item in self.files.items if item not in items]
+        self._show()
+
+    def _next(self) -> None:
+        item = self.files.next()
+        if item is not None:
+            self._job = Job(item.document)
+            self._show()
+            self._window.queue.follow(self.files.items.index(item))
+            self._captions.add(self._job)
+        self._show()
+
+    def _on_progress(self, job: Job, share: float) -> None:
+        item = self.files.working
+        if job is self._job and item is not None:
+            item.share = share
+            self._show()
+            self._window.controls.set_share(self.files.share, self.files.time_left_s)
+
+    def _on_ended(self, job: Job, status: Status, sentence: str) -> None:
+        item = self.files.working
+        if job is not self._job or item is None:
+            return
+        self._job = None
+        item.status, item.message = status, sentence
+        if status is Status.CANCELLED:
+            self.files.cancel()
+            self._show()
+        else:
+            self._next()
+
+    def _show(self) -> None:
+        items = self.files.items
+        ended = sum(item.status not in (Status.WAITING, Status.WORKING) for item in items)
+        left = self.files.time_left_s if self.files.working is not None else None
+        summary = f"{ended} of {len(items)} done" if items else ""
+        if left is not None:
+            summary += f", {100 * self.files.share:.0f} %, about {minutes_seconds(left + 0.999)} left"
+        self._window.queue.set_items(items, summary)
+        waiting = sum(item.status in (Status.WAITING, Status.FAILED, Status.CANCELLED) for item in items)
+        self._session.update(num_waiting=waiting)

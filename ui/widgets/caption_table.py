@@ -1,0 +1,315 @@
+"""The table of a document's captions: one row for each span, its other captions below it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from PyQt6.QtCore import QAbstractItemModel, QItemSelectionModel, QModelIndex, QObject, Qt, QTimer, pyqtSignal
+from PyQt6.QtGui import QColor
+from PyQt6.QtWidgets import QAbstractItemView, QTreeView
+
+from data.caption_formats import ScoredCaption
+from ui.store.documents import Review, Row
+from ui.store.exports import is_silence, shown_text
+from ui.widgets.parts import FittedColumns, describe, probability_text, probability_tip, time_span
+from ui.widgets.theme import LIGHT, Colours
+
+TIME, CAPTION, PROBABILITY = range(3)
+COLUMNS = ("Time", "Caption", "Probability")
+_ITEM = Qt.ItemDataRole
+_REVIEWS = {Review.ACCEPTED: "accepted", Review.EDITED: "edited"}
+
+
+def row_probability(row: Row) -> float:
+    """How probable a row's best caption is, 0 to 1; 1 for silence, which is measured, and for a person's words."""
+    best = row.record.captions[0]
+    if is_silence(row.record) or row.is_kept:
+        return 1.0
+    return best.probability if best.probability is not None else 1.0
+
+
+def is_doubtful(row: Row, threshold: float) -> bool:
+    """Whether a row's caption lies under a person's threshold, 0 to 1; captions without a calibrated probability never do."""
+    return row_probability(row) < threshold
+
+
+def caption_shown(row: Row, threshold: float) -> str:
+    """A row's best caption, with "perhaps" under the threshold."""
+    text = shown_text(row.record)
+    return f"perhaps {text}" if is_doubtful(row, threshold) else text
+
+
+class CaptionModel(QAbstractItemModel):
+    """Rows of a document, filtered and sorted; a row's children are its other captions.
+
+    An index of the upper level has the internal id 0, a child the number of its row.
+    """
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._all: Sequence[Row] = ()
+        self._shown: list[Row] = []
+        self._places: dict[int, int] = {}
+        self._words: tuple[str, ...] = ()
+        self._order: tuple[int, bool] = (TIME, False)
+        self.threshold = 0.0
+        self.colours = LIGHT
+
+    @property
+    def shown(self) -> Sequence[Row]:
+        """The rows of the upper level."""
+        return self._shown
+
+    def set_rows(self, rows: Sequence[Row]) -> None:
+        """Show rows; those that stay keep their place, selection and children."""
+        self._all = list(rows)
+        self._update()
+
+    def set_filter(self, text: str) -> None:
+        """Show rows one of whose captions has all these words."""
+        self._words = tuple(text.casefold().split())
+        self._update()
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Order rows by time, caption or probability."""
+        self._order = (column, order is Qt.SortOrder.DescendingOrder)
+        self._update()
+
+    def set_threshold(self, threshold: float) -> None:
+        """Mark captions less probable than this, 0 to 1."""
+        self.threshold = threshold
+        self.repaint()
+
+    def set_colours(self, colours: Colours) -> None:
+        """Take a theme."""
+        self.colours = colours
+        self.repaint()
+
+    def repaint(self) -> None:
+        """All rows look different now."""
+        if self._shown:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self._shown) - 1, len(COLUMNS) - 1))
+
+    def _wanted(self) -> list[Row]:
+        rows = [row for row in self._all if self._matches(row)]
+        column, descending = self._order
+        keys: dict[int, Callable[[Row], Any]] = {
+            CAPTION: lambda row: shown_text(row.record).casefold(), PROBABILITY: row_probability,
+        }  # fmt: skip
+        if column in keys:
+            rows.sort(key=keys[column], reverse=descending)
+        elif descending:
+            rows.reverse()
+        return rows
+
+    def _matches(self, row: Row) -> bool:
+        if not self._words:
+            return True
+        texts = [shown_text(row.record), *(caption.text for caption in row.record.captions[1:])]
+        return any(all(word in text.casefold() for word in self._words) for text in texts)
+
+    def _update(self) -> None:
+        """Change what has changed between the rows at the beginning and those at the end that are the same."""
+        old, new = self._shown, self._wanted()
+        same = lambda a, b: a.number == b.number and len(a.record.captions) == len(b.record.captions)  # noqa: E731
+        most = min(len(old), len(new))
+        head = next((n for n in range(most) if not same(old[n], new[n])), most)
+        tail = next((n for n in range(most - head) if not same(old[-1 - n], new[-1 - n])), most - head)
+        if len(old) - head - tail > 0:
+            self.beginRemoveRows(QModelIndex(), head, len(old) - tail - 1)
+            self._set(old[:head] + old[len(old) - tail :])
+            self.endRemoveRows()
+        if len(new) - head - tail > 0:
+            self.beginInsertRows(QModelIndex(), head, len(new) - tail - 1)
+            self._set(self._shown[:head] + new[head : len(new) - tail] + self._shown[head:])
+            self.endInsertRows()
+        before = self._shown
+        self._set(new)
+        changed = [n for n, (a, b) in enumerate(zip(before, new, strict=True)) if a is not b]
+        if changed:
+            self.dataChanged.emit(self.index(changed[0], 0), self.index(changed[-1], len(COLUMNS) - 1))
+
+    def _set(self, rows: list[Row]) -> None:
+        self._shown = rows
+        self._places = {row.number: place for place, row in enumerate(rows)}
+
+    def place_of(self, number: int) -> QModelIndex:
+        """The index of a row; invalid where it is not shown."""
+        place = self._places.get(number)
+        return QModelIndex() if place is None else self.index(place, 0)
+
+    def row_of(self, index: QModelIndex) -> tuple[Row, int]:
+        """The row of an index, and which of its captions, from 0, the index stands for."""
+        if index.internalId():
+            return self._shown[self._places[index.internalId()]], index.row() + 1
+        return self._shown[index.row()], 0
+
+    # what Qt asks
+
+    def index(self, row: int, column: int, parent: QModelIndex = QModelIndex()) -> QModelIndex:  # noqa: B008 - as Qt has it
+        """Where something stands."""
+        if not self.hasIndex(row, column, parent):
+            return QModelIndex()
+        return self.createIndex(row, column, self._shown[parent.row()].number if parent.isValid() else 0)
+
+    def parent(self, index: QModelIndex = QModelIndex()) -> QModelIndex:  # type: ignore[override]  # noqa: B008
+        """The row of one of its other captions."""
+        return self.place_of(index.internalId()) if index.isValid() and index.internalId() else QModelIndex()
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Rows, or other captions of a row."""
+        if not parent.isValid():
+            return len(self._shown)
+        if parent.internalId() or parent.column():
+            return 0
+        return len(self._shown[parent.row()].record.captions) - 1
+
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Time, caption, probability."""
+        return len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = _ITEM.DisplayRole) -> Any:
+        """Their names."""
+        return COLUMNS[section] if role == _ITEM.DisplayRole and orientation is Qt.Orientation.Horizontal else None
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """The caption can be edited."""
+        flags = super().flags(index)
+        return flags | Qt.ItemFlag.ItemIsEditable if index.column() == CAPTION and not index.internalId() else flags
+
+    def data(self, index: QModelIndex, role: int = _ITEM.DisplayRole) -> Any:
+        """What a cell shows."""
+        if not index.isValid():
+            return None
+        row, rank = self.row_of(index)
+        if role == _ITEM.DisplayRole:
+            return self._text(row, rank, index.column())
+        if role == _ITEM.EditRole:
+            return shown_text(row.record) if not is_silence(row.record) else ""
+        if role == _ITEM.ToolTipRole:
+            return self._tip(row, rank, index.column())
+        if role == _ITEM.ForegroundRole and (rank or is_doubtful(row, self.threshold) or is_silence(row.record)):
+            return QColor(self.colours.muted)
+        if role == _ITEM.AccessibleTextRole:
+            return ", ".join(filter(None, (self._text(row, rank, column) for column in range(len(COLUMNS)))))
+        return None
+
+    def _text(self, row: Row, rank: int, column: int) -> str:
+        record = row.record
+        if rank:
+            return (f"{rank + 1}.", record.captions[rank].text, _probability(record.captions[rank]))[column]
+        if column == TIME:
+            return row.heard_at[11:19] or time_span(record.start_s, record.end_s)
+        if column == CAPTION:
+            return caption_shown(row, self.threshold)
+        return "" if is_silence(record) else _REVIEWS.get(row.review) or _probability(record.captions[0])
+
+    def _tip(self, row: Row, rank: int, column: int) -> str:
+        record = row.record
+        if column == TIME:
+            span = time_span(record.start_s, record.end_s)
+            return f"{row.heard_at[:19].replace('T', ' ')}, {span} of this listening" if row.heard_at else span
+        if is_silence(record):
+            return record.caption if column == CAPTION else ""
+        if not rank and row.is_kept:
+            tip = f"{_REVIEWS[row.review].capitalize()} by you."
+        else:
+            tip = probability_tip(record.captions[rank])
+        return f"{record.captions[rank].text}\n{tip}" if column == CAPTION else tip
+
+
+def _probability(caption: ScoredCaption) -> str:
+    return probability_text(caption)
+
+
+class CaptionTable(FittedColumns, QTreeView):
+    """Shows captions; tells which row is current, and what a person wants with it."""
+
+    current_changed = pyqtSignal(object)  # Row
+    edited = pyqtSignal(object, str)  # Row; its new text
+    chosen = pyqtSignal(object, int)  # Row; which of its captions, from 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = CaptionModel(self)
+        self._alone = 0  # the number of the row that was expanded because it is the only one
+        self.setModel(self.rows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        triggers = QAbstractItemView.EditTrigger
+        self.setEditTriggers(triggers.EditKeyPressed | triggers.DoubleClicked)
+        self.setSortingEnabled(True)
+        self.sortByColumn(TIME, Qt.SortOrder.AscendingOrder)
+        self.fit_columns(CAPTION, optional=PROBABILITY)
+        self.rows.rowsInserted.connect(self._expand_alone)
+        self.doubleClicked.connect(self._on_double_click)
+        describe(self, "Captions", "Click a row to go there; F2 edits it.")
+
+    def set_rows(self, rows: Sequence[Row]) -> None:
+        """Show captions; the selection and the end of the list, where it is in view, stay in view."""
+        bar = self.verticalScrollBar()
+        follows = bar is not None and bar.value() == bar.maximum() and bar.maximum() > 0
+        chosen = {row.number for row in self.selected()}
+        self.rows.set_rows(rows)
+        missing = chosen - {row.number for row in self.selected()}
+        for number in missing:  # rows whose captions have become more or fewer
+            place, selection = self.rows.place_of(number), self.selectionModel()
+            if place.isValid() and selection is not None:
+                flags = QItemSelectionModel.SelectionFlag
+                selection.select(place, flags.Select | flags.Rows)
+                self.blockSignals(True)
+                selection.setCurrentIndex(place, flags.NoUpdate)
+                self.blockSignals(False)
+        if follows and not chosen:
+            self.scrollToBottom()
+
+    def selected(self) -> list[Row]:
+        """The selected rows, in order of the list."""
+        selection = self.selectionModel()
+        if selection is None:
+            return []
+        found = {row.number: row for index in selection.selectedIndexes() for row, _ in [self.rows.row_of(index)]}
+        return [row for row in self.rows.shown if row.number in found]
+
+    def show_row(self, number: int) -> None:
+        """Make a row current, as the play head reaches it; whoever asked is not told."""
+        place, selection = self.rows.place_of(number), self.selectionModel()
+        if place.isValid() and selection is not None and place.row() != self._current_place():
+            flags = QItemSelectionModel.SelectionFlag
+            self.blockSignals(True)
+            selection.setCurrentIndex(place, flags.ClearAndSelect | flags.Rows)
+            self.blockSignals(False)
+            self.scrollTo(place)
+
+    def choose(self) -> None:
+        """Make the current one of a row's other captions its best."""
+        index = self.currentIndex()
+        if index.isValid() and index.internalId():
+            self.chosen.emit(*self.rows.row_of(index))
+
+    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
+        """Tell the row that a person went to."""
+        super().currentChanged(current, previous)
+        if current.isValid():
+            self.current_changed.emit(self.rows.row_of(current)[0])
+
+    def commitData(self, editor: Any) -> None:
+        """Tell what was written in place of a caption."""
+        row, _ = self.rows.row_of(self.currentIndex())
+        text = editor.property("text")
+        QTimer.singleShot(0, lambda: self.edited.emit(row, text))  # the row may change once the editor is closed
+
+    def _current_place(self) -> int:
+        index = self.currentIndex()
+        return index.parent().row() if index.parent().isValid() else index.row()
+
+    def _expand_alone(self) -> None:
+        """A recording with a single span shows all its captions; those of many stand one below the other."""
+        if len(self.rows.shown) == 1:
+            self.expandAll()
+            self._alone = self.rows.shown[0].number
+        elif self._alone:
+            self.collapse(self.rows.place_of(self._alone))
+            self._alone = 0
+
+    def _on_double_click(self, index: QModelIndex) -> None:
+        if index.internalId():
+            self.choose()

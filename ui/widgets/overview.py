@@ -1,0 +1,148 @@
+"""The whole recording in one line, with the part that is in view."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
+from PyQt6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent
+from PyQt6.QtWidgets import QScrollBar, QSizePolicy, QVBoxLayout, QWidget
+
+from ui.widgets.parts import describe
+from ui.widgets.theme import LIGHT, Colours
+
+STEPS_PER_S = 1000  # of the scroll bar, which counts in whole numbers
+
+
+class _Outline(QWidget):
+    """Draws the recording and frames what is in view; a drag moves that."""
+
+    moved_to = pyqtSignal(float)  # the middle of what shall be in view, seconds
+
+    def __init__(self, left: int, right: int) -> None:
+        super().__init__()
+        self._left, self._right = left, right
+        self._times: NDArray[np.float64] = np.zeros(0)
+        self._line: NDArray[np.float32] = np.zeros(0, np.float32)
+        self.duration_s = 0.0
+        self.range = (0.0, 0.0)
+        self.colours = LIGHT
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        describe(self, "Overview", "Drag to see another part.")
+
+    def set_outline(self, times: NDArray[np.float64], line: NDArray[np.float32], duration_s: float) -> None:
+        self._times, self.duration_s = times, duration_s
+        self._line = line / max(0.05, float(np.abs(line).max(initial=0.0)))
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        """Low."""
+        return QSize(200, 26)
+
+    def _x(self, seconds: float) -> float:
+        return self._left + (self.width() - self._left - self._right) * seconds / max(1e-3, self.duration_s)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """The outline, muted; what is in view stands on the accent."""
+        if not self.duration_s:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        left, right = self._x(self.range[0]), self._x(self.range[1])
+        frame = QRectF(left, 1, max(4.0, right - left), self.height() - 2)
+        faint = QColor(self.colours.accent)
+        faint.setAlphaF(0.14)
+        painter.setPen(QPen(QColor(self.colours.accent), 1))
+        painter.setBrush(faint)
+        painter.drawRoundedRect(frame, 3, 3)
+        middle, half = self.height() / 2, self.height() / 2 - 3
+        points = [
+            QPointF(self._x(float(t)), middle - half * float(y)) for t, y in zip(self._times, self._line, strict=True)
+        ]
+        painter.setPen(QPen(QColor(self.colours.muted), 1))
+        painter.drawPolyline(QPolygonF(points))
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+        """Go there."""
+        if event is not None and self.duration_s:
+            width = max(1, self.width() - self._left - self._right)
+            self.moved_to.emit(self.duration_s * (event.position().x() - self._left) / width)
+
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
+        """Drag what is in view."""
+        if event is not None and event.buttons() & Qt.MouseButton.LeftButton:
+            self.mousePressEvent(event)
+
+
+class Overview(QWidget):
+    """An outline of the whole recording above a scroll bar; both show and move what is in view.
+
+    Args:
+        left: where the plots begin, pixels.
+        right: pixels to the right of them.
+    """
+
+    range_asked = pyqtSignal(float, float)  # what shall be in view, seconds
+    resized = pyqtSignal()
+
+    def __init__(self, left: int, right: int) -> None:
+        super().__init__()
+        self.outline = _Outline(left, right)
+        self.bar = QScrollBar(Qt.Orientation.Horizontal)
+        self.bar.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        describe(self.bar, "Scroll in time", "Move what is in view.")
+        inner = QVBoxLayout()
+        inner.setContentsMargins(left, 0, right, 0)
+        inner.addWidget(self.bar)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.outline)
+        layout.addLayout(inner)
+        self.bar.valueChanged.connect(self._on_scrolled)
+        self.outline.moved_to.connect(lambda middle: self._ask(middle - self._width_s / 2))
+
+    @property
+    def _width_s(self) -> float:
+        return self.outline.range[1] - self.outline.range[0]
+
+    @property
+    def num_columns(self) -> int:
+        """How many columns an outline has room for."""
+        return max(100, self.outline.width() // 2)
+
+    def set_outline(self, times: NDArray[np.float64], line: NDArray[np.float32], duration_s: float) -> None:
+        """Show a recording: times (2 N,) in seconds, amplitudes (2 N,), and its length in seconds."""
+        self.outline.set_outline(times, line, duration_s)
+        self._show_range()
+
+    def set_range(self, start_s: float, end_s: float) -> None:
+        """What is in view, seconds."""
+        self.outline.range = (start_s, end_s)
+        self.outline.update()
+        self._show_range()
+
+    def set_colours(self, colours: Colours) -> None:
+        """Take a theme."""
+        self.outline.colours = colours
+        self.outline.update()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """There is room for more or fewer columns."""
+        super().resizeEvent(event)
+        self.resized.emit()
+
+    def _show_range(self) -> None:
+        start_s, end_s = self.outline.range
+        self.bar.blockSignals(True)
+        self.bar.setPageStep(max(1, round(STEPS_PER_S * (end_s - start_s))))
+        self.bar.setSingleStep(max(1, self.bar.pageStep() // 10))
+        self.bar.setRange(0, max(0, round(STEPS_PER_S * (self.outline.duration_s - (end_s - start_s)))))
+        self.bar.setValue(round(STEPS_PER_S * start_s))
+        self.bar.blockSignals(False)
+
+    def _on_scrolled(self, value: int) -> None:
+        self._ask(value / STEPS_PER_S)
+
+    def _ask(self, start_s: float) -> None:
+        width_s, duration_s = self._width_s, self.outline.duration_s
+        start_s = min(max(0.0, start_s), max(0.0, duration_s - width_s))
+        self.range_asked.emit(start_s, start_s + width_s)

@@ -1,0 +1,87 @@
+"""A time axis in minutes and seconds, and a plot whose mouse seeks, selects, zooms and pans."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pyqtgraph as pg
+from PyQt6.QtCore import Qt, pyqtSignal
+
+STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+PAN_SHARE = 0.15  # of what is in view, for one step of the wheel
+
+
+def clock_text(seconds: float, step_s: float) -> str:
+    """Time as m:ss or h:mm:ss, with as many decimals as tell neighbours `step_s` seconds apart."""
+    decimals = max(0, math.ceil(-math.log10(step_s) - 1e-9)) if step_s < 1 else 0
+    whole, hundredths = divmod(round(seconds * 10**decimals), 10**decimals)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    return f"{clock}.{hundredths:0{decimals}d}" if decimals else clock
+
+
+class TimeAxis(pg.AxisItem):
+    """Ticks at whole seconds, minutes or hours; below a second, at tenths, hundredths and so on."""
+
+    def __init__(self) -> None:
+        super().__init__("bottom")
+        self.enableAutoSIPrefix(False)
+
+    def tickSpacing(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, float]]:  # noqa: N803
+        """One tick for about 90 pixels."""
+        wished = (maxVal - minVal) / max(1.0, size / 90)
+        if wished <= 0.5:
+            power = 10 ** math.floor(math.log10(max(wished, 1e-6)))
+            step = next((part * power for part in (1, 2, 5) if part * power >= wished), 10 * power)
+        else:
+            step = next((float(step) for step in STEPS_S if step >= wished), float(STEPS_S[-1]))
+        return [(step, 0)]
+
+    def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
+        """Minutes and seconds."""
+        return [clock_text(value, spacing) for value in values]
+
+
+class TimeBox(pg.ViewBox):
+    """A click goes somewhere, a drag selects, the wheel zooms in time or pans, a double click shows everything."""
+
+    clicked = pyqtSignal(float)
+    dragged = pyqtSignal(float, float)
+    double_clicked = pyqtSignal()
+    moved = pyqtSignal()  # a person zoomed or panned
+
+    def __init__(self) -> None:
+        super().__init__(enableMenu=False)
+        self.setMouseEnabled(x=True, y=False)
+
+    def _time(self, position: pg.Point) -> float:
+        return float(self.mapToView(position).x())
+
+    def wheelEvent(self, event: Any, axis: int | None = None) -> None:
+        """Zoom about the mouse; with Shift, or turned sideways, pan."""
+        sideways = event.orientation() == Qt.Orientation.Horizontal
+        if sideways or event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            start, end = self.viewRange()[0]
+            self.translateBy(x=-math.copysign(PAN_SHARE * (end - start), event.delta()))
+            event.accept()
+        else:
+            super().wheelEvent(event, axis=0)
+        self.moved.emit()
+
+    def mouseClickEvent(self, event: Any) -> None:
+        """Left button."""
+        if event.button() == Qt.MouseButton.LeftButton:
+            event.accept()
+            self.clicked.emit(self._time(event.pos()))
+
+    def mouseDoubleClickEvent(self, event: Any) -> None:
+        """Any button."""
+        self.double_clicked.emit()
+
+    def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:
+        """Left button."""
+        if event.button() == Qt.MouseButton.LeftButton:
+            event.accept()
+            start, now = self._time(event.buttonDownPos()), self._time(event.pos())
+            self.dragged.emit(min(start, now), max(start, now))
