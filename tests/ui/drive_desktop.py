@@ -17,12 +17,13 @@ from pathlib import Path
 
 from PyQt6.QtCore import QSettings, Qt
 from PyQt6.QtTest import QTest
-from PyQt6.QtWidgets import QAbstractButton, QApplication, QTreeWidget
+from PyQt6.QtWidgets import QAbstractButton, QApplication
 
 from ui.app import build
 from ui.controllers.main import Controller
 from ui.engine.process import EngineProcess
 from ui.sound.devices import SoundSystem
+from ui.store.documents import Document
 from ui.widgets.state import Listening, Recording
 
 
@@ -40,8 +41,8 @@ def click(button: QAbstractButton) -> None:
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
-def texts(tree: QTreeWidget) -> list[str]:
-    return [tree.topLevelItem(row).text(1) for row in range(tree.topLevelItemCount())]  # type: ignore[union-attr]
+def texts(document: Document | None) -> list[str]:
+    return [record.caption for record in document.records] if document is not None else []
 
 
 def play_into_microphone(clip: str) -> subprocess.Popen[bytes]:
@@ -60,32 +61,32 @@ def record(app: Controller, clip: str) -> None:
 def hear(app: Controller, clip: str) -> dict[str, object]:
     """Record and caption; play; listen."""
     controls, captions = app.window.controls, app.window.captions
+    shown = lambda: app.documents.shown  # noqa: E731 - what is in front changes
     record(app, clip)
     click(controls.run_live)  # stops, saves, captions
-    wait(lambda: bool(texts(captions.live)))
+    wait(lambda: bool(texts(shown())))
     found: dict[str, object] = {
         "platform": QApplication.platformName(),
         "devices": [controls.devices.itemText(index) for index in range(controls.devices.count())],
         "recording": app.sound.last_recording,
-        "live": texts(captions.live),
+        "live": texts(shown()),
     }
     wait(lambda: app.state.can_play)
     click(controls.run_model)
     wait(lambda: app.state.has_captions)
-    found["model"] = texts(captions.model)
+    found["model"] = [caption.text for caption in shown().records[0].captions]
     click(controls.play)
     wait(lambda: app.state.playing)
     begun = time.monotonic()
     wait(lambda: not app.state.playing)
     found["played_s"], found["per_cent"] = time.monotonic() - begun, controls.progress.value()
-    captions.live.clear()
-    click(captions.listen)
+    click(controls.listen)
     wait(lambda: app.state.listening is Listening.ON)
     player = play_into_microphone(clip)
     wait(lambda: player.poll() is not None)
-    wait(lambda: bool(texts(captions.live)))
-    found["heard"], found["latency"] = texts(captions.live), captions.latency.text()
-    click(captions.listen)
+    wait(lambda: bool(texts(shown())))
+    found["heard"], found["latency"] = texts(shown()), captions.latency.text()
+    click(controls.listen)
     wait(lambda: app.state.listening is Listening.OFF)
     return found
 

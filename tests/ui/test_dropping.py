@@ -44,7 +44,7 @@ def drop_on(part: QWidget, path: Path) -> bool:
 @pytest.mark.parametrize(
     "part",
     ["controls.path", "controls.num_captions.lineEdit()", "controls.devices", "controls.record", "sound.waveform.viewport()",
-     "sound.spectrogram.viewport()", "sound.timeline", "captions.model.viewport()", "queue.files.viewport()",
+     "sound.spectrogram.viewport()", "sound.timeline", "captions.table.viewport()", "queue.files.viewport()",
      "history.entries.viewport()", "log.viewport()", "banner", "status", "tabs"],
 )  # fmt: skip
 def test_a_file_is_dropped_anywhere(app: Controller, qtbot: QtBot, sound_file: Path, part: str) -> None:

@@ -17,7 +17,7 @@ import torch
 import inference
 from captioning.files import DEFAULT_CHECKPOINT
 from data.audio import load_audio
-from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption
+from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption, merge_neighbours
 from ui.engine.captioning import CaptioningEngine, sentence
 from ui.engine.process import DIED, EngineProcess
 from ui.engine.requests import Cancelled, CaptionerChoice, CaptionRequest, EngineError

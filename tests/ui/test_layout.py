@@ -27,21 +27,38 @@ from PyQt6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 
-from tests.ui.actions import click, open_file
+from tests.ui.actions import open_file
 from ui.controllers.main import Controller
+from ui.store.documents import Row
+from ui.widgets.caption_table import CaptionTable
+from ui.widgets.messages import Banner
 from ui.widgets.meter import LevelMeter
 from ui.widgets.parts import Table
 from ui.widgets.sound_view import SoundView
+from ui.widgets.state import Listening, Recording
 
 ROOT = Path(__file__).parents[2]
 READABLE = 200  # pixels of a caption
 LONG = "a large church bell is ringing slowly while people are talking in the background and a car passes by"
-KINDS = (QAbstractButton, QAbstractSpinBox, QComboBox, QLabel, QLineEdit, QProgressBar, LevelMeter, SoundView, Table)
+KINDS = (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    LevelMeter,
+    SoundView,
+    Table,
+    CaptionTable,
+)
 
 
 def controls(window: QWidget) -> list[QWidget]:
     """What is shown and read or pressed; parts of a control belong to it."""
     found = [part for part in window.findChildren(QWidget) if isinstance(part, KINDS) and part.isVisible()]
+    banner = window.findChild(Banner)  # floats above the others
+    found = [part for part in found if banner is None or not banner.isAncestorOf(part)]
     return [part for part in found if not any(other is not part and other.isAncestorOf(part) for other in found)]
 
 
@@ -64,6 +81,8 @@ def faults(app: Controller) -> list[str]:
     window, found = app.window, []
     for part in controls(window):
         name = f"{type(part).__name__} {part.accessibleName() or getattr(part, 'text', str)()!r}"
+        if window.area.isAncestorOf(part):
+            window.area.ensureWidgetVisible(part, 0, 0)
         if window.controls.isAncestorOf(part):
             window.controls.ensureWidgetVisible(part, 0, 0)
             window.controls.horizontalScrollBar().setValue(0)  # which nobody sees
@@ -87,28 +106,22 @@ def faults(app: Controller) -> list[str]:
     return found
 
 
-def caption_widths(app: Controller) -> list[int]:
-    """Of the lists that are shown."""
-    captions = app.window.captions
-    return [tree.columnWidth(1) for tree in (captions.model, captions.live) if tree.isVisible()]
-
-
 def fill(qtbot: QtBot, app: Controller, path: Path, at_s: float = 0.0) -> None:
-    """A timeline of long captions in both lists."""
+    """A timeline of long captions."""
     open_file(qtbot, app, path)
     scores = (ScoredCaption(LONG, -2.0, 1.0), ScoredCaption("waves", -3.0, 0.5))
     records = [CaptionRecord(str(path), at_s + 5 * n, at_s + 5 * n + 5, scores) for n in range(12)]
-    app.captions._show_recording(records)
-    app.captions._show_model(records)
+    assert app.documents.open is not None
+    app.documents.open.swap([], [Row(record) for record in records])
     app.window.captions.set_latency("behind by 123 s, 4567 left out")
 
 
 def shrink(qtbot: QtBot, app: Controller) -> None:
-    """As small as the window goes."""
-    size = None
-    while app.window.size() != size:
-        size = app.window.size()
-        app.window.resize(100, 100)
+    """As small as the window goes without scroll bars around everything."""
+    for _ in range(3):
+        page = app.window.area.widget()
+        assert page is not None
+        app.window.resize(page.minimumSizeHint() + app.window.size() - app.window.area.size())
         qtbot.wait(50)
 
 
@@ -126,38 +139,103 @@ def test_captions_can_be_read_in_the_smallest_window(
         fill(qtbot, app, sound_file, at_s)
         shrink(qtbot, app)
         if points == 10:
-            assert app.window.width() <= 800 and app.window.height() <= 640, app.window.size()
-        for live in (False, True):
-            app.window.tabs.show_captions(live)
-            qtbot.wait(30)
-            [width] = caption_widths(app)
-            assert width >= READABLE
-            assert faults(app) == []
+            assert app.window.width() <= 860 and app.window.height() <= 700, app.window.size()
+        assert app.window.captions.table.columnWidth(1) >= READABLE
+        assert faults(app) == []
     finally:
         application.setFont(usual)
 
 
 def test_captions_can_be_read_at_every_width(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
     fill(qtbot, app, sound_file)
-    lists = []
-    for width in range(780, 1700, 60):
-        app.window.resize(width, 720)
+    for width in range(860, 1700, 120):
+        app.window.resize(width, 760)
         qtbot.wait(30)
-        assert min(caption_widths(app)) >= READABLE, width
+        assert app.window.captions.table.columnWidth(1) >= READABLE, width
         assert faults(app) == [], width
-        lists.append(len(caption_widths(app)))
-    assert lists == sorted(lists) and lists[0] == 1 and lists[-1] == 2  # one at a time, then side by side
     app.window.resize(1280, 800)
     qtbot.wait(30)
-    assert not app.window.captions.model.isColumnHidden(2)  # probabilities stand in a window of the usual size
+    assert not app.window.captions.table.isColumnHidden(2)  # probabilities stand in a window of the usual size
 
 
-def test_one_pull_makes_a_wide_window_narrow(app: Controller, qtbot: QtBot) -> None:
-    app.window.resize(1400, 800)
-    qtbot.wait(30)
-    app.window.resize(800, 700)
-    qtbot.wait(30)
-    assert app.window.width() == 800 and app.window.tabs.is_apart
+def test_ten_minutes_show_twenty_rows(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+    open_file(qtbot, app, sound_file)
+    records = [
+        CaptionRecord(str(sound_file), 10.0 * n, 10.0 * n + 10, (ScoredCaption(f"a dog {n}", -1.0),)) for n in range(60)
+    ]
+    app.documents.open.swap([], [Row(record) for record in records])
+    app.window.resize(1440, 940)
+    qtbot.wait(50)
+    table = app.window.captions.table
+    seen = [n for n in range(60) if table.viewport().rect().contains(table.visualRect(table.rows.index(n, 1)))]
+    assert len(seen) >= 18
+
+
+@pytest.mark.parametrize("size", [(960, 480), (640, 400)])
+def test_on_a_small_or_magnified_screen_everything_can_be_scrolled_to(
+    app: Controller, qtbot: QtBot, sound_file: Path, size: tuple[int, int]
+) -> None:
+    """960 by 480 is what a window has on a screen of 1920 by 1080 at 200 %."""
+    fill(qtbot, app, sound_file)
+    window = app.window
+    window.resize(*size)
+    qtbot.wait(50)
+    assert (window.width(), window.height()) == size
+    for part in controls(window):
+        for area in (window.area, window.controls):
+            if area.isAncestorOf(part):
+                area.ensureWidgetVisible(part, 0, 0)
+        if not isinstance(part, SoundView | Table | CaptionTable) and not is_inside(part, window.statusBar()):
+            seen = place_of(part, window) & place_of(window.area.viewport(), window)
+            assert seen.height() == part.height(), part.accessibleName()
+
+
+def is_inside(part: QWidget, owner: QWidget | None) -> bool:
+    return owner is not None and owner.isAncestorOf(part)
+
+
+def test_no_button_moves_or_changes_its_width(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+    window = app.window
+    buttons = [part for part in controls(window) if isinstance(part, QAbstractButton | LevelMeter | QProgressBar)]
+    qtbot.wait(50)
+    before = {part: place_of(part, window) for part in buttons}
+    fill(qtbot, app, sound_file)
+    window.tell("The microphone was lost: it was unplugged. What was recorded until then is kept in /a/long/path.wav.")
+    window.controls.set_saved("/home/somebody/Music/Audio Caption/recording_2026-11-25_09-06-09.wav", 3.0)
+    states = [
+        {"captioning": True}, {"captioning": False, "has_region": True}, {"has_region": False, "playing": True},
+        {"playing": False, "recording": Recording.OPENING}, {"recording": Recording.ON}, {"recording": Recording.PAUSED},
+        {"recording": Recording.OFF, "listening": Listening.ON}, {"listening": Listening.PAUSED}, {"num_waiting": 3},
+        {"listening": Listening.OFF},
+    ]  # fmt: skip
+    for state in states:
+        app._session.update(**state)
+        qtbot.wait(30)
+        for part, place in before.items():
+            assert place_of(part, window) == place, (part.accessibleName(), state)
+
+
+def test_the_focus_stays_where_the_person_is(app: Controller, qtbot: QtBot, sound_file: Path, folder: Path) -> None:
+    window, controls = app.window, app.window.controls
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    controls.record.setFocus()
+    qtbot.keyClick(controls.record, Qt.Key.Key_Space)
+    assert controls.record.hasFocus() and not controls.record.isEnabled()  # until the device answers
+    qtbot.keyClick(controls.record, Qt.Key.Key_Space)  # which does nothing now
+    qtbot.waitUntil(lambda: app.state.recording is Recording.ON)
+    assert controls.record.hasFocus() and controls.record.isEnabled()
+    qtbot.wait(100)
+    qtbot.keyClick(controls.record, Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: app.state.recording is Recording.OFF and app.state.can_play)
+    assert controls.record.hasFocus()
+    app.open_paths([folder])
+    window.queue.run.setFocus()
+    qtbot.keyClick(window.queue.run, Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: window.queue.summary.text() == "3 of 3 done", timeout=20000)
+    assert window.queue.run.hasFocus() and not window.queue.run.isEnabled()
+    qtbot.keyClick(window.queue.run, Qt.Key.Key_Tab)
+    assert not window.queue.run.hasFocus()
 
 
 def test_everything_at_once_in_the_smallest_window(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
@@ -171,65 +249,21 @@ def test_everything_at_once_in_the_smallest_window(app: Controller, qtbot: QtBot
     app._session.update(captioning=True)
     window.controls.set_share(0.4, 3700.0)
     window.set_status("Exported to " + "/a/long/path" * 20)
-    for page in range(window.tabs.count()):
-        window.tabs.setCurrentIndex(page)
+    for page in range(window.tabs.bar.count()):
+        window.tabs.show_tab(page)
         qtbot.wait(50)
-        assert faults(app) == [], window.tabs.tabText(page)
+        assert faults(app) == [], window.tabs.bar.tabText(page)
     app._session.update(captioning=False)
 
 
 def test_the_picture_gives_way_to_buttons_in_a_low_window(app: Controller, qtbot: QtBot) -> None:
     picture = app.window.controls.picture
-    app.window.resize(1280, 800)
+    app.window.resize(1280, 900)
     qtbot.waitUntil(picture.isVisible)
-    height = 800
-    while picture.isVisible() and height > 500:
-        height -= 10
-        app.window.resize(1280, height)
-        qtbot.wait(20)
-    assert height > 500
-    live = app.window.controls.run_live
-    qtbot.waitUntil(lambda: is_whole(live))  # without scrolling
-    app.window.resize(1280, height + 10)
-    qtbot.waitUntil(picture.isVisible)
-    app.window.controls.set_saved("/home/somebody/Music/Audio Caption/recording_2026-11-25_09-06-09.wav", 3.0)
-    qtbot.waitUntil(lambda: not picture.isVisible())  # what was saved needs its room
-    qtbot.waitUntil(lambda: is_whole(live))
-    app.window.controls.saved.hide()
-    qtbot.waitUntil(picture.isVisible)
-
-
-def test_the_list_in_front_and_the_focus_survive_a_change_of_width(app: Controller, qtbot: QtBot) -> None:
-    window, tabs = app.window, app.window.tabs
-    window.activateWindow()
-    app.window.resize(1500, 800)
-    qtbot.wait(30)
-    window.captions.listen.setFocus()
-    assert not tabs.is_apart and tabs.currentWidget() is window.captions
-    tabs.show_captions(live=True)
-    for width in (800, 1500, 800):
-        app.window.resize(width, 800)
-        qtbot.wait(30)
-        assert tabs.is_apart == (width == 800)
-        assert window.captions.listen.isVisible() and window.captions.listen.hasFocus()
-    tabs.show_captions(live=False)
-    assert window.captions.copy.isVisible() and not window.captions.listen.isVisible()
-    tabs.setCurrentWidget(window.history)
-    app.window.resize(1500, 800)
-    qtbot.wait(30)
-    assert tabs.currentWidget() is window.history
-
-
-def test_what_happens_comes_to_the_front_in_a_narrow_window(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
-    shrink(qtbot, app)
-    open_file(qtbot, app, sound_file)
-    captions = app.window.captions
-    click(qtbot, app.window.controls.run_model)
-    qtbot.waitUntil(lambda: captions.model.isVisible() and captions.model.topLevelItemCount() == 3)
-    qtbot.keyClick(app.window, Qt.Key.Key_L, Qt.KeyboardModifier.ControlModifier)
-    qtbot.waitUntil(captions.live.isVisible)
-    click(qtbot, captions.listen)
-    qtbot.waitUntil(lambda: captions.listen.text() == "Listen")
+    live, place = app.window.controls.run_live, app.window.controls.run_live.pos()
+    app.window.resize(1280, 700)
+    qtbot.waitUntil(lambda: not picture.isVisible())
+    assert is_whole(live) and live.pos() == place  # without scrolling
 
 
 @pytest.mark.parametrize("factor", ["1.5", "2"])

@@ -10,7 +10,8 @@ import pytest
 from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption
 from ui.store import history as history_module
 from ui.store.caption_queue import CaptionQueue, Status
-from ui.store.exports import EXPORT_FORMATS, as_sound_event, export, export_text, shown_text
+from ui.store.documents import Document, Kind, Review, Row
+from ui.store.exports import EXPORT_FORMS, as_sound_event, export, export_targets, export_text, shown_text
 from ui.store.history import History
 
 RECORDS = [
@@ -26,12 +27,13 @@ def test_a_history_survives_a_restart(tmp_path: Path) -> None:
     history = History(tmp_path / "new" / "history")
     first = history.add(Kind.RECORDING, "/sounds/one.wav")
     second = history.add(Kind.FILE, "/sounds/two.wav", RECORDS)
-    history.set_records(first.key, RECORDS[:1])
-    history.set_records("deleted meanwhile", RECORDS)
+    first.rows = [Row(RECORDS[0], Review.ACCEPTED, "2026-11-30T10:00:00")]
+    history.keep(first)
     again = History(tmp_path / "new" / "history")
     assert [entry.key for entry in again.entries] == [second.key, first.key]
     assert again.entries == history.entries
     assert again.entries[1].records == tuple(RECORDS[:1]) and again.entries[0].records == tuple(RECORDS)
+    assert again.entries[1].rows == first.rows
     assert again.find("/sounds/one.wav") == again.entries[1] and again.find("nothing") is None
     names = sorted(path.name for path in (tmp_path / "new" / "history").iterdir())
     assert names == sorted(f"{key}.json" for key in (first.key, second.key))
@@ -80,8 +82,9 @@ def test_the_oldest_entries_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_queue_knows_status_share_and_time_left() -> None:
     now = 0.0
+    documents = [Document(str(number), Kind.FILE, "", f"{number}.wav") for number in range(7)]
     queue = CaptionQueue(lambda: now)
-    queue.add([Path(f"{number}.wav") for number in (1, 2, 3, 4, 2)])
+    queue.add([documents[number] for number in (1, 2, 3, 4, 2)])
     assert len(queue.items) == 4 and queue.time_left_s is None
     now = 300.0  # a person comes back after lunch
     queue.begin()
@@ -94,19 +97,25 @@ def test_a_queue_knows_status_share_and_time_left() -> None:
     assert second is queue.items[1] and queue.share == 0.25
     queue.clear()  # what has ended counts in its run all the same
     assert len(queue.items) == 3 and queue.share == 0.25
-    queue.add([Path("6.wav")])  # and so does what is added
+    queue.add([documents[6]])  # and so does what is added
     assert queue.share == 0.2
     queue.cancel()
     assert [item.status for item in queue.items] == [Status.CANCELLED] * 4
-    queue.add([Path("5.wav")])
-    queue.begin()
-    assert queue.share == 0.0 and queue.next() is queue.items[4]  # a new run counts anew
+    queue.add([documents[5]])
+    queue.begin()  # what was cancelled is tried again
+    assert queue.share == 0.0 and queue.next() is queue.items[0]
+    assert [item.status for item in queue.items[1:]] == [Status.WAITING] * 4
+    queue.items[0].status = Status.DONE
     queue.clear()
-    assert [item.path.name for item in queue.items] == ["5.wav"]
+    assert [item.path.name for item in queue.items] == ["3.wav", "4.wav", "6.wav", "5.wav"]
 
 
 def test_exports_have_every_form() -> None:
-    assert export_text(RECORDS, "txt").startswith("walk.wav: [00:00:00.000 - 00:00:05.000] a dog barks.")
+    assert export_text(RECORDS, "txt").splitlines()[:3] == [
+        "walk.wav", "00:00:00.000 - 00:00:05.000  a dog barks.", "    an animal is heard",
+    ]  # fmt: skip
+    assert export_text(RECORDS, "audacity").startswith("0.000000\t5.000000\ta dog barks.\n")
+    assert export_text(RECORDS, "raven").splitlines()[0].startswith("Selection\tView\tChannel\tBegin Time (s)")
     rows = list(csv.DictReader(io.StringIO(export_text(RECORDS, "csv"))))
     assert [row["caption_predicted"] for row in rows] == ["a dog barks.", "silence", "rain falls & <drips>"]
     found = json.loads(export_text(RECORDS, "json"))
@@ -116,7 +125,7 @@ def test_exports_have_every_form() -> None:
 
 
 def test_sound_event_subtitles_are_bracketed_and_leave_silence_out() -> None:
-    text = export_text(RECORDS, "srt", sound_events=True)
+    text = export_text(RECORDS, "srt_events")
     assert "[dog barks]" in text and "silence" not in text and text.count("-->") == 2
     assert as_sound_event("A dog barks twice.") == "[dog barks twice]"
     assert as_sound_event("the sea, and another bell") == "[sea, and another bell]"
@@ -125,16 +134,15 @@ def test_sound_event_subtitles_are_bracketed_and_leave_silence_out() -> None:
 
 def test_files_are_written_whole_and_subtitles_one_for_each_recording(tmp_path: Path) -> None:
     other = CaptionRecord("bell.wav", 0.0, 3.0, (ScoredCaption("a bell rings", -1.0),))
-    for form in EXPORT_FORMATS:
-        written = export([*RECORDS, other], tmp_path / f"all.{form}")
-        names = [path.name for path in written]
-        assert names == ([f"all_walk.{form}", f"all_bell.{form}"] if form in ("srt", "vtt") else [f"all.{form}"])
-        assert all("bell rings" in path.read_text() for path in written[-1:])
+    for form, kind in EXPORT_FORMS.items():
+        targets = export_targets([*RECORDS, other], tmp_path / "all", form)
+        export(targets, form)
+        wanted = ["all_walk", "all_bell"] if kind.one_recording else ["all"]
+        assert [path.name for path in targets] == [name + kind.suffix for name in wanted]
+        assert "bell rings" in list(targets)[-1].read_text()
     assert not list(tmp_path.glob(".*"))
-    with pytest.raises(ValueError, match="no known ending"):
-        export(RECORDS, tmp_path / "captions.doc")
     with pytest.raises(ValueError, match="no captions"):
-        export([], tmp_path / "captions.txt")
+        export_targets([], tmp_path / "captions.txt", "txt")
 
 
 def test_two_recordings_of_one_name_get_two_subtitle_files(tmp_path: Path) -> None:
@@ -142,8 +150,9 @@ def test_two_recordings_of_one_name_get_two_subtitle_files(tmp_path: Path) -> No
         CaptionRecord(f"{folder}/a.wav", 0.0, 1.0, (ScoredCaption(f"sound of {folder}", -1.0),))
         for folder in ("x", "y")
     ]
-    written = export(records, tmp_path / "all.srt")
-    assert len(set(written)) == 2 and "sound of y" in written[1].read_text()
+    targets = export_targets(records, tmp_path / "all.srt", "srt")
+    export(targets, "srt")
+    assert len(targets) == 2 and "sound of y" in list(targets)[1].read_text()
 
 
 def test_silence_is_shown_in_brackets() -> None:

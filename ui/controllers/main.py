@@ -36,6 +36,7 @@ class _LogHandler(logging.Handler):
         """A signal crosses threads."""
 
         message = pyqtSignal(str)
+        about_sound = pyqtSignal(str)  # what a person must know of the recording that they opened
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -43,7 +44,8 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand on one message."""
-        self.bridge.message.emit(record.getMessage())
+        signal = self.bridge.about_sound if record.name.startswith("data.audio") else self.bridge.message
+        signal.emit(record.getMessage())
 
 
 class Controller(QObject):
@@ -72,6 +74,7 @@ class Controller(QObject):
         self.live = LiveController(self._session, self.documents, self.sound, lambda: self.captions.info)
         self._log = _LogHandler()
         self._log.bridge.message.connect(self.window.log.add)
+        self._log.bridge.about_sound.connect(self.window.tell)
         logging.getLogger().addHandler(self._log)
         self._fill_window()
         self._connect()

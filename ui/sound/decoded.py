@@ -120,12 +120,9 @@ def decode(
                 raise
             damage = f"{path.name} is damaged: only its first {num_samples / PCM_RATE_HZ:.1f} s could be read."
             logger.warning("%s is damaged after %.1f s", path, num_samples / PCM_RATE_HZ)
-    read_s = num_samples / PCM_RATE_HZ
-    if not damage and duration_s > 1.02 * read_s + 0.5:
-        damage = f"{path.name} ends early: {read_s:.1f} s of the {duration_s:.1f} s that it announces are there."
     pcm = np.memmap(pcm_path, np.int16, mode="r", shape=(num_samples,))
     image, highest_hz = spectra.image()
-    return DecodedSound(path, read_s, pcm, np.concatenate(peaks), image, highest_hz, damage)
+    return DecodedSound(path, num_samples / PCM_RATE_HZ, pcm, np.concatenate(peaks), image, highest_hz, damage)
 
 
 class _Spectra:

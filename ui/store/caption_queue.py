@@ -60,10 +60,14 @@ class CaptionQueue:
     def add(self, documents: Sequence[Document]) -> None:
         """Put files at the end, but none that is there already; those that were given up wait again."""
         there = {item.document.key: item for item in self.items}
-        added = [QueueItem(document) for document in documents if document.key not in there]
+        added = []
         for document in documents:
-            if document.key in there and there[document.key].status not in _OPEN:
-                there[document.key].status = Status.WAITING
+            item = there.get(document.key)
+            if item is None:
+                item = there[document.key] = QueueItem(document)
+                added.append(item)
+            elif item.status not in _OPEN:
+                item.status, item.message, item.share = Status.WAITING, "", 0.0
         self.items += added
         if any(item.status in _OPEN for item in self._run):  # it is captioned in the run that is under way
             self._run += added
