@@ -28,6 +28,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("window"))
 
 
+def pytest_collection_finish() -> None:
+    """Libraries stay: a collection need not look at them after each test, which takes longer than many tests."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_runtest_logfinish() -> None:
     """Let go of a test's widgets now and here: collected later, by whatever thread, they would take the process with them."""
     gc.collect()

@@ -10,8 +10,10 @@ from ui.controllers.session import Session
 from ui.controllers.sound import SoundController
 from ui.engine.live import LiveUpdate
 from ui.engine.requests import CaptionerInfo
+from ui.store.alerts import alert_words, heard_words
 from ui.store.documents import Document, Kind, Row
 from ui.store.exports import shown_text
+from ui.widgets.notifier import Notifier
 from ui.widgets.state import Listening
 
 
@@ -41,6 +43,7 @@ class LiveController(QObject):
         self._window, self._history = session.window, session.history
         window, microphone = session.window, session.workers.microphone
         self.document: Document | None = None  # what is being heard
+        self._notifier = Notifier(window)
         window.controls.listen_clicked.connect(self.listen_or_stop)
         window.controls.listen_pause_clicked.connect(self._pause_or_resume)
         self._listen.connect(microphone.start_listening)
@@ -88,6 +91,7 @@ class LiveController(QObject):
             return
         begun = datetime.now() - timedelta(seconds=update.latency_s + record.end_s - record.start_s)
         self.document.grow(Row(record, heard_at=begun.isoformat()), update.extends)
+        self._alert(shown_text(record), update.extends)
         self._window.large.show_caption(shown_text(record), update.extends)
         hop_s = self._session.settings.live_hop_s
         text = (
@@ -99,6 +103,16 @@ class LiveController(QObject):
             tip += f" The captioner was slower than the microphone: {update.num_dropped} windows were left out."
         if self._documents.shown is self.document:
             self._window.captions.set_latency(text, tip)
+
+    def _alert(self, caption: str, extends: bool) -> None:
+        """Tell of alert words outside the window too, once for each caption."""
+        words = heard_words(alert_words(self._session.settings.alert_words), caption)
+        if words and not extends:
+            sentence = f"{', '.join(words).capitalize()}: {caption}"
+            self._window.tell(sentence)
+            self._notifier.tell("Audio Caption heard", sentence)
+            if self._window.large.isVisible():
+                self._window.large.flash()
 
     def _on_loud_event(self) -> None:
         if self._window.large.isVisible() and self._session.state.listening is Listening.ON:

@@ -20,12 +20,13 @@ from ui.controllers.sound import SoundController
 from ui.store.exports import export, export_targets
 from ui.store.history import History
 from ui.store.settings import AppSettings, SettingsStore
-from ui.widgets.main_window import MainWindow
+from ui.widgets.main_window import TITLE, MainWindow
 from ui.widgets.settings_dialog import SettingsDialog
 from ui.widgets.state import WindowState
-from ui.widgets.theme import apply_theme, colours_of
+from ui.widgets.theme import ASSETS, apply_theme, colours_of
 from ui.workers.threads import Workers
 
+EXAMPLE = ASSETS / "siren_then_waves.flac"
 PLACES = ("geometry", "splitter", "right", "large")
 
 
@@ -93,6 +94,9 @@ class Controller(QObject):
         window = self.window
         window.controls.num_captions.setValue(self.settings.num_captions)
         window.controls.meter.set_threshold(self.settings.silence_db)
+        window.captions.perhaps.setValue(self.settings.perhaps_below)
+        window.captions.table.rows.set_threshold(self.settings.perhaps_below / 100)
+        self._show_folders()
         window.history.set_entries(self._history.entries)
         self._history.tell = window.tell
         window.restore_places({name: place for name in PLACES if (place := self._store.read_place(name)) is not None})
@@ -110,6 +114,11 @@ class Controller(QObject):
         window.closing.connect(self.close)
         window.log_folded.connect(lambda folded: self.change(log_shown=not folded))
         window.queue.open_asked.connect(self.sound.open)
+        window.captions.perhaps.valueChanged.connect(self._on_perhaps)
+        window.example_asked.connect(lambda: self.open_paths([EXAMPLE]))
+        window.recent_asked.connect(lambda path: self.open_paths([Path(path)]))
+        self.sound.opened.connect(self._on_opened)
+        self.documents.shown_changed.connect(self._show_title)
         window.controls.num_captions_changed.connect(lambda number: self.change(num_captions=number))
         window.controls.devices.device_chosen.connect(lambda name: self.change(input_device=name))
         window.controls.meter.threshold_changed.connect(self._on_threshold)
@@ -159,6 +168,8 @@ class Controller(QObject):
         except (ValueError, OSError) as error:  # sentences
             self.window.tell(str(error))
         else:
+            self.change(export_folder=str(path.parent))
+            self._show_folders()
             names = ", ".join(str(target) for target in targets)
             self.window.set_status(f"Exported to {names}.")
             self.window.log.add(f"Exported to {names}.")
@@ -187,10 +198,29 @@ class Controller(QObject):
 
     def _ask_for_settings(self) -> None:
         info = self.captions.info
-        dialog = SettingsDialog(self.settings, f"{info.encoder} on {info.device}" if info else "", self.window)
+        encoder, styles = (f"{info.encoder} on {info.device}", info.styles) if info else ("", ())
+        dialog = SettingsDialog(self.settings, encoder, self.window, styles)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             self.apply_settings(dialog.settings())
         dialog.deleteLater()
+
+    def _on_perhaps(self, per_cent: int) -> None:
+        self.change(perhaps_below=per_cent)
+        self.window.captions.table.rows.set_threshold(per_cent / 100)
+        self.documents.rows_changed.emit()
+
+    def _on_opened(self, path: str) -> None:
+        if Path(path) != EXAMPLE:
+            self._session.change(self.settings.with_recent(path))
+        self._show_folders()
+
+    def _show_folders(self) -> None:
+        settings = self.settings
+        self.window.set_folders(settings.open_folder, settings.export_folder, settings.recent_paths)
+
+    def _show_title(self) -> None:
+        document = self.documents.shown
+        self.window.setWindowTitle(f"{document.name} – {TITLE}" if document is not None else TITLE)
 
     def _on_threshold(self, silence_db: float) -> None:
         self.change(silence_db=silence_db)

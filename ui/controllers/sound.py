@@ -162,7 +162,8 @@ class SoundController(QObject):
 
     def _draw_rows(self) -> None:
         document = self._documents.shown
-        self._window.sound.set_rows(document.rows if document is not None else ())
+        threshold = self._session.settings.perhaps_below / 100
+        self._window.sound.set_rows(document.rows if document is not None else (), threshold)
 
     def _take(self, path: str) -> None:
         """The recording that was asked for can be read: it takes the place of the one that is open."""

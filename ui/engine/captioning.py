@@ -51,9 +51,14 @@ class CaptioningEngine:
             self._captioner = AudioCaptioner.from_pretrained(choice.checkpoint, device)
             self._choice = choice
         captioner = self._captioner
-        encoder = captioner.config.captioner.encoder.name
+        parts = captioner.config.captioner
         return CaptionerInfo(
-            choice.checkpoint, encoder, str(captioner.device), captioner.sample_rate, captioner.max_duration_s
+            choice.checkpoint,
+            parts.encoder.name,
+            str(captioner.device),
+            captioner.sample_rate,
+            captioner.max_duration_s,
+            tuple(parts.styles),
         )
 
     def steps(self, request: CaptionRequest) -> Iterator[Step]:
@@ -104,7 +109,10 @@ class CaptioningEngine:
         return self._captioner
 
     def _decoding(self, changes: dict[str, Any]) -> DecodingConfig:
-        return dataclasses.replace(self._loaded().config.decoding, **changes)
+        captioner = self._loaded()
+        if changes.get("style") not in (None, *captioner.config.captioner.styles):  # chosen for another checkpoint
+            changes = {name: value for name, value in changes.items() if name != "style"}
+        return dataclasses.replace(captioner.config.decoding, **changes)
 
 
 def sentence(error: BaseException) -> str:

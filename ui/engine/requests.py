@@ -40,6 +40,7 @@ class CaptionerInfo:
         device: where it runs.
         sample_rate: what it takes, hertz.
         max_duration_s: longest clip that it captions at once, seconds.
+        styles: of captions that it knows, the usual one first; empty where it knows no styles.
     """
 
     checkpoint: str
@@ -47,6 +48,7 @@ class CaptionerInfo:
     device: str
     sample_rate: int
     max_duration_s: float
+    styles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

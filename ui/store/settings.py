@@ -11,7 +11,9 @@ from captioning.files import DEFAULT_CHECKPOINT
 Theme = Literal["system", "light", "dark"]
 Method = Literal["own", "beam", "greedy", "sample"]
 CHOICES = {"theme": get_args(Theme), "method": get_args(Method)}
+MAX_RECENT = 10
 SMALLEST = {
+    "perhaps_below": 0,
     "num_captions": 1,
     "num_beams": 1,
     "temperature": 0.05,
@@ -34,6 +36,7 @@ class AppSettings:
     Attributes:
         checkpoint: folder, `step=N.pth` file or hub id of the captioner.
         device: auto, cpu, cuda or mps.
+        style: style of the captions, one of the captioner's; empty for its usual one.
         method: how captions are searched for; "own" leaves it, beams and temperature to the checkpoint.
         num_captions: captions of each clip.
         num_beams: beams of the beam search.
@@ -49,10 +52,16 @@ class AppSettings:
         recordings_folder: where recordings go.
         theme: colours.
         log_shown: whether the log is unfolded.
+        perhaps_below: captions less probable than this, per cent, are shown as "perhaps"; 0 marks none.
+        alert_words: comma-separated words; a live caption with one of them is told outside the window too.
+        open_folder: where recordings were opened last.
+        export_folder: where captions were exported last.
+        recent: recordings that were opened, the newest first, one a line.
     """
 
     checkpoint: str = str(DEFAULT_CHECKPOINT)
     device: str = "auto"
+    style: str = ""
     method: Method = "own"
     num_captions: int = 3
     num_beams: int = 3
@@ -68,11 +77,28 @@ class AppSettings:
     recordings_folder: str = ""
     theme: Theme = "system"
     log_shown: bool = False
+    perhaps_below: int = 0
+    alert_words: str = ""
+    open_folder: str = ""
+    export_folder: str = ""
+    recent: str = ""
+
+    @property
+    def recent_paths(self) -> list[str]:
+        """Recordings that were opened, the newest first."""
+        return self.recent.splitlines()
+
+    def with_recent(self, path: str) -> "AppSettings":
+        """A copy in which a recording is the newest of those that were opened."""
+        paths = [path, *(other for other in self.recent_paths if other != path)]
+        return replace(self, recent="\n".join(paths[:MAX_RECENT]), open_folder=str(Path(path).parent))
 
     @property
     def decoding(self) -> dict[str, Any]:
         """Fields of `configs.schema.DecodingConfig` in place of the checkpoint's own."""
         found: dict[str, Any] = {"num_captions": self.num_captions}
+        if self.style:
+            found["style"] = self.style
         if self.method != "own":
             found["method"] = self.method
         if self.method == "beam":

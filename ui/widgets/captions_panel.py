@@ -2,11 +2,11 @@
 
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QAction, QKeySequence
-from PyQt6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 from ui.store.documents import Document, Kind
 from ui.widgets.caption_table import CaptionTable
-from ui.widgets.parts import YieldingLabel, button, card, describe, heading
+from ui.widgets.parts import YieldingLabel, button, card, describe, heading, muted
 from ui.widgets.state import WindowState
 
 FILE_HEADING, LIVE_HEADING = "Model Predictions:", "Live Environment Sound Captions:"
@@ -48,6 +48,12 @@ class CaptionsPanel(QWidget):
         self.search.setMinimumWidth(90)
         self.search.setMaximumWidth(200)
         describe(self.search, "Search captions", "Show only captions with these words.", "Ctrl+F")
+        self.perhaps = QSpinBox()
+        self.perhaps.setRange(0, 99)
+        self.perhaps.setSingleStep(5)
+        self.perhaps.setSuffix(" %")
+        self.perhaps.setSpecialValueText("off")
+        describe(self.perhaps, "Perhaps below", 'Captions less probable than this are shown as "perhaps".')
         self.copy = button("Copy", "Copy the selected captions, or all.", "Ctrl+Shift+C")
         self.export = button("Export…", "Save the captions as text, table or subtitles.", "Ctrl+E")
         self.undo = button("Undo", "Undo the last change of the captions.", "Ctrl+Z")
@@ -62,6 +68,10 @@ class CaptionsPanel(QWidget):
         for part in (self.copy, self.export, self.undo, self.large):
             foot.addWidget(part)
         foot.addStretch(1)
+        label = muted("Perhaps below")
+        label.setBuddy(self.perhaps)
+        foot.addWidget(label)
+        foot.addWidget(self.perhaps)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
         layout.addWidget(card(head, self.table, foot))

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PyQt6.QtCore import QByteArray, QSize, Qt, pyqtSignal
-from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence, QResizeEvent
+from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QIcon, QKeySequence, QResizeEvent
 from PyQt6.QtWidgets import (
     QFileDialog,
     QLabel,
     QMainWindow,
+    QMenu,
     QMessageBox,
     QScrollArea,
     QSplitter,
@@ -28,7 +29,7 @@ from ui.widgets.parts import YieldingLabel, button, card, heading
 from ui.widgets.sound_view import SoundView
 from ui.widgets.state import WindowState
 from ui.widgets.tabs import LIVE, RECORDING, Tabs
-from ui.widgets.theme import Colours
+from ui.widgets.theme import ASSETS, Colours
 
 TITLE = "Audio Caption Interface"
 
@@ -39,12 +40,16 @@ class MainWindow(QMainWindow):
     paths_chosen = pyqtSignal(list)  # Path
     export_chosen = pyqtSignal(object, str, bool)  # Path; a key of EXPORT_FORMS; the captions of all files of the list
     settings_asked = pyqtSignal()
+    example_asked = pyqtSignal()
+    recent_asked = pyqtSignal(str)  # a path
     log_folded = pyqtSignal(bool)
     closing = pyqtSignal()
 
     def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle(TITLE)
+        self.setWindowIcon(QIcon(str(ASSETS / "icon.svg")))
+        self._open_folder = self._export_folder = ""
         screen = self.screen()
         room = screen.availableSize() if screen is not None else QSize(1280, 800)
         self.resize(min(1440, room.width()), min(940, room.height() - 40))
@@ -89,6 +94,7 @@ class MainWindow(QMainWindow):
         self.captions.export_clicked.connect(lambda: self._ask_for_export(False))
         self.queue.export_clicked.connect(lambda: self._ask_for_export(True))
         self.captions.large_clicked.connect(self.show_large)
+        self.sound.example_asked.connect(self.example_asked)
         self.large.listen_asked.connect(self.controls.listen.click)
         controls = self.controls
         order = (
@@ -143,9 +149,14 @@ class MainWindow(QMainWindow):
                 ("Large &Type", "F11", self.show_large),
                 ("&Cancel", "Esc", self._escape),
             ],
-            "&Help": [("&Keyboard Shortcuts", "F1", self._show_shortcuts)],
+            "&Help": [
+                ("&Keyboard Shortcuts", "F1", self._show_shortcuts),
+                ("Open an &Example", "Ctrl+Shift+E", self.example_asked.emit),
+            ],
         }
         bar = self.menuBar()
+        self._recent = QMenu("Open &Recent", self)
+        self._recent.setToolTipsVisible(True)
         self.shortcuts: list[tuple[str, str]] = []
         for title, entries in menus.items():
             menu = bar.addMenu(title) if bar is not None else None
@@ -156,6 +167,8 @@ class MainWindow(QMainWindow):
                 self.shortcuts.append((name.replace("&", ""), keys))
                 if menu is not None:
                     menu.addAction(made)
+                    if action == self._ask_for_folder:
+                        menu.addMenu(self._recent)
 
     def _escape(self) -> None:
         """Give up what is being captioned; if nothing is, close the message."""
@@ -234,13 +247,13 @@ class MainWindow(QMainWindow):
         """Choose recordings by a dialog."""
         endings = " ".join(f"*{suffix}" for suffix in sorted(AUDIO_SUFFIXES))
         names, _ = QFileDialog.getOpenFileNames(
-            self, "Open recordings", filter=f"Recordings ({endings});;All files (*)"
+            self, "Open recordings", self._open_folder, filter=f"Recordings ({endings});;All files (*)"
         )
         if names:
             self.paths_chosen.emit([Path(name) for name in names])
 
     def _ask_for_folder(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, "Open a folder of recordings")
+        name = QFileDialog.getExistingDirectory(self, "Open a folder of recordings", self._open_folder)
         if name:
             self.paths_chosen.emit([Path(name)])
 
@@ -278,9 +291,21 @@ class MainWindow(QMainWindow):
         box.deleteLater()
         return answer
 
-    @staticmethod
-    def _folder(document: Document | None) -> Path:
-        """Where a recording lies."""
+    def set_folders(self, open_folder: str, export_folder: str, recent: Sequence[str]) -> None:
+        """Where dialogs begin, and what the menu of recent recordings has."""
+        self._open_folder, self._export_folder = open_folder, export_folder
+        self._recent.clear()
+        for path in recent:
+            action = self._recent.addAction(Path(path).name)
+            if action is not None:
+                action.setToolTip(path)
+                action.triggered.connect(lambda checked=False, path=path: self.recent_asked.emit(path))
+        self._recent.setEnabled(bool(recent))
+
+    def _folder(self, document: Document | None) -> Path:
+        """Where something was exported last, else where the recording lies."""
+        if self._export_folder and Path(self._export_folder).is_dir():
+            return Path(self._export_folder)
         return Path(document.path).parent if document is not None and document.path else Path.home()
 
     def _show_shortcuts(self) -> None:

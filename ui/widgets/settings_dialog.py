@@ -1,5 +1,6 @@
 """Settings in a window of their own."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from PyQt6.QtWidgets import (
@@ -22,11 +23,12 @@ from ui.widgets.parts import button, card, describe, muted
 
 _ROLES = QFormLayout.ItemRole
 METHODS = {
-    "own": "as the checkpoint has it",
-    "beam": "beam search",
-    "greedy": "greedy (one caption)",
-    "sample": "sampling",
+    "own": "as the checkpoint has it (recommended)",
+    "beam": "careful (beam search)",
+    "greedy": "fastest (greedy, one caption)",
+    "sample": "varied (sampling)",
 }
+STYLES = {"audiocaps": "short sentences (audiocaps)", "clotho": "longer sentences (clotho)"}
 THEMES = {"system": "like the desktop", "light": "light", "dark": "dark"}
 DEVICES = {"auto": "automatic", "cpu": "processor", "cuda": "NVIDIA card", "mps": "Apple chip"}
 
@@ -37,17 +39,24 @@ class SettingsDialog(QDialog):
     Args:
         settings: what is shown at first.
         encoder: the loaded captioner's encoder, to be shown; empty while none is loaded.
+        styles: of captions that the loaded captioner knows.
         parent: the window that it belongs to.
     """
 
-    def __init__(self, settings: AppSettings, encoder: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, settings: AppSettings, encoder: str, parent: QWidget | None = None, styles: Sequence[str] = ()
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Settings")
         self.setMinimumWidth(540)
         self._settings = settings
         self.checkpoint = QLineEdit(settings.checkpoint)
         self.device = _choice(DEVICES, settings.device)
+        names = {"": "as the checkpoint has it", **{style: STYLES.get(style, style) for style in styles}}
+        self.style_choice = _choice(names, settings.style)
         self.method = _choice(METHODS, settings.method)
+        self.alert_words = QLineEdit(settings.alert_words)
+        self.alert_words.setPlaceholderText("alarm, baby, doorbell")
         self.num_beams = _whole(settings.num_beams, 1, 20)
         self.temperature = _number(settings.temperature, 0.05, 5.0, 0.05)
         self.top_k = _whole(settings.top_k, 0, 10_000)
@@ -79,6 +88,8 @@ class SettingsDialog(QDialog):
         for box, name, tip in (
             (self.checkpoint, "Checkpoint", "A checkpoint folder, a step=N.pth file, or the id of a hub repository."),
             (self.device, "Device", "Where the captioner runs."),
+            (self.style_choice, "Style", "How captions are worded."),
+            (self.alert_words, "Alert words", "Listen notifies you when a caption has one of these words."),
             (self.method, "Search", "How captions are searched for."),
             (self.num_beams, "Beams", "Beams of the beam search."),
             (self.temperature, "Temperature", "Of sampling: higher is more varied."),
@@ -103,6 +114,7 @@ class SettingsDialog(QDialog):
         form.addRow("Checkpoint", _row(self.checkpoint, browse_checkpoint))
         form.addRow("Encoder", muted(encoder or "none loaded"))
         form.addRow("Device", self.device)
+        form.addRow("Style", self.style_choice)
         form.addRow("Search", self.method)
         form.addRow("Beams", self.num_beams)
         form.addRow("Temperature", self.temperature)
@@ -112,6 +124,7 @@ class SettingsDialog(QDialog):
         form.addRow("", self.always_windows)
         form.addRow("Listening window", self.live_window_s)
         form.addRow("Listening hop", self.live_hop_s)
+        form.addRow("Alert words", self.alert_words)
         form.addRow("Recordings", _row(self.recordings_folder, browse_folder))
         form.addRow("Theme", self.theme)
         return form
@@ -123,7 +136,9 @@ class SettingsDialog(QDialog):
             self._settings,
             checkpoint=self.checkpoint.text().strip() or AppSettings().checkpoint,
             device=self.device.currentData(),
+            style=self.style_choice.currentData(),
             method=self.method.currentData(),
+            alert_words=self.alert_words.text().strip(),
             num_beams=self.num_beams.value(),
             temperature=round(self.temperature.value(), 2),
             top_k=self.top_k.value(),

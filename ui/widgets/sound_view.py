@@ -12,7 +12,7 @@ from PyQt6.QtWidgets import QLabel, QStackedLayout, QVBoxLayout, QWidget
 
 from ui.store.documents import Row
 from ui.widgets.overview import Overview
-from ui.widgets.parts import describe
+from ui.widgets.parts import button, describe
 from ui.widgets.theme import LIGHT, Colours
 from ui.widgets.time_axis import TimeAxis, TimeBox
 from ui.widgets.timeline_strip import TimelineStrip
@@ -22,7 +22,6 @@ FOLLOWED_S = 15.0  # seconds in view of a sound that grows
 REDRAW_MS = 50
 ARROW_S, KEY_ZOOM = 1.0, 1.5
 HINT = "Press Record Audio to hear something new,\nor drop a recording here."
-NOT_KEPT = "The sound of this listening was not kept."
 
 
 class Sound(Protocol):
@@ -57,6 +56,7 @@ class SoundView(QWidget):
     row_asked = pyqtSignal(object)  # Row: a click on its span
     region_changed = pyqtSignal(object)  # (start, end) in seconds, or None
     play_asked = pyqtSignal()
+    example_asked = pyqtSignal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,6 +109,14 @@ class SoundView(QWidget):
         self.hint = QLabel(HINT)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hint.setProperty("muted", True)
+        self.example = button("Open an Example", "Open a recording that comes with this program.")
+        self.example.clicked.connect(lambda: self.example_asked.emit())
+        empty = QWidget()
+        column = QVBoxLayout(empty)
+        column.addStretch(1)
+        column.addWidget(self.hint)
+        column.addWidget(self.example, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addStretch(1)
         drawing = QWidget()
         layout = QVBoxLayout(drawing)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -117,7 +125,7 @@ class SoundView(QWidget):
         for part in (self.timeline, self.spectrogram, self.overview):
             layout.addWidget(part)
         self._stack = QStackedLayout(self)
-        self._stack.addWidget(self.hint)
+        self._stack.addWidget(empty)
         self._stack.addWidget(drawing)
         for box in (self._box, self._lower_box):
             box.clicked.connect(self._on_click)
@@ -133,13 +141,12 @@ class SoundView(QWidget):
 
     # what is drawn
 
-    def set_sound(self, sound: Sound | None, hint: str = HINT) -> None:
-        """Draw a sound; None: nothing but the hint. One that grows is followed until a person looks elsewhere."""
+    def set_sound(self, sound: Sound | None) -> None:
+        """Draw a sound; None: nothing but a hint. One that grows is followed until a person looks elsewhere."""
         if sound is not None and sound is self._sound:
             return
         self._sound = sound
         self.clear_region()
-        self.hint.setText(hint)
         self._stack.setCurrentIndex(1 if sound is not None else 0)
         if sound is None:
             return

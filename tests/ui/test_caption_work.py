@@ -1,0 +1,185 @@
+"""Work on captions in the window: edit, choose, accept, delete, search, sort, export, the list of files."""
+
+import wave
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from data.caption_formats import CaptionRecord, ScoredCaption
+from tests.ui.simulated import SimulatedEngine, SimulatedSystem, chirp
+
+pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
+from PyQt6.QtCore import Qt
+from PyQt6.QtWidgets import QFileDialog, QLineEdit
+from pytestqt.qtbot import QtBot
+
+from tests.ui.actions import captions, click, open_file, rows
+from ui.controllers.main import Controller
+from ui.store.documents import Review, Row
+from ui.widgets.state import Listening
+
+
+@pytest.fixture
+def work(app: Controller, qtbot: QtBot, sound_file: Path) -> Controller:
+    """A recording of ten seconds with five captions, less probable one after the other."""
+    soundfile.write(sound_file, chirp(10.0, 16000), 16000)
+    open_file(qtbot, app, sound_file)
+    names = ("a dog barks", "rain falls", "a car passes by", "a dog howls", "wind blows")
+    scores = [
+        (ScoredCaption(text, -1.0 - n, 0.9 - 0.2 * n), ScoredCaption("a sound", -9.0)) for n, text in enumerate(names)
+    ]
+    records = [CaptionRecord(str(sound_file), 2.0 * n, 2.0 * n + 2, captions) for n, captions in enumerate(scores)]
+    assert app.documents.open is not None
+    app.documents.open.swap([], [Row(record) for record in records])
+    return app
+
+
+def choose(app: Controller, place: int) -> None:
+    """Make a row current, as a click does."""
+    table = app.window.captions.table
+    table.setCurrentIndex(table.rows.index(place, 1))
+
+
+def test_a_caption_is_edited_in_place_deleted_and_brought_back(work: Controller, qtbot: QtBot) -> None:
+    table = work.window.captions.table
+    choose(work, 1)
+    qtbot.keyClick(table, Qt.Key.Key_F2)
+    editor = table.viewport().findChild(QLineEdit)
+    assert editor is not None and editor.text() == "rain falls"
+    editor.setText("heavy rain falls on a roof")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: captions(work)[1] == "heavy rain falls on a roof")
+    assert rows(work)[1][2] == "edited" and work.window.sound.timeline._rows[1].record.caption == captions(work)[1]
+    choose(work, 0)
+    work.window.captions.delete_asked.emit(table.selected())
+    assert len(captions(work)) == 4 and work.window.captions.undo.isEnabled()
+    qtbot.keyClick(work.window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(work.window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert captions(work)[:2] == ["a dog barks", "rain falls"] and not work.window.captions.undo.isEnabled()
+    qtbot.keyClick(work.window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    assert captions(work)[1] == "heavy rain falls on a roof"
+
+
+def test_keys_accept_and_delete_and_another_caption_can_be_used(work: Controller, qtbot: QtBot) -> None:
+    table = work.window.captions.table
+    work.window.activateWindow()
+    table.setFocus()
+    choose(work, 2)
+    qtbot.keyClick(table, Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: rows(work)[2][2] == "accepted")
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: len(captions(work)) == 4)
+    table.expand(table.rows.index(0, 0))
+    assert rows(work)[1][:2] == ["2.", "a sound"]
+    table.setCurrentIndex(table.rows.index(0, 1, table.rows.index(0, 0)))
+    table.choose()
+    assert captions(work)[0] == "a sound" and work.documents.open.rows[0].review is Review.ACCEPTED
+
+
+def test_a_row_is_captioned_again_alone(work: Controller, qtbot: QtBot, engine: SimulatedEngine) -> None:
+    choose(work, 3)
+    work.window.captions.again_asked.emit(work.window.captions.table.selected())
+    qtbot.waitUntil(lambda: "chirp 0 caption 1" in captions(work) and not work.state.captioning)
+    assert (engine.requests[-1].start_s, engine.requests[-1].end_s) == (6.0, 8.0)
+    assert captions(work)[3] == "chirp 0 caption 1" and len(work.documents.open.rows) == 5
+
+
+def test_search_sort_and_threshold(work: Controller, qtbot: QtBot) -> None:
+    panel = work.window.captions
+    panel.search.setText("DOG a")
+    assert captions(work) == ["a dog barks", "a dog howls"]
+    panel.search.clear()
+    panel.table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
+    assert captions(work) == ["wind blows", "a dog howls", "a car passes by", "rain falls", "a dog barks"]
+    panel.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+    panel.perhaps.setValue(40)
+    assert captions(work)[2:] == ["a car passes by", "perhaps a dog howls", "perhaps wind blows"]
+    assert work.settings.perhaps_below == 40 and work.window.sound.timeline._threshold == 0.4
+
+
+def test_nothing_is_overwritten_unasked(
+    work: Controller, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "captions.srt").write_text("precious")
+    asked: list[list[str]] = []
+    answers = iter([False, True])
+
+    def confirm(paths: list[Path]) -> bool:
+        asked.append([path.name for path in paths])
+        return next(answers)
+
+    monkeypatch.setattr(work.window, "confirm_replacing", confirm)
+    work.export(tmp_path / "captions", "srt", False)
+    assert asked == [["captions.srt"]] and (tmp_path / "captions.srt").read_text() == "precious"
+    work.export(tmp_path / "captions", "srt", False)
+    assert "a dog barks" in (tmp_path / "captions.srt").read_text()
+    assert work.settings.export_folder == str(tmp_path)
+
+
+def test_a_clip_is_saved(work: Controller, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[str] = []
+
+    def dialog(parent: object, title: str, name: str, *arguments: object, **options: object) -> tuple[str, str]:
+        named.append(Path(name).name)
+        return str(tmp_path / "clip"), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", dialog)
+    choose(work, 1)
+    work.window.captions.clip_asked.emit(work.window.captions.table.selected()[0])
+    assert named == ["chirp 00-02 rain falls.wav"]
+    with wave.open(str(tmp_path / "clip.wav")) as clip:
+        assert clip.getnframes() == pytest.approx(2 * clip.getframerate(), abs=2)
+
+
+def test_files_that_were_cancelled_run_again_and_the_list_is_given_back(
+    app: Controller, qtbot: QtBot, folder: Path, engine: SimulatedEngine
+) -> None:
+    engine.step_s, engine.num_steps = 10.0, 1
+    app.open_paths([folder])
+    queue = app.window.queue
+    click(qtbot, queue.run)
+    qtbot.waitUntil(lambda: len(engine.requests) == 1)
+    click(qtbot, queue.cancel)
+    qtbot.waitUntil(lambda: not app.state.captioning)
+    engine.step_s = 0.01
+    click(qtbot, queue.run)
+    qtbot.waitUntil(lambda: queue.summary.text() == "3 of 3 done" and not app.state.captioning)
+    assert [queue.files.topLevelItem(n).text(1) for n in range(3)] == ["done"] * 3
+    queue.files.itemActivated.emit(queue.files.topLevelItem(1), 0)
+    qtbot.waitUntil(lambda: captions(app)[:1] == ["1 0 caption 1"])  # a captioned file shows its captions
+    click(qtbot, queue.clear) if queue.isVisible() else queue.clear_clicked.emit()
+    assert queue.files.topLevelItemCount() == 0 and app.window.banner.isVisible()
+    click(qtbot, app.window.banner.action)
+    assert queue.files.topLevelItemCount() == 3 and not app.window.banner.isVisible()
+    assert len(app._history.entries) == 3
+
+
+def test_an_alert_word_is_told_once(
+    app: Controller, qtbot: QtBot, engine: SimulatedEngine, system: SimulatedSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.waveform = chirp(20.0, 48000)
+    system.speed = 4.0
+    engine.live_text = lambda waveform: "two dogs bark and an alarm rings"
+    told: list[str] = []
+    monkeypatch.setattr(app.live._notifier, "tell", lambda title, sentence: told.append(sentence))
+    app.change(live_window_s=1.0, live_hop_s=0.5, alert_words="Alarm, dog, baby")
+    click(qtbot, app.window.controls.listen)
+    qtbot.waitUntil(lambda: bool(told))
+    qtbot.waitUntil(lambda: app.live.document.rows[0].record.end_s > 3.0)
+    click(qtbot, app.window.controls.listen)
+    qtbot.waitUntil(lambda: app.state.listening is Listening.OFF)
+    assert told == ["Alarm, dog: two dogs bark and an alarm rings"] and app.window.banner.text.text() == told[0]
+
+
+def test_recent_recordings_title_and_example(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+    assert app.window.windowTitle() == "Audio Caption Interface" and not app.window.windowIcon().isNull()
+    click(qtbot, app.window.sound.example)
+    qtbot.waitUntil(lambda: app.state.can_play)
+    assert app.state.path.endswith("siren_then_waves.flac") and app.settings.recent_paths == []
+    open_file(qtbot, app, sound_file)
+    assert app.window.windowTitle() == "chirp.wav – Audio Caption Interface"
+    assert app.settings.recent_paths == [str(sound_file)] and app.settings.open_folder == str(sound_file.parent)
+    [action] = app.window._recent.actions()
+    action.trigger()
+    qtbot.waitUntil(lambda: not app.state.reading and app.state.can_play)
