@@ -1,6 +1,8 @@
 """Takes the pictures of the app: the real captioner, sounds of this project, a simulated microphone.
 
-python -m tests.ui.take_screenshots FOLDER
+python -m tests.ui.take_screenshots FOLDER [THEME]
+
+With QT_SCALE_FACTOR=2 the pictures are those of a screen at 200 %.
 """
 
 import io
@@ -8,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +28,14 @@ from ui.controllers.main import Controller
 from ui.engine.process import EngineProcess
 from ui.widgets.settings_dialog import SettingsDialog
 from ui.widgets.state import Listening, Recording
+from ui.widgets.tabs import HISTORY
 
 ASSETS = Path(__file__).parents[2] / "assets"
 RATE_HZ = 48000
 WALK = ("siren", "church_bell", "sea_waves", "clock_tick", "alarm_clock", "waves_then_bell", "siren_then_waves")
 
 
-def wait(condition: Callable[[], bool], timeout_s: float = 180.0) -> None:
+def wait(condition: Callable[[], bool], timeout_s: float = 900.0) -> None:
     """Let events through until something holds."""
     until = time.monotonic() + timeout_s
     while not condition():
@@ -44,15 +47,6 @@ def walk(gap_s: float = 0.0) -> Waveform:
     """The project's sounds one after another."""
     gap = np.zeros(round(gap_s * RATE_HZ), np.float32)
     return np.concatenate([part for name in WALK for part in (load_audio(ASSETS / f"{name}.flac", RATE_HZ), gap)])
-
-
-def shrink(widget: QWidget) -> None:
-    """As small as a window goes; it is let go of in steps."""
-    size = None
-    while widget.size() != size:
-        size = widget.size()
-        widget.resize(100, 100)
-        QTest.qWait(100)
 
 
 def save(widget: QWidget, path: Path) -> None:
@@ -80,7 +74,7 @@ def take(app: Controller, system: SimulatedSystem, theme: str, folder: Path, wor
     window.controls.run_model.click()
     wait(lambda: not app.state.captioning and app.state.has_captions)
     app.sound._seek.emit(13.2)
-    window.sound._on_drag(18.1, 23.3)
+    window.sound.select(18.1, 23.3)
     QTest.qWait(400)
     save(window, folder / f"file_{theme}.png")
     usual = window.size()
@@ -88,7 +82,7 @@ def take(app: Controller, system: SimulatedSystem, theme: str, folder: Path, wor
         if width:
             window.resize(width, height)
         else:
-            shrink(window)
+            window.resize(960, 500)  # of a screen of 1920 by 1080 at 200 %
         QTest.qWait(300)
         save(window, folder / f"{'narrow' if width else 'smallest'}_{theme}.png")
     window.resize(usual)
@@ -121,22 +115,22 @@ def take(app: Controller, system: SimulatedSystem, theme: str, folder: Path, wor
     wait(lambda: app.state.listening is Listening.OFF)
     app.open_paths(sorted(ASSETS.glob("*.flac")))
     window.queue.run.click()
-    wait(lambda: app.captions.queue.share > 0.4)
+    wait(lambda: app.queue.files.share > 0.4)
     save(window, folder / f"queue_{theme}.png")
     wait(lambda: not app.state.captioning)
-    window.tabs.setCurrentWidget(window.history)
+    window.tabs.show_tab(HISTORY)
     QTest.qWait(300)
     save(window, folder / f"history_{theme}.png")
 
 
-def main(folder: Path) -> int:
-    """Every picture, light and dark."""
+def main(folder: Path, themes: Sequence[str] = ("light", "dark")) -> int:
+    """Every picture of these themes."""
     folder.mkdir(parents=True, exist_ok=True)
     if os.environ.get("QT_QPA_PLATFORM") == "offscreen":  # a screen as people have; its own is 800 pixels wide
         os.environ["QT_QPA_PLATFORM"] = f"offscreen:configfile={Path(__file__).with_name('screen.json')}"
     application = QApplication([])
     application.setFont(QFont("Inter", 10))
-    for theme in ("light", "dark"):
+    for theme in themes:
         with tempfile.TemporaryDirectory() as name:
             work = Path(name) / "Music"
             work.mkdir()
@@ -150,4 +144,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:] or ("light", "dark")))

@@ -39,7 +39,8 @@ def test_every_single_setting_is_kept(tmp_path: Path) -> None:
     changed = AppSettings(
         checkpoint="c", device="cpu", method="beam", num_captions=4, num_beams=9, temperature=0.25, top_k=7, seed=8,
         window_s=6.0, always_windows=True, live_window_s=3.0, live_hop_s=1.0, silence_db=-33.0, input_device="USB",
-        recordings_folder="r", theme="light", log_shown=True,
+        recordings_folder="r", theme="light", log_shown=True, style="clotho", perhaps_below=30, alert_words="alarm, baby",
+        open_folder="o", export_folder="e", recent="/a/b.wav\n/c d/e, f.wav",
     )  # fmt: skip
     assert all(getattr(changed, item.name) != item.default for item in fields(AppSettings))
     store_at(tmp_path / "s.ini").write(changed)

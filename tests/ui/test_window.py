@@ -295,11 +295,22 @@ def test_the_tab_key_reaches_every_control_from_top_to_bottom(app: Controller, q
 def test_other_windows_name_their_controls_too(app: Controller, qtbot: QtBot) -> None:
     dialog = SettingsDialog(app.settings, "mobilenet on cpu", app.window)
     qtbot.addWidget(dialog)
+    earlier = app.window.large.before  # which says nothing until something was heard
     for part in (*dialog.findChildren(QWidget), *app.window.large.findChildren(QLabel)):
         inner = part.objectName().startswith("qt_") or any(isinstance(owner, QComboBox) for owner in ancestors(part))
         if not inner and (part.focusPolicy() & Qt.FocusPolicy.TabFocus or part.parentWidget() is app.window.large):
-            named = part.accessibleName() or (isinstance(part, QAbstractButton) and part.text())
+            named = part.accessibleName() or (
+                isinstance(part, QAbstractButton | QLabel) and (part.text() or part is earlier)
+            )
             assert named, part
+
+
+def test_texts_are_read_as_they_are_and_a_message_names_its_banner(app: Controller, qtbot: QtBot) -> None:
+    """A name of its own would be read in place of a text: a label's accessible name is its text as long as none is set."""
+    app.window.tell("The microphone was lost.")
+    for label in (*app.window.findChildren(QLabel), *app.window.large.findChildren(QLabel)):
+        assert not label.accessibleName(), label.text()
+    assert app.window.banner.accessibleName() == "The microphone was lost."
 
 
 def test_devices_that_come_and_go_are_noticed_without_a_click(

@@ -51,6 +51,7 @@ class SoundController(QObject):
         self.last_recording = ""
         self._recorded: Document | None = None  # what is being recorded
         self._before: Document | None = None  # what was open before
+        self._path_before = ""
         self._reading = ""  # what is being decoded
         self._taken = ""  # and was found to be readable
         self._growing: dict[str, GrowingSound] = {}  # by their document's key
@@ -190,7 +191,8 @@ class SoundController(QObject):
     def _on_started(self, path: str) -> None:
         document = self._history.add(Kind.RECORDING, path)  # noted before anything can go wrong with it
         self._recorded, self._before = document, self._documents.open
-        self._session.update(recording=Recording.ON)
+        self._path_before = self._session.state.path
+        self._session.update(recording=Recording.ON, path=path, can_play=False, has_region=False)
         self._window.set_status("Recording.")
         self._documents.show_open(document)
         self.grow(document)
@@ -214,6 +216,7 @@ class SoundController(QObject):
                 self._history.delete(recorded.key)
                 self._growing.pop(recorded.key, None)
                 self._documents.open = self._before
+                self._session.update(path=self._path_before, can_play=self._sound is not None)
                 self._documents.bring(live=False)
         if self._session.state.listening is not Listening.ON:
             self._window.controls.meter.clear()

@@ -1,6 +1,6 @@
 """Buttons that stay where they are and keep the keyboard's focus, and a progress bar that seeks."""
 
-from PyQt6.QtCore import QSize, Qt, pyqtSignal
+from PyQt6.QtCore import QEvent, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
 from PyQt6.QtWidgets import QProgressBar, QPushButton
 
@@ -18,23 +18,36 @@ class SteadyButton(QPushButton):
         super().__init__(text)
         self._texts: tuple[str, ...] = (text,)
         self._off = False
+        self._widest = 0  # pixels
 
     def set_texts(self, *texts: str) -> None:
         """All texts that it may have."""
         self._texts = texts
-        self.updateGeometry()
+        self._measure()
 
     def sizeHint(self) -> QSize:
         """For the widest text."""
-        return super().sizeHint() + QSize(self._missing(), 0)
+        return super().sizeHint().expandedTo(QSize(self._widest, 0))
 
     def minimumSizeHint(self) -> QSize:
         """For the widest text."""
-        return super().minimumSizeHint() + QSize(self._missing(), 0)
+        return super().minimumSizeHint().expandedTo(QSize(self._widest, 0))
 
-    def _missing(self) -> int:
-        widths = [self.fontMetrics().horizontalAdvance(text) for text in (*self._texts, self.text())]
-        return max(widths) - widths[-1]
+    def changeEvent(self, e: QEvent | None) -> None:
+        """Another font or style makes texts wider or narrower."""
+        super().changeEvent(e)
+        if e is not None and e.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._measure()
+
+    def _measure(self) -> None:
+        """Ask the style how wide the button would be with each text."""
+        shown, self._widest = self.text(), 0
+        if len(self._texts) > 1:
+            for text in self._texts:
+                super().setText(text)
+                self._widest = max(self._widest, super().sizeHint().width())
+            super().setText(shown)
+            self.updateGeometry()
 
     def isEnabled(self) -> bool:
         """Whether it can be pressed."""

@@ -2,11 +2,11 @@
 
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QAction, QKeySequence
-from PyQt6.QtWidgets import QHBoxLayout, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QSpinBox, QStackedWidget, QVBoxLayout, QWidget
 
 from ui.store.documents import Document, Kind
 from ui.widgets.caption_table import CaptionTable
-from ui.widgets.parts import YieldingLabel, button, card, describe, heading, muted
+from ui.widgets.parts import YieldingLabel, button, card, describe, heading
 from ui.widgets.state import WindowState
 
 FILE_HEADING, LIVE_HEADING = "Model Predictions:", "Live Environment Sound Captions:"
@@ -51,27 +51,28 @@ class CaptionsPanel(QWidget):
         self.perhaps = QSpinBox()
         self.perhaps.setRange(0, 99)
         self.perhaps.setSingleStep(5)
+        self.perhaps.setPrefix("perhaps < ")
         self.perhaps.setSuffix(" %")
-        self.perhaps.setSpecialValueText("off")
+        self.perhaps.setSpecialValueText("perhaps: off")
         describe(self.perhaps, "Perhaps below", 'Captions less probable than this are shown as "perhaps".')
         self.copy = button("Copy", "Copy the selected captions, or all.", "Ctrl+Shift+C")
         self.export = button("Export…", "Save the captions as text, table or subtitles.", "Ctrl+E")
         self.undo = button("Undo", "Undo the last change of the captions.", "Ctrl+Z")
         self.large = button("Large Type", "Show live captions in a window of large letters.", "F11")
+        self._headings = QStackedWidget()  # as wide as the wider one, so that nothing moves
+        self._headings.addWidget(self.file_heading)
+        self._headings.addWidget(self.live_heading)
+        self._headings.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         head = QHBoxLayout()
-        head.addWidget(self.file_heading)
-        head.addWidget(self.live_heading)
+        head.addWidget(self._headings)
         head.addWidget(self.name, 2)
         head.addWidget(self.latency, 2)
+        head.addWidget(self.perhaps)
         head.addWidget(self.search, 1)
         foot = QHBoxLayout()
         for part in (self.copy, self.export, self.undo, self.large):
             foot.addWidget(part)
         foot.addStretch(1)
-        label = muted("Perhaps below")
-        label.setBuddy(self.perhaps)
-        foot.addWidget(label)
-        foot.addWidget(self.perhaps)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
         layout.addWidget(card(head, self.table, foot))
@@ -124,8 +125,7 @@ class CaptionsPanel(QWidget):
         other = document is not self.document
         self.document = document
         heard = live if document is None else document.kind is not Kind.FILE
-        self.live_heading.setVisible(heard)
-        self.file_heading.setVisible(not heard)
+        self._headings.setCurrentIndex(1 if heard else 0)
         self.name.setText("" if document is None else document.name)
         self.table.set_hint(LIVE_HINT if heard and live else FILE_HINT)
         if other:

@@ -52,7 +52,7 @@ class MainWindow(QMainWindow):
         self._open_folder = self._export_folder = ""
         screen = self.screen()
         room = screen.availableSize() if screen is not None else QSize(1280, 800)
-        self.resize(min(1440, room.width()), min(940, room.height() - 40))
+        self.resize(min(1440, room.width()), min(1000, room.height() - 40))
         self.setAcceptDrops(True)
         self.controls, self.sound, self.captions = ControlPanel(), SoundView(), CaptionsPanel()
         self.queue, self.history = QueuePanel(), HistoryPanel()
@@ -63,7 +63,7 @@ class MainWindow(QMainWindow):
         self.right.addWidget(self.tabs)
         self.right.setStretchFactor(0, 1)
         self.right.setStretchFactor(1, 2)
-        self.right.setSizes([340, 540])
+        self.right.setSizes([300, 600])
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.addWidget(self.controls)
         self.splitter.addWidget(self.right)
@@ -169,6 +169,9 @@ class MainWindow(QMainWindow):
                     menu.addAction(made)
                     if action == self._ask_for_folder:
                         menu.addMenu(self._recent)
+            if menu is not None and title == "&Edit":
+                menu.addSeparator()
+                menu.addActions(captions.table.actions())  # what can be done with selected rows
 
     def _escape(self) -> None:
         """Give up what is being captioned; if nothing is, close the message."""

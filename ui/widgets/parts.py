@@ -108,7 +108,7 @@ class _WrappingDelegate(QStyledItemDelegate):
     """Gives a line the height that its broken text needs, which a tree does not do by itself."""
 
     PADDING = 4  # pixels beside the text, as the style sheet has it
-    LINE_GAP = 8  # pixels between lines of the list
+    LINE_GAP = 6  # pixels between lines of the list
 
     def __init__(self, tree: QTreeView) -> None:
         super().__init__(tree)
