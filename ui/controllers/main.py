@@ -27,6 +27,7 @@ from ui.widgets.theme import ASSETS, apply_theme, colours_of
 from ui.workers.threads import Workers
 
 EXAMPLE = ASSETS / "siren_then_waves.flac"
+READERS = ("data.audio", "data.decoding", "data.survey")  # their warnings are about a recording that is being opened
 PLACES = ("geometry", "splitter", "right", "large")
 
 
@@ -45,7 +46,7 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand on one message."""
-        signal = self.bridge.about_sound if record.name.startswith("data.audio") else self.bridge.message
+        signal = self.bridge.about_sound if record.name.startswith(READERS) else self.bridge.message
         signal.emit(record.getMessage())
 
 

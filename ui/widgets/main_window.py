@@ -86,7 +86,7 @@ class MainWindow(QMainWindow):
         self.area.setWidget(page)
         self.area.setMinimumSize(320, 200)
         self.setCentralWidget(self.area)
-        self.banner = Banner(self.area)
+        self.banner = Banner(self.area, self.right)
         self.log.hide()
         self._build_status()
         self._build_menus()

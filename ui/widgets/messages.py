@@ -3,20 +3,26 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import QPoint, QRect, Qt
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
 from ui.widgets.parts import button, describe
 
 MAX_LOG_LINES = 2000
-MARGIN, WIDEST = 12, 900  # pixels
+MARGIN, NARROWEST, WIDEST = 12, 320, 900  # pixels
 
 
 class Banner(QFrame):
-    """One sentence that floats above the window, so that nothing moves, until it is closed or another comes."""
+    """One sentence that floats above a part of the window, so that nothing moves, until it is closed or another comes.
 
-    def __init__(self, parent: QWidget) -> None:
+    Args:
+        parent: what it lies in.
+        below: a part of that, which it lies over.
+    """
+
+    def __init__(self, parent: QWidget, below: QWidget) -> None:
         super().__init__(parent)
+        self._below = below
         self.setObjectName("banner")
         self.text = QLabel()
         self.text.setWordWrap(True)
@@ -46,15 +52,18 @@ class Banner(QFrame):
         self.raise_()
 
     def place(self) -> None:
-        """Stand at the top of the window, in its middle, as wide as the sentence needs."""
+        """Stand at the top of that part, in its middle, as wide as the sentence needs."""
         owner, layout = self.parentWidget(), self.layout()
         if owner is None or layout is None:
             return
         buttons = self.close_button.sizeHint().width() + (self.action.sizeHint().width() if self.action.text() else 0)
         wished = self.text.fontMetrics().horizontalAdvance(self.text.text()) + buttons + 80
-        width = min(owner.width() - 2 * MARGIN, max(320, wished), WIDEST)
+        room = QRect(self._below.mapTo(owner, QPoint(0, 0)), self._below.size()).intersected(owner.rect())
+        if room.width() < NARROWEST:  # that part is scrolled out of view
+            room = owner.rect()
+        width = min(room.width() - 2 * MARGIN, max(NARROWEST, wished), WIDEST)
         self.resize(width, layout.heightForWidth(width))
-        self.move((owner.width() - width) // 2, MARGIN)
+        self.move(room.left() + (room.width() - width) // 2, MARGIN)
 
     def _act(self) -> None:
         self.hide()

@@ -152,7 +152,7 @@ class SoundView(QWidget):
             return
         self._follows = sound.grows
         picture = sound.spectrogram
-        self.image.setVisible(picture is not None)
+        self.spectrogram.setVisible(picture is not None)
         if picture is not None:
             self.image.setImage(picture, autoLevels=False, levels=(0, 255))
             self.image.setRect(QRectF(0, 0, sound.duration_s, sound.highest_hz / 1000))
