@@ -102,7 +102,9 @@ def build_parser() -> argparse.ArgumentParser:
     output.add_argument(
         "--download", action="store_true", help="download the files for SPICE, SPIDEr-FL and FENSE, and exit"
     )
-    add_captioner_options(parser.add_argument_group("captioner"))
+    captioner = parser.add_argument_group("captioner")
+    add_captioner_options(captioner)
+    captioner.add_argument("--workers", type=int, default=2, help="recordings read and decoded at once")
     add_decoding_options(parser)
     return parser
 
@@ -136,9 +138,9 @@ def caption_split(
 ) -> tuple[dict[str, str], int]:
     """Captions of the clips that can be read, by name, and the number of clips that cannot.
 
-    With --output every caption is in `predictions.csv.part` at once.
+    With --output every caption is in `predictions.csv.part` as soon as those before it are there.
     """
-    from captioning.recordings import Reader, caption_batches  # imports torch
+    from captioning.recordings import Reader, caption_clips  # imports torch
 
     files = [(clip.name, clip.path, clip.captions) for clip in clips]
     captions: dict[str, str] = {}
@@ -154,11 +156,11 @@ def caption_split(
         decoding = choose_decoding(captioner.config.decoding, options, captioner.config.captioner.styles)
         reader = Reader(captioner.sample_rate, captioner.max_duration_s, num_workers=options.workers)
         bar = stack.enter_context(tqdm(total=len(files), desc="captioning", unit="clip", delay=2, file=sys.stderr))
-        for finished in caption_batches(captioner, reader.clips(files), decoding, options.batch_size):
-            captions |= {record.file: record.caption for record in finished.ready}
+        heard = reader.clips(files)
+        for record in caption_clips(captioner, heard, decoding, options.batch_size, advance=bar.update):
+            captions[record.file] = record.caption
             if output:
-                output.add(finished.ready, finished.ahead)
-            bar.update(finished.num_clips)
+                output.add([record])
     if options.output:
         predictions = options.output / PREDICTIONS_FILE
         signals.keep = lambda: f"all captions are in {predictions}: --predictions scores them"

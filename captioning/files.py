@@ -2,93 +2,116 @@
 
 import glob
 import os
-import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from data.audio import AudioError, stream_audio
-from data.recognition import AUDIO_SUFFIXES, CONTAINER, OTHER, SNIFFED_BYTES, SOUND, recognise
+from captioning.external_sort import sorted_bytes
+from captioning.sniffing import why_not
 
 DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "any_sound"
 
 _MOST_NAMED = 10  # files left out, in the line that names them
+_FILE, _FOLDER, _LINK = b"f", b"d", b"l"
+_LeaveOut = Callable[[Path, str], object]
 
 
-@dataclass
 class Recordings:
-    """What arguments name.
+    """Recordings that arguments name: themselves, those in a folder, or those a pattern matches.
+
+    Iterating lists them one by one and keeps none, so that ten million take no more memory than ten. They come in the
+    order of the arguments and sorted within a folder. In a folder a recording is told by its suffix, and by its content
+    where the suffix does not tell. Linked folders are followed behind the others, each folder once; hidden files and
+    folders are not looked at.
+
+    Args:
+        inputs: files, folders and patterns.
 
     Attributes:
-        files: in the order of the arguments, and sorted within a folder.
-        left_out: files of folders that are not captioned, and why: media that are not read, and what cannot be opened.
-        num_others: number of files of folders that are no sound at all, by suffix.
-        others: the first of these.
+        num_left_out: files of folders that were not captioned, so far.
     """
 
-    files: list[str] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-    num_others: Counter[str] = field(default_factory=Counter)
-    others: list[str] = field(default_factory=list)
+    def __init__(self, inputs: Sequence[str]) -> None:
+        self.inputs = inputs
+        self._forget()
 
-    @property
-    def num_left_out(self) -> int:
-        """Files of folders that are not captioned."""
-        return len(self.left_out) + self.num_others.total()
+    def _forget(self) -> None:
+        self.num_left_out = 0
+        self._named: list[str] = []  # the first media that are not read, and what cannot be opened
+        self._others: list[str] = []  # the first that are no sound at all
+        self._num_others: Counter[str] = Counter()  # by suffix
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of recordings.
+
+        Raises:
+            ValueError: a folder without recordings, or a pattern that no file matches.
+        """
+        self._forget()
+        for argument in self.inputs:
+            yield from self._of(argument)
+
+    def check(self) -> None:
+        """Look for one recording behind each argument, before anything long begins.
+
+        Raises:
+            ValueError: a folder without recordings, or a pattern that no file matches.
+        """
+        for argument in self.inputs:
+            self._forget()
+            next(self._of(argument))
+
+    def _of(self, argument: str) -> Iterator[str]:
+        if not os.path.isdir(argument) and (os.path.lexists(argument) or not glob.has_magic(argument)):
+            yield argument
+            return
+        found = self._in_folder(argument) if os.path.isdir(argument) else _matches(argument)
+        first = next(found, None)
+        if first is None and os.path.isdir(argument):
+            raise ValueError(f"the folder {argument} holds no audio files.{' ' if self.told() else ''}{self.told()}")
+        if first is None:
+            raise ValueError(f"no file matches {argument}.")
+        yield first
+        yield from found
+
+    def _in_folder(self, folder: str) -> Iterator[str]:
+        for path in _files_below(folder, self._leave_out):
+            reason = why_not(path)
+            if reason is None:
+                yield str(path)
+            else:
+                self._leave_out(path, reason)
 
     def told(self) -> str:
         """One line that counts and names what is left out; empty where that is nothing."""
         if not self.num_left_out:
             return ""
-        named = [f"{path} ({reason})" for path, reason in self.left_out[:_MOST_NAMED]]
-        named += self.others[: max(0, _MOST_NAMED - len(named))]
+        named = [*self._named, *self._others[: max(0, _MOST_NAMED - len(self._named))]]
         more = self.num_left_out - len(named)
-        kinds = ", ".join(f"{number} {suffix or 'without suffix'}" for suffix, number in self.num_others.most_common(5))
+        kinds = ", ".join(
+            f"{number} {suffix or 'without suffix'}" for suffix, number in self._num_others.most_common(5)
+        )
         rest = f" and {more} more" + (f" (no sound: {kinds})" if kinds else "") if more else ""
         files = "1 file was" if self.num_left_out == 1 else f"{self.num_left_out} files were"
         return f"{files} left out: {', '.join(named)}{rest}."
 
     def _leave_out(self, path: Path, reason: str) -> None:
-        if reason:
-            self.left_out.append((str(path), reason))
-        else:
-            self.num_others[path.suffix.lower()] += 1
-            if len(self.others) < _MOST_NAMED:
-                self.others.append(str(path))
+        self.num_left_out += 1
+        if not reason:
+            self._num_others[path.suffix.lower()] += 1
+            if len(self._others) < _MOST_NAMED:
+                self._others.append(str(path))
+        elif len(self._named) < _MOST_NAMED:
+            self._named.append(f"{path} ({reason})")
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
-    """Files that arguments name: themselves, those in a folder, or those a pattern matches."""
-    return list_recordings(inputs).files
-
-
-def list_recordings(inputs: Sequence[str]) -> Recordings:
-    """Recordings that arguments name: themselves, those in a folder, or those a pattern matches.
-
-    In a folder a recording is told by its suffix, and by its content where the suffix does not tell. Linked folders are
-    followed, each folder once; hidden files and folders are not looked at.
+    """All recordings that arguments name, in one list.
 
     Raises:
-        ValueError: a folder without recordings, or a pattern that no file matches.
+        ValueError: as `Recordings`.
     """
-    found = Recordings()
-    for argument in inputs:
-        if os.path.isdir(argument):
-            number = len(found.files)
-            _add_folder(found, Path(argument))
-            if len(found.files) == number:
-                raise ValueError(
-                    f"the folder {argument} holds no audio files.{' ' if found.told() else ''}{found.told()}"
-                )
-        elif not os.path.lexists(argument) and glob.has_magic(argument):
-            matches = sorted(glob.glob(argument, recursive=True))
-            if not matches:
-                raise ValueError(f"no file matches {argument}.")
-            found.files += matches
-        else:
-            found.files.append(argument)
-    return found
+    return list(Recordings(inputs))
 
 
 def shown_name(name: str) -> str:
@@ -96,68 +119,63 @@ def shown_name(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _add_folder(found: Recordings, folder: Path) -> None:
-    taken = []
-    for path in sorted(_files_below(folder, found)):
-        reason = _why_not(path)
-        if reason is None:
-            taken.append(str(path))
-        else:
-            found._leave_out(path, reason)
-    found.files += taken
+def common_folder(inputs: Sequence[str]) -> str:
+    """The innermost folder that holds all that arguments name, as an absolute path.
+
+    Raises:
+        ValueError: they are on different drives.
+    """
+    folders = []
+    for argument in inputs:
+        while not os.path.isdir(argument):
+            argument = os.path.dirname(argument) or os.curdir  # a pattern's part before its first wildcard, too
+        folders.append(os.path.abspath(argument))
+    return os.path.commonpath(folders)
 
 
-def _files_below(folder: Path, found: Recordings) -> Iterator[Path]:
+def _matches(pattern: str) -> Iterator[str]:
+    found = sorted_bytes(os.fsencode(name) for name in glob.iglob(pattern, recursive=True))
+    return map(os.fsdecode, found)
+
+
+def _files_below(folder: str, leave_out: _LeaveOut) -> Iterator[Path]:
     """All that is no folder; real folders come first, so that each has its own name rather than a link's."""
     seen: set[tuple[int, int]] = set()
-    linked = [folder]
+    linked = [os.fsencode(folder)]
     while linked:
-        folders = [linked.pop(0)]
-        while folders:
-            current = folders.pop()
-            try:
-                status = os.stat(current)
-                if (status.st_dev, status.st_ino) in seen:
-                    continue
-                seen.add((status.st_dev, status.st_ino))
-                entries = sorted(os.scandir(current), key=lambda entry: entry.name)
-            except OSError as error:
-                found._leave_out(current, f"a folder that cannot be read: {error.strerror}")
+        open_folders = [_entries(linked.pop(0), seen, leave_out)]
+        while open_folders:
+            entry = next(open_folders[-1], None)
+            if entry is None:
+                open_folders.pop()
                 continue
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
-                elif entry.is_dir():
-                    linked.append(Path(entry.path))
-                else:
-                    yield Path(entry.path)
+            path, kind = entry
+            if kind == _FOLDER:
+                open_folders.append(_entries(path, seen, leave_out))
+            elif kind == _LINK:
+                linked.append(path)
+            else:
+                yield Path(os.fsdecode(path))
 
 
-def _why_not(path: Path) -> str | None:
-    """None for a recording; else why it is left out, which is empty for what is no sound at all."""
-    by_name = path.suffix.lower() in AUDIO_SUFFIXES
+def _entries(folder: bytes, seen: set[tuple[int, int]], leave_out: _LeaveOut) -> Iterator[tuple[bytes, bytes]]:
+    """Paths and kinds of what is in a folder, sorted by name; nothing the second time."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return "no regular file" if by_name else ""
-        if by_name:
-            return None
-        with path.open("rb") as file:
-            kind = recognise(file.read(SNIFFED_BYTES))
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:  # a name ends with the byte that no name has
+            found = sorted_bytes(entry.name + b"\0" + _kind(entry) for entry in entries if entry.name[:1] != b".")
     except OSError as error:
-        if path.is_symlink() and not path.exists():
-            return "its link leads nowhere" if by_name else ""
-        return f"it cannot be opened: {error.strerror}"
-    if kind == CONTAINER:
-        return _why_no_sound(path)
-    return {SOUND: None, OTHER: ""}.get(kind, f"{kind}, which is not read")
+        leave_out(Path(os.fsdecode(folder)), f"a folder that cannot be read: {error.strerror}")
+        return
+    for item in found:
+        name, _, kind = item.partition(b"\0")
+        yield os.path.join(folder, name), kind
 
 
-def _why_no_sound(path: Path) -> str | None:
-    """Of a video: None if it has a sound track, or is damaged, which its reader tells."""
-    try:
-        next(stream_audio(path, 16000, 0.1), None)
-    except AudioError as error:
-        return "a video without sound" if "no audio track" in str(error) else None
-    return None
+def _kind(entry: "os.DirEntry[bytes]") -> bytes:
+    if entry.is_dir(follow_symlinks=False):
+        return _FOLDER
+    return _LINK if entry.is_dir() else _FILE

@@ -38,7 +38,6 @@ def add_captioner_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--batch_size", type=int, default=8, help="clips captioned at once")
-    parser.add_argument("--workers", type=int, default=2, help="recordings read and decoded at once")
 
 
 def add_decoding_options(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +91,7 @@ def option_problems(options: argparse.Namespace, config: Config | None = None) -
     problems = [
         problem
         for name in ("batch_size", "workers")
+        if getattr(options, name, None) is not None
         for problem in outside(f"--{name}", getattr(options, name), POSITIVE_COUNT)
     ]
     if config is None:

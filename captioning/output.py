@@ -1,4 +1,4 @@
-"""Captions on their way out: each is on the disk, or on stdout, as soon as it is known.
+"""One table of captions without a manifest, as `evaluate.py` writes it: each caption is on the disk at once.
 
 A file is written as `NAME.part` beside its final name and renamed when all is done, so that a file with its final name is
 whole. Captions that are known before those in front of them stand in `NAME.part` too, and are moved to their place once
@@ -8,13 +8,10 @@ the others are there.
 import contextlib
 import logging
 import os
-import stat
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, TextIO
 
 from captioning.formats.base import Layout, TableColumns
 from captioning.formats.registry import text_format
@@ -25,37 +22,19 @@ logger = logging.getLogger(__name__)
 
 PART_SUFFIX = ".part"
 _LONGEST_WAIT_S = 1.0  # for a write that hangs, when the process is to end
-_STREAM_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 
 
 class OutputError(ValueError):
     """Captions cannot be written; the message is one sentence that says where and what is kept."""
 
 
-class OutputClosed(Exception):  # noqa: N818 (no mistake of anybody)
-    """Nobody reads stdout any more, as behind `| head`."""
-
-
-class Sink(Protocol):
-    """Where text goes: first what is settled, for good, and behind it what may still change."""
-
-    def write(self, settled: Sequence[str], rest: Sequence[str]) -> None:
-        """Add `settled` behind what was settled before; `rest` replaces the rest of the last time."""
-
-    def finish(self) -> None:
-        """All is settled."""
-
-    def stop(self, num_records: int) -> str:
-        """Keep what is written and say where it is; the process may end now."""
-
-
 class CaptionOutput:
-    """A file, or stdout, to which records go in one of FORMATS.
+    """A file to which records go in a text format.
 
     Leaving it without an error makes the file whole; leaving it with one says where the captions so far are.
 
     Args:
-        output: file to write; None for stdout.
+        output: file to write.
         form: one of FORMATS.
         timeline: records are windows: times are shown, and neighbours that say the same become one.
         num_references: columns of ground truths in a CSV table.
@@ -67,7 +46,7 @@ class CaptionOutput:
 
     def __init__(
         self,
-        output: Path | None,
+        output: Path,
         form: str,
         *,
         timeline: bool = False,
@@ -84,7 +63,7 @@ class CaptionOutput:
         self._ahead: list[CaptionRecord] = []  # others before them are missing
         self._finished = False
         self._lock = threading.Lock()
-        self._sink = _sink(output)
+        self._sink = PartFile(output)
 
     @property
     def num_records(self) -> int:
@@ -100,7 +79,6 @@ class CaptionOutput:
 
         Raises:
             OutputError: the disk is full, or the file cannot be written any more.
-            OutputClosed: nobody reads stdout any more.
         """
         with self._lock:
             waiting = [*self._waiting, *ready]
@@ -134,18 +112,13 @@ class CaptionOutput:
     ) -> None:
         if error is None:
             self.finish()
-        elif not self._finished and not isinstance(error, OutputClosed):
+        elif not self._finished:
             with self._lock:
                 kept = self._keep()
             if self.num_records and not isinstance(error, OutputError):
                 logger.warning("not finished: %s.", kept)
 
     def _keep(self) -> str:
-        rest = [*self._waiting, *self._ahead]
-        rest = merge_neighbours(rest) if self._merged else rest
-        if isinstance(self._sink, StreamSink) and rest:
-            with contextlib.suppress(OutputError, OutputClosed):
-                self._write(rest, len(rest), [])
         return self._sink.stop(self.num_records)
 
     def _choose_columns(self, records: Sequence[CaptionRecord]) -> None:
@@ -228,7 +201,7 @@ class PartFile:
         return file
 
     def write(self, settled: Sequence[str], rest: Sequence[str]) -> None:
-        """As `Sink` has it."""
+        """Add `settled` behind what was settled before; `rest` replaces the rest of the last time."""
         pieces = [piece.encode("utf-8", "backslashreplace") for piece in (*settled, *rest)]
         content = memoryview(b"".join(pieces))
         done = 0
@@ -249,7 +222,7 @@ class PartFile:
         self._settled += sum(map(len, pieces[: len(settled)]))
 
     def finish(self) -> None:
-        """As `Sink` has it."""
+        """All is settled: give the file its name."""
         try:
             os.close(self._file)  # Windows renames no open file
             os.replace(self.part, self.path)
@@ -261,7 +234,7 @@ class PartFile:
             sync(self.path.parent)
 
     def stop(self, num_records: int) -> str:
-        """As `Sink` has it."""
+        """Keep what is written and say where it is; the process may end now."""
         if not self.part.exists():
             return f"{_told(num_records)} in {self.path}"
         if not num_records:
@@ -270,57 +243,5 @@ class PartFile:
         return f"{_told(num_records)} in {self.part}, and {self.path.name} was not written"
 
 
-class StreamSink:
-    """Stdout, a pipe or a device: what is written stays."""
-
-    def __init__(self, stream: TextIO, name: str) -> None:
-        self.stream, self.name = stream, name
-
-    def write(self, settled: Sequence[str], rest: Sequence[str]) -> None:
-        """As `Sink` has it; the rest is left for later."""
-        encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        try:
-            for piece in settled:
-                self.stream.write(piece.encode(encoding, "backslashreplace").decode(encoding))
-            if settled:
-                self.stream.flush()
-        except BrokenPipeError as error:
-            self._drop_buffer()
-            raise OutputClosed from error
-        except OSError as error:
-            self._drop_buffer()
-            raise WriteError(f"{self.name} cannot be written any further ({error.strerror})", 0) from error
-
-    def finish(self) -> None:
-        """As `Sink` has it."""
-        if self.stream is not sys.stdout:
-            self.stream.close()
-
-    def stop(self, num_records: int) -> str:
-        """As `Sink` has it."""
-        return f"{_told(num_records)} in {self.name}" if num_records else "nothing was captioned yet"
-
-    def _drop_buffer(self) -> None:
-        """Python would try to write what is left in its buffer at the end, and complain."""
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())
-            os.close(nowhere)
-
-
 def _told(num_records: int) -> str:
     return "1 caption is" if num_records == 1 else f"{num_records or 'no'} captions are"
-
-
-def _sink(output: Path | None) -> Sink:
-    if output is None:
-        return StreamSink(sys.stdout, "stdout")
-    try:
-        mode = output.stat().st_mode
-        if output.absolute().parent in _STREAM_FOLDERS or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            return StreamSink(output.open("w", encoding="utf-8", newline=""), str(output))
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise OutputError(f"--output {output} cannot be written ({error.strerror}): choose another file.") from error
-    return PartFile(output)

@@ -1,16 +1,19 @@
-"""Recordings to captions: read ahead by several threads, captioned in batches of like length."""
+"""Recordings to captions: read ahead by threads, captioned in batches of like length."""
 
+import heapq
 import logging
+import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from configs.schema import DecodingConfig
 from data.audio import SILENCE_PEAK, AudioError, Waveform, audio_duration_s, is_silent, load_audio, stream_audio
-from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption
+from data.caption_formats import SILENCE, CaptionRecord, FailedRecording, ScoredCaption
 
 if TYPE_CHECKING:
     from models.captioner import AudioCaptioner
@@ -19,13 +22,27 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUFFER_BATCHES = 8  # clips are sorted by length within this many batches
+BUFFER_SAMPLES = 2**24  # and within so many samples: 64 MB, nine minutes at 32 kHz
+_WINDOWS_AHEAD = 16  # of a timeline, decoded ahead
 
 NamedFile = tuple[str, Path, tuple[str, ...]]  # name to print, path, references
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A waveform (S,) that waits for its captions, with its place in the output."""
+    """A waveform (S,) that waits for its captions.
+
+    Attributes:
+        number: among all clips, from 0.
+        file: name of its recording.
+        start_s: where it starts in the recording, in seconds.
+        end_s: where it ends.
+        waveform: float32 samples (S,).
+        references: ground truths, where they are known.
+        recording: number of its recording among the files, from 0.
+        window: its number within the recording, from 0.
+    """
 
     number: int
     file: str
@@ -33,6 +50,8 @@ class Clip:
     end_s: float
     waveform: Waveform
     references: tuple[str, ...] = ()
+    recording: int = 0
+    window: int = 0
 
 
 class Reader:
@@ -42,10 +61,17 @@ class Reader:
         sample_rate: hertz.
         max_duration_s: longest clip without a timeline.
         timeline_s: window length in seconds, or None for one clip a file.
-        num_workers: files decoded at once; a timeline is streamed by one.
+        num_workers: files decoded at once; a timeline is decoded ahead by one thread.
         start_s: seconds to leave out at each file's beginning.
         end_s: where to stop in each file, seconds; None: at its end.
         track: which of a container's sound tracks, from 1; None: the first, and where there are several that is said.
+        is_done: whether a window is captioned already, by the numbers of recording and window; it is left out then.
+        ended: called behind the last clip of each file with its number, the number of its clips, and why it could not be
+            read to its end (else empty).
+
+    Attributes:
+        errors: files that could not be read, or not to their end; kept only where `ended` is not given.
+        num_bad: their number.
     """
 
     def __init__(
@@ -57,44 +83,47 @@ class Reader:
         start_s: float = 0.0,
         end_s: float | None = None,
         track: int | None = None,
+        *,
+        is_done: Callable[[int, int], bool] = lambda recording, window: False,
+        ended: Callable[[int, int, str], object] | None = None,
     ) -> None:
         self.track = track
         self.sample_rate, self.max_duration_s, self.timeline_s = sample_rate, max_duration_s, timeline_s
         self.num_workers = num_workers
         self.start_s, self.end_s = start_s, end_s
-        self.errors: list[str] = []
+        self.errors: list[FailedRecording] = []
+        self.num_bad = 0
+        self._is_done, self._ended = is_done, ended
         self._number = 0
-
-    @property
-    def num_bad(self) -> int:
-        """Files that could not be read, or not to their end."""
-        return len(self.errors)
 
     def clips(self, files: Iterable[NamedFile]) -> Iterator[Clip]:
         """Clips of (name to print, path, references) triples."""
         if self.timeline_s:
-            for name, path, references in files:
-                try:
-                    windows = stream_audio(
-                        path,
-                        self.sample_rate,
-                        self.timeline_s,
-                        start_s=self.start_s,
-                        end_s=self.end_s,
-                        track=self.track,
-                    )
-                    for start_s, waveform in windows:
-                        yield self._clip(name, start_s, waveform, references)
-                except AudioError as error:
-                    self._count_bad(error)
+            yield from _in_thread(self._windows(files, self.timeline_s), _WINDOWS_AHEAD)
             return
-        for (name, _path, references), reading in self._read_ahead(files):
+        for recording, ((name, _path, references), reading) in enumerate(self._read_ahead(files)):
             try:
                 waveform = reading.result()
             except AudioError as error:
-                self._count_bad(error)
+                self._end(name, recording, 0, str(error))
                 continue
-            yield self._clip(name, self.start_s, waveform, references)
+            yield self._clip(name, self.start_s, waveform, references, recording)
+            self._end(name, recording, 1)
+
+    def _windows(self, files: Iterable[NamedFile], timeline_s: float) -> Iterator[Clip]:
+        for recording, (name, path, references) in enumerate(files):
+            number, error = 0, ""
+            try:
+                windows = stream_audio(
+                    path, self.sample_rate, timeline_s, start_s=self.start_s, end_s=self.end_s, track=self.track
+                )
+                for window, (start_s, waveform) in enumerate(windows):
+                    if not self._is_done(recording, window):
+                        number += 1
+                        yield self._clip(name, start_s, waveform, references, recording, window)
+            except AudioError as trouble:
+                error = str(trouble)
+            self._end(name, recording, number, error)
 
     def _read_ahead(self, files: Iterable[NamedFile]) -> Iterator[tuple[NamedFile, "Future[Waveform]"]]:
         waiting: deque[tuple[NamedFile, Future[Waveform]]] = deque()
@@ -121,13 +150,58 @@ class Reader:
                 )  # fmt: skip
         return waveform
 
-    def _clip(self, name: str, start_s: float, waveform: Waveform, references: tuple[str, ...]) -> Clip:
+    def _clip(
+        self,
+        name: str,
+        start_s: float,
+        waveform: Waveform,
+        references: tuple[str, ...],
+        recording: int,
+        window: int = 0,
+    ) -> Clip:
         self._number += 1
-        return Clip(self._number - 1, name, start_s, start_s + len(waveform) / self.sample_rate, waveform, references)
+        end_s = start_s + len(waveform) / self.sample_rate
+        return Clip(self._number - 1, name, start_s, end_s, waveform, references, recording, window)
 
-    def _count_bad(self, error: AudioError) -> None:
-        self.errors.append(str(error))
-        logger.error("%s", error)
+    def _end(self, name: str, recording: int, num_clips: int, error: str = "") -> None:
+        self.num_bad += bool(error)
+        if self._ended is not None:
+            self._ended(recording, num_clips, error)
+        elif error:
+            self.errors.append(FailedRecording(name, error))
+            logger.error("%s", error)
+
+
+def _in_thread(items: Iterator[Item], most: int) -> Iterator[Item]:
+    """Items that a thread takes ahead, at most so many."""
+    ahead: queue.Queue[list[Item] | BaseException | None] = queue.Queue(most)
+    stopped = threading.Event()
+
+    def put(what: "list[Item] | BaseException | None") -> None:
+        while not stopped.is_set():
+            try:
+                return ahead.put(what, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def take() -> None:
+        try:
+            for item in items:
+                put([item])
+                if stopped.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # raised again by whoever asks for the items
+            put(error)
+
+    threading.Thread(target=take, name="decoding", daemon=True).start()
+    try:
+        while (found := ahead.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield from found
+    finally:
+        stopped.set()
 
 
 def scored(captions: "Iterable[Caption]") -> tuple[ScoredCaption, ...]:
@@ -135,18 +209,13 @@ def scored(captions: "Iterable[Caption]") -> tuple[ScoredCaption, ...]:
     return tuple(ScoredCaption(caption.text, caption.log_probability, caption.probability) for caption in captions)
 
 
-class Finished(NamedTuple):
-    """What is known after a batch.
+class Found(NamedTuple):
+    """Captions of a clip, which is told by its numbers as `Clip` has them."""
 
-    Attributes:
-        num_clips: clips captioned since the last time.
-        ready: records since the last time, in the order of the clips, up to the first clip that is not captioned.
-        ahead: all records behind that clip, in the order of the clips; they come again once they are ready.
-    """
-
-    num_clips: int
-    ready: list[CaptionRecord]
-    ahead: list[CaptionRecord]
+    number: int
+    recording: int
+    window: int
+    record: CaptionRecord
 
 
 def caption_batches(
@@ -155,10 +224,8 @@ def caption_batches(
     decoding: DecodingConfig,
     batch_size: int,
     silence_peak: float = SILENCE_PEAK,
-    *,
-    finish: Callable[[CaptionRecord], CaptionRecord] = lambda record: record,
-) -> Iterator[Finished]:
-    """Captions of clips, batch by batch.
+) -> Iterator[list[Found]]:
+    """Captions of clips, batch by batch and not in their order.
 
     Within a buffer of some batches, clips of like length share a batch. Nothing is guessed about silence.
 
@@ -168,15 +235,16 @@ def caption_batches(
         decoding: how to search.
         batch_size: clips at once.
         silence_peak: a clip whose samples all stay under this, 0 to 1, is called silence.
-        finish: called once with each record, which it may change.
     """
     buffer: list[Clip] = []
+    num_samples = 0
     for clip in clips:
         buffer.append(clip)
-        if len(buffer) == batch_size * BUFFER_BATCHES:
-            yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak, finish)
-            buffer = []
-    yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak, finish)
+        num_samples += len(clip.waveform)
+        if len(buffer) == batch_size * BUFFER_BATCHES or num_samples >= BUFFER_SAMPLES:
+            yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak)
+            buffer, num_samples = [], 0
+    yield from _caption_buffer(captioner, buffer, decoding, batch_size, silence_peak)
 
 
 def caption_clips(
@@ -192,42 +260,44 @@ def caption_clips(
 
     Args:
         captioner: the model.
-        clips: what to caption.
+        clips: what to caption, numbered from the first one's number on.
         decoding: how to search.
         batch_size: clips at once.
         silence_peak: a clip whose samples all stay under this, 0 to 1, is called silence.
         advance: called with the number of clips after each batch, which is earlier than their captions come in order.
     """
-    for finished in caption_batches(captioner, clips, decoding, batch_size, silence_peak):
-        advance(finished.num_clips)
-        yield from finished.ready
+    waiting: list[tuple[int, CaptionRecord]] = []
+    following: int | None = None
+
+    def numbered() -> Iterator[Clip]:
+        nonlocal following
+        for clip in clips:
+            following = clip.number if following is None else following
+            yield clip
+
+    for batch in caption_batches(captioner, numbered(), decoding, batch_size, silence_peak):
+        advance(len(batch))
+        for found in batch:
+            heapq.heappush(waiting, (found.number, found.record))
+        while waiting and waiting[0][0] == following:
+            yield heapq.heappop(waiting)[1]
+            following += 1
 
 
 def _caption_buffer(
-    captioner: "AudioCaptioner",
-    buffer: Sequence[Clip],
-    decoding: DecodingConfig,
-    batch_size: int,
-    silence_peak: float,
-    finish: Callable[[CaptionRecord], CaptionRecord],
-) -> Iterator[Finished]:
-    found: dict[int, CaptionRecord] = {}
-    num_ready = 0
-
-    def finished(part: Sequence[Clip], captions: Iterable[tuple[ScoredCaption, ...]]) -> Finished:
-        nonlocal num_ready
-        for clip, ones in sorted(zip(part, captions, strict=True), key=lambda pair: pair[0].number):
-            found[clip.number] = finish(CaptionRecord(clip.file, clip.start_s, clip.end_s, ones, clip.references))
-        start = num_ready
-        while num_ready < len(buffer) and buffer[num_ready].number in found:
-            num_ready += 1
-        ready = [found[clip.number] for clip in buffer[start:num_ready]]
-        return Finished(len(part), ready, [found[clip.number] for clip in buffer[num_ready:] if clip.number in found])
-
+    captioner: "AudioCaptioner", buffer: Sequence[Clip], decoding: DecodingConfig, batch_size: int, silence_peak: float
+) -> Iterator[list[Found]]:
     silent = [clip for clip in buffer if is_silent(clip.waveform, silence_peak)]
     if silent:
-        yield finished(silent, [SILENCE] * len(silent))
-    heard = sorted((clip for clip in buffer if clip.number not in found), key=lambda clip: len(clip.waveform))
+        yield [_found(clip, SILENCE) for clip in silent]
+    quiet = {clip.number for clip in silent}
+    heard = sorted((clip for clip in buffer if clip.number not in quiet), key=lambda clip: len(clip.waveform))
     for start in range(0, len(heard), batch_size):
         part = heard[start : start + batch_size]
-        yield finished(part, map(scored, captioner.caption([clip.waveform for clip in part], decoding)))
+        captions = captioner.caption([clip.waveform for clip in part], decoding)
+        yield [_found(clip, scored(ones)) for clip, ones in zip(part, captions, strict=True)]
+
+
+def _found(clip: Clip, captions: tuple[ScoredCaption, ...]) -> Found:
+    record = CaptionRecord(clip.file, clip.start_s, clip.end_s, captions, clip.references)
+    return Found(clip.number, clip.recording, clip.window, record)

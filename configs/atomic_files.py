@@ -47,7 +47,7 @@ class _Noting:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
+def new_file(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
     """A binary file to write to, which gets its name when the block ends without an error.
 
     Until then an older file of that name stays; its permissions, and the file that a link leads to, are replaced by the new
@@ -55,6 +55,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
     Args:
         path: the file's name.
+        synced: have the disk hold the content first; without it a power failure may leave an empty file.
 
     Raises:
         FileNotWrittenError: no space, no permission, no folder; whatever else the block raises passes through.
@@ -68,10 +69,12 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             noting = _Noting(file)
             yield noting  # type: ignore[misc]
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
-        with suppress(OSError):  # the file is there; some file systems cannot sync a folder
-            sync(path.parent)
+        if synced:
+            with suppress(OSError):  # the file is there; some file systems cannot sync a folder
+                sync(path.parent)
     except OSError as error:
         raise _sentence(path, error) from error
     except Exception as error:

@@ -73,8 +73,8 @@ def test_options(tiny_checkpoint: Path) -> None:
     captioner = load_captioner(options)
     own = captioner.config.decoding
     assert choose_decoding(own, options).num_beams == 5 and choose_decoding(own, options).max_tokens == own.max_tokens
-    with pytest.raises(ValueError, match="--workers 0 .expected 1 or more"):
-        load_captioner(parser.parse_args(["--workers", "0"]))
+    with pytest.raises(ValueError, match="--batch_size 0 .expected 1 or more"):
+        load_captioner(parser.parse_args(["--batch_size", "0"]))
     given = [
         "--top_k",
         "5",

@@ -516,7 +516,7 @@ def test_clips_of_a_chosen_track_have_the_times_of_the_file(tmp_path: Path) -> N
     [clip] = Reader(RATE, 30.0, track=2).clips([("a.mkv", path, ())])
     assert loud_seconds(clip.waveform) == [4, 5]
     reader = Reader(RATE, 30.0, track=3)
-    assert not list(reader.clips([("a.mkv", path, ())])) and "choose one of 1 to 2" in reader.errors[0]
+    assert not list(reader.clips([("a.mkv", path, ())])) and "choose one of 1 to 2" in reader.errors[0].error
 
 
 def test_one_bad_file_stops_no_other(tmp_path: Path) -> None:
@@ -527,4 +527,4 @@ def test_one_bad_file_stops_no_other(tmp_path: Path) -> None:
     for timeline_s in (None, 1.0):
         reader = Reader(RATE, 30.0, timeline_s)
         assert {clip.file for clip in reader.clips(files)} == {"good.wav"}
-        assert reader.num_bad == 2 and all("Error" not in error for error in reader.errors)
+        assert reader.num_bad == 2 and all("Error" not in failed.error for failed in reader.errors)

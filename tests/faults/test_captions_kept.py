@@ -14,9 +14,13 @@ import numpy as np
 import pytest
 import soundfile
 
+import captioning.pipeline
 import inference
 from captioning.formats.registry import FORMATS, records_text
-from captioning.output import CaptionOutput, OutputError
+from captioning.jobs import Captioned, Ended, Event
+from captioning.manifest import Manifest, ManifestError
+from captioning.shown import Selection
+from captioning.stream_store import StreamStore
 from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption, merge_neighbours
 from tests.conftest import ROOT
 
@@ -56,41 +60,69 @@ def wait_for_lines(process: subprocess.Popen[str], path: Path, number: int) -> l
     raise AssertionError(f"{path} never had {number} lines: {process.communicate()[1]}")
 
 
+def rows(lines: list[str]) -> list[tuple[object, ...]]:
+    """What an output's lines say; probabilities differ in their last digits where other clips share a batch."""
+    return [tuple(json.loads(line)[name] for name in ("file", "start_s", "end_s", "caption")) for line in lines]
+
+
+def done(lines: list[str]) -> set[str]:
+    """Recordings that a manifest's lines tell to be done."""
+    return {found["file"] for line in lines if "state" in (found := json.loads(line))}
+
+
 @pytest.fixture(scope="module")
 def whole_run(tiny_checkpoint: Path, recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     output = tmp_path_factory.mktemp("whole") / "captions.jsonl"
-    process = start(tiny_checkpoint, recordings, "--format", "jsonl", "--output", output)
+    process = start(tiny_checkpoint, recordings, "--format", "jsonl", "--output", output, "--workers", 1)
     errors = process.communicate()[1]
-    assert process.returncode == 0 and os.listdir(output.parent) == ["captions.jsonl"]
-    assert f"captioned {NUM_RECORDINGS} recordings, 8 of them silent" in errors.splitlines()[-1]
+    assert process.returncode == 0
+    assert sorted(os.listdir(output.parent)) == ["captions.jsonl", "captions.jsonl.manifest.jsonl"]
+    assert f"captioned {NUM_RECORDINGS} recordings, 8 of them silent; 0 failed; 0 left out." in errors.splitlines()[-1]
     assert f"{NUM_RECORDINGS}/{NUM_RECORDINGS}" in errors and "failed=0" in errors  # the progress bar
     return output.read_text().splitlines()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [0, 20, 110])
-@pytest.mark.parametrize("number", [*STOPS, signal.SIGKILL])
-def test_what_is_done_is_kept(
-    tiny_checkpoint: Path, recordings: Path, tmp_path: Path, whole_run: list[str], number: signal.Signals, at: int
+@pytest.mark.parametrize(
+    ("number", "at", "workers"),
+    [
+        *((number, at, 1) for number in STOPS for at in (0, 120)),
+        *((signal.SIGKILL, at, 1 + at // 50 % 2) for at in (0, 3, 60, 180, 280)),
+        (signal.SIGINT, 60, 2),
+    ],
+)
+def test_what_is_done_is_kept_and_the_same_command_goes_on(
+    tiny_checkpoint: Path,
+    recordings: Path,
+    tmp_path: Path,
+    whole_run: list[str],
+    number: signal.Signals,
+    at: int,
+    workers: int,
 ) -> None:
-    output = tmp_path / "captions.jsonl"
-    part = tmp_path / "captions.jsonl.part"
-    process = start(tiny_checkpoint, recordings, "--format", "jsonl", "--output", output)
-    seen = wait_for_lines(process, part, at)
+    output, manifest = tmp_path / "captions.jsonl", tmp_path / "captions.jsonl.manifest.jsonl"
+    command = (tiny_checkpoint, recordings, "--format", "jsonl", "--output", output, "--workers", workers)
+    process = start(*command)
+    seen = wait_for_lines(process, manifest, at)
     process.send_signal(number)
-    begin = time.monotonic()
-    errors = process.communicate()[1]
-    assert time.monotonic() - begin < 2
+    errors = process.communicate(timeout=60)[1]
     assert not output.exists(), "a part looks like the whole"
-    kept = part.read_text().splitlines() if part.exists() else []
-    assert len(kept) >= len(seen) and set(kept) <= set(whole_run)
-    assert [json.loads(line)["file"] for line in kept] == sorted(json.loads(line)["file"] for line in kept)
+    kept = done(manifest.read_text().split("\n")[:-1]) if manifest.exists() else set()
+    assert kept >= done(seen)
     if number == signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
-        return
-    assert process.returncode == STOPS[number] and "Traceback" not in errors
-    [told] = [line for line in errors.splitlines() if "stopped by" in line]
-    assert f"{len(kept)} captions are in {part}" in told if len(kept) > 1 else "caption" in told
+    else:
+        assert process.returncode == STOPS[number] and "Traceback" not in errors
+        [told] = [line for line in errors.splitlines() if "stopped by" in line]
+        assert f"{len(kept)} recordings are done in {manifest}" in told if len(kept) > 1 else "caption" in told
+    process = start(*command)
+    errors = process.communicate()[1]
+    assert process.returncode == 0 and rows(output.read_text().splitlines()) == rows(whole_run)
+    assert f"captioned {NUM_RECORDINGS} recordings" in errors
+    assert not kept or f" {len(kept)} of these were done before." in errors
+    assert len(done(manifest.read_text().splitlines())) == NUM_RECORDINGS
+    names = [json.loads(line)["file"] for line in manifest.read_text().splitlines() if "captions" in line]
+    assert len(names) - NUM_RECORDINGS <= 16, "more than what was in work is captioned twice"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -99,13 +131,12 @@ def test_a_stop_while_the_captioner_is_loaded(
     recordings: Path, tmp_path: Path, number: signal.Signals, after_s: float
 ) -> None:
     process = start(ROOT / "checkpoints" / "any_sound", recordings, "--output", tmp_path / "captions.txt")
-    while not (tmp_path / "captions.txt.part").exists() and process.poll() is None:
+    while not (tmp_path / "captions.txt.manifest.jsonl").exists() and process.poll() is None:
         time.sleep(0.01)
     time.sleep(after_s - 0.8)
     process.send_signal(number)
-    begin = time.monotonic()
-    errors = process.communicate()[1]
-    assert time.monotonic() - begin < 2 and process.returncode == STOPS[number] and "Traceback" not in errors
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == STOPS[number] and "Traceback" not in errors
     assert not (tmp_path / "captions.txt").exists()
 
 
@@ -119,12 +150,12 @@ def test_stdout_has_what_is_done(
         process.send_signal(number)
         assert process.wait() == STOPS[number]
     kept = (tmp_path / "out").read_text().splitlines()
-    assert len(kept) >= len(seen) and set(kept) <= set(whole_run)
+    assert len(kept) >= len(seen) and set(rows(kept)) <= set(rows(whole_run))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("form", "lines_each"), [("srt", 4), ("vtt", 3), ("csv", 1), ("text", 1)])
-def test_a_timeline_is_kept_too(tiny_checkpoint: Path, tmp_path: Path, form: str, lines_each: int) -> None:
+@pytest.mark.parametrize("form", ["text", "srt", "vtt", "audacity", "raven"])
+def test_a_timeline_goes_on_within_a_recording(tiny_checkpoint: Path, tmp_path: Path, form: str) -> None:
     path = tmp_path / "long.wav"
     time_s = np.arange(16000 * 80) / 16000
     noise = 0.1 * np.random.default_rng(1).normal(size=len(time_s))
@@ -132,30 +163,34 @@ def test_a_timeline_is_kept_too(tiny_checkpoint: Path, tmp_path: Path, form: str
     common = ("--timeline", 0.5, "--format", form)
     whole = start(tiny_checkpoint, path, *common).communicate()[0]
     output = tmp_path / f"captions.{form}"
+    manifest = Path(f"{output}.manifest.jsonl")
     process = start(tiny_checkpoint, path, *common, "--output", output)
-    wait_for_lines(process, tmp_path / f"{output.name}.part", 70 * lines_each)  # of 160
+    wait_for_lines(process, manifest, 70)  # of 160
     process.kill()
     process.wait()
-    kept = (tmp_path / f"{output.name}.part").read_text()
-    assert not output.exists() and whole.startswith("".join(kept.splitlines(keepends=True)[: 60 * lines_each]))
+    kept = manifest.read_text().split("\n")[:-1]
+    assert not output.exists() and not done(kept)
     process = start(tiny_checkpoint, path, *common, "--output", output)
     assert process.wait() == 0 and output.read_text() == whole
-    assert (tmp_path / f"{output.name}.part.1").read_text() == kept, "captions of the killed run are lost"
+    lines = manifest.read_text().splitlines()
+    assert lines[: len(kept)] == kept and len(lines) == 162, "windows were captioned twice"
 
 
 def test_a_full_disk_keeps_whole_lines(
     tiny_checkpoint: Path, recordings: Path, tmp_path: Path, whole_run: list[str]
 ) -> None:
     def fill() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
 
-    output = tmp_path / "captions.jsonl"
-    process = start(tiny_checkpoint, recordings, "--format", "jsonl", "--output", output, preexec_fn=fill)
+    output, manifest = tmp_path / "captions.jsonl", tmp_path / "captions.jsonl.manifest.jsonl"
+    command = (tiny_checkpoint, recordings, "--format", "jsonl", "--output", output, "--workers", 1)
+    process = start(*command, preexec_fn=fill)
     errors = process.communicate()[1]
-    kept = (tmp_path / "captions.jsonl.part").read_text().splitlines()
-    assert process.returncode == 2 and not output.exists() and set(kept) <= set(whole_run) and len(kept) > 10
-    assert f"captions.jsonl.part cannot be written any further (File too large): {len(kept)} captions" in errors
+    assert process.returncode == 2 and not output.exists()
+    assert manifest.read_text().endswith("\n") and len(done(manifest.read_text().splitlines())) > 5
+    assert "manifest.jsonl cannot be written any further (File too large): what is in it is kept" in errors
     assert "Traceback" not in errors
+    assert start(*command).wait() == 0 and rows(output.read_text().splitlines()) == rows(whole_run)
 
 
 def test_full_stdout_and_devices(tiny_checkpoint: Path, recordings: Path) -> None:
@@ -197,10 +232,10 @@ def test_an_error_in_the_middle_keeps_what_is_done(
 
     monkeypatch.setattr(AudioCaptioner, "caption", failing)
     output = tmp_path / "captions.txt"
-    assert run(tiny_checkpoint, recordings, "--output", output) == 2
-    kept = (tmp_path / "captions.txt.part").read_text().splitlines()
-    assert len(kept) >= 24 and not output.exists()
-    assert f"{len(kept)} captions are in {output}.part" in caplog.text and "out of memory" in caplog.text
+    assert run(tiny_checkpoint, recordings, "--output", output, "--workers", 1) == 2
+    kept = done((tmp_path / "captions.txt.manifest.jsonl").read_text().splitlines())
+    assert len(kept) >= 24 and not output.exists() and "out of memory" in caplog.text
+    assert f"{len(kept)} recordings are done in {output}.manifest.jsonl" in caplog.text
 
 
 def run(checkpoint: Path, *arguments: object) -> int:
@@ -238,7 +273,7 @@ def test_mistakes_are_told_before_the_captioner_is_loaded(
     def load(_: object) -> None:
         raise AssertionError("the captioner was loaded")
 
-    monkeypatch.setattr(inference, "load_captioner", load)
+    monkeypatch.setattr(captioning.pipeline, "load_captioner", load)
     before = sorted(recordings.iterdir())
     assert run(tiny_checkpoint, recordings, *[text.format(folder=recordings) for text in arguments]) == 2
     assert message in caplog.text and len(caplog.records) == 1 and sorted(recordings.iterdir()) == before
@@ -260,11 +295,11 @@ def test_names_that_are_not_utf8(
 
 
 def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
-    first = CaptionOutput(tmp_path / "captions.txt", "text")
-    with pytest.raises(OutputError, match="another run is writing"):
-        CaptionOutput(tmp_path / "captions.txt", "text")
-    first.finish()
-    assert os.listdir(tmp_path) == ["captions.txt"]
+    first = Manifest(tmp_path / "manifest.jsonl", {})
+    with pytest.raises(ManifestError, match="another run is writing"):
+        Manifest(tmp_path / "manifest.jsonl", {})
+    first.close()
+    Manifest(tmp_path / "manifest.jsonl", {}).close()
 
 
 def some_records(number: int, with_references: bool) -> list[CaptionRecord]:
@@ -282,37 +317,33 @@ def some_records(number: int, with_references: bool) -> list[CaptionRecord]:
 @pytest.mark.parametrize("timeline", [False, True])
 @pytest.mark.parametrize("form", [name for name in FORMATS if name != "parquet"])
 @pytest.mark.parametrize("seed", range(5))
-def test_the_part_always_holds_all_that_is_done_in_order(
-    tmp_path: Path, form: str, timeline: bool, seed: int, capsys: pytest.CaptureFixture[str]
+def test_a_stream_is_in_order_whatever_comes_first(
+    form: str, timeline: bool, seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     random.seed(seed)
     records = some_records(9 if FORMATS[form].for_one_recording else 40, not timeline)
-    done: set[int] = set()
     num_references = max(len(record.references) for record in records)
-    path, ready = tmp_path / "captions", 0
-    with (
-        CaptionOutput(path, form, timeline=timeline, num_references=num_references) as output,
-        CaptionOutput(None, form, timeline=timeline, num_references=num_references) as stream,
-    ):
-        while ready < len(records):
-            near = [index for index in range(ready, min(ready + 12, len(records))) if index not in done]
-            done |= set(random.sample(near, min(3, len(near))))
-            start, ready = ready, next((i for i in range(len(records)) if i not in done), len(records))
-            ahead = [records[index] for index in sorted(done) if index > ready]
-            for one in (output, stream):
-                one.add(records[start:ready], ahead)
-            shown = [records[index] for index in sorted(done)]
-            expected = records_text(merge_neighbours(shown) if timeline else shown, form, timeline)
-            if form not in ("csv", "raven"):  # a table has its columns from the beginning
-                assert (tmp_path / "captions.part").read_bytes() == expected.encode()
+    events: list[Event] = []
+    names = list(dict.fromkeys(record.file for record in records))
+    for number, name in enumerate(names):
+        own = [record for record in records if record.file == name]
+        events += [Captioned(number, window, record) for window, record in enumerate(own)] + [Ended(number, name)]
+    near = [(place + random.uniform(0, 12), place) for place in range(len(events))]
+    shuffled = [events[place] for _, place in sorted(near)]
+    selection = Selection(merge_gap_s=0.0 if timeline else None)
+    with StreamStore(None, form, timeline=timeline, num_references=num_references, selection=selection) as output:
+        while shuffled:
+            output.take(shuffled[:3])
+            shuffled = shuffled[3:]
+        output.finish()
     expected = records_text(merge_neighbours(records) if timeline else records, form, timeline)
-    assert path.read_bytes() == expected.encode() and os.listdir(tmp_path) == ["captions"]
     assert capsys.readouterr().out == expected
 
 
-def test_a_table_of_silence_has_the_columns_it_had(tmp_path: Path) -> None:
+def test_a_table_of_silence_has_the_columns_it_had(capsys: pytest.CaptureFixture[str]) -> None:
     records = [CaptionRecord(f"{number}.wav", 0, 1, SILENCE) for number in range(5)]
-    with CaptionOutput(tmp_path / "table.csv", "csv", compared=True) as output:
-        for record in records:
-            output.add([record])
-    assert (tmp_path / "table.csv").read_bytes() == records_text(records, "csv").encode()
+    with StreamStore(None, "csv", compared=True) as output:
+        for number, record in enumerate(records):
+            output.take([Captioned(number, 0, record), Ended(number, record.file)])
+        output.finish()
+    assert capsys.readouterr().out == records_text(records, "csv")

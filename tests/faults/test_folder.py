@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 import inference
-from captioning.files import expand, list_recordings
+from captioning.files import Recordings, expand
 from data.recognition import AUDIO_SUFFIXES
 
 SOUND = 0.1 * np.random.default_rng(0).normal(size=16000)
@@ -26,8 +26,8 @@ def write(path: Path, kind: str) -> None:
 @pytest.mark.parametrize("name", ["take1", "take1.dat", "take.1", "take1.ORIGINAL"])
 def test_content_tells_where_the_name_does_not(tmp_path: Path, kind: str, name: str) -> None:
     write(tmp_path / name, kind)
-    found = list_recordings([str(tmp_path)])
-    assert found.files == [str(tmp_path / name)] and found.told() == ""
+    found = Recordings([str(tmp_path)])
+    assert list(found) == [str(tmp_path / name)] and found.told() == ""
 
 
 def test_formats_of_phones_and_broadcasters(shared: Path, tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     (tmp_path / "gone.wav").symlink_to("nowhere.wav")
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / ".hidden.wav").write_bytes(b"?")
-    found = list_recordings([str(tmp_path)])
-    assert found.files == [str(tmp_path / "good.wav")]
+    found = Recordings([str(tmp_path)])
+    assert list(found) == [str(tmp_path / "good.wav")]
     assert found.num_left_out == len(NO_SOUND) + len(NOT_READ) + 2
     told = found.told()
     assert told.startswith("13 files were left out: ") and "\n" not in told and "and 3 more" in told
@@ -81,7 +81,7 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     assert "2 .txt" in told and ".hidden" not in told
     (tmp_path / "good.wav").unlink()
     with pytest.raises(ValueError, match="holds no audio files. 13 files were left out"):
-        list_recordings([str(tmp_path)])
+        expand([str(tmp_path)])
 
 
 def test_random_bytes_are_no_sound(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (folder / "night" / "up").symlink_to("..")
     (folder / "linked").symlink_to(elsewhere)
     (folder / "linked2").symlink_to(elsewhere / "deep")
-    assert expand([str(folder)]) == [str(folder / "linked/deep/a.wav"), str(folder / "night/a.wav")]
+    assert expand([str(folder)]) == [str(folder / "night/a.wav"), str(folder / "linked/deep/a.wav")]
     assert expand([str(folder / "again")]) == [
         str(folder / "again/a.wav"),
         str(folder / "again/up/linked/deep/a.wav"),
@@ -124,5 +124,6 @@ def test_a_run_tells_what_it_left_out_and_what_failed(
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert f"1 file was left out: {tmp_path}/notes.txt." in caplog.text and "broken.flac" in caplog.text
     assert caplog.records[-1].getMessage() == (
-        "captioned 3 recordings, 1 of them silent; 1 of 4 files could not be captioned; 1 left out."
+        "captioned 3 recordings, 1 of them silent; 1 failed "
+        "(1 x is no audio that can be decoded (Invalid data found when processing input)); 1 left out."
     )

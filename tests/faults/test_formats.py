@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from benchmarks.fuzz import encode
-from captioning.files import list_recordings
+from captioning.files import expand
 from data.audio import AudioError, audio_duration_s, load_audio
 from data.recognition import AUDIO_SUFFIXES, recognise
 
@@ -46,7 +46,7 @@ def test_archives_and_cameras(tmp_path: Path, suffix: str) -> None:
     check(path)
     renamed = path.rename(tmp_path / "a recording without suffix")
     check(renamed)
-    assert list_recordings([str(tmp_path)]).files == [str(renamed)]
+    assert expand([str(tmp_path)]) == [str(renamed)]
 
 
 @pytest.mark.parametrize("suffix", list(KINDS))
@@ -75,7 +75,7 @@ def test_a_picture_and_a_text_are_no_recordings(tmp_path: Path) -> None:
         assert recognise(content) == "other"
     (tmp_path / "app.ts").write_text("export const GAIN = 1;\n" * 100)
     with pytest.raises(ValueError, match="holds no audio files"):
-        list_recordings([str(tmp_path)])
+        expand([str(tmp_path)])
     assert ".ts" not in AUDIO_SUFFIXES
 
 

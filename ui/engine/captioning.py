@@ -93,7 +93,7 @@ class CaptioningEngine:
             records += new
             yield Step(min(0.99, (part[-1].end_s - request.start_s) / length_s), new)
         if reader.errors and not records:
-            raise EngineError(reader.errors[0])
+            raise EngineError(reader.errors[0].error)
         yield Step(1.0, records=merge_neighbours(records) if in_windows else records)
 
     def caption_waveform(self, waveform: Waveform, decoding: dict[str, Any]) -> Captions:

@@ -1,0 +1,152 @@
+"""Captions on their way to files: into the manifest at once, into the output files from there."""
+
+import logging
+import threading
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from captioning.formats.base import Row
+from captioning.jobs import Event, Job
+from captioning.manifest import FAILED, STATES, Manifest, ManifestError, Place, recording_key
+from captioning.outputs import OutputPlan, check_writable, write_recording, write_tables
+from captioning.pipeline import CaptionerInfo
+from captioning.progress import Tally
+from configs.atomic_files import drop_unfinished
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_WAIT_S = 1.0  # for a write that hangs, when the process is to end
+
+
+class FileStore:
+    """A manifest and the files that are made from it.
+
+    Of a recording it keeps eight bytes in memory, and its name while it is in work.
+
+    Args:
+        plan: which files.
+        settings: what all captions of the manifest share.
+        folder: what all recordings are in, absolute.
+        tally: counts recordings that were captioned before.
+        restart: begin the manifest anew.
+        retry_failed: caption recordings again that failed before.
+        max_frequency_hz: half of the captioner's sample rate, as far as it is known without loading it.
+
+    Raises:
+        ManifestError: of other settings, in use, damaged, or not writable.
+        ValueError: the output is no fitting file or folder.
+    """
+
+    def __init__(
+        self,
+        plan: OutputPlan,
+        settings: Mapping[str, Any],
+        folder: str,
+        tally: Tally,
+        *,
+        restart: bool = False,
+        retry_failed: bool = False,
+        max_frequency_hz: float = 16000.0,
+    ) -> None:
+        check_writable(plan)
+        self._plan, self._folder, self._tally = plan, folder, tally
+        self._retry_failed, self._max_frequency_hz = retry_failed, max_frequency_hz
+        self._manifest = Manifest(plan.manifest, settings, restart)
+        self._places = array("q")  # of each recording by its number: 4 * offset + state
+        self._in_work: dict[int, tuple[Job, str]] = {}  # with keys
+        self._same: dict[str, list[int]] = {}  # numbers of what is in work, by key: one recording may be named twice
+        self._lock = threading.Lock()
+
+    def begin(self, info: CaptionerInfo) -> None:
+        """The captioner is loaded."""
+        self._max_frequency_hz = info.sample_rate / 2
+
+    def pending(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Recordings that are still to be captioned.
+
+        Args:
+            jobs: the next ones in the order of their numbers.
+        """
+        keys = [recording_key(job.path) for job in jobs]
+        pending = []
+        for job, key, place in zip(jobs, keys, self._manifest.find(keys), strict=True):
+            self._places.append(-1)
+            if place is not None and not (place.state == FAILED and self._retry_failed):
+                self._tally.add_before(place.state)
+                self._settle(job, place)
+            elif key in self._same:
+                self._in_work[job.number] = job, key
+                self._same[key].append(job.number)
+            else:
+                self._in_work[job.number] = job, key
+                self._same[key] = [job.number]
+                pending.append(replace(job, windows_done=self._manifest.windows_done(key)))
+        return pending
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Write what became known to the manifest.
+
+        Raises:
+            ManifestError: the disk is full, or the file cannot be written any more.
+            FileNotWrittenError: as of the files of a recording.
+        """
+        keys = {event.number: self._in_work[event.number][1] for event in events}
+        with self._lock:
+            ended = self._manifest.add(events, keys)
+        for number, place in ended:
+            for same in self._same.pop(keys[number]):
+                job, _ = self._in_work.pop(same)
+                if same != number:
+                    self._tally.add_before(place.state)
+                self._settle(job, place)
+
+    def finish(self) -> None:
+        """All is captioned: write the files.
+
+        Raises:
+            FileNotWrittenError: no space, or no permission; the manifest has everything.
+        """
+        if not self._plan.per_recording:
+            write_tables(self._plan, self._rows, len(self._places), self._max_frequency_hz)
+        self._manifest.close()
+
+    def keep(self) -> str:
+        """The process is about to end: say where the captions are. Nothing is written afterwards."""
+        if not self._lock.acquire(timeout=_LONGEST_WAIT_S):  # and it stays locked
+            return "the output got stuck"
+        drop_unfinished()
+        return self._kept()
+
+    def __enter__(self) -> "FileStore":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            kept = self._kept()
+            self._manifest.close()
+            if self._manifest.num_written and not isinstance(error, ManifestError):
+                logger.warning("not finished: %s.", kept)
+
+    def _kept(self) -> str:
+        number = self._manifest.num_written
+        if not self._manifest.has_lines:
+            self._manifest.path.unlink(missing_ok=True)
+            return "nothing was captioned yet"
+        told = "1 recording is" if number == 1 else f"{number} recordings are"
+        return f"{told} done in {self._manifest.path}, and the same command goes on from there"
+
+    def _settle(self, job: Job, place: Place) -> None:
+        self._places[job.number] = 4 * place.offset + STATES.index(place.state)
+        if self._plan.per_recording:
+            files = self._plan.files_of(Path(job.path), self._folder)
+            write_recording(self._plan, files, self._manifest.rows(place), self._max_frequency_hz)
+
+    def _rows(self) -> Iterator[Sequence[Row]]:
+        for packed in self._places:
+            yield self._manifest.rows(Place(packed >> 2, STATES[packed & 3]))

@@ -1,0 +1,325 @@
+"""The manifest beside an output: every caption is in it, on the disk, as soon as it is known, and no recording twice.
+
+JSON lines. The first has the settings with which the captions were made, and their fingerprint. Each further line is a
+record, or the end of a recording. A recording's lines name it by `key`, a hash of its name, size and time of change, and point
+back to the line before (`previous`, a place in bytes), since several recordings may be in work at once. A line without
+`state` belongs to a recording that is not ended.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import mmap
+import os
+import sys
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from captioning.formats.base import Row
+from captioning.jobs import Captioned, Event
+from configs.atomic_files import open_locked
+from data.caption_formats import SILENCE, CaptionRecord, FailedRecording, ScoredCaption
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".manifest.jsonl"
+CAPTIONED, SILENT, FAILED = "captioned", "silent", "failed"
+STATES = (CAPTIONED, SILENT, FAILED)
+
+
+class ManifestError(ValueError):
+    """A manifest cannot be used or written; the message is one sentence that says where, why and what helps."""
+
+
+class Place(NamedTuple):
+    """Where an ended recording stands.
+
+    Attributes:
+        offset: of its last line, in bytes.
+        state: one of STATES.
+    """
+
+    offset: int
+    state: str
+
+
+def recording_key(path: Path) -> str:
+    """16 hexadecimal digits that tell a recording, and change when the file does; ten million differ with p > 0.999997."""
+    try:
+        status = os.stat(path)
+        version = f"{status.st_size}-{status.st_mtime_ns}"
+    except (OSError, ValueError):  # it may be there the next time
+        version = ""
+    content = os.fsencode(path) + f"\0{version}".encode()
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """12 hexadecimal digits that tell settings apart."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class Manifest:
+    """A manifest that is continued, or begun.
+
+    Args:
+        path: the file; its folder is made.
+        settings: JSON values that all its captions share.
+        restart: begin anew; the old one stays as `.old`.
+
+    Attributes:
+        num_written: recordings that ended since it was opened.
+
+    Raises:
+        ManifestError: another run writes it, it was made with other settings, it is damaged, or it cannot be written.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], restart: bool = False) -> None:
+        self.path = path
+        self.num_written = 0
+        self._open: dict[str, int] = {}  # last line of recordings that are not ended, by key
+        self._silent: dict[str, bool] = {}  # whether all their lines so far are silence
+        self._keys: NDArray[np.uint64] = np.zeros(0, np.uint64)  # of ended recordings when it was opened, sorted
+        self._places: NDArray[np.int64] = np.zeros(0, np.int64)  # 4 * offset + state of each
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if restart and path.exists():
+                os.replace(path, path.with_name(f"{path.name}.old"))
+            self._file = _locked(path)
+            self._size, self._head_size = os.fstat(self._file).st_size, 0
+            try:
+                self._begin(settings)
+            except BaseException:
+                self.close()
+                raise
+        except OSError as error:
+            raise ManifestError(f"{path} cannot be written ({error.strerror}): choose another --output.") from error
+
+    def _begin(self, settings: Mapping[str, Any]) -> None:
+        if not self._read(settings):
+            head = {"manifest": 1, "fingerprint": fingerprint(settings), "settings": dict(settings)}
+            self._write([_encoded(head)])
+            self._head_size = self._size
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether anything is captioned."""
+        return self._size > self._head_size
+
+    def find(self, keys: Sequence[str]) -> list[Place | None]:
+        """Where recordings stand that ended before this manifest was opened; None for the others."""
+        if not len(self._keys):
+            return [None] * len(keys)
+        wanted = np.array([int(key, 16) for key in keys], np.uint64)
+        index = np.searchsorted(self._keys, wanted, side="right") - 1  # the last one, if it was captioned twice
+        found = (index >= 0) & (self._keys[index] == wanted)
+        return [
+            _place(int(self._places[at])) if there else None for at, there in zip(index.tolist(), found, strict=True)
+        ]
+
+    def windows_done(self, key: str) -> frozenset[int]:
+        """Windows that are captioned of a recording that is not ended."""
+        if key not in self._open:
+            return frozenset()
+        return frozenset(line["window"] for line in self._lines(self._open[key]) if "window" in line)
+
+    def add(self, events: Iterable[Event], keys: Mapping[int, str]) -> list[tuple[int, Place]]:
+        """Write what became known, and have the disk hold it.
+
+        Args:
+            events: in their order.
+            keys: key of each recording by its number.
+
+        Returns:
+            Number and place of each recording that ended.
+
+        Raises:
+            ManifestError: the disk is full, or the file cannot be written any more; whole lines stay.
+        """
+        lines: list[bytes] = []
+        ended: list[tuple[int, Place]] = []
+        offset = self._size
+        for event in events:
+            key = keys[event.number]
+            line: dict[str, Any] = {"key": key}
+            if key in self._open:
+                line["previous"] = self._open[key]
+            if isinstance(event, Captioned):
+                line |= {"window": event.window, **_values(event.record)}
+                self._open[key] = offset
+                self._silent[key] = self._silent.get(key, True) and event.record.captions == SILENCE
+            else:
+                silent = self._silent.pop(key, False)
+                state = FAILED if event.error else SILENT if silent else CAPTIONED
+                line |= {"state": state, "file": event.name} | ({"error": event.error} if event.error else {})
+                self._open.pop(key, None)
+                ended.append((event.number, Place(offset, state)))
+            lines.append(_encoded(line))
+            offset += len(lines[-1])
+        self._write(lines)
+        self.num_written += len(ended)
+        return ended
+
+    def rows(self, place: Place) -> list[Row]:
+        """Records of an ended recording in the order of its windows, behind them why it failed, if it did."""
+        lines = self._lines(place.offset)
+        windows = {line["window"]: _record(line) for line in lines if "window" in line}  # the first line is the newest
+        found: list[Row] = [windows[number] for number in sorted(windows)]
+        if "error" in lines[0]:
+            found.append(FailedRecording(lines[0]["file"], lines[0]["error"]))
+        return found
+
+    def close(self) -> None:
+        """Let another run write it."""
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+
+    def _lines(self, offset: int | None) -> list[dict[str, Any]]:
+        """The line at a place and those it points back to."""
+        lines = []
+        while offset is not None:
+            lines.append(json.loads(self._line_at(offset)))
+            offset = lines[-1].get("previous")
+        return lines
+
+    def _line_at(self, offset: int) -> bytes:
+        content, length = b"", 1024
+        while b"\n" not in content:
+            content = (
+                os.pread(self._file, length, offset) if hasattr(os, "pread") else self._seek_and_read(offset, length)
+            )
+            if len(content) < length and b"\n" not in content:
+                raise ManifestError(f"{self.path} is damaged at byte {offset}: begin anew with --restart.")
+            length *= 4
+        return content[: content.index(b"\n")]
+
+    def _seek_and_read(self, offset: int, length: int) -> bytes:
+        os.lseek(self._file, offset, os.SEEK_SET)
+        return os.read(self._file, length)
+
+    def _read(self, settings: Mapping[str, Any]) -> bool:
+        """Read what is there; returns whether that is anything. An unfinished last line is dropped."""
+        if not self._size:
+            return False
+        with mmap.mmap(self._file, 0, access=mmap.ACCESS_READ) as content:
+            whole = content.rfind(b"\n") + 1
+            if whole:
+                self._head_size = content.find(b"\n") + 1
+                self._check(content[: self._head_size], settings)
+                self._index(content, self._head_size, whole)
+        os.ftruncate(self._file, whole)
+        self._size = whole
+        return bool(whole)
+
+    def _check(self, head: bytes, settings: Mapping[str, Any]) -> None:
+        try:
+            known = json.loads(head)
+            theirs, before = known["fingerprint"], known["settings"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ManifestError(
+                f"{self.path} is no manifest of captions: choose another --output, or begin anew with --restart."
+            ) from error
+        ours = fingerprint(settings)
+        if theirs == ours:
+            return
+        now = json.loads(json.dumps(settings))
+        other = [
+            f"{name} {json.dumps(before.get(name))} there, {json.dumps(now.get(name))} here"
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name)
+        ]
+        raise ManifestError(
+            f"{self.path} has captions with fingerprint {theirs}, this command's is {ours} ({'; '.join(other)}): "
+            f"use the same settings, choose another --output, or begin anew with --restart."
+        )
+
+    def _index(self, content: mmap.mmap, start: int, end: int) -> None:
+        keys, places = array("Q"), array("q")
+        told = f"reading {self.path.name}"
+        with tqdm(total=end, initial=start, desc=told, unit="B", unit_scale=True, delay=2, file=sys.stderr) as bar:
+            offset = start
+            while offset < end:
+                stop = content.find(b"\n", offset) + 1
+                try:
+                    line = json.loads(content[offset:stop])
+                    key = line["key"]
+                    if "state" in line:
+                        keys.append(int(key, 16))
+                        places.append(4 * offset + STATES.index(line["state"]))
+                        self._open.pop(key, None)
+                        self._silent.pop(key, None)
+                    else:
+                        self._open[key] = offset
+                        self._silent[key] = self._silent.get(key, True) and _record(line).captions == SILENCE
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    raise ManifestError(
+                        f"{self.path} is damaged at byte {offset}: begin anew with --restart, or remove that line."
+                    ) from error
+                bar.update(stop - offset)
+                offset = stop
+        unsorted = np.frombuffer(keys, np.uint64) if keys else np.zeros(0, np.uint64)
+        order = np.argsort(unsorted, kind="stable")
+        self._keys = unsorted[order]
+        self._places = (np.frombuffer(places, np.int64) if places else np.zeros(0, np.int64))[order]
+
+    def _write(self, lines: Sequence[bytes]) -> None:
+        content, done = memoryview(b"".join(lines)), 0
+        try:
+            os.lseek(self._file, self._size, os.SEEK_SET)
+            while done < len(content):
+                done += os.write(self._file, content[done:])
+            os.fsync(self._file)
+        except OSError as error:
+            whole = bytes(content[:done]).rfind(b"\n") + 1
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size + whole)
+            raise ManifestError(
+                f"{self.path} cannot be written any further ({error.strerror}): what is in it is kept, "
+                "and the same command goes on from there."
+            ) from error
+        self._size += len(content)
+
+
+def _locked(path: Path) -> int:
+    file = open_locked(path)
+    if file is None:
+        raise ManifestError(f"another run is writing {path}: choose another --output.")
+    return file
+
+
+def _place(packed: int) -> Place:
+    return Place(packed >> 2, STATES[packed & 3])
+
+
+def _encoded(line: Mapping[str, Any]) -> bytes:
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _values(record: CaptionRecord) -> dict[str, Any]:
+    """A record as JSON values that lose nothing."""
+    values: dict[str, Any] = {
+        "file": record.file, "start_s": record.start_s, "end_s": record.end_s, "captions": record.captions,
+    }  # fmt: skip
+    if record.references:
+        values["references"] = record.references
+    if record.similarities:
+        values["similarities"] = record.similarities
+    return values
+
+
+def _record(line: Mapping[str, Any]) -> CaptionRecord:
+    return CaptionRecord(
+        line["file"],
+        line["start_s"],
+        line["end_s"],
+        tuple(ScoredCaption(*caption) for caption in line["captions"]),
+        tuple(line.get("references", ())),
+        tuple(line.get("similarities", ())),
+    )

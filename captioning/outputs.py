@@ -1,0 +1,146 @@
+"""Output files from a manifest: several formats at once, in one table or one file a recording."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from captioning.formats.base import ColumnFinder, Layout, Row, TableColumns
+from captioning.formats.registry import FORMATS
+from captioning.shown import Selection
+from configs.atomic_files import new_file
+from data.caption_formats import FailedRecording
+
+_TABLES = ("csv", "raven")  # whose columns depend on their rows
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """Which files are to be written.
+
+    Attributes:
+        output: a file; with several formats its suffix is replaced by theirs; with `per_recording` a folder.
+        formats: names of formats, at least one.
+        per_recording: one file a recording and format instead of one table.
+        timeline: rows are windows, whose times are shown.
+        num_references: columns of ground truths.
+        selection: which rows.
+    """
+
+    output: Path
+    formats: tuple[str, ...]
+    per_recording: bool
+    timeline: bool
+    num_references: int
+    selection: Selection
+
+    @property
+    def manifest(self) -> Path:
+        """Where the manifest stands."""
+        return self.output / "manifest.jsonl" if self.per_recording else Path(f"{self.output}.manifest.jsonl")
+
+    @property
+    def tables(self) -> dict[str, Path]:
+        """The file of each format, where one holds all recordings."""
+        if len(self.formats) == 1:
+            return {self.formats[0]: self.output}
+        stem = self.output
+        for suffix in sorted((form.suffix for form in FORMATS.values()), key=len, reverse=True):
+            if stem.name.lower().endswith(suffix) and stem.name.lower() != suffix:
+                stem = stem.with_name(stem.name[: -len(suffix)])
+                break
+        return {name: Path(f"{stem}{FORMATS[name].suffix}") for name in self.formats}
+
+    def files_of(self, path: Path, folder: str) -> dict[str, Path]:
+        """The file of each format for one recording.
+
+        Args:
+            path: the recording.
+            folder: what all recordings are in, absolute; its structure is kept.
+        """
+        relative = os.path.relpath(os.path.abspath(path), folder)
+        return {name: self.output / f"{relative}{FORMATS[name].suffix}" for name in self.formats}
+
+
+def write_tables(
+    plan: OutputPlan,
+    rows_of: Callable[[], Iterable[Sequence[Row]]],
+    num_recordings: int,
+    max_frequency_hz: float,
+) -> None:
+    """Write one file for each format with the rows of all recordings.
+
+    Args:
+        plan: which files.
+        rows_of: gives the rows of each recording, from the first on whenever it is called.
+        num_recordings: their number, for the progress bar.
+        max_frequency_hz: half of the captioner's sample rate.
+
+    Raises:
+        FileNotWrittenError: no space, or no permission; an older file of that name stays.
+        ValueError: a least probability for captions that have none.
+    """
+    columns = TableColumns(plan.num_references)
+    if any(name in _TABLES for name in plan.formats):
+        finder = ColumnFinder()
+        for row in _shown(rows_of, plan.selection, num_recordings, "columns"):
+            finder.see(row)
+        columns = finder.columns
+        columns.num_references = plan.num_references
+    layout = Layout(plan.timeline, columns, max_frequency_hz)
+    for name, path in plan.tables.items():
+        with new_file(path) as stream:
+            FORMATS[name](layout).write(stream, _shown(rows_of, plan.selection, num_recordings, path.name))
+
+
+def write_recording(plan: OutputPlan, files: dict[str, Path], rows: Sequence[Row], max_frequency_hz: float) -> None:
+    """Write the files of one recording. They are not synced to the disk: the manifest is, from which they are made.
+
+    Args:
+        plan: which rows.
+        files: the file of each format.
+        rows: of the recording.
+        max_frequency_hz: half of the captioner's sample rate.
+
+    Raises:
+        FileNotWrittenError: no space, or no permission.
+        ValueError: a least probability for captions that have none.
+    """
+    shown = plan.selection.rows(rows)
+    columns = TableColumns.of(shown)
+    columns.probability, columns.num_references = True, plan.num_references  # the same in all files
+    layout = Layout(plan.timeline, columns, max_frequency_hz)
+    failed = bool(shown) and all(isinstance(row, FailedRecording) for row in shown)
+    for name, path in files.items():
+        if failed and not FORMATS[name].shows_failures:
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(path, synced=False) as stream:
+            FORMATS[name](layout).write(stream, shown)
+
+
+def _shown(
+    rows_of: Callable[[], Iterable[Sequence[Row]]], selection: Selection, num_recordings: int, told: str
+) -> Iterator[Row]:
+    with tqdm(total=num_recordings, desc=f"writing {told}", unit="file", delay=2, file=sys.stderr) as bar:
+        for rows in rows_of():
+            yield from selection.rows(rows)
+            bar.update()
+
+
+def check_writable(plan: OutputPlan) -> None:
+    """Refuse an output that cannot be written, before anything long begins.
+
+    Raises:
+        ValueError: found, expected and remedy in one sentence.
+    """
+    if plan.per_recording:
+        if plan.output.exists() and not plan.output.is_dir():
+            raise ValueError(f"--output {plan.output} is a file: with --per_recording name a folder.")
+        return
+    for path in plan.tables.values():
+        if path.is_dir():
+            raise ValueError(f"--output {path} is a folder: name a file, or add --per_recording.")

@@ -1,0 +1,114 @@
+"""What a run tells: done, failed, rate and time left, and at the end what became of all recordings."""
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import nullcontext
+from types import TracebackType
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from captioning.jobs import Captioned, Event
+from data.caption_formats import SILENCE
+
+logger = logging.getLogger(__name__)
+
+_MOST_ERRORS = 20  # named on stderr; all of them are in the manifest
+_MOST_REASONS, _MOST_KINDS = 5, 1000
+
+
+class Tally:
+    """What became of recordings.
+
+    Attributes:
+        num_captioned: recordings with captions, those that are silent included.
+        num_silent: those in which nothing is heard.
+        num_failed: those that could not be captioned, or not to their end.
+        num_before: recordings of these that were done when the run began.
+        num_failed_before: and those of them that failed.
+    """
+
+    def __init__(self) -> None:
+        self.num_captioned = self.num_silent = self.num_failed = self.num_before = self.num_failed_before = 0
+        self._silent: dict[int, bool] = {}  # of recordings in work
+        self._reasons: Counter[str] = Counter()
+
+    @property
+    def num_done(self) -> int:
+        """Recordings of which there is nothing left to do."""
+        return self.num_captioned + self.num_failed
+
+    def add_before(self, state: str) -> None:
+        """A recording was done before."""
+        self.num_before += 1
+        self.num_failed_before += state == "failed"
+        self._add(state)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Count what became known; failures are told as they come."""
+        for event in events:
+            if isinstance(event, Captioned):
+                silent = event.record.captions == SILENCE
+                self._silent[event.number] = self._silent.get(event.number, True) and silent
+                continue
+            silent = self._silent.pop(event.number, False)
+            self._add("failed" if event.error else "silent" if silent else "captioned")
+            if event.error:
+                self._tell(event.name, event.error)
+
+    def summary(self, num_left_out: int) -> str:
+        """One sentence that counts all recordings, with the most frequent reasons of those that failed."""
+        reasons = "; ".join(f"{number} x {reason}" for reason, number in self._reasons.most_common(_MOST_REASONS))
+        before = f" {self.num_before} of these were done before." if self.num_before else ""
+        again = " --retry_failed tries those that failed before again." if self.num_failed_before else ""
+        return (
+            f"captioned {self.num_captioned} recordings, {self.num_silent} of them silent; {self.num_failed} failed"
+            f"{f' ({reasons})' if reasons else ''}; {num_left_out} left out.{before}{again}"
+        )
+
+    def _add(self, state: str) -> None:
+        self.num_captioned += state != "failed"
+        self.num_silent += state == "silent"
+        self.num_failed += state == "failed"
+
+    def _tell(self, name: str, error: str) -> None:
+        reason = error.replace(name, "").partition(": ")[0].strip(" .")
+        if reason in self._reasons or len(self._reasons) < _MOST_KINDS:
+            self._reasons[reason] += 1
+        number = self.num_failed - self.num_failed_before
+        if number <= _MOST_ERRORS:
+            logger.error("%s", error)
+        if number == _MOST_ERRORS:
+            logger.error("further recordings that fail are counted, and recorded where --output is given.")
+
+
+class ProgressBar:
+    """A bar on stderr with what is done and failed, the rate and the time left.
+
+    Args:
+        shown: whether there is one.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        self._bar = tqdm(desc="captioning", unit="file", file=sys.stderr, disable=not shown)
+        self._redirected = logging_redirect_tqdm() if shown else nullcontext()
+
+    def update(self, tally: Tally, num_listed: int, all_listed: bool) -> None:
+        """Show how far the work is."""
+        self._bar.total = num_listed
+        self._bar.initial = tally.num_before  # no part of the rate
+        self._bar.set_postfix_str(f"failed={tally.num_failed}{'' if all_listed else ', still listing'}", refresh=False)
+        if not self._bar.disable:
+            self._bar.update(tally.num_done - self._bar.n)
+
+    def __enter__(self) -> "ProgressBar":
+        self._redirected.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+        self._redirected.__exit__(kind, error, trace)
