@@ -1,1 +1,1 @@
-"""Commands that measure; README.md says how to read them."""
+"""Commands that measure captioners: `python -m benchmarks` lists them."""

@@ -1,12 +1,13 @@
-"""What each part of a text-trained captioner's recipe is worth: short trainings without it, each with several seeds.
+"""Effect of each part of the text-only training recipe: short trainings without it, with several seeds.
 
-    python train.py --config configs/any_sound.yaml --training.checkpoints_dir runs     # leaves the tagger that all hear with
-    python -m benchmarks.ablations --config configs/any_sound.yaml --tagger runs/any_sound/mobilenet_llama/tagger.safetensors \
+    python train.py --config configs/any_sound.yaml --training.checkpoints_dir runs   # leaves the fine-tuned tagger
+    python -m benchmarks ablations --config configs/any_sound.yaml --tagger runs/any_sound/mobilenet_llama/tagger.safetensors \
         --recordings datasets/captioned --labelled datasets/sounds50 --output benchmarks/results/ablations.md
 
-Every training is as long as any other and shorter than the configuration's, so the figures compare with one another alone.
-CIDEr-D of the validation recordings of each corpus in its manner; sounds named in labelled validation clips, and both of two in
-mixtures (`benchmarks.sounds`). Means over seeds, and the lowest and highest.
+All trainings have the same number of steps, fewer than the configuration's, so their scores compare only with one another.
+Columns: CIDEr-D of the validation recordings of each corpus in its style, and the shares of labelled validation clips whose
+caption names the sound, and of mixtures whose caption names both sounds (`benchmarks.sounds`). Each cell is the mean over
+seeds with the minimum and maximum.
 """
 
 import argparse
@@ -21,9 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.real_sounds import caption, listen
+from benchmarks.common import add_output, caption_texts, command_parser, markdown_table, publish
 from benchmarks.sounds import caption_all
-from benchmarks.tables import markdown_table, publish
 from configs.commands import run_command
 from configs.loading import load_config
 from data.captions import normalize_caption
@@ -41,26 +41,26 @@ WHOLE = "whole recipe"
 TRAININGS: dict[str, list[str]] = {
     WHOLE: [],
     "no noise in the simulation": ["--data.texts.simulation.noise", "false"],
-    "no times of tags": ["--captioner.tags.parts", "false"],
-    "no labelled clips to caption": ["--data.texts.labelled_style", ""],
+    "no tag scores of thirds": ["--captioner.tags.parts", "false"],
+    "no labelled clips": ["--data.texts.labelled_style", ""],
 }
 SEARCHES: dict[str, dict[str, Any]] = {  # changes of decoding.tags
-    "no ranking by tags": {"coverage_weight": 0.0, "min_score": 0.0, "consensus_weight": 0.0},
-    "no bonus for tags": {"word_bonus": 0.0},
+    "no re-ranking by tags": {"coverage_weight": 0.0, "min_score": 0.0, "consensus_weight": 0.0},
+    "no word bonus": {"word_bonus": 0.0},
 }
 
 
 def measure(
     captioner: AudioCaptioner, recordings: Sequence[FileClip], labelled: Sequence[FileClip]
 ) -> dict[str, float]:
-    """CIDEr-D of each corpus, and the shares of single sounds and of both of two that are named, in percent."""
+    """CIDEr-D of each corpus, 0 to 10, and naming rates of single sounds and of mixtures, in percent."""
     found: dict[str, float] = {}
-    said = caption(captioner, recordings, listen(captioner, recordings))
+    texts = caption_texts(captioner, recordings)
     for corpus in sorted({clip.style for clip in recordings}):
-        own = [(text, clip) for text, clip in zip(said, recordings, strict=True) if clip.style == corpus]
+        own = [(text, clip) for text, clip in zip(texts, recordings, strict=True) if clip.style == corpus]
         score = cider_d({clip.name: text for text, clip in own}, {clip.name: clip.captions for _, clip in own})
         found[f"CIDEr-D {corpus}".strip()] = float("nan") if score is None else score
-    captions, _ = caption_all(captioner, labelled, "")
+    captions, _ = caption_all(captioner, labelled)
     for title, count in (("single named, %", 1), ("both of a mixture named, %", 2)):
         hits = [
             set(clip.labels) <= named_categories(normalize_caption(captions[clip.name]))
@@ -72,7 +72,7 @@ def measure(
 
 
 def train_one(options: argparse.Namespace, name: str, seed: int) -> AudioCaptioner:
-    """The captioner of one training; one that is there already is not trained again.
+    """Train a captioner, or load it where an earlier call has trained it.
 
     Raises:
         RuntimeError: the training failed.
@@ -89,12 +89,12 @@ def train_one(options: argparse.Namespace, name: str, seed: int) -> AudioCaption
         given = [word for key, value in settings.items() for word in (f"--training.{key}", value)]
         command = [sys.executable, str(TRAIN), "--config", str(options.config), *given, *TRAININGS[name]]
         if subprocess.run(command, check=False).returncode:
-            raise RuntimeError(f"the training of {name!r} with seed {seed} failed: its message stands above.")
+            raise RuntimeError(f"the training of {name!r} with seed {seed} failed: see its message above.")
     return AudioCaptioner.from_pretrained(folder / "best")
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """Mean, and the lowest and highest."""
+    """Mean with minimum and maximum, as text."""
     return f"{np.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
@@ -125,16 +125,22 @@ def run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("ablations", __doc__)
     parser.add_argument("--config", type=Path, required=True, help="configuration of the whole recipe")
-    parser.add_argument("--recordings", required=True, help="captioned clips with a validation split")
+    parser.add_argument("--recordings", required=True, help="data set of captioned clips with a validation split")
     parser.add_argument("--labelled", required=True, help="folder written by python -m data.labelled.mixtures")
-    parser.add_argument("--every", type=int, default=4, help="of the labelled validation clips, take each so manieth")
-    parser.add_argument("--tagger", type=Path, help="a run's tagger.safetensors; without it, each training trains one")
-    parser.add_argument("--steps", type=int, default=500, help="of each training")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--runs", type=Path, default=Path("runs/ablations"), help="folder of the trainings")
-    parser.add_argument("--output", type=Path, help="Markdown file to write; figures of each seed go beside it as JSON")
+    parser.add_argument(
+        "--every", type=int, default=4, help="use every N-th labelled validation clip (default: 4)", metavar="N"
+    )
+    parser.add_argument(
+        "--tagger", type=Path, help="tagger.safetensors of a run; default: each training fine-tunes one"
+    )
+    parser.add_argument("--steps", type=int, default=500, help="training steps of each training (default: 500)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="random seeds (default: 0 1 2)")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/ablations"), help="folder of the trainings (default: runs/ablations)"
+    )
+    add_output(parser, "the results of each seed")
     return parser
 
 

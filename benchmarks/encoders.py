@@ -1,12 +1,12 @@
-"""Encoders side by side: each small, from random values, with one decoder, one data set and one budget.
+"""Small encoders trained from scratch, compared with the same decoder, data set and budget.
 
-    python -m benchmarks.encoders --dataset_root datasets/sounds50 --minutes 20
-    python -m benchmarks.encoders --dataset_root datasets/sounds50 --steps 1500 --encoders cnn14 htsat
+    python -m benchmarks encoders --dataset_root datasets/sounds50 --minutes 20
+    python -m benchmarks encoders --dataset_root datasets/sounds50 --steps 1500 --encoders cnn14 htsat
 
-Each encoder is trained by train.py on the development split and judged on the validation split by the measures of
-benchmarks/sounds.py. With `--minutes` all get the same time (a constant rate, so that none is cut in the middle of its
-schedule); with `--steps` all get the same clips (a cosine schedule). Runs and captions go to `--work`, the table to `--output`,
-written anew after each encoder; the same command goes on where it was stopped.
+train.py trains each encoder on the development split; the measures of benchmarks/sounds.py are computed on the validation
+split. With --minutes all encoders train for the same time (with a constant learning rate, so that no schedule is cut short);
+with --steps all train on the same clips (cosine schedule). Runs and captions are written to --work; the table is written to
+--output after each encoder. The same command continues an interrupted comparison.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.common import command_parser, markdown_table, write_text
 from benchmarks.sounds import HEADER, Row, caption_all, judge
-from benchmarks.tables import markdown_table, write_text
 from configs.commands import run_command
 from configs.loading import config_to_yaml
 from configs.schema import (
@@ -46,9 +46,9 @@ from models.encoders.build import encoder_label
 logger = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[1]
 NO_LIMIT = 1_000_000  # steps
-COSTS = ["validation loss a token", "encoder, M parameters", "captioner, M parameters", "steps", "training minutes"]
+COSTS = ["validation loss per token", "encoder, M parameters", "captioner, M parameters", "steps", "training minutes"]
 TABLE_HEADER = ["encoder", *HEADER[1:], *COSTS]
-FRAMES_A_TOKEN = 16  # of networks that give 50 frames a second; the others give about three
+FRAMES_PER_TOKEN = 16  # for networks with 50 frames per second; the others have about 3
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Contender:
     """An encoder of the table.
 
     Attributes:
-        config: how train.py builds it.
+        config: encoder configuration.
         pool: frames averaged into one prefix token.
-        make: writes a network of transformers with random weights into a folder, for encoders that load one.
+        make: function (folder, scale) that writes a transformers network with random weights; None for other encoders.
     """
 
     config: EncoderConfig
@@ -67,7 +67,7 @@ class Contender:
 
 
 def contenders(scale: float) -> dict[str, Contender]:
-    """Every encoder at one to two million parameters, by name; `scale` multiplies their widths."""
+    """Encoders with one to two million parameters, by name; `scale` multiplies their widths."""
     scratch = EncoderConfig(train_from_step=0, max_duration_s=10.0)
     hf = replace(scratch, sample_rate=16000)
     return {
@@ -76,8 +76,8 @@ def contenders(scale: float) -> dict[str, Contender]:
         "htsat": Contender(replace(scratch, name="htsat", width=0.25 * scale, sample_rate=48000)),
         "clap": Contender(replace(scratch, name="clap", width=0.25 * scale, sample_rate=48000)),
         "ast": Contender(hf, 1, make_ast),
-        "whisper": Contender(hf, FRAMES_A_TOKEN, make_whisper),
-        "wav2vec2-bert": Contender(hf, FRAMES_A_TOKEN, make_wav2vec2_bert),
+        "whisper": Contender(hf, FRAMES_PER_TOKEN, make_whisper),
+        "wav2vec2-bert": Contender(hf, FRAMES_PER_TOKEN, make_wav2vec2_bert),
     }
 
 
@@ -87,7 +87,7 @@ def _sizes(scale: float) -> dict[str, int]:
 
 
 def make_ast(folder: Path, scale: float) -> None:
-    """AST with patches that do not overlap: 8 x 64 of them in a window of 10.24 s."""
+    """Write an AST with 8 x 64 non-overlapping patches in a window of 10.24 s."""
     from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 
     ASTModel(ASTConfig(**_sizes(scale), frequency_stride=16, time_stride=16)).save_pretrained(folder)
@@ -95,7 +95,7 @@ def make_ast(folder: Path, scale: float) -> None:
 
 
 def make_whisper(folder: Path, scale: float) -> None:
-    """Whisper's encoder with a window of 10 s."""
+    """Write a Whisper encoder with a window of 10 s."""
     from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
     sizes = _sizes(scale)
@@ -110,7 +110,7 @@ def make_whisper(folder: Path, scale: float) -> None:
 
 
 def make_wav2vec2_bert(folder: Path, scale: float) -> None:
-    """wav2vec2-BERT, of half the layers: each has two feed-forward nets, attention and a convolution."""
+    """Write a wav2vec2-BERT with half the layers, since each has two feed-forward networks, attention and a convolution."""
     from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
 
     Wav2Vec2BertModel(Wav2Vec2BertConfig(**_sizes(scale) | {"num_hidden_layers": 2})).save_pretrained(folder)
@@ -118,7 +118,7 @@ def make_wav2vec2_bert(folder: Path, scale: float) -> None:
 
 
 def experiment(name: str, contender: Contender, options: argparse.Namespace) -> Config:
-    """The run of one encoder; all but the encoder and its pooling is the same for each."""
+    """Configuration of one encoder's training; only the encoder and its pooling differ between encoders."""
     encoder = contender.config
     if contender.make:
         folder = options.work / "networks" / name
@@ -164,7 +164,7 @@ def experiment(name: str, contender: Contender, options: argparse.Namespace) -> 
 
 
 def train(name: str, config: Config, work: Path) -> Path:
-    """Run train.py in a process of its own; returns the checkpoint.
+    """Run train.py in a subprocess; returns the checkpoint.
 
     Raises:
         RuntimeError: it failed.
@@ -183,22 +183,24 @@ def train(name: str, config: Config, work: Path) -> Path:
     process = subprocess.Popen(command, cwd=ROOT)
     try:
         status = process.wait()
-    except BaseException:  # interrupted, or told to end: the training saves what it has learnt
+    except BaseException:  # interrupted or terminated: the training saves a checkpoint
         process.terminate()
         process.wait()
         raise
     if status != 0:
-        raise RuntimeError(f"train.py failed for {name}: its message is above; its configuration is {experiment_file}.")
+        raise RuntimeError(
+            f"train.py failed for {name}: see its message above; its configuration is {experiment_file}."
+        )
     return run / "last"
 
 
 def training_state(checkpoint: Path) -> dict[str, Any]:
-    """Steps, seconds and more that train.py left beside a checkpoint."""
+    """Training state of a checkpoint, such as its steps and seconds."""
     return read_training_state(checkpoint)
 
 
 def cells(row: Row, captioner: AudioCaptioner, checkpoint: Path) -> list[str]:
-    """A row of the table: the measures of benchmarks/sounds.py, the loss at the end, and what they cost."""
+    """A row of the table: the measures of benchmarks/sounds.py, the final loss, and the costs."""
     state = training_state(checkpoint)
     encoder = sum(parameter.numel() for parameter in captioner.encoder.parameters())
     whole = sum(parameter.numel() for parameter in captioner.parameters())
@@ -208,7 +210,7 @@ def cells(row: Row, captioner: AudioCaptioner, checkpoint: Path) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train and judge each encoder that the options name; returns the exit status."""
+    """Train and evaluate the encoders; returns the exit status."""
     options.work = options.work.resolve()
     clips: list[FileClip] = load_split(options.dataset_root, "validation", 0.0, options.seed)
     clips = clips[:: max(1, len(clips) // options.max_clips)] if options.max_clips else clips
@@ -228,27 +230,38 @@ def run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("encoders", __doc__)
     parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.labelled.mixtures")
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--minutes", type=float, help="training time of each encoder")
+    budget.add_argument("--minutes", type=float, help="training time of each encoder, in minutes")
     budget.add_argument("--steps", type=int, help="training steps of each encoder")
-    parser.add_argument("--encoders", nargs="+", choices=sorted(contenders(1.0)), help="all without it")
-    parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--mixtures", type=int, default=1200, help="training mixtures in each epoch")
     parser.add_argument(
-        "--max_clips", type=int, default=0, help="validation clips judged, spread over the split; 0 for all"
+        "--encoders", nargs="+", choices=sorted(contenders(1.0)), help="encoders to compare (default: all)"
     )
-    parser.add_argument("--scale", type=float, default=1.0, help="multiple of every encoder's width, for a quick trial")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, default=Path("runs/encoders"), help="folder for runs and captions")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/encoders.md"))
+    parser.add_argument("--batch_size", type=int, default=16, help="clips per training step (default: 16)")
+    parser.add_argument("--mixtures", type=int, default=1200, help="training mixtures per epoch (default: 1200)")
+    parser.add_argument(
+        "--max_clips", type=int, default=0, help="maximum number of validation clips, evenly spaced (default: 0, all)"
+    )
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="factor of all encoder widths, for quick trials (default: 1)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/encoders"), help="folder for runs and captions (default: runs/encoders)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("benchmarks/results/encoders.md"),
+        help="Markdown file to write the table to (default: benchmarks/results/encoders.md)",
+    )
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the training is told too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the training is terminated too
     return run_command(build_parser(), run, arguments, logger)
 
 

@@ -1,11 +1,11 @@
-"""Damage sound files and see that each gives samples or one `AudioError`, in time and with nothing on the terminal.
+"""Damaged sound files of every format: each must give samples or one `AudioError`, in time and without output.
 
-    python -m benchmarks.fuzz --cases 3000 --seed 0
+    python -m benchmarks fuzz --cases 3000 --seed 0
 
-A case takes one of the sounds below, in one of the formats that are read, and cuts it, joins it, overwrites bytes of its
-header or of its body, drops, doubles or zeroes a part, or sets a size to a number that hurts. It is then read whole, in
-windows and for its length. Cases run in a second process, so that a crash or a hang is told with its number and its file
-is kept; `--case N` runs one again.
+A case takes a sound file in one of the supported formats and truncates it, concatenates it with another, overwrites bytes of
+its header or body, drops, repeats or zeroes a part, or replaces a size field by an extreme number. The file is then read as a
+whole, in windows, and for its duration. Cases run in a subprocess, so that a crash or a hang is reported with its case number
+and its file is kept; `--case N` repeats one case.
 """
 
 import argparse
@@ -27,6 +27,7 @@ import soundfile
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from benchmarks.common import command_parser
 from configs.commands import run_command
 from data.audio import AudioError, audio_duration_s, load_audio, stream_audio
 from data.survey.survey import survey_file
@@ -196,10 +197,10 @@ def _run_cases(folder: Path, numbers: Sequence[int], seed: int) -> None:
         path.write_bytes(content)
         print(f"begin {number} {path.name}", flush=True)
         faulthandler.dump_traceback_later(LONGEST_CASE_S, exit=True)
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         outcome = read_every_way(path)
         faulthandler.cancel_dump_traceback_later()
-        print(f"done {number} {outcome} {time.monotonic() - begun_s:.3f}", flush=True)
+        print(f"done {number} {outcome} {time.monotonic() - started_s:.3f}", flush=True)
         path.unlink()
 
 
@@ -253,11 +254,15 @@ def _environment() -> dict[str, str]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=300, help="how many cases")
-    parser.add_argument("--seed", type=int, default=0, help="decides what is damaged and how")
-    parser.add_argument("--case", type=int, help="run this one alone")
-    parser.add_argument("--folder", type=Path, help="for the files; those with a fault stay there")
+    parser = command_parser("fuzz", __doc__)
+    parser.add_argument("--cases", type=int, default=300, help="number of cases (default: 300)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the damage (default: 0)")
+    parser.add_argument("--case", type=int, help="run only the case with this number, 0 or more")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="folder for the files, of which those with a fault are kept; default: a temporary folder",
+    )
     return parser
 
 
@@ -266,13 +271,13 @@ def run(options: argparse.Namespace) -> int:
     numbers = range(options.cases) if options.case is None else [options.case]
     folder = options.folder or Path(tempfile.mkdtemp(prefix="fuzz_"))
     folder.mkdir(parents=True, exist_ok=True)
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     counts, faults = fuzz(numbers, options.seed, folder)
     for fault in faults:
         print(fault)
     print(
-        f"{len(numbers)} cases of seed {options.seed} in {time.monotonic() - begun_s:.0f} s: {counts['samples']} gave "
-        f"samples, {counts['error']} one error; the slowest took {counts['slowest_ms']} ms; {len(faults)} faults"
+        f"{len(numbers)} cases with seed {options.seed} in {time.monotonic() - started_s:.0f} s: {counts['samples']} gave "
+        f"samples, {counts['error']} an error; the slowest took {counts['slowest_ms']} ms; {len(faults)} faults"
     )
     return 1 if faults else 0
 

@@ -1,7 +1,7 @@
-"""What `benchmarks.yardstick` measures: captions beside human references, beside a peer's captions, and beside labels.
+"""Measures of `benchmarks.yardstick`: against human references, against another system's captions, and against labels.
 
-Every value is an `evaluation.scores.Score`, so that all intervals are 95 % bootstrap percentiles over clips (Efron, 1979) of
-one kind. Systems are compared on resamples drawn for both together (a paired bootstrap).
+Every value is an `evaluation.scores.Score`; all intervals are 95 % bootstrap percentiles over clips (Efron, 1979). Systems are
+compared on the same resamples (paired bootstrap).
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from vocabulary.audioset import wide_tags
 from vocabulary.words import classes_of
 
 MEASURES = ("cider_d", "meteor", "rouge_l", "sbert_sim", "invented")
-CHOOSING = ("cider_d", "invented")  # those that the choice score is made of
+CHOOSING = ("cider_d", "invented")  # measures of the choice score
 HALVES = ("choose", "confirm", "all")
 NUM_RESAMPLES = 1000
 
@@ -53,14 +53,14 @@ class Captioned(Protocol):
 
 
 def in_half(name: str, half: str) -> bool:
-    """Whether a clip belongs to a half, by the parity of a hash of its name: it stays there whatever else a data set holds.
+    """Whether a clip belongs to a half, by the parity of a hash of its name, independent of other clips.
 
     Args:
         name: file name of the clip.
         half: "choose", "confirm" or "all".
 
     Raises:
-        ValueError: another half.
+        ValueError: the half is unknown.
     """
     if half not in HALVES:
         raise ValueError(f"found the half {half!r}, expected one of {', '.join(HALVES)}.")
@@ -68,7 +68,7 @@ def in_half(name: str, half: str) -> bool:
 
 
 def some_of(clips: Sequence[T], name: Callable[[T], str], half: str, limit: int | None) -> list[T]:
-    """The clips of a half, in their order; at most `limit` of them, chosen by a hash of their names."""
+    """Clips of a half in their order, at most `limit`, selected by a hash of their names."""
     kept = [clip for clip in clips if in_half(name(clip), half)]
     ranked = {name(clip) for clip in sorted(kept, key=lambda clip: _digest(name(clip)))[:limit]}
     return [clip for clip in kept if name(clip) in ranked]
@@ -81,7 +81,7 @@ def _digest(name: str) -> bytes:
 def _by_coverage(
     clips: Sequence[Captioned], captions: Mapping[str, Mapping[str, str]], needed: Collection[str] = ()
 ) -> dict[tuple[Captioned, ...], list[str]]:
-    """Systems by the clips, one or more, that they and all of the `needed` systems have captions of."""
+    """Systems grouped by the clips for which they and all `needed` systems have captions."""
     found: dict[tuple[Captioned, ...], list[str]] = {}
     for system in captions:
         own = tuple(clip for clip in clips if all(clip.name in captions[other] for other in (system, *needed)))
@@ -92,7 +92,7 @@ def _by_coverage(
 
 @dataclass(frozen=True)
 class _Scorer:
-    """Scores systems on the clips that all of them have captions of."""
+    """Scores systems on clips for which all of them have captions."""
 
     captions: Mapping[str, Mapping[str, str]]
     measures: Sequence[str]
@@ -113,17 +113,17 @@ def judge_captioned(
     measures: Sequence[str] = MEASURES,
     seed: int = 0,
 ) -> dict[str, dict[str, Score]]:
-    """Scores of systems on the clips of a group that each has captions of; systems without any are left out.
+    """Score each system on its captioned clips of a group; systems without any are left out.
 
     Args:
-        clips: the group. CIDEr-D's document frequencies are those of the references of its clips, and for a system that has
-            captions of some of them, of those.
-        captions: for each system its caption of each clip, by the clip's name.
+        clips: clips of the group. CIDEr-D's document frequencies come from the references of the clips that a system has
+            captions of.
+        captions: captions by system and clip name.
         measures: keys of `evaluation.measures.MEASURES`.
-        seed: of the resamples.
+        seed: random seed of the resamples.
 
     Returns:
-        For each system its scores by measure, in the order of `captions`.
+        Scores by system and measure, in the order of `captions`.
     """
     scorer = _Scorer(captions, measures, seed)
     found: dict[str, dict[str, Score]] = {}
@@ -134,12 +134,12 @@ def judge_captioned(
 
 @dataclass(frozen=True)
 class Pairing:
-    """A system beside a peer, on the clips that both have captions of.
+    """A system compared with a peer on their common clips.
 
     Attributes:
-        num_clips: how many these are.
-        differences: system less peer, by measure.
-        cider_d_ratio: system's CIDEr-D divided by the peer's; no value where the peer's is 0.
+        num_clips: number of common clips.
+        differences: system minus peer, by measure.
+        cider_d_ratio: system's CIDEr-D divided by the peer's; without a value if the peer's is 0.
     """
 
     num_clips: int
@@ -148,9 +148,9 @@ class Pairing:
 
 
 def ratio(first: Score, second: Score) -> Score:
-    """First corpus value divided by the second, with the interval of the paired resamples' ratios.
+    """First corpus value divided by the second, with an interval from paired resamples.
 
-    Without a value, or with an infinite one, there is none; without resamples, or where one of the second's is 0, no interval.
+    The result has no value if one is missing or the second is 0, and no interval without resamples or if one of them is 0.
     """
     if first.value is None or not second.value:
         return Score(None)
@@ -167,14 +167,14 @@ def judge_pairs(
     measures: Sequence[str] = MEASURES,
     seed: int = 0,
 ) -> dict[str, Pairing]:
-    """Every other system beside the peer; systems that have no clip in common with it are left out.
+    """Compare every other system with the peer; systems without common clips are left out.
 
     Args:
-        clips: the group.
-        captions: for each system, the peer included, its caption of each clip, by the clip's name.
+        clips: clips of the group.
+        captions: captions by system, the peer included, and clip name.
         peer: name of the peer.
         measures: keys of `evaluation.measures.MEASURES`, cider_d among them.
-        seed: of the resamples.
+        seed: random seed of the resamples.
     """
     scorer = _Scorer(captions, measures, seed)
     found: dict[str, Pairing] = {}
@@ -190,7 +190,7 @@ def judge_pairs(
 
 
 def rate(hits: Sequence[bool] | NDArray[np.bool_], seed: int = 0) -> Score:
-    """Share of hits, 0 to 1; no value for none at all."""
+    """Share of hits, 0 to 1; without a value if there are no clips."""
     values = np.asarray(hits, dtype=np.float64)
     if len(values) == 0:
         return Score(None)
@@ -198,14 +198,14 @@ def rate(hits: Sequence[bool] | NDArray[np.bool_], seed: int = 0) -> Score:
 
 
 def mean_rate(rates: Sequence[Score]) -> Score:
-    """Mean of rates of different clips, each weighing the same; each is resampled within its own clips.
+    """Unweighted mean of rates on different clips; each is resampled within its clips.
 
-    The rates must come of different seeds, or collections of one size would be resampled alike.
+    The rates must have different seeds, otherwise collections of equal size would have the same resamples.
     """
     values = [score.value for score in rates if score.value is not None]
     if not values or len(values) < len(rates):
         return Score(None)
-    # A collection of one clip has no resamples: its value stands as it is.
+    # A collection of one clip has no resamples; its value is constant.
     columns = [
         np.full(NUM_RESAMPLES, value) if score.resampled is None else score.resampled
         for value, score in zip(values, rates, strict=True)
@@ -214,7 +214,7 @@ def mean_rate(rates: Sequence[Score]) -> Score:
 
 
 def difference(first: Score, second: Score) -> Score:
-    """First less second, both of the same clips and resamples; no value where one has none."""
+    """First minus second, on the same clips and resamples; without a value if one is missing."""
     if first.value is None or second.value is None:
         return Score(None)
     value = first.value - second.value
@@ -242,7 +242,7 @@ class SoundRates:
 
 
 def judge_sounds(labels: Sequence[tuple[str, ...]], captions: Sequence[str]) -> SoundRates:
-    """Rates of N captions of clips with one label (single) or two (mixtures)."""
+    """Rates of captions of clips with one label (single sounds) or two (mixtures)."""
     named = [named_categories(normalize_caption(caption)) for caption in captions]
     singles = [(said, set(own)) for said, own in zip(named, labels, strict=True) if len(own) == 1]
     mixtures = [(said, set(own)) for said, own in zip(named, labels, strict=True) if len(own) == 2]
@@ -255,7 +255,7 @@ def judge_sounds(labels: Sequence[tuple[str, ...]], captions: Sequence[str]) -> 
 
 
 def label_classes(labels: Sequence[str]) -> tuple[int, ...]:
-    """AudioSet classes, 0 to 526, that a clip's labels stand for, the main class of the first first; empty for unknown ones."""
+    """AudioSet classes, 0 to 526, of a clip's labels; the first label's main class comes first; empty for unknown labels."""
     main = tags_of_any(labels[0])[:1] if labels else ()
     if not main:
         return ()
@@ -268,10 +268,10 @@ class LabelRates:
     """Rates of captions of labelled clips.
 
     Attributes:
-        num_clips: clips whose label stands for a class.
-        named: share of them whose caption names the label's main class.
-        only: share whose caption names it, and has no clause about sounds that are not the label's; wide classes, which most
-            animals or vehicles share, do not make two sounds one.
+        num_clips: clips whose label has a class.
+        named: share of clips whose caption names the label's main class.
+        only: share of clips whose caption also has no clause about other sounds; wide classes, such as Animal, do not count
+            as the same sound.
     """
 
     num_clips: int
@@ -280,12 +280,12 @@ class LabelRates:
 
 
 def judge_labelled(labels: Sequence[tuple[str, ...]], captions: Sequence[str], seed: int = 0) -> LabelRates:
-    """Rates of N captions; clips whose labels stand for no class are left out.
+    """Rates of N captions; clips whose labels have no class are left out.
 
     Args:
         labels: labels of each clip.
         captions: caption of each clip.
-        seed: of the resamples; another one for each collection.
+        seed: random seed of the resamples; use a different one per collection.
     """
     named: list[bool] = []
     only: list[bool] = []

@@ -1,4 +1,4 @@
-"""How well predicted probabilities agree with what happened: measures, table and curve.
+"""Agreement of predicted probabilities with outcomes: measures, tables and the reliability curve.
 
 Expected calibration error: mean distance between predicted probability and share right over ten bins of equal width, weighted by
 their samples (Naeini, Cooper, Hauskrecht, AAAI 2015). Brier score: mean squared distance between probability and outcome.
@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmarks.tables import markdown_table
+from benchmarks.common import markdown_table
 from configs.atomic_files import new_file
 
 NUM_BINS = 10
@@ -29,11 +29,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities of one group of captions, and whether these are right.
+    """Predicted probabilities of a group of captions, and their outcomes.
 
     Attributes:
-        by_model: (N,) probability of each caption, 0 to 1, by the name of the model that gives it.
-        outcomes: (N,) 1 for each right caption, 0 for the others.
+        by_model: (N,) probabilities, 0 to 1, by the name of the model.
+        outcomes: (N,) 1 for a right caption, 0 for a wrong one.
         weights: (N,) weight of each caption, above 0.
     """
 
@@ -44,15 +44,15 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Bin:
-    """Captions whose predicted probability lies between two bounds.
+    """Captions with a predicted probability between two bounds.
 
     Attributes:
         low: lower bound, 0 to 1.
         high: upper bound, 0 to 1.
         count: number of captions.
-        weight: their share of the weight of all captions, 0 to 1.
-        predicted: their mean predicted probability.
-        right: share that is right, and the ends of its interval.
+        weight: share of the total weight, 0 to 1.
+        predicted: mean predicted probability, 0 to 1.
+        right: share of right captions, 0 to 1, and the bounds of its interval.
     """
 
     low: float
@@ -125,15 +125,15 @@ def report(groups: Mapping[str, Predictions], chosen: str) -> str:
 
 
 def draw(groups: Mapping[str, Predictions], raw: str, chosen: str, path: Path) -> None:
-    """The reliability curve of the chosen model in the first two groups with 95 % intervals, as a PNG file.
+    """Draw the reliability curve of the chosen model for the first two groups, with 95 % intervals, as a PNG file.
 
-    Beside it, that of the raw probability in the last group; below, how many captions have each probability.
+    The curve of the uncalibrated probability is drawn for the last group; a histogram of the probabilities stands below.
 
     Args:
         groups: one kind of clips, or two and both together.
         raw: name of the model without calibration.
         chosen: name of the calibrated model.
-        path: the file to write.
+        path: PNG file to write.
     """
     figure = Figure(figsize=(5, 5.8), layout="constrained")
     FigureCanvasAgg(figure)

@@ -1,6 +1,6 @@
 """Tag scores of real recordings and of simulated audio, side by side.
 
-    python -m benchmarks.simulation --config configs/any_sound.yaml --ckpt_path checkpoints/any_sound \
+    python -m benchmarks simulation --config configs/any_sound.yaml --ckpt_path checkpoints/any_sound \
         --output benchmarks/results/simulation.md
 
 A decoder trained on simulated audio relies on the tagger as much as the simulation resembles recordings. For recordings with
@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.tables import markdown_table, publish
+from benchmarks.common import markdown_table, publish
 from configs.commands import run_command
 from configs.loading import load_config
 from data.clotho import Clip
@@ -43,21 +43,21 @@ MIN_SCORES = 5  # scores in an interval for which a share is given
 
 @torch.no_grad()
 def tag_scores(captioner: AudioCaptioner, embeddings: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """Scores (N, C) of clips' embeddings (T, E)."""
+    """Tag scores (N, C) of clips from their embeddings (T, E)."""
     rows = [torch.from_numpy(frames)[None].to(captioner.device) for frames in embeddings]
     scores = [captioner.tag_scores(row, torch.tensor([row.shape[1]], device=row.device))[0] for row in rows]
     return torch.stack(scores).double().cpu().numpy()
 
 
 def named_shares(scores: NDArray[np.float64], named: NDArray[np.bool_]) -> list[str]:
-    """Percent of classes named among those whose score lies between two BOUNDS; scores and named of one shape."""
+    """Share of named classes, in percent, among those with a score between two BOUNDS; both arrays have the same shape."""
     interval = np.clip(np.digitize(scores, BOUNDS) - 1, 0, len(BOUNDS) - 2)
     groups = [named[interval == number] for number in range(len(BOUNDS) - 1)]
     return [f"{100 * group.mean():.0f}" if len(group) >= MIN_SCORES else "n/a" for group in groups]
 
 
 def quantiles(values: Sequence[float] | NDArray[np.float64]) -> list[str]:
-    """QUANTILES of values."""
+    """QUANTILES of values, as text."""
     return [f"{value:.2f}" for value in np.quantile(values, QUANTILES)] if len(values) else ["n/a"] * len(QUANTILES)
 
 
@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
             recorded_scores = tag_scores(captioner, [embed(clip) for clip in tqdm(real, desc=style, unit="clip")])
             repeated = np.repeat(recorded_scores, [len(clip.captions) for clip in real], axis=0)
             sounds.insert(
-                0, (f"{style}, {len(real)} real", repeated, [text for clip in real for text in clip.captions])
+                0, (f"{style}, {len(real)} recordings", repeated, [text for clip in real for text in clip.captions])
             )
         for name, scores, captions in sounds:
             rows = compare(name, scores, captions)

@@ -1,13 +1,12 @@
-"""How often captioners name the sounds of labelled validation clips, beside a retrieval baseline.
+"""Naming rates of the sounds of labelled validation clips, compared with a retrieval baseline.
 
-    python -m benchmarks.sounds --dataset_root datasets/sounds50 --ckpt_path checkpoints/sounds_small runs/a/best \
+    python -m benchmarks sounds --dataset_root datasets/sounds50 --ckpt_path checkpoints/sounds_small runs/a/best \
         --retrieval_weights datasets/efficientat/mn04_as_mAP_432.safetensors --output benchmarks/results/sounds.md
 
-A single clip counts as named when its caption has a word for its sound (`data.labelled.mixtures.named_categories`), a
-mixture when
-its caption has words for both. Intervals are 95 % bootstrap percentiles over clips. Of the mixtures that are named: the share of
-those one after the other whose caption tells their order, rightly and the wrong way round, and the share of the overlaid whose
-caption tells an order that they do not have ("then", "followed by", "before", "after"; `vocabulary.turns`).
+A caption names a single clip's sound if it has a word for it (`data.labelled.caption_templates.named_categories`), and a
+mixture if it has words for both sounds. Intervals are 95 % bootstrap percentiles over clips. Among named mixtures, the table
+gives the shares of sequences whose order is stated correctly and incorrectly, and the share of overlaid sounds for which the
+caption states an order ("then", "followed by", "before", "after"; `vocabulary.turns`).
 """
 
 import argparse
@@ -15,15 +14,14 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.tables import markdown_table, publish
+from benchmarks.common import add_output, caption_texts, command_parser, markdown_table, publish
 from configs.commands import run_command
 from configs.schema import EncoderConfig
 from data.captions import normalize_caption
@@ -41,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Row:
-    """One captioner's results; rates are 0 to 1 with the ends of their intervals."""
+    """Results of one captioner; rates are 0 to 1, with interval bounds where there are three values."""
 
     name: str
     single: tuple[float, float, float]
@@ -83,15 +81,15 @@ HEADER = [
     "single named, %",
     "nothing else named, %",
     "both of a mixture named, %",
-    "one after the other, %",
+    "sequences, %",
     "overlaid, %",
-    "their order told: right, wrong, %",
-    "told of overlaid ones, %",
+    "order correct, incorrect, %",
+    "order of overlaid, %",
     "at least one, %",
     "CIDEr-D",
     "distinct captions",
     "words",
-    "ms a clip",
+    "ms per clip",
 ]
 
 
@@ -100,7 +98,7 @@ def _rate(value: tuple[float, float, float]) -> str:
 
 
 def bootstrap(hits: NDArray[np.float64], seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:
-    """Mean of hits (N,) in 0 to 1 and the ends of its 95 % bootstrap interval; zeros for no hits at all."""
+    """Mean of hits (N,), 0 to 1, and the bounds of its 95 % bootstrap interval; zeros if N is 0."""
     if len(hits) == 0:
         return 0.0, 0.0, 0.0
     picks = np.random.default_rng(seed).integers(len(hits), size=(draws, len(hits)))
@@ -108,19 +106,19 @@ def bootstrap(hits: NDArray[np.float64], seed: int = 0, draws: int = 2000) -> tu
     return float(hits.mean()), float(low), float(high)
 
 
-def told_order(caption: str, labels: Sequence[str]) -> int:
-    """1 where a caption says that the second of two sounds follows the first, -1 the other way round, 0 for neither."""
+def stated_order(caption: str, labels: Sequence[str]) -> int:
+    """Order of two sounds that a caption states: 1 if the second follows the first, -1 for the reverse, 0 for none."""
     turns = []
     for label in labels:
         named = [turn for turn, part in parts_of(caption) if label in named_categories(normalize_caption(part))]
         if not named:
-            return 0  # its words reach over "and" or "then"
+            return 0  # its words span a connector such as "then"
         turns.append(min(named))
     return int(np.sign(turns[1] - turns[0]))
 
 
 def judge(name: str, clips: Sequence[FileClip], captions: dict[str, str], milliseconds: float) -> Row:
-    """Rates of one captioner from its caption of each clip."""
+    """Compute the rates of one captioner from its captions by clip name."""
     found = {clip.name: named_categories(normalize_caption(captions[clip.name])) for clip in clips}
     singles = [clip for clip in clips if len(clip.labels) == 1]
     mixtures = [clip for clip in clips if len(clip.labels) == 2]
@@ -136,20 +134,20 @@ def judge(name: str, clips: Sequence[FileClip], captions: dict[str, str], millis
 
     def orders(group: Sequence[FileClip]) -> NDArray[np.int64]:
         both = [clip for clip in group if set(clip.labels) <= found[clip.name]]
-        return np.array([told_order(captions[clip.name], clip.labels) for clip in both], dtype=np.int64)
+        return np.array([stated_order(captions[clip.name], clip.labels) for clip in both], dtype=np.int64)
 
-    told = orders(sequences)
+    stated = orders(sequences)
     return Row(
         name=name,
-        single=bootstrap(share(singles, lambda said, true: true <= said)),
-        single_only=mean(share(singles, lambda said, true: true == said)),
-        both=bootstrap(share(mixtures, lambda said, true: true <= said)),
-        both_sequence=mean(share(sequences, lambda said, true: true <= said)),
-        both_overlay=mean(share(overlays, lambda said, true: true <= said)),
-        order_right=mean(told == 1),
-        order_wrong=mean(told == -1),
+        single=bootstrap(share(singles, lambda named, true: true <= named)),
+        single_only=mean(share(singles, lambda named, true: true == named)),
+        both=bootstrap(share(mixtures, lambda named, true: true <= named)),
+        both_sequence=mean(share(sequences, lambda named, true: true <= named)),
+        both_overlay=mean(share(overlays, lambda named, true: true <= named)),
+        order_right=mean(stated == 1),
+        order_wrong=mean(stated == -1),
         order_invented=mean(orders(overlays) != 0),
-        at_least_one=mean(share(mixtures, lambda said, true: bool(true & said))),
+        at_least_one=mean(share(mixtures, lambda named, true: bool(true & named))),
         cider_d=cider_d(captions, {clip.name: clip.captions for clip in clips}),
         distinct=len({normalize_caption(text) for text in captions.values()}),
         mean_words=float(np.mean([len(text.split()) for text in captions.values()])),
@@ -157,22 +155,10 @@ def judge(name: str, clips: Sequence[FileClip], captions: dict[str, str], millis
     )
 
 
-def caption_texts(captioner: AudioCaptioner, clips: Sequence[Clip], style: str = "", batch_size: int = 8) -> list[str]:
-    """Best caption of each clip; an empty style is the checkpoint's own."""
-    decoding = captioner.config.decoding
-    decoding = replace(decoding, style=style or decoding.style)
-    captions: list[str] = []
-    for start in tqdm(range(0, len(clips), batch_size), desc="captioning", unit="batch"):
-        part = clips[start : start + batch_size]
-        waveforms = [clip.load(captioner.sample_rate, captioner.max_duration_s) for clip in part]
-        captions += [best[0].text for best in captioner.caption(waveforms, decoding)]
-    return captions
-
-
 def caption_all(
     captioner: AudioCaptioner, clips: Sequence[FileClip], style: str = "", batch_size: int = 8
 ) -> tuple[dict[str, str], float]:
-    """Best caption of each clip by name, and milliseconds per clip (reading included); an empty style is the checkpoint's own."""
+    """Best caption of each clip by name, and milliseconds per clip, reading included; see `benchmarks.common.caption_texts`."""
     started = time.perf_counter()
     texts = caption_texts(captioner, clips, style, batch_size)
     milliseconds = 1000 * (time.perf_counter() - started) / len(clips)
@@ -180,9 +166,9 @@ def caption_all(
 
 
 def retrieve(weights: str, dataset_root: str, clips: Sequence[FileClip], mixtures: int, seed: int) -> dict[str, str]:
-    """The first caption of the training clip or mixture whose embedding is most alike.
+    """First caption of the most similar training clip or mixture, by clip name.
 
-    Embeddings are mn04's, mean and maximum over time, standardised over the training clips; likeness is the cosine.
+    Similarity is the cosine of mn04's embeddings (mean and maximum over time), standardised over the training clips.
     """
     config = EncoderConfig(name="mobilenet", weights=weights)
     embed = FrozenFeatures(build_encoder(config).eval(), config, cache=None)
@@ -193,15 +179,15 @@ def retrieve(weights: str, dataset_root: str, clips: Sequence[FileClip], mixture
         rows = [embed(clip) for clip in tqdm(group, desc=title, unit="clip")]
         return torch.from_numpy(np.stack([np.concatenate([row.mean(0), row.max(0)]) for row in rows]))
 
-    known, asked = vectors(train, "training clips"), vectors(clips, "validation clips")
+    known, queries = vectors(train, "training clips"), vectors(clips, "validation clips")
     mean, deviation = known.mean(0), known.std(0) + 1e-6
-    known, asked = (known - mean) / deviation, (asked - mean) / deviation
-    likeness = torch.nn.functional.normalize(asked, dim=1) @ torch.nn.functional.normalize(known, dim=1).T
-    return {clip.name: train[int(best)].captions[0] for clip, best in zip(clips, likeness.argmax(1), strict=True)}
+    known, queries = (known - mean) / deviation, (queries - mean) / deviation
+    similarity = torch.nn.functional.normalize(queries, dim=1) @ torch.nn.functional.normalize(known, dim=1).T
+    return {clip.name: train[int(best)].captions[0] for clip, best in zip(clips, similarity.argmax(1), strict=True)}
 
 
 def run(options: argparse.Namespace) -> int:
-    """Judge each captioner that the options name; returns the exit status."""
+    """Evaluate the baseline and each checkpoint; returns the exit status."""
     torch.manual_seed(options.seed)
     clips = load_split(options.dataset_root, "validation", 0.0, options.seed)
     rows, everything = [], {}
@@ -224,14 +210,19 @@ def run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("sounds", __doc__)
     parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.labelled.mixtures")
-    parser.add_argument("--ckpt_path", nargs="*", default=[], help="checkpoints to judge")
-    parser.add_argument("--styles", nargs="*", default=[], help="manners to judge each in; without it, its usual one")
-    parser.add_argument("--retrieval_weights", help="mn04's weights file: adds the retrieval baseline")
-    parser.add_argument("--retrieval_mixtures", type=int, default=1200, help="training mixtures among its candidates")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="Markdown file to write; captions go beside it as JSON")
+    parser.add_argument("--ckpt_path", nargs="*", default=[], help="checkpoints to evaluate")
+    parser.add_argument("--styles", nargs="*", default=[], help="styles to caption in (default: the checkpoint's)")
+    parser.add_argument("--retrieval_weights", help="weights file of mn04; adds the retrieval baseline")
+    parser.add_argument(
+        "--retrieval_mixtures",
+        type=int,
+        default=1200,
+        help="training mixtures among the baseline's candidates (default: 1200)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the mixtures (default: 0)")
+    add_output(parser, "all captions")
     return parser
 
 

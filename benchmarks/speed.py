@@ -1,11 +1,11 @@
-"""How long a captioner takes from a file to its caption, and what its own way of searching saves.
+"""Time from a file to its caption, and the beam search compared with that of transformers.
 
-    python -m benchmarks.speed checkpoints/any_sound --clips datasets/captioned/clips --output benchmarks/results/speed.md
+    python -m benchmarks speed checkpoints/any_sound --clips datasets/captioned/clips --output benchmarks/results/speed.md
 
-Each clip is read, heard and captioned by each checkpoint in turn, so that what else the machine does falls on all of them
-alike; medians are told. "Search" is the beam search alone, as the decoder makes it and as transformers' `generate` makes it
-after the same prefix with the same rules, one after the other for each clip, each first in turn; the ratio is the median of the
-clips' ratios. Loading is reading the checkpoint once Python has imported what it needs.
+Each clip is read, encoded and captioned by all checkpoints in turn, so that other load of the machine affects all of them; the
+table gives medians. "Search" is the beam search alone, by the decoder and by transformers' `generate` with the same prefix and
+the same logits processors; which of them runs first alternates between clips, and the ratio is the median of the clips' ratios.
+Loading time excludes imports.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
 
-from benchmarks.tables import markdown_table, publish
+from benchmarks.common import add_output, command_parser, markdown_table, publish
 from configs.commands import run_command
 from data.audio import find_audio_files, load_audio
 from models.captioner import AudioCaptioner
@@ -35,7 +35,7 @@ from models.decoder.search import Rule, SearchSettings
 
 logger = logging.getLogger(__name__)
 
-HEADING = ("checkpoint", "load, s", "read, ms", "hear, ms", "write, ms", "file to caption, ms",
+HEADING = ("checkpoint", "load, s", "read, ms", "encode, ms", "decode, ms", "file to caption, ms",
            "search, ms", "transformers', ms", "search / transformers'")  # fmt: skip
 
 
@@ -43,7 +43,7 @@ HEADING = ("checkpoint", "load, s", "read, ms", "hear, ms", "write, ms", "file t
 def by_transformers(
     decoder: LlamaDecoder, prefix: Tensor, lengths: Tensor, settings: SearchSettings, rules: Sequence[Rule] = ()
 ) -> Tensor:
-    """Token ids (B * num_return_sequences, L) that transformers' own `generate` finds where `LlamaDecoder.generate` looks."""
+    """Token ids (B * num_return_sequences, L) from transformers' `generate`; arguments as for `LlamaDecoder.generate`."""
     llama = as_transformers(decoder.llama)
     embeddings, mask = decoder.begin(prefix, lengths)
     search = dataclasses.asdict(settings)
@@ -72,14 +72,14 @@ def as_transformers(llama: Any) -> Any:
 
 
 def timed(function: Callable[[], Any]) -> tuple[Any, float]:
-    """What a function returns, and the milliseconds that it took."""
+    """Result of a function and its run time in milliseconds."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    began = time.perf_counter()
+    started = time.perf_counter()
     result = function()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return result, 1000 * (time.perf_counter() - began)
+    return result, 1000 * (time.perf_counter() - started)
 
 
 def _each(search: Callable[..., Any], searches: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -87,36 +87,36 @@ def _each(search: Callable[..., Any], searches: Sequence[tuple[Any, ...]]) -> li
 
 
 class Stopwatch:
-    """The times of one checkpoint, by part, in milliseconds."""
+    """Run times of one checkpoint by part, in milliseconds."""
 
     def __init__(self, path: Path, device: str) -> None:
         self.name = path.name
         self.captioner, self.load_ms = timed(lambda: AudioCaptioner.from_pretrained(path, device))
-        self.parts: dict[str, list[float]] = {part: [] for part in ("read", "hear", "write", "ours", "theirs")}
+        self.parts: dict[str, list[float]] = {part: [] for part in ("read", "encode", "decode", "ours", "transformers")}
 
     def caption(self, path: Path, seconds: float) -> None:
-        """Read, hear and caption a file's beginning, then search once more in either way."""
+        """Read, encode and caption the beginning of a file, then repeat the search in both ways."""
         captioner, decoder = self.captioner, self.captioner.decoder
         longest_s = min(seconds, captioner.max_duration_s)
         waveform, read = timed(lambda: load_audio(path, captioner.sample_rate, max_duration_s=longest_s))
-        heard, hear = timed(lambda: captioner.encode_clips([waveform]))
+        encoded, encode = timed(lambda: captioner.encode_clips([waveform]))
         with patch.object(decoder, "generate", wraps=decoder.generate) as watched:
-            _, write = timed(lambda: captioner.caption_embeddings(heard.embeddings, heard.lengths))
+            _, decode = timed(lambda: captioner.caption_embeddings(encoded.embeddings, encoded.lengths))
         searches = [call.args for call in watched.call_args_list]
         times = {}
-        ways = (("ours", decoder.generate), ("theirs", partial(by_transformers, decoder)))
+        ways = (("ours", decoder.generate), ("transformers", partial(by_transformers, decoder)))
         for name, search in ways if len(self.parts["read"]) % 2 else reversed(ways):
             _, times[name] = timed(partial(_each, search, searches))
-        times.update(read=read, hear=hear, write=write)
+        times.update(read=read, encode=encode, decode=decode)
         for part, values in self.parts.items():
             values.append(times[part])
 
     def cells(self) -> list[str]:
-        """A row of the table, without the first clip: it finds nothing in memory yet."""
+        """A row of the table; the first clip, a warm-up, is left out."""
         parts = {part: values[1:] for part, values in self.parts.items()}
-        whole = [sum(values) for values in zip(parts["read"], parts["hear"], parts["write"], strict=True)]
-        ratios = [ours / theirs for ours, theirs in zip(parts["ours"], parts["theirs"], strict=True)]
-        columns = (parts["read"], parts["hear"], parts["write"], whole, parts["ours"], parts["theirs"])
+        whole = [sum(values) for values in zip(parts["read"], parts["encode"], parts["decode"], strict=True)]
+        ratios = [ours / other for ours, other in zip(parts["ours"], parts["transformers"], strict=True)]
+        columns = (parts["read"], parts["encode"], parts["decode"], whole, parts["ours"], parts["transformers"])
         return [
             f"`{self.name}`",
             f"{self.load_ms / 1000:.2f}",
@@ -126,11 +126,11 @@ class Stopwatch:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Caption every clip by every checkpoint; returns the exit status."""
+    """Time every checkpoint on every clip; returns the exit status."""
     clips = find_audio_files(options.clips)[: options.num_clips]
     if len(clips) < 2:
         raise ValueError(
-            f"{options.clips} has {len(clips)} sound file(s): give two or more, the first one is not counted."
+            f"{options.clips} has {len(clips)} sound files: give two or more, since the first is a warm-up."
         )
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -148,14 +148,16 @@ def run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoints", type=Path, nargs="+", help="folders of captioners that search by beams")
-    parser.add_argument("--clips", type=Path, required=True, help="folder of sound files, the first one to warm up")
-    parser.add_argument("--num_clips", type=int, default=30, help="how many of them at most")
-    parser.add_argument("--seconds", type=float, default=10.0, help="heard of each clip")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes torch's own number")
-    parser.add_argument("--output", type=Path, help="Markdown file to write")
+    parser = command_parser("speed", __doc__)
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="checkpoint folders that decode by beam search")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of sound files; the first is a warm-up")
+    parser.add_argument("--num_clips", type=int, default=30, help="maximum number of files (default: 30)")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="seconds of each file to caption, above 0 (default: 10)"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: 0, torch's number)")
+    add_output(parser)
     return parser
 
 

@@ -1,14 +1,14 @@
-"""How well encoders' taggers hear: what people name in recordings, and the labels of clips that were kept out of training.
+"""Accuracy of the taggers of encoders on recordings and labelled clips, without a decoder.
 
-    python -m benchmarks.taggers --encoders datasets/efficientat/mn04_as_mAP_432.safetensors checkpoints/any_sound \
+    python -m benchmarks taggers --encoders datasets/efficientat/mn04_as_mAP_432.safetensors checkpoints/any_sound \
         --recordings datasets/captioned --labelled datasets/labelled --sounds datasets/sounds50 \
         --output benchmarks/results/taggers.md
 
-An encoder is a captioner's, or a file of mobilenet's weights (a run's tagger.safetensors is one); `--mean` adds the mean of their
-weights. A decoder that sees tags alone can say no more than these do, and their figures vary less than its captions' scores.
-"Precision" is the mean average precision over recordings (label ranking average precision) of the classes that two references or
-more name; "rank" the mean reciprocal rank of a label's best class among those that are not wide ones, and "in 3" the share of
-labels whose class is one of the three strongest. Scores are the highest of a clip and its thirds.
+An encoder is given as a checkpoint folder or as a file of mobilenet weights (such as a run's tagger.safetensors); --mean adds
+the mean of all weights. A decoder that receives tag scores only is limited by them, and these measures vary less than caption
+scores. "Precision" is the label ranking average precision over recordings of the classes that at least two references name.
+"Rank" is the mean reciprocal rank of a label's best class among all but the wide classes (`vocabulary.audioset.WIDE`); "in 3" is
+the share of labels whose class is among the three highest. Scores are the maximum over a clip and its thirds.
 """
 
 import argparse
@@ -24,8 +24,7 @@ from sklearn.metrics import label_ranking_average_precision_score
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.real_sounds import named_by_people
-from benchmarks.tables import markdown_table, publish
+from benchmarks.common import add_output, agreed_classes, command_parser, markdown_table, publish
 from configs.commands import run_command
 from configs.schema import EncoderConfig
 from data.clotho import FileClip, load_split
@@ -41,18 +40,18 @@ from vocabulary.audioset import tag_ids, wide_tags
 logger = logging.getLogger(__name__)
 
 Scores = NDArray[np.float64]
-LONGEST_S = 30.0  # heard of a clip
+LONGEST_S = 30.0  # seconds of a clip that are used
 
 
 def load_encoder(path: Path) -> AudioEncoder:
-    """The encoder of a captioner's folder, or mobilenet with the weights of a file."""
+    """Load the encoder of a checkpoint folder, or mobilenet with the weights of a file."""
     if path.is_dir():
         return AudioCaptioner.from_pretrained(path).encoder.eval()
     return build_encoder(EncoderConfig(name="mobilenet", weights=str(path))).eval()
 
 
 def mean_encoder(encoders: Sequence[AudioEncoder]) -> AudioEncoder:
-    """The last one of encoders of one network, its weights replaced by the mean of all (Wortsman et al., arXiv 2203.05482)."""
+    """Replace the weights of the last encoder by the mean of all (Wortsman et al., arXiv 2203.05482); returns that encoder."""
     states = [encoder.state_dict() for encoder in encoders]
     mean = {
         name: torch.stack([state[name] for state in states]).mean(dim=0) if tensor.is_floating_point() else tensor
@@ -63,8 +62,8 @@ def mean_encoder(encoders: Sequence[AudioEncoder]) -> AudioEncoder:
 
 
 @torch.no_grad()
-def hear(encoder: AudioEncoder, clips: Sequence[FileClip], name: str) -> Scores:
-    """Scores (N, C) of clips."""
+def compute_scores(encoder: AudioEncoder, clips: Sequence[FileClip], name: str) -> Scores:
+    """Tag scores (N, C) of clips, 0 to 1."""
     rows: list[Tensor] = []
     for clip in tqdm(clips, desc=name, unit="clip"):
         waveform = torch.from_numpy(clip.load(encoder.sample_rate, LONGEST_S))[None]
@@ -73,19 +72,19 @@ def hear(encoder: AudioEncoder, clips: Sequence[FileClip], name: str) -> Scores:
     return torch.stack(rows).double().numpy()
 
 
-def precision(scores: Scores, wanted: Sequence[set[int]]) -> float:
-    """Label ranking average precision, 0 to 1, of wanted classes by scores (N, C); rows of none are left out."""
+def precision(scores: Scores, targets: Sequence[set[int]]) -> float:
+    """Label ranking average precision, 0 to 1, of target classes by scores (N, C); clips without targets are left out."""
     truth = np.zeros(scores.shape, dtype=bool)
-    for row, classes in enumerate(wanted):
+    for row, classes in enumerate(targets):
         truth[row, sorted(classes)] = True
     some = truth.any(axis=1)
     return float(label_ranking_average_precision_score(truth[some], scores[some])) if some.any() else float("nan")
 
 
 def ranks(scores: Scores, labels: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-    """For each label of each clip the rank, from 1 on, of its best class by scores (N, C) among those that are not wide.
+    """Rank, 1 or more, of each label's best class by scores (N, C) among all but the wide classes.
 
-    Labels that stand for no class are left out.
+    Labels without a class are left out.
     """
     narrow = np.array([number not in wide_tags() for number in range(scores.shape[1])])
     found = []
@@ -99,17 +98,17 @@ def ranks(scores: Scores, labels: Sequence[Sequence[str]]) -> NDArray[np.int64]:
 def columns(
     options: argparse.Namespace,
 ) -> list[tuple[str, list[FileClip], Callable[[Scores, Sequence[FileClip]], str]]]:
-    """Heading, clips and measure of each column.
+    """Heading, clips and measure of each column of the table.
 
     Raises:
-        DatasetError: no data at all, or some that cannot be read.
+        DatasetError: no data are given, or they cannot be read.
     """
     found: list[tuple[str, list[FileClip], Callable[[Scores, Sequence[FileClip]], str]]] = []
 
-    def people(scores: Scores, clips: Sequence[FileClip]) -> str:
-        return f"{precision(scores, [named_by_people(clip) for clip in clips]):.3f}"
+    def by_references(scores: Scores, clips: Sequence[FileClip]) -> str:
+        return f"{precision(scores, [agreed_classes(clip) for clip in clips]):.3f}"
 
-    def label(scores: Scores, clips: Sequence[FileClip]) -> str:
+    def by_labels(scores: Scores, clips: Sequence[FileClip]) -> str:
         places = ranks(scores, [clip.labels for clip in clips])
         return f"{(1 / places).mean():.3f}, {100 * (places <= 3).mean():.0f} %"
 
@@ -117,53 +116,55 @@ def columns(
         recorded = load_split(options.recordings, "validation", 0.0, 0)
         for corpus in sorted({clip.style for clip in recorded}):
             own = [clip for clip in recorded if clip.style == corpus]
-            found.append((f"{len(own)} of {corpus or 'the recordings'}: precision", own, people))
+            found.append((f"{len(own)} of {corpus or 'the recordings'}: precision", own, by_references))
     if options.labelled:
-        kept_out = read_labelled(options.labelled, options.held_out)[1]
-        found.append((f"{len(kept_out)} kept out: rank, in 3", kept_out, label))
+        held_out = read_labelled(options.labelled, options.held_out)[1]
+        found.append((f"{len(held_out)} held out: rank, in 3", held_out, by_labels))
     if options.sounds:
         sounds = load_split(options.sounds, "validation", 0.0, 0)
         for size, kind in ((1, "single"), (2, "pairs")):
             if own := [clip for clip in sounds if len(clip.labels) == size]:
-                found.append((f"{len(own)} {kind}: rank, in 3", own, label))
+                found.append((f"{len(own)} {kind}: rank, in 3", own, by_labels))
     if not any(clips for _, clips, _ in found):
-        raise DatasetError("there is nothing to hear: give --recordings, --labelled or --sounds.")
+        raise DatasetError("no clips to evaluate on: give --recordings, --labelled or --sounds.")
     return found
 
 
 def run(options: argparse.Namespace) -> int:
-    """Let every encoder hear everything; returns the exit status."""
+    """Evaluate every encoder; returns the exit status."""
     measured = columns(options)
     encoders = [(str(path), load_encoder(path)) for path in options.encoders]
     table = []
 
     def add(name: str, encoder: AudioEncoder) -> None:
         if encoder.has_tagger:
-            cells = [measure(hear(encoder, clips, name), clips) for _, clips, measure in measured]
+            cells = [measure(compute_scores(encoder, clips, name), clips) for _, clips, measure in measured]
             table.append([f"`{name}`", *cells])
         else:
-            raise DatasetError(f"{name} has no tagger of the {len(tag_ids())} classes: give another encoder.")
+            raise DatasetError(f"{name} has no tagger of the {len(tag_ids())} AudioSet classes: give another encoder.")
 
     for name, encoder in encoders:
         add(name, encoder)
     if options.mean:
-        add("the mean of these", mean_encoder([encoder for _, encoder in encoders]))
+        add("mean of the weights", mean_encoder([encoder for _, encoder in encoders]))
     publish(markdown_table(["encoder", *(heading for heading, _, _ in measured)], table), options.output)
     return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoders", type=Path, nargs="+", required=True, help="captioners or files of weights")
-    parser.add_argument("--mean", action="store_true", help="add the mean of the encoders' weights")
-    parser.add_argument("--recordings", help="captioned clips with a validation split")
-    parser.add_argument("--labelled", type=Path, help="folder of labelled clips, of which some were kept out")
-    parser.add_argument("--held_out", type=int, default=100, help="how many, as data.texts.held_out had it")
+    parser = command_parser("taggers", __doc__)
     parser.add_argument(
-        "--sounds", help="labelled sounds with a validation split, as data.labelled.mixtures writes them"
+        "--encoders", type=Path, nargs="+", required=True, help="checkpoint folders or mobilenet weights files"
     )
-    parser.add_argument("--output", type=Path, help="Markdown file to write")
+    parser.add_argument("--mean", action="store_true", help="also evaluate the mean of all weights")
+    parser.add_argument("--recordings", help="data set of captioned clips with a validation split")
+    parser.add_argument("--labelled", type=Path, help="folder of labelled clips")
+    parser.add_argument(
+        "--held_out", type=int, default=100, help="number of clips of --labelled to evaluate on (default: 100)"
+    )
+    parser.add_argument("--sounds", help="labelled sounds with a validation split, written by data.labelled.mixtures")
+    add_output(parser)
     return parser
 
 

@@ -1,13 +1,13 @@
-"""How well AudioSet label sets are predicted from captions (`training/text_only/text_labels.py`), on labelled captions kept out.
+"""AudioSet label sets predicted from captions, on held-out captions, compared with word patterns.
 
-    python -m benchmarks.text_labels --captions datasets/audiocaps/train.csv --label_table datasets/audiocaps/train_labels.csv \
+    python -m benchmarks text_labels --captions datasets/audiocaps/train.csv --label_table datasets/audiocaps/train_labels.csv \
         --output benchmarks/results/text_labels.md
 
-Beside the learnt labels stand the classes that the patterns of `vocabulary/sound_words.yaml` find in a caption. Precision and
-recall are over all pairs of a caption and a label (micro averages). The binary cross-entropy is a sum over classes and a mean
-over captions, in nats; a pattern's probabilities are the shares of the training captions that have the label, with and without
-the pattern. Speech is judged alone too, and alone among the captions without a word for it: annotators label speech that captions
-leave out. Intervals are 95 % bootstrap percentiles over captions.
+Labels of a text classifier (`training/text_only/text_labels.py`) are compared with the classes that the patterns of
+`vocabulary/sound_words.yaml` find in a caption. Precision and recall are micro averages over pairs of caption and label. Binary
+cross-entropy is summed over classes and averaged over captions, in nats; the probability of a label given a pattern is its share
+among the training captions with (or without) the pattern. Speech is also evaluated separately, and among captions without a word
+for it, because annotators label speech that captions omit. Intervals are 95 % bootstrap percentiles over captions.
 
 Shapes: N captions, C classes.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.tables import markdown_table, publish
+from benchmarks.common import add_output, command_parser, markdown_table, publish
 from configs.commands import run_command
 from evaluation.scores import draw_resamples
 from training.text_only.text_labels import LABEL_PROBABILITY, TextLabeller, read_labelled_captions
@@ -39,7 +39,7 @@ Flags = NDArray[np.bool_]
 
 
 def label_matrix(label_sets: Sequence[Sequence[int]]) -> Flags:
-    """(N, C) whether each label is in each set."""
+    """Indicator matrix (N, C) bool of label sets."""
     matrix = np.zeros((len(label_sets), len(tag_ids())), dtype=bool)
     for row, classes in enumerate(label_sets):
         matrix[row, list(classes)] = True
@@ -47,20 +47,20 @@ def label_matrix(label_sets: Sequence[Sequence[int]]) -> Flags:
 
 
 def pattern_probabilities(named: Flags, labelled: Flags, named_now: Flags) -> Floats:
-    """Probability of each label (M, C) of captions whose patterns are known, from captions whose labels are known too.
+    """Probabilities (M, C) of labels of captions from their patterns, estimated on captions with labels.
 
     Args:
-        named: (N, C) which classes the patterns find in the labelled captions.
-        labelled: (N, C) their labels.
-        named_now: (M, C) which classes the patterns find in the others.
+        named: (N, C) bool, classes that the patterns find in the labelled captions.
+        labelled: (N, C) bool, labels of these captions.
+        named_now: (M, C) bool, classes that the patterns find in the other captions.
     """
-    prior = (labelled.sum(axis=0) + 0.5) / (len(labelled) + 1)  # (C,) also counts as one observation of each share
+    prior = (labelled.sum(axis=0) + 0.5) / (len(labelled) + 1)  # (C,), added to each share as one observation
     shares = [((labelled & where).sum(axis=0) + prior) / (where.sum(axis=0) + 1) for where in (~named, named)]
     return np.where(named_now, shares[1], shares[0])
 
 
 def interval(numerators: Floats, denominators: Floats, seed: int) -> tuple[float, float, float]:
-    """Ratio of the sums of two counts (N,) of captions, and the ends of its interval; NaN for no count."""
+    """Ratio of the sums of two counts (N,) and the bounds of its 95 % interval; NaN if the denominator is 0."""
     if not denominators.sum():
         return float("nan"), float("nan"), float("nan")
     weights = draw_resamples(len(numerators), NUM_RESAMPLES, seed)  # (R, N)
@@ -85,7 +85,7 @@ def measure(
 
 
 def cell(value: tuple[float, float, float], scale: float, digits: int) -> str:
-    """A figure with its interval; "n/a" where there is none."""
+    """A value with its interval, as text; "n/a" for NaN."""
     if np.isnan(value[0]):
         return "n/a"
     middle, low, high = (f"{scale * one:.{digits}f}" for one in value)
@@ -93,14 +93,14 @@ def cell(value: tuple[float, float, float], scale: float, digits: int) -> str:
 
 
 def compare(captions: Sequence[str], label_sets: Sequence[Sequence[int]], held_out: int, seed: int) -> list[list[str]]:
-    """Rows of COLUMNS: labels of `held_out` captions, drawn by `seed`, predicted from what the others teach.
+    """Rows of COLUMNS for `held_out` random captions, with classifiers trained on the others.
 
     Raises:
-        ValueError: no captions would be left to learn from.
+        ValueError: `held_out` leaves no captions for training.
     """
     if not 1 <= held_out < len(captions):
         raise ValueError(
-            f"--held_out is {held_out}: expected 1 to {len(captions) - 1}, as there are {len(captions)} captions."
+            f"found --held_out {held_out}, expected 1 to {len(captions) - 1}, since there are {len(captions)} captions."
         )
     order = np.random.default_rng(seed).permutation(len(captions))
     judged, learnt = order[:held_out], order[held_out:]
@@ -132,21 +132,25 @@ def compare(captions: Sequence[str], label_sets: Sequence[Sequence[int]], held_o
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--captions", type=Path, required=True, help="CSV file of captions and an id column")
-    parser.add_argument("--label_table", type=Path, required=True, help="CSV file of the same ids and audioset_labels")
-    parser.add_argument("--held_out", type=int, default=2500, help="number of captions to judge on")
-    parser.add_argument("--seed", type=int, default=0, help="of the captions kept out, the training and the intervals")
-    parser.add_argument("--output", type=Path, help="Markdown file to write")
+    parser = command_parser("text_labels", __doc__)
+    parser.add_argument("--captions", type=Path, required=True, help="CSV file of captions with an id column")
+    parser.add_argument(
+        "--label_table", type=Path, required=True, help="CSV file with the same id column and audioset_labels"
+    )
+    parser.add_argument("--held_out", type=int, default=2500, help="number of captions to evaluate on (default: 2500)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="random seed of the split, the training and the intervals (default: 0)"
+    )
+    add_output(parser)
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
-    """Learn, predict and write the table; returns the exit status."""
+    """Train, predict and write the table; returns the exit status."""
     captions, label_sets = read_labelled_captions(options.captions, options.label_table)
     rows = compare(captions, label_sets, options.held_out, options.seed)
     note = (
-        f"Learnt from {len(captions) - options.held_out:,} captions, judged on {options.held_out:,} others "
+        f"Trained on {len(captions) - options.held_out:,} captions, evaluated on {options.held_out:,} others "
         f"(seed {options.seed}); 95 % bootstrap intervals over captions.\n\n"
     )
     publish(note + markdown_table(COLUMNS, rows), options.output)

@@ -1,24 +1,24 @@
-"""Judges checkpoints and tables of captions on everything at once: human references, a peer's captions, labelled clips.
+"""Checkpoints and tables of captions, compared on human references, another system's captions and labelled clips.
 
-    python -m benchmarks.yardstick --captioned datasets/captioned datasets/captioned_more --sounds datasets/ESC-50 \
+    python -m benchmarks yardstick --captioned datasets/captioned datasets/captioned_more --sounds datasets/ESC-50 \
         --labelled datasets/labelled datasets/labelled_more --left_out animals --ckpt_path checkpoints/any_sound runs/a/best \
         --captions CoNeTTE=datasets/peers/conette_captioned.csv --peer CoNeTTE --half choose --num_beams 6 \
         --output runs/yardstick.md
 
-- Captioned clips: the validation split of each data set, by corpus and by data set, and a corpus of several data sets pooled
-  as well. CIDEr-D has the document frequencies of a group's own references. A checkpoint writes in the style of the clip's
-  corpus, unless `--style` gives another. "Invented" is the share of captions that name a sound which no reference names
-  (`evaluation.invented`); lower is better.
-- `--peer`: every system beside one table of captions on the clips that both have, by paired bootstrap.
-- Sounds: fold 4 of a data set in ESC-50's layout, and mixtures of two drawn from it (those of `data.labelled.mixtures`,
-same seed).
+- Captioned clips: the validation split of each data set, by corpus and data set; corpora of several data sets are also pooled.
+  CIDEr-D uses the document frequencies of the group's references. Checkpoints write in the style of the clip's corpus unless
+  --style is given. "Invented" is the share of captions that name a sound which no reference names (`evaluation.invented`);
+  lower is better.
+- --peer: every system compared with one table of captions on their common clips, by paired bootstrap.
+- Sounds: fold 4 of a data set in the layout of ESC-50, and mixtures of two of these sounds, drawn as by
+  `data.labelled.mixtures` with the same seed.
 - Labelled clips: by collection (first folder of the file name), how often a caption names the main class of the label.
-  `--left_out` marks collections that no checkpoint was trained on.
-- Decoding settings are options of their own (`--num_beams 6`); not given, the checkpoint's hold.
+  --left_out marks collections that no checkpoint was trained on.
+- Decoding settings are options (--num_beams 6); the default is each checkpoint's own.
 
-`--half choose` and `--half confirm` are fixed disjoint halves of the clips: choose settings on one, confirm them on the other
-(mixtures of both halves are made of the same single sounds). What settings are chosen by is the choice score, printed last:
-`choice_score`, over the groups of AudioCaps. Intervals are 95 % bootstrap percentiles over clips.
+--half choose and --half confirm are fixed, disjoint halves of the clips: tune settings on one and confirm them on the other
+(mixtures of both halves share their single sounds). Settings are tuned by the choice score (`choice_score`, over the groups of
+AudioCaps), which is printed last. Intervals are 95 % bootstrap percentiles over clips.
 """
 
 import argparse
@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import yardstick_tables as tables
+from benchmarks.common import add_output, caption_texts, command_parser, publish
 from benchmarks.judging import (
     CHOOSING,
     HALVES,
@@ -43,9 +44,8 @@ from benchmarks.judging import (
     judge_sounds,
     some_of,
 )
-from benchmarks.sounds import caption_texts
-from benchmarks.tables import publish
 from captioning.options import add_decoding_options, choose_decoding
+from configs.checks import COUNT, POSITIVE_COUNT, outside, refuse
 from configs.commands import run_command
 from data.clotho import Clip, FileClip, load_split
 from data.labelled.collections import find_layout, read_labelled
@@ -67,11 +67,10 @@ Captions = dict[str, dict[str, str]]
 def choice_score(
     cider_d: NDArray[np.float64], invented: NDArray[np.float64], num_clips: Sequence[int]
 ) -> NDArray[np.float64]:
-    """The number by which settings and checkpoints are chosen; higher is better.
+    """Score by which settings and checkpoints are chosen; higher is better.
 
-    Mean CIDEr-D of the groups, each weighing the same, less the share of invented captions over all of their clips. The mean
-    over groups keeps the larger one from deciding alone; the second term stands against naming more and more sounds, which
-    CIDEr-D rewards.
+    It is the unweighted mean of the groups' CIDEr-D minus the share of invented captions over all their clips. The unweighted
+    mean keeps the largest group from dominating; the second term counteracts naming additional sounds, which CIDEr-D rewards.
 
     Args:
         cider_d: (G, ...) CIDEr-D of each of G groups, 0 to 10; further dimensions are resamples.
@@ -87,13 +86,13 @@ def choice_score(
 
 @dataclass(frozen=True)
 class Group:
-    """Captioned clips that are judged together.
+    """Captioned clips that are scored together.
 
     Attributes:
-        name: its name in tables.
-        corpus: the corpus of its clips, which is their style; empty where unknown.
-        clips: the clips.
-        pooled: whether it is made of other groups.
+        name: name in tables.
+        corpus: corpus of the clips, which is their style; empty if unknown.
+        clips: clips of the group.
+        pooled: whether the group is the union of others.
     """
 
     name: str
@@ -103,13 +102,13 @@ class Group:
 
     @property
     def chooses(self) -> bool:
-        """Whether the choice score is made of it."""
+        """Whether the group enters the choice score."""
         return self.corpus == CHOICE_CORPUS and not self.pooled
 
 
 @dataclass(frozen=True)
 class Material:
-    """The clips to judge on.
+    """Clips to evaluate on.
 
     Attributes:
         groups: captioned clips; pooled groups last.
@@ -123,10 +122,10 @@ class Material:
 
 
 def read_groups(roots: Sequence[Path], half: str) -> list[Group]:
-    """The validation clips of captioned data sets, by data set and corpus; a corpus of several data sets pooled as well.
+    """Read the validation clips of captioned data sets, grouped by data set and corpus, and pooled by corpus.
 
     Raises:
-        DatasetError: a data set cannot be read, or two have a clip of one name.
+        DatasetError: a data set cannot be read, or a clip name occurs twice.
     """
     groups: list[Group] = []
     for root in roots:
@@ -137,7 +136,7 @@ def read_groups(roots: Sequence[Path], half: str) -> list[Group]:
     names = [clip.name for group in groups for clip in group.clips]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DatasetError(
-            f"{len(twice)} clips are in the captioned data twice ({twice[0]!r}): expected each name once."
+            f"{len(twice)} clip names occur twice in the captioned data ({twice[0]!r}): expected each name once."
         )
     for corpus in sorted({group.corpus for group in groups}):
         parts = [group for group in groups if group.corpus == corpus and not group.pooled]
@@ -148,7 +147,7 @@ def read_groups(roots: Sequence[Path], half: str) -> list[Group]:
 
 
 def read_sounds(root: Path, num_mixtures: int, half: str, limit: int | None) -> list[Clip]:
-    """Single clips of the validation fold, and mixtures drawn from all of them; a half, and at most `limit` of each kind."""
+    """Single clips of the validation fold and mixtures of them: those of a half, at most `limit` of each kind."""
     folded = [sound for sound in read_collection(root) if sound.fold == VALIDATION_FOLD]
     singles = [FileClip(sound.path, (), (sound.category,), sound.source_id) for sound in folded]
     mixtures = make_mixtures(singles, num_mixtures, 0) if num_mixtures else []
@@ -159,7 +158,7 @@ def read_sounds(root: Path, num_mixtures: int, half: str, limit: int | None) -> 
 
 
 def read_collections(roots: Sequence[Path], half: str, limit: int | None) -> dict[str, dict[str, FileClip]]:
-    """Labelled clips by path, by collection: the first folder of the path, or the data set's name where there is none.
+    """Labelled clips by collection and path; a collection is the first folder of the path, or else the data set's name.
 
     Raises:
         DatasetError: a data set cannot be read.
@@ -179,18 +178,13 @@ def read_collections(roots: Sequence[Path], half: str, limit: int | None) -> dic
 
 
 def caption_groups(captioner: AudioCaptioner, groups: Sequence[Group], style: str) -> dict[str, str]:
-    """Caption of each clip by name, in a style, or without one in that of the clip's corpus where the captioner knows it."""
-    found: dict[str, str] = {}
-    for group in groups:
-        if not group.pooled:
-            own = style or (group.corpus if group.corpus in captioner.config.captioner.styles else "")
-            texts = caption_texts(captioner, group.clips, own)
-            found |= {clip.name: text for clip, text in zip(group.clips, texts, strict=True)}
-    return found
+    """Best caption of each clip by name; style as for `benchmarks.common.clip_style`."""
+    clips = [clip for group in groups if not group.pooled for clip in group.clips]
+    return {clip.name: text for clip, text in zip(clips, caption_texts(captioner, clips, style), strict=True)}
 
 
 def choose(group_scores: Sequence[Mapping[str, Score]]) -> Score:
-    """Choice score of one system from its scores of each group, with its interval."""
+    """Choice score of one system from its scores by group, with its interval."""
     cider_d, invented = ([scores[key] for scores in group_scores] for key in ("cider_d", "invented"))
     columns = [[score.value for score in part] for part in (cider_d, invented)]
     if not group_scores or any(value is None for column in columns for value in column):
@@ -203,7 +197,7 @@ def choose(group_scores: Sequence[Mapping[str, Score]]) -> Score:
 
 
 def systems_of(group: Group, groups: Sequence[Group], captions: Captions) -> Captions:
-    """Captions of the systems to judge on a group: on a pooled one those that have clips of two of its parts or more."""
+    """Captions of the systems to score on a group; on a pooled one, those with clips of at least two of its parts."""
     if not group.pooled:
         return captions
     parts = [part for part in groups if part.corpus == group.corpus and not part.pooled]
@@ -217,9 +211,9 @@ def systems_of(group: Group, groups: Sequence[Group], captions: Captions) -> Cap
 def report_captioned(
     groups: Sequence[Group], captions: Captions, peer: str | None, measures: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Sections of the report on captioned clips, and that on the choice score, which comes last."""
+    """Sections of the report on captioned clips, and the section of the choice score, which is printed last."""
     judged = [systems_of(group, groups, captions) for group in groups]
-    numbered = list(enumerate(zip(groups, judged, strict=True)))  # a seed for each group
+    numbered = list(enumerate(zip(groups, judged, strict=True)))  # one seed per group
     scores = {group.name: judge_captioned(group.clips, own, measures, seed) for seed, (group, own) in numbered}
     tables.log_missing(scores)
     sections = [tables.captioned_table(scores)]
@@ -264,10 +258,10 @@ def report(
 
 
 def read_tables(given: Sequence[str], groups: Sequence[Group]) -> Captions:
-    """Captions by clip, by system, of tables given as NAME=TABLE; those of clips that are not judged are left out.
+    """Read tables given as NAME=TABLE; captions of other clips than those of the groups are dropped.
 
     Raises:
-        ValueError: something else than NAME=TABLE, or a table that has none of the clips.
+        ValueError: an argument is not NAME=TABLE, or a table has none of the clips.
         DatasetError: a table cannot be read.
     """
     wanted = {clip.name for group in groups for clip in group.clips}
@@ -278,7 +272,9 @@ def read_tables(given: Sequence[str], groups: Sequence[Group]) -> Captions:
             raise ValueError(f"found --captions {item!r}, expected NAME=TABLE.csv, each name once.")
         found[name] = {clip: text for clip, text in read_predictions(Path(path)).items() if clip in wanted}
         if not found[name]:
-            raise ValueError(f"{path} has captions of none of the {len(wanted)} captioned clips: check its file names.")
+            raise ValueError(
+                f"{path} has captions for none of the {len(wanted)} captioned clips: check its file names."
+            )
     return found
 
 
@@ -307,7 +303,7 @@ def details(material: Material, captions: Captions, texts: Mapping[str, tables.T
 
 
 def run(options: argparse.Namespace) -> int:
-    """Judge what the options name; returns the exit status."""
+    """Evaluate all systems; returns the exit status."""
     material = Material(
         groups=read_groups(options.captioned, options.half),
         sounds=read_sounds(options.sounds, options.mixtures, options.half, options.limit) if options.sounds else [],
@@ -317,7 +313,7 @@ def run(options: argparse.Namespace) -> int:
     check(options, material, captions)
     texts: dict[str, tables.Texts] = {}
     for path in options.ckpt_path:
-        logger.info("captioning by %s", path)
+        logger.info("captioning with %s", path)
         captioner = AudioCaptioner.from_pretrained(path)
         captioner.config = replace(captioner.config, decoding=choose_decoding(captioner.config.decoding, options))
         captions[path] = caption_groups(captioner, material.groups, options.style or "")
@@ -332,14 +328,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace, material: Material, captions: Captions) -> None:
-    """Refuse what cannot work before anything long begins.
+    """Check the options before any computation.
 
     Raises:
-        ValueError: nothing to judge, an unknown name, or one name for two systems.
+        ValueError: nothing to evaluate, an unknown name, a name given twice, or a number out of range.
     """
     systems = [*captions, *options.ckpt_path]
     if not systems or not (material.groups or material.sounds or material.collections):
-        raise ValueError("nothing to judge: give --ckpt_path or --captions, and --captioned, --sounds or --labelled.")
+        raise ValueError(
+            "nothing to evaluate: give --ckpt_path or --captions, and --captioned, --sounds or --labelled."
+        )
     if len(set(systems)) < len(systems):
         raise ValueError(f"found the systems {', '.join(systems)}, expected each name once.")
     if options.peer and options.peer not in captions:
@@ -347,30 +345,53 @@ def check(options: argparse.Namespace, material: Material, captions: Captions) -
     if unknown := set(options.left_out) - set(material.collections):
         known = ", ".join(material.collections) or "none"
         raise ValueError(f"found --left_out {min(unknown)!r}, expected collections of --labelled: {known}.")
-    if options.limit is not None and options.limit < 1 or options.mixtures < 0:
-        raise ValueError("--limit must be 1 or more, and --mixtures 0 or more.")
+    problems = outside("--mixtures", options.mixtures, COUNT)
+    if options.limit is not None:
+        problems += outside("--limit", options.limit, POSITIVE_COUNT)
+    refuse(problems)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--captioned", type=Path, nargs="+", default=[], help="captioned data with a validation split")
-    parser.add_argument("--labelled", type=Path, nargs="+", default=[], help="folders of labelled clips")
-    parser.add_argument("--left_out", nargs="+", default=[], metavar="NAME", help="collections not trained on")
-    parser.add_argument("--sounds", type=Path, help="labelled sounds with folds, as data.labelled.mixtures takes them")
-    parser.add_argument("--mixtures", type=int, default=400, help="mixtures of two of these")
-    parser.add_argument("--ckpt_path", nargs="+", default=[], help="checkpoints to judge")
+    parser = command_parser("yardstick", __doc__)
     parser.add_argument(
-        "--captions", nargs="+", default=[], metavar="NAME=TABLE", help="tables of file_name,caption_predicted"
+        "--captioned", type=Path, nargs="+", default=[], help="data sets of captioned clips with a validation split"
     )
-    parser.add_argument("--peer", metavar="NAME", help="of --captions, with which every system is compared")
+    parser.add_argument("--labelled", type=Path, nargs="+", default=[], help="folders of labelled clips")
+    parser.add_argument(
+        "--left_out", nargs="+", default=[], metavar="NAME", help="collections that no checkpoint was trained on"
+    )
+    parser.add_argument("--sounds", type=Path, help="labelled sounds with folds, in the layout of ESC-50")
+    parser.add_argument(
+        "--mixtures", type=int, default=400, help="number of mixtures of two sounds, 0 or more (default: 400)"
+    )
+    parser.add_argument("--ckpt_path", nargs="+", default=[], help="checkpoints to evaluate")
+    parser.add_argument(
+        "--captions",
+        nargs="+",
+        default=[],
+        metavar="NAME=TABLE",
+        help="captions of other systems: CSV files with file_name,caption_predicted",
+    )
+    parser.add_argument(
+        "--peer", metavar="NAME", help="name in --captions of the system that all others are compared with"
+    )
     parser.add_argument(
         "--measures", nargs="+", choices=MEASURES, default=MEASURES,
-        help="of captioned clips; those of the choice score are always computed, alone they take seconds",
+        help="measures of captioned clips (default: all); those of the choice score are always computed",
     )  # fmt: skip
-    parser.add_argument("--half", choices=HALVES, default="all", help="of all clips, by a hash of their file names")
-    parser.add_argument("--limit", type=int, help="clips of each labelled collection, single sounds and mixtures")
-    parser.add_argument("--output", type=Path, help="Markdown file to write; all captions go beside it as JSON")
+    parser.add_argument(
+        "--half",
+        choices=HALVES,
+        default="all",
+        help="half of the clips to use, by a hash of their names (default: all)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        help="maximum number of clips per labelled collection, of single sounds and of mixtures (default: all)",
+    )
+    add_output(parser, "all captions")
     add_decoding_options(parser)
     return parser
 

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.common import markdown_table
 from benchmarks.judging import LabelRates, Pairing, SoundRates, difference, mean_rate
-from benchmarks.tables import markdown_table
 from evaluation.measures import MEASURES
 from evaluation.scores import Comparison, Score
 
@@ -16,11 +16,11 @@ PERCENT = ("invented",)  # measures shown in percent
 
 @dataclass(frozen=True)
 class Texts:
-    """Captions by one checkpoint of labelled clips.
+    """Captions of labelled clips by one checkpoint.
 
     Attributes:
-        sounds: of each single sound and mixture.
-        collections: of each clip of each collection.
+        sounds: captions of single sounds and mixtures.
+        collections: captions of the clips of each collection.
     """
 
     sounds: list[str]
@@ -28,10 +28,10 @@ class Texts:
 
 
 def heading(half: str, limit: int | None) -> str:
-    """First line of the report: which clips it is about."""
-    clips = "all clips" if half == "all" else f"the clips to {half} on"
+    """First line of the report, which names the clips."""
+    clips = "all clips" if half == "all" else f"the half of the clips named {half!r}"
     limited = f", at most {limit} of each labelled collection, of single sounds and of mixtures" if limit else ""
-    return f"Of {clips}{limited}; 95 % bootstrap intervals over clips.\n"
+    return f"Measured on {clips}{limited}; 95 % bootstrap intervals over clips.\n"
 
 
 def cell(score: Score | Comparison | None, percent: bool = False, signed: bool = False) -> str:
@@ -50,7 +50,7 @@ def cell(score: Score | Comparison | None, percent: bool = False, signed: bool =
 
 
 def log_missing(scores: Mapping[str, Mapping[str, Mapping[str, Score]]]) -> None:
-    """Say once of each measure that has no value anywhere why, and so why its column is left out."""
+    """Log the reason for each measure that has no value in any row, since its column is left out."""
     found = [score for group in scores.values() for score in group.values()]
     for key in found[0] if found else ():
         if all(score[key].value is None for score in found):
@@ -62,7 +62,7 @@ def _title(key: str, suffix: str = "") -> str:
 
 
 def captioned_table(scores: Mapping[str, Mapping[str, Mapping[str, Score]]]) -> str:
-    """Scores by group and system; a measure that has no value anywhere has no column."""
+    """Section of scores by group and system; measures without any value have no column."""
     found = [score for group in scores.values() for score in group.values()]
     keys = [key for key in (found[0] if found else ()) if any(score[key].value is not None for score in found)]
     rows = []
@@ -75,7 +75,7 @@ def captioned_table(scores: Mapping[str, Mapping[str, Mapping[str, Score]]]) -> 
 
 
 def peer_table(pairs: Mapping[str, Mapping[str, Pairing]], peer: str) -> str:
-    """Differences from a peer, by group and system; positive where the system has the higher value."""
+    """Section of differences from a peer by group and system; positive where the system's value is higher."""
     found = [pair for group in pairs.values() for pair in group.values()]
     keys = list(dict.fromkeys(key for pair in found for key in pair.differences))
     rows = [
@@ -89,11 +89,11 @@ def peer_table(pairs: Mapping[str, Mapping[str, Pairing]], peer: str) -> str:
         for system, pair in systems.items()
     ]
     header = ["clips", "system", "CIDEr-D ratio", *(_title(key, " difference") for key in keys)]
-    return f"## Against {peer}, in pairs\n\n{markdown_table(header, rows)}"
+    return f"## Compared with {peer}, paired\n\n{markdown_table(header, rows)}"
 
 
 def sounds_table(rates: Mapping[str, SoundRates], labels: Sequence[tuple[str, ...]]) -> str:
-    """Rates of labelled sounds by system."""
+    """Section of naming rates of labelled sounds by system."""
     rows = [
         [
             system,
@@ -109,7 +109,7 @@ def sounds_table(rates: Mapping[str, SoundRates], labels: Sequence[tuple[str, ..
 
 
 def labelled_table(judged: Mapping[str, Mapping[str, LabelRates]], left_out: Sequence[str]) -> str:
-    """Rates by system and collection, and their means over all collections and over those that were left out of training."""
+    """Section of naming rates by system and collection, with means over all and over left-out collections."""
     rows = []
     for system, collections in judged.items():
         for name, rates in collections.items():
@@ -128,11 +128,11 @@ def labelled_table(judged: Mapping[str, Mapping[str, LabelRates]], left_out: Seq
 
 
 def choice_table(choices: Mapping[str, tuple[list[int], Score]], num_clips: Sequence[int]) -> str:
-    """Choice scores by system, and differences from the first system that has captions of all clips.
+    """Section of choice scores by system, with differences from the first system that captions all clips.
 
     Args:
-        choices: clips of each group that a system has captions of, and its score.
-        num_clips: clips of each group.
+        choices: number of captioned clips of each group, and the score, by system.
+        num_clips: number of clips of each group.
     """
     whole = [system for system, (counts, _) in choices.items() if counts == list(num_clips)]
     rows = []
@@ -141,5 +141,5 @@ def choice_table(choices: Mapping[str, tuple[list[int], Score]], num_clips: Sequ
         change = cell(difference(score, choices[whole[0]][1]), signed=True) if compared else ""
         rows.append([system, f"{sum(counts)} of {sum(num_clips)}", cell(score), change])
     header = ["system", "clips", "choice score", f"difference from {whole[0]}" if whole else "difference"]
-    note = "Higher is better; comparable between systems that have captions of the same clips alone."
+    note = "Higher is better; only scores on the same clips are comparable."
     return f"## Choice score\n\n{note}\n\n{markdown_table(header, rows)}"

@@ -1,1 +1,3 @@
-"""Configuration: `schema.py` is the single truth, each YAML beside it holds only what one experiment changes."""
+"""Configuration: `schema.py` defines all settings; each YAML file has those that an experiment changes."""
+
+__version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written under a hidden name, synced to the disk, then renamed."""
+"""Atomic writing of files: under a hidden name, synced to the disk, then renamed."""
 
 import os
 import secrets
@@ -14,22 +14,22 @@ except ImportError:  # on Windows two processes that write one file are not kept
     fcntl = None  # type: ignore[assignment]
 
 _PREFIX, _SUFFIX = ".writing-", ".part"
-_ABANDONED_S = 3600.0  # no file takes so long to write
+_ABANDONED_S = 3600.0  # no file takes this long to write
 _unfinished: set[Path] = set()
 
 
 class FileNotWrittenError(OSError):
-    """A file that could not be written; as text, one sentence with its name. An older file of that name is as it was."""
+    """A file could not be written; the message is one sentence with its name. An existing file is unchanged."""
 
     def __str__(self) -> str:
         return (
-            f"{self.filename} cannot be written ({self.strerror}): make room or give another place. "
-            "Nothing of it was kept under that name."
+            f"{self.filename} cannot be written ({self.strerror}): free space or choose another path. "
+            "An existing file of that name is unchanged."
         )
 
 
 class _Noting:
-    """A binary file that remembers why it could not be written: libraries wrap that in errors of their own."""
+    """A binary file that records write errors, which libraries wrap in their own exceptions."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -48,17 +48,17 @@ class _Noting:
 
 @contextmanager
 def new_file(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
-    """A binary file to write to, which gets its name when the block ends without an error.
+    """Open a binary file for writing that replaces `path` when the context ends without an error.
 
-    Until then an older file of that name stays; its permissions, and the file that a link leads to, are replaced by the new
-    file's. The folder must exist.
+    Until then an existing file stays. Its permissions are replaced too; of a link, the target is replaced. The folder must
+    exist.
 
     Args:
-        path: the file's name.
-        synced: have the disk hold the content first; without it a power failure may leave an empty file.
+        path: final path of the file.
+        synced: whether to flush the content to the disk first; otherwise a power failure can leave an empty file.
 
     Raises:
-        FileNotWrittenError: no space, no permission, no folder; whatever else the block raises passes through.
+        FileNotWrittenError: no space, no permission, or no folder; other errors in the context are passed on.
     """
     path = path.resolve() if path.is_symlink() else path
     temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(6)}{_SUFFIX}")
@@ -73,7 +73,7 @@ def new_file(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
         if synced:
-            with suppress(OSError):  # the file is there; some file systems cannot sync a folder
+            with suppress(OSError):  # the file is complete; some file systems cannot sync folders
                 sync(path.parent)
     except OSError as error:
         raise _sentence(path, error) from error
@@ -92,29 +92,28 @@ def _sentence(path: Path, error: OSError) -> FileNotWrittenError:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
     Args:
-        path: its name; its folder must exist.
-        content: text, written as UTF-8 with its line breaks as they are (what UTF-8 cannot hold becomes escapes), or
-            bytes.
+        path: path of the file; its folder must exist.
+        content: bytes, or text, which is written as UTF-8 with unchanged line breaks and escapes for unencodable characters.
 
     Raises:
-        FileNotWrittenError: as of `new_file`.
+        FileNotWrittenError: as for `new_file`.
     """
     with new_file(path) as file:
         file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
 
 
 def drop_unfinished() -> None:
-    """Remove what `new_file` was writing, because the process is about to end."""
+    """Remove unfinished files of `new_file` before the process ends."""
     for temporary in list(_unfinished):
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 def sweep_abandoned(folder: Path) -> None:
-    """Remove what killed processes left unfinished in a folder, over an hour ago."""
+    """Remove unfinished files of killed processes that are over an hour old."""
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _ABANDONED_S:
@@ -147,13 +146,13 @@ def open_locked(path: Path) -> int | None:
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold a file's or a folder's content before going on.
+    """Flush a file or folder to the disk.
 
     Raises:
         OSError: it cannot be opened or synced.
     """
     if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a folder for syncing
+        return  # Windows cannot open folders
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,9 +1,11 @@
-"""What every command does: it logs to standard error and tells a user's mistake in one sentence."""
+"""Common behaviour of all commands: logging to standard error, and user errors in one sentence."""
 
 import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
+
+from configs import __version__
 
 
 def run_command(
@@ -12,8 +14,9 @@ def run_command(
     arguments: Sequence[str],
     logger: logging.Logger,
 ) -> int:
-    """Run a command; a user's mistake is told in one sentence, with exit status 2. Returns the exit status."""
+    """Run a command; returns its exit status, which is 2 for user errors, reported in one sentence."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    parser.add_argument("--version", action="version", version=f"Audio Caption {__version__}")
     options = parser.parse_args(arguments)
     try:
         return run(options)

@@ -1,4 +1,4 @@
-"""JSON that anyone may have written: what is wrong with it is told in a few words, never by a traceback."""
+"""Untrusted JSON files, with short error messages instead of tracebacks."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text.
+    """Parse JSON.
 
     Raises:
-        ValueError: it is no JSON, or is nested deeper than Python follows; the message is the reason alone, so that the caller
-            can put the file's name before it.
+        ValueError: the text is not JSON, or is nested too deeply for Python; the message has only the reason, so that the caller
+            can add the file's name.
     """
     try:
         return json.loads(text)
@@ -21,11 +21,11 @@ def parse_json(text: str) -> Any:
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds.
+    """Read a JSON file that contains an object.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read, is no JSON or no object; the message is the reason alone, as of `parse_json`.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file cannot be read, is not JSON or not an object; the message has only the reason.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -37,5 +37,5 @@ def read_json_object(path: Path) -> dict[str, Any]:
         raise ValueError(f"not UTF-8 from byte {error.start} on") from error
     content = parse_json(text)
     if not isinstance(content, dict):
-        raise ValueError(f"a {type(content).__name__} in place of an object")
+        raise ValueError(f"a {type(content).__name__} instead of an object")
     return content

@@ -1,7 +1,7 @@
-"""Read an experiment: dataclass defaults, then a YAML file, then `--section.key value` from the command line.
+"""Read a configuration: dataclass defaults, overridden by a YAML file, overridden by `--section.key value` options.
 
-jsonargparse does the reading and the type checks; this module adds the nearest valid name to its complaints, and reads what
-older versions wrote into checkpoints.
+jsonargparse parses and checks types; this module adds the nearest valid name to its errors and converts configurations of older
+checkpoints.
 """
 
 import dataclasses
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_VALUES = 100_000  # of a configuration; the largest here has some hundreds
+MOST_VALUES = 100_000  # maximum number of values in a configuration; the largest here has some hundreds
 
-# Keys of older checkpoints' config.yaml and what they are called now; None for a setting that is gone.
+# Keys in config.yaml of older checkpoints and their current names; None for removed settings.
 RETIRED: dict[str, str | None] = {
     "data.texts.held_out": None,
     "data.texts.participles": None,
@@ -41,7 +41,7 @@ RETIRED: dict[str, str | None] = {
     "decoding.coverage_weight": "decoding.tags.coverage_weight",
     "decoding.least_tag": "decoding.tags.min_score",
     "decoding.least_music": None,
-    "decoding.consensus_weight": None,  # of other beams' captions; decoding.tags.consensus_weight is of retrieved ones
+    "decoding.consensus_weight": None,  # similarity to other beams; decoding.tags.consensus_weight is that to retrieved captions
     "decoding.support_weight": None,
     "decoding.order_weight": None,
     "decoding.word_weight": None,
@@ -57,12 +57,12 @@ TABLE_LISTS = ("styles", "durations_s")
 
 
 class ConfigError(ValueError):
-    """A setting that does not exist or does not fit; the message is one sentence for the person who wrote it."""
+    """A setting is unknown or invalid; the message is one sentence for the user."""
 
 
 def build_parser(description: str) -> "ArgumentParser":
-    """Parser with every field of `Config` as a dotted option and `--config FILE.yaml`."""
-    from jsonargparse import ActionConfigFile, ArgumentParser  # not needed for a checkpoint's own configuration
+    """Parser with all fields of `Config` as dotted options and `--config FILE.yaml`."""
+    from jsonargparse import ActionConfigFile, ArgumentParser  # not needed to load a checkpoint
 
     parser = ArgumentParser(description=description, exit_on_error=False)
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file that overrides the defaults")
@@ -71,28 +71,28 @@ def build_parser(description: str) -> "ArgumentParser":
 
 
 def parse_config(parser: "ArgumentParser", arguments: Sequence[str]) -> "tuple[Config, Namespace]":
-    """Parse `arguments` into the configuration and whatever else the caller added to the parser.
+    """Parse arguments into the configuration and the options that the caller added to the parser.
 
     Returns:
-        The frozen configuration, and the namespace with the other options.
+        The configuration, and the namespace with all options.
 
     Raises:
-        ConfigError: unknown key (with the nearest valid one), value of a wrong type, or a file that cannot be read.
+        ConfigError: a key is unknown (the message names the nearest one), a value has the wrong type, or a file cannot be read.
     """
     _check_option_names(parser, arguments)
     return _read(parser, lambda: parser.parse_args(list(arguments)))
 
 
 def load_config(path: str | Path) -> Config:
-    """Read one YAML file over the defaults, as it stands in `configs/`."""
+    """Read a YAML file; settings not in it have their defaults."""
     return parse_config(build_parser("configuration"), ["--config", str(path)])[0]
 
 
 def load_checkpoint_config(path: Path) -> Config:
-    """Read a checkpoint's `config.yaml`, which an older version may have written: RETIRED keys are moved or dropped.
+    """Read the `config.yaml` of a checkpoint of this or an older version: RETIRED keys are renamed or dropped.
 
     Raises:
-        ConfigError: as `parse_config`.
+        ConfigError: as for `parse_config`.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -104,25 +104,25 @@ def load_checkpoint_config(path: Path) -> Config:
         _join_table_lists(content)
     except ConfigError:
         raise
-    except Exception as error:  # YAML's own errors, and those of the values that it makes of odd texts
+    except Exception as error:  # errors of YAML, and of the values that it constructs
         reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise ConfigError(f"the configuration cannot be read ({reason}): copy the checkpoint again.") from error
     if dropped:
-        logger.warning("%s: settings of an older version are left out: %s.", path, ", ".join(dropped))
+        logger.warning("%s: settings of an older version are ignored: %s.", path, ", ".join(dropped))
     config = exact_config(Config, content)
     if config is not None:
         return config
-    parser = build_parser("configuration")  # converts what can be converted, and explains the rest
+    parser = build_parser("configuration")  # converts types and reports errors
     return _read(parser, lambda: parser.parse_object(content))[0]
 
 
 def config_to_yaml(config: Config) -> str:
-    """The whole configuration as YAML; `load_config` reads it back."""
+    """Serialise a configuration as YAML that `load_config` reads."""
     return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
 
 
 def valid_keys(cls: type = Config, prefix: str = "") -> list[str]:
-    """Every dotted key of the configuration, such as `training.num_steps`."""
+    """All dotted keys of the configuration, such as `training.num_steps`."""
     keys = []
     for item in dataclasses.fields(cls):
         key = f"{prefix}{item.name}"
@@ -133,7 +133,7 @@ def valid_keys(cls: type = Config, prefix: str = "") -> list[str]:
 
 
 def _read(parser: "ArgumentParser", parse: "Callable[[], Namespace]") -> "tuple[Config, Namespace]":
-    """The configuration that `parse` gives, and the namespace; every complaint becomes a ConfigError."""
+    """Configuration and namespace from `parse`; all errors become ConfigError."""
     try:
         namespace = parse()
         instantiated = parser.instantiate(namespace)
@@ -148,9 +148,9 @@ def _read(parser: "ArgumentParser", parse: "Callable[[], Namespace]") -> "tuple[
 
 
 def _renew(content: dict[str, Any]) -> list[str]:
-    """Move and drop RETIRED keys in a configuration as YAML has it; returns the dropped ones.
+    """Rename and drop RETIRED keys in parsed YAML; returns the dropped keys.
 
-    A list for a setting that is a single value now had one value per style: it gives the usual style's, the first.
+    For a former list with one value per style, the first value, that of the default style, is used.
     """
     dropped = []
     for old, new in RETIRED.items():
@@ -192,7 +192,7 @@ def _join_table_lists(content: dict[str, Any]) -> None:
 
 
 def _check_size(content: Any) -> None:
-    """Refuse aliases upon aliases, which a few lines of YAML turn into more values than any memory holds."""
+    """Refuse nested aliases, by which a few lines of YAML can expand to more values than fit into memory."""
     waiting, count = [content], 0
     while waiting:
         value = waiting.pop()
@@ -204,14 +204,14 @@ def _check_size(content: Any) -> None:
 
 
 def _check_sections(content: dict[str, Any], cls: type, prefix: str = "") -> None:
-    """Refuse a single value in a section's place, which jsonargparse passes over in silence."""
+    """Refuse a single value in place of a section, which jsonargparse ignores."""
     for item in dataclasses.fields(cls):
         value = content.get(item.name)
         if value is None or not isinstance(item.type, type) or not dataclasses.is_dataclass(item.type):
             continue
         if not isinstance(value, dict):
             raise ConfigError(
-                f"the section {prefix}{item.name} of the configuration is {str(value)[:40]!r}, expected settings in it: "
+                f"the section {prefix}{item.name} of the configuration is {str(value)[:40]!r}, expected a section with settings: "
                 "copy the checkpoint again."
             )
         _check_sections(value, item.type, f"{prefix}{item.name}.")
@@ -232,7 +232,7 @@ def _nearest(key: str) -> str:
         return f"; did you mean {renamed}?"
     keys = valid_keys()
     found = difflib.get_close_matches(key, keys, n=1, cutoff=0.3)
-    if not found:  # a bare last part, such as "lerning_rate"
+    if not found:  # only the last part, such as "lerning_rate"
         last_parts = {name.rsplit(".", 1)[-1]: name for name in keys}
         found = [last_parts[part] for part in difflib.get_close_matches(key.rsplit(".", 1)[-1], last_parts, n=1)]
     return f"; did you mean {found[0]}?" if found else "."
@@ -257,4 +257,4 @@ def _explain(message: str) -> str:
     if in_group or at_top:
         key = ".".join(in_group.groups()) if in_group else at_top.group(1)  # type: ignore[union-attr]
         return f"unknown key {key} in the configuration{_nearest(key)}"
-    return "the configuration does not fit: " + " ".join(message.split()).rstrip(".") + "."
+    return "the configuration is invalid: " + " ".join(message.split()).rstrip(".") + "."

@@ -1,7 +1,7 @@
-"""Every setting of a captioner and of its training, as frozen dataclasses.
+"""All settings of a captioner and its training, as frozen dataclasses.
 
 The dataclasses hold the defaults; a YAML file overrides them and the command line overrides the YAML file
-(`--data.batch_size 8`). `configs/loading.py` does the reading. A checkpoint carries its own `config.yaml`.
+(`--data.batch_size 8`). `configs/loading.py` reads them. Every checkpoint has its own `config.yaml`.
 """
 
 from dataclasses import dataclass, field
@@ -10,32 +10,30 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The network that turns a waveform into audio embeddings.
+    """The audio encoder.
 
     Attributes:
-        name: which network: "cnn14" (PANNs, `models/encoders/cnn14.py`), "mobilenet" (EfficientAT,
-            `models/encoders/mobilenet.py`), "htsat"
-            (HTS-AT, `models/encoders/htsat.py`), "clap" (its joint embedding, `models/encoders/clap.py`), or "hf:" with
-            the folder or hub id
-            of another audio network of transformers, such as "hf:openai/whisper-tiny" (`models/encoders/transformers_audio.py`).
-        weights: published weights to start from: a file for cnn14 and mobilenet, a folder or hub id for htsat and clap, such as
-            "laion/clap-htsat-unfused"; None trains from random values. An "hf:" network takes those of its name.
-        weights_sha256: checksum of that file (of the tensors, where transformers reads them), written into checkpoints and
-            checked at loading.
-        sample_rate: rate in hertz that the network takes (cnn14: 16000 or 32000; mobilenet: 32000; htsat and clap: 48000;
-            most "hf:" networks: 16000).
-        width: channel count as a multiple of the full network's; None takes the published one
-            (cnn14: 1.0, embeddings 2048 wide; mobilenet: 0.4, embeddings 384 wide; htsat: 1.0, 768 wide; clap: 1.0). It has
-            no meaning for networks that transformers loads.
-        output: one embedding a frame, or one vector a clip (the seed's choice); clap gives one vector either way.
-        train_from_step: training step from which the encoder's weights are updated too; None keeps them frozen, so
-            that its embeddings are computed once and cached; 0 trains it from the start.
-        frozen_layers: layers, counted from the input, that stay as they were loaded when the others are trained
-            (mobilenet: 0 to 17, cnn14: blocks, 0 to 6; htsat and clap: stages, 0 to 5; "hf:": what comes before the blocks,
-            then blocks); early layers cost most of a step and change least.
+        name: network: "cnn14" (PANNs, `models/encoders/cnn14.py`), "mobilenet" (EfficientAT, `models/encoders/mobilenet.py`),
+            "htsat" (HTS-AT, `models/encoders/htsat.py`), "clap" (CLAP's joint embedding, `models/encoders/clap.py`), or "hf:"
+            followed by the folder or hub id of another transformers audio network, such as "hf:openai/whisper-tiny"
+            (`models/encoders/transformers_audio.py`).
+        weights: published weights: a file for cnn14 and mobilenet, a folder or hub id for htsat and clap, such as
+            "laion/clap-htsat-unfused"; None for random initial weights. "hf:" networks use those of their name.
+        weights_sha256: checksum of the weights file (for transformers networks, of the tensors); stored in checkpoints and
+            verified at loading.
+        sample_rate: input sample rate in hertz (cnn14: 16000 or 32000; mobilenet: 32000; htsat and clap: 48000; most "hf:"
+            networks: 16000).
+        width: factor of the full network's channel counts, above 0; None for the published width (cnn14: 1.0, embedding width
+            2048; mobilenet: 0.4, 384; htsat: 1.0, 768; clap: 1.0). Not used for networks loaded by transformers.
+        output: "frames" for one embedding per frame, "clip" for one vector per clip; clap always gives one vector.
+        train_from_step: training step, 0 or more, from which the encoder is trained; None keeps it frozen, so that embeddings are
+            computed once and cached.
+        frozen_layers: number of layers, counted from the input, that are never trained (mobilenet: 0 to 17; cnn14: blocks, 0 to
+            6; htsat and clap: stages, 0 to 5; "hf:": the modules before the blocks, then blocks). Early layers take most of the
+            time of a step and change least.
         branch_weight: weight, 0 to 1, of the tag logits of a second branch (mobilenet): a copy of the layers after
-            `frozen_layers` that training.tagger fine-tunes while the published layers stay as they are; 0 for no second branch.
-        max_duration_s: longest clip in seconds; longer ones are cropped in training and windowed in inference.
+            `frozen_layers` that training.tagger fine-tunes while the published layers stay fixed; 0 for no second branch.
+        max_duration_s: maximum clip length in seconds, above 0; longer clips are cropped in training and split in inference.
     """
 
     name: str = "cnn14"
@@ -52,14 +50,14 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class ProjectionConfig:
-    """From encoder width to decoder width.
+    """The projection from encoder width to decoder width.
 
     Attributes:
-        kind: one linear layer, a layer norm and two layers with GELU between, or "none": the decoder sees tags alone.
-        pool: how many neighbouring frames are averaged into one prefix token.
-        dropout: probability of dropping a value of the projected embeddings, 0 to 1.
-        clip_dropout: probability of hiding all frames of a clip in training, 0 to 1, so that the decoder learns to go by the
-            tags, which tell more of clips that were not trained on; without tags it does nothing.
+        kind: "linear", "mlp" (layer norm and two linear layers with GELU), or "none": the decoder receives only tag tokens.
+        pool: number of neighbouring frames averaged into one prefix token, 1 or more.
+        dropout: dropout probability of values of the projected embeddings, 0 or more and below 1.
+        clip_dropout: probability, 0 to 1, of dropping all frames of a clip in training, so that the decoder also learns to rely
+            on tags, which generalise better; without tags it has no effect.
     """
 
     kind: Literal["linear", "mlp", "none"] = "mlp"
@@ -70,13 +68,13 @@ class ProjectionConfig:
 
 @dataclass(frozen=True)
 class TagsConfig:
-    """The encoder's strongest tags, given to the decoder before the frames.
+    """The highest tag scores, given to the decoder before the frames.
 
     Attributes:
-        num_tags: how many, each one prefix token; 0 leaves tags out.
-        summary: whether all tags' scores, of the whole clip and of each third, stand before them as four more tokens.
-        dropout: probability of hiding a tag in training, 0 to 1.
-        parts: whether the decoder gets scores of each third of a clip; if False, of the whole clip only.
+        num_tags: number of tags, each one prefix token, 0 to 527; 0 for none.
+        summary: whether four more tokens with all tag scores, of the whole clip and of each third, precede them.
+        dropout: dropout probability of tag tokens in training, 0 or more and below 1.
+        parts: whether tag tokens have the scores of each third of a clip, or only of the whole clip.
     """
 
     num_tags: int = 0
@@ -87,24 +85,24 @@ class TagsConfig:
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """The Llama decoder that writes the caption after the audio prefix.
+    """The Llama decoder that generates captions after the audio prefix.
 
     Attributes:
-        pretrained: folder or hub id of a transformers Llama checkpoint; None builds one from the numbers below, which have no
-            meaning for a pretrained one but for dropout (of input embeddings alone).
-        frozen: keep a pretrained decoder's weights as they are, so that the projection alone learns to speak to it.
-        dtype: of a pretrained decoder's weights in memory; "bfloat16" halves it and goes with frozen or lora_rank, whose
+        pretrained: folder or hub id of a transformers Llama checkpoint; None for a new decoder of the sizes below. For a
+            pretrained decoder only dropout (of input embeddings) is used.
+        frozen: whether a pretrained decoder stays frozen, so that only the projection is trained.
+        dtype: dtype of a pretrained decoder's weights; "bfloat16" halves their memory and needs frozen or lora_rank, whose
             adapters stay float32.
-        gradient_checkpointing: compute each block's activations again in the backward pass, which saves memory and costs time.
-        num_layers: transformer blocks.
-        num_heads: attention heads in each block.
-        width: hidden size; a multiple of num_heads.
-        intermediate_width: size of the SwiGLU layer; None takes 8/3 of the width, rounded up to a multiple of 64.
-        dropout: probability of dropping an attention weight or an input embedding in training.
-        max_positions: longest prefix plus caption, in tokens.
+        gradient_checkpointing: recompute the activations of each block in the backward pass, which saves memory and takes time.
+        num_layers: number of transformer blocks, 1 or more.
+        num_heads: number of attention heads per block, 1 or more.
+        width: hidden size, a multiple of num_heads.
+        intermediate_width: size of the SwiGLU layer; None for 8/3 of the width, rounded up to a multiple of 64.
+        dropout: dropout probability of attention weights and input embeddings in training, 0 or more and below 1.
+        max_positions: maximum number of tokens of prefix and caption together.
         lora_rank: rank of LoRA adapters (Hu et al. 2021, arXiv 2106.09685) on the attention projections (peft), scaled by 2; 0
-            trains the decoder itself.
-        rms_norm_eps: epsilon of the RMS norms.
+            trains all weights.
+        rms_norm_eps: epsilon of the RMS norms, above 0.
         tie_embeddings: whether input and output word embeddings share their weights.
     """
 
@@ -125,12 +123,12 @@ class DecoderConfig:
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """How captions become token ids.
+    """The tokenizer of captions.
 
     Attributes:
-        kind: "bpe" trains sub-words on the training captions; "decoder" takes the pretrained decoder's own; any other value is a
-            hub id or a folder of a transformers tokenizer, such as "bert-base-uncased" (the seed's).
-        vocab_size: size of the trained vocabulary, special tokens included.
+        kind: "bpe" trains sub-words on the training captions; "decoder" uses the pretrained decoder's tokenizer; any other value
+            is a hub id or folder of a transformers tokenizer, such as "bert-base-uncased".
+        vocab_size: size of a trained vocabulary, including special tokens.
     """
 
     kind: str = "bpe"
@@ -139,15 +137,15 @@ class TokenizerConfig:
 
 @dataclass(frozen=True)
 class CaptionerConfig:
-    """All that is needed to build a captioner.
+    """All settings of a captioner's networks.
 
     Attributes:
-        encoder: from waveform to audio embeddings.
-        projection: from audio embeddings to prefix tokens.
-        tags: the tagger's prefix tokens.
-        decoder: writes the caption.
-        tokenizer: words as tokens.
-        styles: names of the captioner's styles, each a prefix token; the first is the default.
+        encoder: audio encoder.
+        projection: projection from audio embeddings to prefix tokens.
+        tags: prefix tokens of tag scores.
+        decoder: Llama decoder.
+        tokenizer: tokenizer of captions.
+        styles: names of the caption styles, each with a learned prefix token; the first is the default.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -277,17 +275,17 @@ class TextsConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Changes made to training clips; every one is off at 0. Each sample is seeded by (seed, epoch, index).
+    """Augmentation of training clips; 0 switches each off. Every sample is seeded by (seed, epoch, index).
 
     Attributes:
-        mixup_alpha: Beta(alpha, alpha) share of a second clip mixed in; 0 switches mixup off.
-        mixup_captions: train on both clips' captions, weighted by their shares, or on the stronger clip's alone.
-        time_masks: SpecAugment spans hidden in time, each at most `time_mask_share` of the clip.
-        time_mask_share: longest hidden span as a share of the clip, 0 to 1.
-        band_masks: SpecAugment spans hidden over mel bands (or embedding channels, when these are cached).
-        band_mask_share: longest hidden span as a share of the bands, 0 to 1.
-        gain_db: waveforms are scaled by a gain drawn from -gain_db to +gain_db decibels.
-        crop_s: random crop of this many seconds; 0 keeps the clip up to the encoder's max_duration_s.
+        mixup_alpha: parameter of the Beta(alpha, alpha) distribution of the share of a second clip that is mixed in; 0 for none.
+        mixup_captions: "both" trains on the captions of both clips, weighted by their shares; "either" on those of the louder.
+        time_masks: number of SpecAugment masks in time, 0 or more.
+        time_mask_share: maximum length of a time mask as a share of the clip, 0 to 1.
+        band_masks: number of SpecAugment masks over mel bands (over channels of cached embeddings), 0 or more.
+        band_mask_share: maximum width of a band mask as a share of the bands, 0 to 1.
+        gain_db: waveforms are scaled by a random gain between -gain_db and +gain_db decibels.
+        crop_s: length of a random crop in seconds; 0 keeps the clip up to the encoder's max_duration_s.
     """
 
     mixup_alpha: float = 0.0
@@ -302,21 +300,22 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which clips to train on and how they are read.
+    """The training data.
 
     Attributes:
-        dataset_root: folder in one of the layouts that `data/clotho.py` knows.
-        validation_share: share of the development clips held out where the layout has no validation split.
-        mixtures: two-sound mixtures added to each epoch of a labelled data set (`data/labelled/mixtures.py`); 0 for none. While
-            the encoder is frozen they are the same in each epoch, so that embeddings are cached; then each epoch draws others.
-        batch_size: clips in one optimiser step, over all processes and accumulation steps.
-        num_workers: processes that load clips; 0 loads in the training process.
-        worker_timeout_s: seconds after which a worker that gives nothing is taken for frozen, and training stops.
-        cache_dir: folder for a frozen encoder's embeddings; None computes them in each step.
-        bad_clips: a clip that cannot be read any more during training: "stop" saves and stops, naming it; "skip" warns
-            and takes the next one in its place.
-        augment: changes made to training clips.
-        texts: captions without sound to learn from as well.
+        dataset_root: data set folder in one of the layouts of `data/clotho.py`.
+        validation_share: share of the development clips that are held out, above 0 and below 1, if the layout has no validation
+            split.
+        mixtures: number of two-sound mixtures added to each epoch of a labelled data set (`data/labelled/mixtures.py`), 0 or
+            more. They are the same in each epoch while the encoder is frozen (embeddings are cached), and newly drawn afterwards.
+        batch_size: clips per optimiser step, over all processes and accumulation steps.
+        num_workers: number of processes that load clips; 0 loads them in the training process.
+        worker_timeout_s: seconds without data from a worker after which training stops with an error.
+        cache_dir: cache folder for a frozen encoder's embeddings; None computes them in each step.
+        bad_clips: what happens if a clip becomes unreadable during training: "stop" saves and stops with its name; "skip" warns
+            and uses the next clip instead.
+        augment: augmentation of training clips.
+        texts: captions without audio that are trained on as well.
     """
 
     dataset_root: str = "datasets/clotho"
@@ -333,19 +332,19 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TagDecodingConfig:
-    """What the tag scores of a clip ask of its captions; a tag's score is the highest of the whole clip and its thirds.
+    """How the tag scores of a clip influence its captions; a tag's score is the maximum over the clip and its thirds.
 
-    With coverage_weight, min_score or consensus_weight above 0, all captions that the search found are ranked anew
+    With coverage_weight, min_score or consensus_weight above 0, all captions found by the search are re-ranked
     (`models/generation/rerank.py`).
 
     Attributes:
-        word_bonus: bonus in the search for a word that names a tag which the hypothesis has not named yet, in nats times the
-            square root of the tag's score; captions are ranked by their own log-probability all the same.
-        coverage_weight: weight of the share of the strong tags' scores that a caption names, in nats per token.
-        min_score: lowest tag score, 0 to 1, with which a sound may be named: captions that name one whose classes all score
-            lower rank behind all others, and the search does not say such words for people, speech and music; 0 allows all.
-        consensus_weight: weight of the expected similarity (CIDEr-D, 0 to 10) of a caption to reference captions retrieved for
-            the tag scores (minimum Bayes risk).
+        word_bonus: bonus during the search for a word of a tag that the hypothesis has not named yet, in nats times the square
+            root of the tag's score, 0 or more; it does not count in re-ranking.
+        coverage_weight: weight, 0 or more, of the share of the high tag scores that a caption names, in nats per token.
+        min_score: minimum tag score, 0 to 1, of a named sound: captions that name a sound whose classes all score lower rank
+            last, and the search does not use such words for people, speech and music; 0 for no minimum.
+        consensus_weight: weight, 0 or more, of the expected similarity (CIDEr-D, 0 to 10) of a caption to reference captions
+            retrieved by the tag scores (minimum Bayes risk decoding).
     """
 
     word_bonus: float = 0.0
@@ -356,22 +355,22 @@ class TagDecodingConfig:
 
 @dataclass(frozen=True)
 class DecodingConfig:
-    """How captions are searched for (`configs/checks.py` has the ranges).
+    """How captions are generated (ranges are in `configs/checks.py`).
 
     Attributes:
-        method: beam search, greedy, or sampling.
-        num_beams: beams of the beam search.
-        num_captions: captions returned for a clip, best first.
-        max_tokens: longest caption in tokens; decoding also stops at the end token.
-        min_tokens: shortest caption in tokens.
-        length_penalty: beam scores are divided by length ** length_penalty.
-        temperature: divides the logits before sampling; above 0.
-        top_k: sampling keeps this many most probable tokens; 0 keeps all.
-        top_p: sampling keeps the smallest set of tokens whose probability reaches this, above 0 and at most 1.
-        repetition_ban: "content" never says a content word twice, "none" allows everything.
-        seed: seed of the sampling.
-        style: style of the captions, one of captioner.styles; empty takes the first.
-        tags: what the tag scores ask of captions.
+        method: "beam" search, "greedy" decoding, or "sample" for sampling.
+        num_beams: number of beams, 1 or more.
+        num_captions: number of captions returned per clip, best first, 1 or more.
+        max_tokens: maximum caption length in tokens, 1 or more.
+        min_tokens: minimum caption length in tokens, 0 to max_tokens.
+        length_penalty: exponent of the length by which beam scores are divided; 1 compares means per token.
+        temperature: divisor of the logits before sampling, above 0.
+        top_k: sampling uses this many most probable tokens; 0 for all.
+        top_p: sampling uses the smallest set of tokens with this total probability, above 0 and at most 1.
+        repetition_ban: "content" forbids repeated content words, "none" allows them.
+        seed: random seed of sampling.
+        style: caption style, one of captioner.styles; empty for the first.
+        tags: influence of tag scores.
     """
 
     method: Literal["beam", "greedy", "sample"] = "beam"
@@ -394,16 +393,16 @@ class TaggerConfig:
     """Fine-tuning of the encoder's tagger on the labelled clips of data.texts.labelled_dirs, before the captioner is trained.
 
     Attributes:
-        num_steps: optimiser steps; 0 leaves the encoder as it is.
-        pool: number of clips that are drawn once, half of them mixtures of two, and trained on in turn; the outputs of the
-            encoder's frozen layers are kept in memory (40 kB per clip for mobilenet's mn04 with 6 frozen layers).
-        batch_size: clips in a step.
-        learning_rate: peak rate; linear warm-up over a twentieth of the steps, then cosine to zero.
+        num_steps: optimiser steps; 0 for no fine-tuning.
+        pool: number of clips, half of them mixtures of two, that are drawn once and used in turn; the outputs of the frozen
+            layers are kept in memory (40 kB per clip for mobilenet's mn04 with 6 frozen layers).
+        batch_size: clips per step.
+        learning_rate: peak learning rate; linear warm-up over a twentieth of the steps, then cosine decay to zero.
         weight_decay: decoupled weight decay.
-        distillation: weight of the tags that the labels do not cover, whose targets are the scores before fine-tuning.
-        max_duration_s: longer clips are cropped at random to this many seconds.
+        distillation: weight of tags without labels, whose targets are the scores before fine-tuning.
+        max_duration_s: maximum clip length in seconds; longer clips are cropped at random.
         members: number of trainings with different seeds, whose weights are averaged.
-        blend: share of the fine-tuned weights in the result, 0 to 1; the rest are the weights before.
+        blend: weight, 0 to 1, of the fine-tuned weights in the result; the rest is the weights before fine-tuning.
     """
 
     num_steps: int = 0
@@ -419,13 +418,13 @@ class TaggerConfig:
 
 @dataclass(frozen=True)
 class SelfCriticalConfig:
-    """What follows the last step of cross-entropy: found captions are rewarded by CIDEr-D (`training/self_critical.py`).
+    """Reinforcement after cross-entropy training: generated captions are rewarded by CIDEr-D (`training/self_critical.py`).
 
     Attributes:
-        num_steps: further optimiser steps; 0 for none.
-        learning_rate: of the decoder, falling to zero in a line; the encoder stays as it is.
-        batch_size: clips in one of these steps.
-        num_beams: captions found for each clip, at least 2.
+        num_steps: optimiser steps; 0 for none.
+        learning_rate: initial learning rate of the decoder, decaying linearly to zero; the encoder is not trained.
+        batch_size: clips per step.
+        num_beams: captions generated per clip, at least 2.
     """
 
     num_steps: int = 0
@@ -436,35 +435,35 @@ class SelfCriticalConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The optimiser, its schedule, and what is kept.
+    """The optimiser, its schedule, and the checkpoints.
 
     Attributes:
-        run_name: first folder under checkpoints_dir; the encoder's and decoder's names make the second.
-        checkpoints_dir: folder that all runs share.
-        seed: seed of weights, order, augmentation and dropout.
-        start_from: checkpoint whose weights and vocabulary the run begins with, its networks being the same; None for new ones.
+        run_name: first folder under checkpoints_dir; the names of encoder and decoder make the second.
+        checkpoints_dir: folder of all runs.
+        seed: random seed of weights, order, augmentation and dropout.
+        start_from: checkpoint with the same networks whose weights and vocabulary the run starts from; None for new ones.
         num_steps: optimiser steps.
-        max_minutes: stop (with validation and saving) after this many minutes of training; 0 for no limit.
-        learning_rate: peak rate of AdamW.
-        encoder_learning_rate: peak rate of the encoder's weights once it is trained.
-        weight_decay: decoupled weight decay of matrices; biases, norms and embeddings get none.
-        betas: AdamW's two decay rates.
-        label_smoothing: share of the target spread over the vocabulary, 0 to 1.
-        tag_loss: weight of the binary cross-entropy of the encoder's tags, where clips are labelled and the encoder is
-            trained; summed over the tags that the training labels name, a mean over clips; 0 for none.
+        max_minutes: training time in minutes after which the run validates, saves and stops; 0 for no limit.
+        learning_rate: peak learning rate of AdamW.
+        encoder_learning_rate: peak learning rate of the encoder, once it is trained.
+        weight_decay: decoupled weight decay of matrices; biases, norms and embeddings have none.
+        betas: AdamW's two decay rates, 0 or more and below 1.
+        label_smoothing: share of the target distribution spread over the vocabulary, 0 or more and below 1.
+        tag_loss: weight of the binary cross-entropy of the encoder's tags, for labelled clips and a trained encoder; summed over
+            the tags that occur as training labels, averaged over clips; 0 for none.
         warmup_steps: steps of linear warm-up.
-        schedule: cosine to zero at num_steps, or constant after warm-up.
-        gradient_clip: largest gradient norm; 0 switches clipping off.
-        accumulation: parts that a batch is split into to save memory.
-        ema_decay: decay of the moving average of the weights that is validated and saved; 0 saves the weights.
-        mixed_precision: "bf16" or "fp16" autocast, or "no". On a CPU without instructions for bfloat16, "bf16" trains in float32.
+        schedule: "cosine" decay to zero at num_steps, or "constant" after warm-up.
+        gradient_clip: maximum gradient norm; 0 for no clipping.
+        accumulation: number of parts into which each batch is split to save memory.
+        ema_decay: decay of the moving average of the weights that is validated and saved, 0 or more and below 1; 0 for none.
+        mixed_precision: "bf16" or "fp16" autocast, or "no". On CPUs without bfloat16 instructions, "bf16" trains in float32.
         validate_every: steps between validations.
-        select: what chooses the best checkpoint: CIDEr-D on validation, validation loss, or just the last step.
-        max_validation_captions: clips decoded for CIDEr-D at each validation; 0 for all.
-        keep: numbered checkpoints kept beside the best and the last.
-        tensorboard: write TensorBoard files into the run's folder.
-        tagger: what comes before the first step.
-        self_critical: what comes after the last one.
+        select: criterion of the best checkpoint: validation CIDEr-D, validation loss, or the last step.
+        max_validation_captions: number of clips decoded for CIDEr-D at each validation; 0 for all.
+        keep: number of numbered checkpoints kept beside the best and the last.
+        tensorboard: whether to write TensorBoard files to the run's folder.
+        tagger: fine-tuning of the tagger before the first step.
+        self_critical: reinforcement after the last step.
     """
 
     run_name: str = "clotho"
@@ -495,13 +494,13 @@ class TrainingConfig:
 
     @property
     def total_steps(self) -> int:
-        """Optimiser steps of all kinds."""
+        """Total number of optimiser steps."""
         return self.num_steps + self.self_critical.num_steps
 
 
 @dataclass(frozen=True)
 class Config:
-    """One experiment: what train.py reads and what stands in every checkpoint as config.yaml."""
+    """An experiment: the settings that train.py reads and that every checkpoint stores as config.yaml."""
 
     captioner: CaptionerConfig = field(default_factory=CaptionerConfig)
     data: DataConfig = field(default_factory=DataConfig)

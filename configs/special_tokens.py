@@ -1,6 +1,6 @@
-"""Names that tokenizers give to the marks for padding, begin and end."""
+"""Names of padding, begin and end tokens in known tokenizers."""
 
-# Ours and Llama 2's, BERT's, Llama 3's, GPT-2's (SmolLM and others took it over).
+# Of tokenizers trained here, Llama 2, BERT, Llama 3, and GPT-2 (also used by SmolLM and others).
 SPECIAL_TOKENS = {
     "pad": ("[PAD]", "<pad>", "<|finetune_right_pad_id|>", "<unk>", "<|end_of_text|>", "<|endoftext|>"),
     "bos": ("[BOS]", "[CLS]", "<s>", "<|begin_of_text|>", "<|endoftext|>"),

@@ -1,1 +1,1 @@
-"""Scores of captions, their uncertainty, and the report on them."""
+"""Scores of captions with confidence intervals, and the report."""

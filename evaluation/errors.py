@@ -1,9 +1,9 @@
-"""What goes wrong while captions are scored; each message is one sentence for the user."""
+"""Errors of scoring; each message is one sentence for the user."""
 
 
 class MetricError(RuntimeError):
-    """Scoring cannot go on; the message says what was found, what was expected and what to do."""
+    """Scoring failed; the message says what was found, what was expected and what to do."""
 
 
 class UnavailableError(MetricError):
-    """One measure cannot be computed here, the others can; the message gives the reason and the remedy."""
+    """A measure cannot be computed on this machine; the message gives the reason and the remedy."""

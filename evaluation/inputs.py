@@ -1,7 +1,7 @@
-"""Captions to score: predictions and references from tables, paired, with everything odd about them named.
+"""Captions to score: predictions and references read from tables and paired, with problems reported.
 
-Predictions: CSV with `file_name,caption_predicted`, or JSON lines with the same keys; what inference.py writes is read as
-it is (JSON lines with `file` and `caption`). References: CSV with `file_name,caption_1..caption_N`, or JSON lines with
+Predictions: CSV with `file_name,caption_predicted`, or JSON lines with the same keys or with those that inference.py writes
+(`file` and `caption`). References: CSV with `file_name,caption_1..caption_N`, or JSON lines with
 `captions` (or `references`), a list, or with `caption_1` to `caption_N`.
 """
 
@@ -35,12 +35,12 @@ _CAPTION_KEYS = ("caption_predicted", "caption")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Predicted captions with their references, clip by clip.
+    """Predicted captions and references of the same clips.
 
     Attributes:
-        names: N file names, as the references have them, in NFC.
-        candidates: N predicted captions, as they were written.
-        references: for each clip its reference captions, one or more.
+        names: N file names of the references, in NFC.
+        candidates: N predicted captions, unchanged.
+        references: N tuples of one or more reference captions.
     """
 
     names: tuple[str, ...]
@@ -52,16 +52,16 @@ class Corpus:
 
 
 def read_predictions(path: Path) -> dict[str, str]:
-    """Predicted caption of each file, as written; an empty one stays empty. Names are in NFC.
+    """Read predicted captions, unchanged, by file name in NFC; empty captions are kept.
 
     Raises:
-        DatasetError: no such file, other columns or keys, a file without a name, or one with two predictions.
+        DatasetError: the table is missing or has other columns or keys, a name is missing, or a file has two predictions.
     """
     predictions: dict[str, str] = {}
     twice: list[str] = []
     for line, name, caption in _prediction_rows(path):
         if not name:
-            raise DatasetError(f"{path} has no file name in line {line}: expected one beside every caption.")
+            raise DatasetError(f"{path} has no file name in line {line}: expected one for every caption.")
         if name in predictions:
             twice.append(name)
         predictions[name] = caption
@@ -72,7 +72,7 @@ def read_predictions(path: Path) -> dict[str, str]:
         )
     if not predictions:
         raise DatasetError(
-            f"{path} has no predictions (0 clips): expected file_name,caption_predicted and a row a clip."
+            f"{path} has no predictions (0 clips): expected file_name,caption_predicted and one row per clip."
         )
     return predictions
 
@@ -82,7 +82,7 @@ def _prediction_rows(path: Path) -> list[tuple[int, str, str]]:
         rows = []
         for line, record in _json_lines(path):
             if "error" in record and not any(key in record for key in _CAPTION_KEYS):
-                continue  # inference.py could not caption it
+                continue  # a file that inference.py could not caption
             caption = _text(_first(record, _CAPTION_KEYS, path, line), path, line)
             rows.append((line, same_name(_text(_first(record, _NAME_KEYS, path, line), path, line)), caption))
         return rows
@@ -102,14 +102,14 @@ def _prediction_rows(path: Path) -> list[tuple[int, str, str]]:
 
 
 def read_references(path: Path, split: str | None = None) -> dict[str, tuple[str, ...]]:
-    """Reference captions of each file, names in NFC; captions that are empty or have no words are left out, and that is said.
+    """Read reference captions by file name in NFC; captions without words are dropped with a warning.
 
     Args:
-        path: the table.
-        split: takes only rows whose column `split` says this, where the table has that column.
+        path: table of references.
+        split: value of the column `split` to select rows by, if the table has that column; None for all rows.
 
     Raises:
-        DatasetError: no such file, other columns or keys, a name given twice, or no usable row.
+        DatasetError: the table is missing or has other columns or keys, a name occurs twice, or no row is usable.
     """
     report = TableReport(table=path)
     if path.suffix.lower() in JSON_SUFFIXES:
@@ -127,7 +127,7 @@ def read_references(path: Path, split: str | None = None) -> dict[str, tuple[str
         logger.warning("%s", report.summary())
     if not references:
         raise DatasetError(
-            f"{path} has no references (0 clips): expected file_name,caption_1..caption_N and a row a clip."
+            f"{path} has no references (0 clips): expected file_name,caption_1..caption_N and one row per clip."
         )
     return references
 
@@ -164,21 +164,21 @@ def _json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
             record = parse_json(line)
         except ValueError as error:
             raise DatasetError(
-                f"{path} is not JSON lines (line {number}: {error}): write one object a line."
+                f"{path} is not JSON lines (line {number}: {error}): write one object per line."
             ) from error
         if not isinstance(record, dict):
-            raise DatasetError(f"{path} has no object in line {number}: write one object a line.")
+            raise DatasetError(f"{path} has no object in line {number}: write one object per line.")
         records.append((number, record))
     return records
 
 
 def _text(value: Any, path: Path, line: int) -> str:
     if isinstance(value, dict | list):
-        raise DatasetError(f"{path} has {str(value)[:40]!r} in line {line}: expected a text there.")
+        raise DatasetError(f"{path} has {str(value)[:40]!r} in line {line}: expected a string.")
     text = "" if value is None else str(value)
     return text.encode("utf-8", "replace").decode(
         "utf-8"
-    )  # JSON can hold halves of characters, which nothing can write
+    )  # JSON can contain unpaired surrogates, which cannot be encoded
 
 
 def _first(record: Mapping[str, Any], keys: Sequence[str], path: Path, line: int) -> Any:
@@ -196,18 +196,18 @@ def pair(
     partial: bool = False,
     what: str = "predictions",
 ) -> Corpus:
-    """Put predictions beside their references, in the references' order.
+    """Pair predictions with references, in the order of the references.
 
-    Names are compared in NFC; where none of the predictions' agrees, without their folders.
+    Names are compared in NFC, and without folders if none matches otherwise.
 
     Args:
-        predictions: caption of each file.
-        references: references of each file.
-        partial: score the clips that both have, instead of refusing when one lacks some.
-        what: what messages call the predictions.
+        predictions: captions by file name.
+        references: reference captions by file name.
+        partial: whether to use the common clips if either side lacks some, instead of raising an error.
+        what: name of the predictions in messages.
 
     Raises:
-        DatasetError: one side lacks clips of the other (unless `partial`), or they have none in common.
+        DatasetError: one side lacks clips of the other (unless `partial`), or there are no common clips.
     """
     predictions = _with_same_names(predictions)
     references = _with_same_names(references)
@@ -220,7 +220,7 @@ def pair(
         found = f"found {problem}: {_listed(names)}"
         if not partial:
             raise DatasetError(f"{found}; expected one for each clip: add them, or score the others with --partial.")
-        logger.warning("%s; the clips that both sides have are scored.", found)
+        logger.warning("%s; the common clips are scored.", found)
     common = tuple(name for name in references if name in predictions)
     if not common:
         raise DatasetError(f"the {what} and the references have no file name in common (0 clips): check the names.")
@@ -245,15 +245,13 @@ def _name_oddities(corpus: Corpus, what: str) -> None:
     empty = [name for name, caption in zip(corpus.names, corpus.candidates, strict=True) if not has_words(caption)]
     if empty:
         logger.warning(
-            "captions without words among the %s, which score 0 where words are compared: %s.", what, _listed(empty)
+            "captions without words among the %s, which score 0 in metrics of shared words: %s.", what, _listed(empty)
         )
     single = [name for name, group in zip(corpus.names, corpus.references, strict=True) if len(group) == 1]
     if single:
-        logger.warning(
-            "one reference only, so that scores are lower and less certain than with five: %s.", _listed(single)
-        )
+        logger.warning("clips with a single reference, which lowers scores and widens intervals: %s.", _listed(single))
     if len(corpus) == 1:
-        logger.warning("one clip only: CIDEr-D and what is built on it are undefined, and there are no intervals.")
+        logger.warning("only one clip: CIDEr-D and metrics based on it are undefined, and there are no intervals.")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
-"""Sounds that a caption names and no reference does: CHAIR, transferred from the objects of images to sounds.
+"""Sounds that a caption names but no reference does: CHAIR, applied to sounds instead of objects in images.
 
-CHAIR's per-sentence value (Rohrbach et al. 2018, arXiv 1809.02156) is the share of captions that name an object which is not
-there. Here words stand for AudioSet classes (`vocabulary.words`), and what is there is what the references name together.
+CHAIR's per-sentence value (Rohrbach et al. 2018, arXiv 1809.02156) is the share of captions that name an absent object. Here
+words are mapped to AudioSet classes (`vocabulary.words`), and the classes named by any reference count as present.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,14 +18,14 @@ def unsupported_clauses(caption: str, classes: Collection[int]) -> list[str]:
     """Clauses of a caption that name sounds, none of them among given classes.
 
     Conjunctions such as "and", "while" and "followed by" separate clauses (`vocabulary.turns.parts_of`). All words of one
-    clause describe one event, so a clause is supported as soon as one of its classes is given: "food sizzling in a frying
+    clause describe one event, so a clause is supported if one of its classes is given: "food sizzling in a frying
     pan" names the pan too, but is supported by sizzling alone. A clause whose classes are all wide ones (`wide_tags`: a
     place, noise, an animal of any kind) names no particular sound and counts as supported.
 
     Args:
-        caption: the caption, in any case.
-        classes: AudioSet classes, 0 to 526. A wide class among them supports every clause that has it ("a dog barks" is an
-            animal, as a bird is); leave wide classes out to have the narrow ones compared alone.
+        caption: caption in any letter case.
+        classes: AudioSet classes, 0 to 526. A wide class supports every clause that has it (Animal supports "a dog barks"
+            and "a bird sings"); leave wide classes out to compare only narrow ones.
     """
     found = []
     for _turn, clause in parts_of(caption):
@@ -39,11 +39,11 @@ def invented(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> 
     """Whether each caption names a sound that none of its references names.
 
     Args:
-        candidates: N captions, as they were written.
-        references: for each of them its references, as they were written.
+        candidates: N captions, unchanged.
+        references: reference captions of each, unchanged.
 
     Returns:
-        (N,) values, 1 where at least one clause is unsupported by the classes of all references together, else 0.
+        (N,) float64: 1 if at least one clause is unsupported by the classes of all its references, else 0.
     """
     values = []
     for candidate, group in zip(candidates, references, strict=True):

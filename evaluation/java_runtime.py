@@ -1,4 +1,4 @@
-"""The Java that runs METEOR, the PTB tokenizer and SPICE, and the jars that the pycocoevalcap wheel carries for them."""
+"""The Java runtime of METEOR, the PTB tokenizer and SPICE, and their jars in the pycocoevalcap wheel."""
 
 import os
 import re
@@ -16,11 +16,11 @@ _REMEDY = (
     "install one (Debian, Ubuntu: sudo apt-get install -y default-jre-headless; macOS: brew install openjdk) and check"
     " that `java -version` answers."
 )
-# What SPICE's serialiser (fst) and cache (lmdbjni) reach into; closed to them since Java 16, unknown to Java 8.
+# Java packages used by SPICE's serialiser (fst) and cache (lmdbjni): closed since Java 16, absent in Java 8.
 _OPENED = ("java.lang", "java.util", "java.util.concurrent", "java.math", "java.net", "java.text", "java.nio")
 
 
-# The programs write and read numbers and lower letters by the locale: "0,35" and a dotless i are no answers to work with.
+# The programs format numbers and change letter case by the locale, which must not give "0,35" or a dotless i.
 LOCALE_OPTIONS = (
     "-Duser.language=en",
     "-Duser.country=US",
@@ -32,9 +32,9 @@ _OPTION_VARIABLES = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
 
 
 def java_environment() -> dict[str, str]:
-    """The environment for a Java program that works in English, whatever the system and the user's own Java options say.
+    """Environment of a Java program with an English locale, independent of the system and the user's Java options.
 
-    Of these options, those of language, country and encoding are taken out; the others stay. LOCALE_OPTIONS take their place.
+    The user's options for language, country and encoding are replaced by LOCALE_OPTIONS; the others stay.
     """
     environment = dict(os.environ)
     for name in _OPTION_VARIABLES:
@@ -52,7 +52,7 @@ def java_environment() -> dict[str, str]:
 
 @contextmanager
 def java_locale() -> Iterator[None]:
-    """The same for Java programs that a library starts inside."""
+    """Set `java_environment` for Java programs that a library starts within the context."""
     before = {name: os.environ.get(name) for name in _OPTION_VARIABLES}
     os.environ.update({name: value for name, value in java_environment().items() if name in before})
     try:
@@ -66,14 +66,14 @@ def java_locale() -> Iterator[None]:
 
 
 def find_java() -> str:
-    """Path of the `java` on the search path, which must be of version 8 or later.
+    """Path of the `java` on the search path, version 8 or later.
 
     Raises:
-        MetricError: none there, it does not run, or it is too old.
+        MetricError: there is none, it does not run, or it is too old.
     """
     java = shutil.which("java")
     if java is None:
-        raise MetricError(f"found no java, but these scores need Java {OLDEST_JAVA} or later: {_REMEDY}")
+        raise MetricError(f"found no java, but these metrics need Java {OLDEST_JAVA} or later: {_REMEDY}")
     if java_version(java) < OLDEST_JAVA:
         raise MetricError(f"{java} is Java {java_version(java)}, expected {OLDEST_JAVA} or later: {_REMEDY}")
     return java
@@ -83,7 +83,7 @@ def java_version(java: str) -> int:
     """Major version of a Java: 8 for "1.8.0_392", 17 for "17.0.15".
 
     Raises:
-        MetricError: it does not run or says no version.
+        MetricError: it does not run or prints no version.
     """
     try:
         done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60)
@@ -96,11 +96,11 @@ def java_version(java: str) -> int:
 
 
 def java_options(version: int) -> list[str]:
-    """Options that let SPICE's libraries work as they did on Java 8, for a Java of that major version."""
+    """Options with which SPICE's libraries, written for Java 8, run on the given major version."""
     options = []
     if version >= 9:
         options += [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED]
-    if version >= 17:  # loading the cache's native library is announced loudly from Java 24 on
+    if version >= 17:  # Java 24 and later warn about the cache's native library
         options.append("--enable-native-access=ALL-UNNAMED")
     if version >= 23:
         options.append("--sun-misc-unsafe-memory-access=allow")
@@ -108,10 +108,10 @@ def java_options(version: int) -> list[str]:
 
 
 def bundled_jars() -> list[Path]:
-    """SPICE and the libraries that come with it in the pycocoevalcap wheel; the CoreNLP jars are not among them.
+    """Jars of SPICE and its libraries in the pycocoevalcap wheel; CoreNLP's jars are not included.
 
     Raises:
-        MetricError: pycocoevalcap is not installed, or not whole.
+        MetricError: pycocoevalcap is not installed or incomplete.
     """
     spec = find_spec("pycocoevalcap")
     places = list(spec.submodule_search_locations or []) if spec else []
@@ -126,7 +126,7 @@ def class_path(jars: list[Path]) -> str:
     """Value for `java -cp`.
 
     Raises:
-        MetricError: a path holds the separator, which Java cannot escape.
+        MetricError: a path contains the separator, which Java cannot escape.
     """
     for jar in jars:
         if os.pathsep in str(jar):

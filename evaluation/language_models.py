@@ -1,7 +1,7 @@
-"""Scores by language models: fluency errors and the likeness of sentences, as aac-metrics computes them.
+"""Metrics by language models: fluency errors and sentence similarity, computed by aac-metrics.
 
-aac-metrics, torch and sentence-transformers take seconds to import and are an extra (`bash env.sh --eval`), so they are
-imported when they are asked for. Nothing here goes to the network.
+aac-metrics, torch and sentence-transformers take seconds to import and are optional (`bash env.sh --eval`), so they are
+imported on demand. Nothing here accesses the network.
 """
 
 from collections.abc import Sequence
@@ -20,24 +20,28 @@ if TYPE_CHECKING:
     from aac_metrics.functional.fer import BERTFlatClassifier
 
 PENALTY = (
-    0.9  # FENSE (Zhou et al., arXiv 2110.04684) and SPIDEr-FL (DCASE 2023) keep a tenth of an erroneous caption's score
+    0.9  # FENSE (Zhou et al., arXiv 2110.04684) and SPIDEr-FL (DCASE 2023) scale scores of erroneous captions by 0.1
 )
 NUM_ERROR_CLASSES = 6  # add_tail, repeat_event, repeat_adv, remove_conj, remove_verb, error
 
 
 def need_aac_metrics() -> None:
-    """Raises UnavailableError where aac-metrics is not installed."""
+    """Check that aac-metrics is installed.
+
+    Raises:
+        UnavailableError: it is not.
+    """
     for package in ("aac_metrics", "sentence_transformers"):
         if find_spec(package) is None:
             raise UnavailableError(f"{package.replace('_', '-')} is not installed: bash env.sh --eval")
 
 
 def load_detector(checkpoint: Path, resources: Resources) -> tuple["BERTFlatClassifier", Any]:
-    """The fluency detector of FENSE in a file, and its tokenizer.
+    """Load FENSE's fluency detector and its tokenizer from a file.
 
     Raises:
-        UnavailableError: the encoder that the file names is not here.
-        MetricError: damaged, or of another format.
+        UnavailableError: the encoder named in the file is missing.
+        MetricError: the file is damaged or of another format.
     """
     from aac_metrics.functional.fer import BERTFlatClassifier
     from transformers import AutoTokenizer
@@ -45,25 +49,27 @@ def load_detector(checkpoint: Path, resources: Resources) -> tuple["BERTFlatClas
     content = read_detector(checkpoint)
     if content["num_classes"] != NUM_ERROR_CLASSES:
         raise MetricError(
-            f"{checkpoint} tells {content['num_classes']} kinds of errors apart, expected {NUM_ERROR_CLASSES}: fetch the"
+            f"{checkpoint} has {content['num_classes']} classes of errors, expected {NUM_ERROR_CLASSES}: download the"
             f" published one."
         )
     encoder = str(resources.hub_folder(content["model_type"]))
     detector = BERTFlatClassifier(encoder, content["num_classes"])
-    # Before transformers 4.31 positions were saved with the weights; they are numbered anew now.
+    # Before transformers 4.31, position ids were saved with the weights; newer versions compute them.
     state = {name: value for name, value in content["state_dict"].items() if not name.endswith("position_ids")}
     try:
         detector.load_state_dict(state)
     except RuntimeError as error:
-        raise MetricError(f"{checkpoint} does not fit its encoder {content['model_type']}: fetch it again.") from error
+        raise MetricError(
+            f"{checkpoint} does not fit its encoder {content['model_type']}: download it again."
+        ) from error
     return detector.eval(), AutoTokenizer.from_pretrained(encoder)
 
 
 def fluency_errors(candidates: Sequence[str], resources: Resources, device: str = "auto") -> NDArray[np.float64]:
-    """Whether the fluency detector finds an error in each caption (probability above 0.9): (N,) of 0 and 1.
+    """Fluency errors (N,): 1 if the detector's error probability of a caption exceeds 0.9, else 0.
 
     Raises:
-        UnavailableError: aac-metrics or the detector is not here.
+        UnavailableError: aac-metrics or the detector is missing.
     """
     need_aac_metrics()
     detector, tokenizer = load_detector(resources.fluency_detector(), resources)
@@ -75,16 +81,16 @@ def fluency_errors(candidates: Sequence[str], resources: Resources, device: str 
     return np.asarray(per_clip["fer"], dtype=np.float64)
 
 
-def sentence_likeness(
+def sentence_similarity(
     candidates: Sequence[str], references: Sequence[Sequence[str]], resources: Resources, device: str = "cpu"
 ) -> tuple[str, NDArray[np.float64]]:
-    """Mean cosine of each caption's sentence embedding with its references' (Reimers, Gurevych, arXiv 1908.10084).
+    """Mean cosine similarity of sentence embeddings of captions and their references (Reimers, Gurevych, arXiv 1908.10084).
 
     Returns:
-        The sentence model's name, and (N,) values in -1 to 1.
+        Name of the sentence model, and (N,) similarities, -1 to 1.
 
     Raises:
-        UnavailableError: no sentence model is here.
+        UnavailableError: there is no sentence model.
     """
     need_aac_metrics()
     name, folder = resources.sentence_model()

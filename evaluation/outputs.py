@@ -1,4 +1,4 @@
-"""Scores as a table for the terminal, as JSON and as CSV."""
+"""Scores as a text table, JSON and CSV."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,23 +11,23 @@ from evaluation.measures import MEASURES
 from evaluation.scores import Comparison, Score
 
 PREDICTIONS_FILE = "predictions.csv"
-NOT_ASKED = "not asked for with --metrics"
+NOT_ASKED = "not requested with --metrics"
 
 
 def shown(value: float, key: str, signed: bool = False) -> str:
-    """A value as tables show it: counts whole, lengths with one digit, scores with three."""
+    """Format a value: counts without, lengths with one and scores with three decimals."""
     digits = {"vocabulary": 0, "words": 1}.get(key, 3)
     return f"{value:{'+' if signed else ''}.{digits}f}"
 
 
 def title_of(key: str, score: Score) -> str:
-    """A measure's name, with the model's behind it where there is a choice."""
+    """Title of a metric, followed by the model's name if there is a choice."""
     return f"{MEASURES[key].title} ({score.model})" if score.model else MEASURES[key].title
 
 
 def score_table(scores: Mapping[str, Score]) -> str:
-    """Table of one system, a line a measure."""
-    rows = [["measure", "value", "95 % interval"]]
+    """Table of one system with one line per metric."""
+    rows = [["metric", "value", "95 % interval"]]
     for key, score in scores.items():
         if score.value is None:
             rows.append([title_of(key, score), "n/a", score.reason or ""])
@@ -44,8 +44,8 @@ def score_table(scores: Mapping[str, Score]) -> str:
 def comparison_table(
     scores: Mapping[str, Score], other: Mapping[str, Score], comparisons: Mapping[str, Comparison]
 ) -> str:
-    """Table of two systems on the same clips, a line a measure."""
-    rows = [["measure", "first", "second", "difference", "95 % interval", "won", "tied", "lost"]]
+    """Table of two systems on the same clips with one line per metric."""
+    rows = [["metric", "first", "second", "difference", "95 % interval", "won", "tied", "lost"]]
     for key, score in scores.items():
         result = comparisons.get(key)
         if result is None:
@@ -62,7 +62,7 @@ def comparison_table(
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    # The last cell of a line may be a long reason, which widens no column.
+    # The last cell of a line can be a long reason, which does not affect the column widths.
     num_columns = max(map(len, rows))
     widths = [
         max((len(row[column]) for row in rows if column < len(row) - 1), default=0) for column in range(num_columns)
@@ -75,7 +75,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def scores_json(scores: Mapping[str, Score]) -> str:
-    """Corpus values by key, fractions; a measure without a value has null and a reason."""
+    """Corpus values as fractions by key; metrics without a value have null and a reason."""
     content = {}
     for key in MEASURES:
         score = scores.get(key, Score(None, reason=NOT_ASKED))
@@ -89,12 +89,12 @@ def scores_json(scores: Mapping[str, Score]) -> str:
 
 
 def comparison_json(comparisons: Mapping[str, Comparison]) -> str:
-    """Differences by key, first less second."""
+    """Differences by key, first minus second."""
     return json.dumps({key: vars(result) for key, result in comparisons.items()}, indent=2) + "\n"
 
 
 def per_clip_csv(corpus: Corpus, scores: Mapping[str, Score]) -> str:
-    """A row a clip: its name, its caption, and its value of each measure that has one."""
+    """One row per clip: name, caption, and the values of metrics that have values per clip."""
     keys = [key for key, score in scores.items() if score.per_clip is not None]
     columns = [score.per_clip.tolist() for score in scores.values() if score.per_clip is not None]
     rows = zip(corpus.names, corpus.candidates, *columns, strict=True)
@@ -102,7 +102,7 @@ def per_clip_csv(corpus: Corpus, scores: Mapping[str, Score]) -> str:
 
 
 def predictions_csv(corpus: Corpus) -> str:
-    """A row a clip: its name, its caption, its references."""
+    """One row per clip: name, caption, references."""
     most = max(map(len, corpus.references))
     rows = [
         [name, caption, *group, *[""] * (most - len(group))]

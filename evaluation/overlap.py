@@ -1,10 +1,10 @@
-"""Measures of shared words, as pycocoevalcap computes them: BLEU, ROUGE-L, METEOR, CIDEr-D, behind the PTB tokenizer.
+"""Metrics of shared words by pycocoevalcap: BLEU, ROUGE-L, METEOR and CIDEr-D after the PTB tokenizer.
 
-Nothing of theirs is computed anew. What is added: both sides are tokenized by one Java; the corpus values of BLEU and
-METEOR, which are no means over clips, can be computed for many resamples at once, since both are functions of sums over
-clips; and a Java that fails is told in one sentence.
+The metrics are pycocoevalcap's own. In addition, both sides are tokenized by one Java process; the corpus values of BLEU and
+METEOR, which are not means over clips, are computed for many resamples at once, since both are functions of sums over clips;
+and errors of Java are reported in one sentence.
 
-Shapes: N clips, R resamples, K sums that a measure keeps of each clip.
+Shapes: N clips, R resamples, K statistics per clip that a metric sums.
 """
 
 import os
@@ -28,18 +28,18 @@ from evaluation.errors import MetricError
 from evaluation.java_runtime import find_java, java_locale
 
 BLEU_ORDER = 4
-_CHUNKS = 20  # column of METEOR's counts
+_CHUNKS = 20  # column of METEOR's statistics
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class MeasureResult:
-    """One measure of one system.
+    """A metric of one system.
 
     Attributes:
         value: corpus value.
-        per_clip: (N,) value of each clip.
-        resampled: (R,) corpus value of each resample.
+        per_clip: (N,) values per clip.
+        resampled: (R,) corpus values of the resamples.
     """
 
     value: float
@@ -48,26 +48,26 @@ class MeasureResult:
 
 
 def mean_result(per_clip: Floats, counts: Floats) -> MeasureResult:
-    """Result of a measure whose corpus value is the mean over clips.
+    """Result of a metric whose corpus value is the mean over clips.
 
     Args:
-        per_clip: (N,) value of each clip.
-        counts: (R, N) how often each clip is in each resample.
+        per_clip: (N,) values per clip.
+        counts: (R, N) number of occurrences of each clip in each resample.
     """
     return MeasureResult(float(np.mean(per_clip)), per_clip, counts @ per_clip / len(per_clip))
 
 
 def tokenize(captions: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Captions in the Penn Treebank's tokens, lower case, without punctuation; one Java for all.
+    """Penn Treebank tokens of captions, in lower case and without punctuation, by one Java process.
 
     Args:
-        captions: groups of captions; spaces and line breaks of any kind are folded first.
+        captions: groups of captions; whitespace is normalised first.
 
     Returns:
-        The same groups, tokens joined by spaces.
+        The same groups with tokens joined by spaces.
 
     Raises:
-        MetricError: no Java, or the tokenizer fails.
+        MetricError: there is no Java, or the tokenizer fails.
     """
     find_java()
     groups = {
@@ -78,21 +78,21 @@ def tokenize(captions: Sequence[Sequence[str]]) -> list[list[str]]:
             found = PTBTokenizer().tokenize(groups)
     except OSError as error:
         raise MetricError(
-            f"the PTB tokenizer cannot write beside its jar ({error}): make that folder writable."
+            f"the PTB tokenizer cannot write to the folder of its jar ({error}): make it writable."
         ) from error
     tokenized = [found.get(number, []) for number in range(len(captions))]
     said = kept()
     whole = [len(group) for group in tokenized] == [len(group) for group in captions]
-    if not whole or "PTBTokenizer tokenized" not in said:  # its last words; the exit status is not to be had
+    if not whole or "PTBTokenizer tokenized" not in said:  # its final message; the exit status is not available
         raise MetricError(
-            f"the PTB tokenizer failed ({said[-300:] or 'it said nothing'}): check that `java -version` answers."
+            f"the PTB tokenizer failed ({said[-300:] or 'no message'}): check that `java -version` answers."
         )
     return tokenized
 
 
 @contextmanager
 def _stderr_kept() -> Iterator[Callable[[], str]]:
-    """Keep what programs started inside write to stderr; yields a function that returns it."""
+    """Capture stderr of programs started within the context; yields a function that returns it."""
     sys.stderr.flush()
     original = os.dup(2)
     with tempfile.TemporaryFile() as file:
@@ -107,12 +107,12 @@ def _stderr_kept() -> Iterator[Callable[[], str]]:
 
 
 def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> list[MeasureResult]:
-    """BLEU-1 to BLEU-4 (Papineni et al., ACL 2002), the closest reference length counting.
+    """BLEU-1 to BLEU-4 (Papineni et al., ACL 2002) with the closest reference length.
 
     Args:
         candidates: N tokenized captions.
-        references: for each of them its tokenized references.
-        counts: (R, N) how often each clip is in each resample.
+        references: tokenized references of each.
+        counts: (R, N) number of occurrences of each clip in each resample.
     """
     scorer = BleuScorer(n=BLEU_ORDER)
     for candidate, group in zip(candidates, references, strict=True):
@@ -133,7 +133,7 @@ def _bleu_sums(clip: dict[str, Any]) -> list[float]:
 
 
 def _bleu_of(sums: Floats) -> list[float]:
-    """BLEU of summed counts: the scorer is given one clip that has them all."""
+    """BLEU of summed statistics, computed by the scorer as of one clip."""
     guess, correct = sums[2 : 2 + BLEU_ORDER], sums[2 + BLEU_ORDER :]
     scorer = BleuScorer(n=BLEU_ORDER)
     scorer.ctest = [{"testlen": sums[0], "reflen": [sums[1]], "guess": list(guess), "correct": list(correct)}]
@@ -143,18 +143,18 @@ def _bleu_of(sums: Floats) -> list[float]:
 
 
 def rouge_l(candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> MeasureResult:
-    """ROUGE-L (Lin, 2004), the mean over clips. Arguments as for `bleu`."""
+    """ROUGE-L (Lin, 2004), 0 to 1, mean over clips; arguments as for `bleu`."""
     per_clip = Rouge().compute_score(*_as_theirs(candidates, references))[1]
     return mean_result(np.asarray(per_clip, dtype=np.float64), counts)
 
 
 def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> MeasureResult:
-    """CIDEr-D (Vedantam et al., 2015, arXiv 1411.5726), 0 to 10, the mean over clips. Arguments as for `bleu`.
+    """CIDEr-D (Vedantam et al., 2015, arXiv 1411.5726), 0 to 10, mean over clips; arguments as for `bleu`.
 
-    Document frequencies are those of all references, in the resamples too: resampled are the clips' values.
+    Document frequencies are computed from all references, also for resamples, which average the same values per clip.
 
     Raises:
-        ValueError: fewer than two clips, of which document frequencies say nothing.
+        ValueError: there are fewer than two clips, for which document frequencies are undefined.
     """
     if len(candidates) < 2:
         raise ValueError("CIDEr-D needs two clips or more.")
@@ -171,18 +171,18 @@ def _as_theirs(
 
 
 class MeteorProgram(Meteor):
-    """METEOR 1.5 (Denkowski and Lavie, 2014), English, normalised, as a program that runs from here on.
+    """METEOR 1.5 (Denkowski and Lavie, 2014), English, normalised, as a running Java program.
 
-    It spends some seconds on reading its tables before it answers, so it is started before the captions are tokenized.
-    It works in two steps: what it counts in each clip, and the score of any sum of such counts.
+    Reading its tables takes some seconds, so it is started before the captions are tokenized. It computes statistics per
+    clip, and the score of any sum of such statistics.
     """
 
     @classmethod
     def start(cls) -> "MeteorProgram":
-        """Start it.
+        """Start the program.
 
         Raises:
-            MetricError: no Java.
+            MetricError: there is no Java.
         """
         find_java()
         with java_locale():
@@ -191,12 +191,12 @@ class MeteorProgram(Meteor):
     def measure(
         self, systems: Sequence[Sequence[str]], references: Sequence[Sequence[str]], counts: Floats
     ) -> list[MeasureResult]:
-        """METEOR of systems; the program ends with it.
+        """Compute METEOR of systems and end the program.
 
         Args:
-            systems: for each system its N tokenized captions.
-            references: for each clip its tokenized references.
-            counts: (R, N) how often each clip is in each resample.
+            systems: N tokenized captions of each system.
+            references: tokenized references of each clip.
+            counts: (R, N) number of occurrences of each clip in each resample.
 
         Raises:
             MetricError: the program fails.
@@ -213,10 +213,10 @@ class MeteorProgram(Meteor):
             self.close()
 
     def close(self) -> None:
-        """End the program; it answers no more."""
+        """End the program."""
         self.meteor_p.kill()
         self.meteor_p.wait()
-        with suppress(OSError):  # what it never took cannot be flushed
+        with suppress(OSError):  # unread input cannot be flushed
             self.meteor_p.stdin.close()
         self.meteor_p.stdout.close()
         self.meteor_p.stderr.close()
@@ -233,13 +233,13 @@ class MeteorProgram(Meteor):
         for candidate, group in tqdm(
             clips, desc="METEOR", total=len(candidates), unit="clip", delay=2, leave=False, position=1
         ):
-            # The mark between captions must not stand inside one; the program takes it out of candidates alone.
+            # Captions must not contain the separator; the program removes it only from candidates.
             line = self._stat(candidate, [reference.replace("|||", " ") for reference in group])
             rows.append([float(number) for number in line.split()])
         return np.array(rows, dtype=np.float64)
 
     def _scores(self, sums: Floats) -> Floats:
-        """Score of each row of counts, and last the one of their sum: (rows + 1,)."""
+        """Scores (rows + 1,) of each row of statistics and, last, of their sum."""
         rows = [" ".join(str(number) for number in row) for row in sums.tolist()]
         self.meteor_p.stdin.write(f"EVAL ||| {' ||| '.join(rows)}\n".encode())
         self.meteor_p.stdin.flush()
@@ -247,9 +247,12 @@ class MeteorProgram(Meteor):
 
 
 def _summable(sums: Floats) -> Floats:
-    """METEOR's counts (N, K) as it sums them up itself: a caption that matches in one piece adds no chunk."""
+    """METEOR's statistics (N, K) as it sums them: a caption matched in one chunk adds no chunk."""
     length, reference_length, chunks = (sums[:, column] for column in (0, 1, _CHUNKS))
-    matches, reference_matches = sums[:, 4:_CHUNKS:2].sum(axis=1), sums[:, 5:_CHUNKS:2].sum(axis=1)  # over its stages
+    matches, reference_matches = (
+        sums[:, 4:_CHUNKS:2].sum(axis=1),
+        sums[:, 5:_CHUNKS:2].sum(axis=1),
+    )  # over matching stages
     in_one_piece = (matches == length) & (reference_matches == reference_length) & (chunks == 1)
     summable = sums.copy()
     summable[in_one_piece, _CHUNKS] = 0

@@ -1,4 +1,4 @@
-"""One self-contained page about a system's captions: scores, spread, best and worst clips to listen to, words."""
+"""Self-contained HTML report: scores, distributions, best and worst clips with audio, frequent words."""
 
 import math
 import sys
@@ -23,7 +23,15 @@ from evaluation.words import frequent_words
 TEMPLATE = "report.html.jinja"
 HEADLINES = ("spider_fl", "spider", "fense", "cider_d", "spice", "meteor", "sbert_sim", "rouge_l", "bleu_4", "bleu_1")
 NUM_HEADLINES = 4
-RANKING = ("spider", "fense", "cider_d", "meteor", "rouge_l", "sbert_sim", "bleu_1")  # first one there ranks the clips
+RANKING = (
+    "spider",
+    "fense",
+    "cider_d",
+    "meteor",
+    "rouge_l",
+    "sbert_sim",
+    "bleu_1",
+)  # the first available one ranks the clips
 SPREADS = ("spider", "cider_d", "spice", "meteor", "rouge_l", "fense", "sbert_sim", "words")
 NUM_BINS = 20
 MAX_REFERENCES = 5
@@ -31,19 +39,19 @@ MAX_REFERENCES = 5
 
 @dataclass(frozen=True)
 class Report:
-    """What a report is made of.
+    """Content of a report.
 
     Attributes:
-        subject: what was scored, in one line.
-        corpus: the captions.
-        scores: their scores.
-        recordings: audio files by clip name, for those that are at hand.
-        num_resamples: behind the intervals.
-        num_shown: best and worst clips on the page.
-        other: captions that these are compared with.
-        other_name: what to call them.
-        other_scores: their scores.
-        comparisons: the differences.
+        subject: title in one line.
+        corpus: captions and references.
+        scores: scores of the captions by key.
+        recordings: available audio files by clip name.
+        num_resamples: number of bootstrap resamples of the intervals.
+        num_shown: number of best and of worst clips on the page.
+        other: captions to compare with; None for none.
+        other_name: name of these captions.
+        other_scores: scores of these captions by key.
+        comparisons: differences by key.
     """
 
     subject: str
@@ -60,7 +68,7 @@ class Report:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A line of the table; places are per cent of the bar's width."""
+    """A line of the table; positions are in percent of the bar's width."""
 
     title: str
     meaning: str
@@ -75,7 +83,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of a histogram: per cent of the picture from the left and of its height, and what it holds."""
+    """A bar of a histogram: position and height in percent of the plot, and its label."""
 
     left: float
     width: float
@@ -85,7 +93,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How a measure's values spread over the clips."""
+    """Distribution of a metric's values over clips."""
 
     title: str
     bars: tuple[Bar, ...]
@@ -109,7 +117,7 @@ class ShownClip:
 
 
 def render(report: Report) -> str:
-    """The page as HTML."""
+    """Render the report as HTML."""
     key = next((key for key in RANKING if key in report.scores and report.scores[key].per_clip is not None), None)
     best, worst = _ranked(report, key) if key else ([], [])
     shown_clips = {
@@ -121,7 +129,7 @@ def render(report: Report) -> str:
     }
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # captions come from anywhere
+        autoescape=True,  # captions are untrusted text
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
@@ -160,7 +168,7 @@ def _row(key: str, score: Score) -> ScoreRow:
     top = MEASURES[key].top
     if top is None:
         return ScoreRow(title, meaning, shown(score.value, key), interval, None, None, None, "", "")
-    # Measures that end at 10 are mostly below 1, where differences must be seen.
+    # Metrics with a maximum of 10 are mostly below 1, where differences must be visible.
     full = min(top, float(math.ceil(max(score.value, score.high or 0.0, 1e-9))))
     place, low, high = (_place(end, full) for end in (score.value, score.low, score.high))
     return ScoreRow(title, meaning, shown(score.value, key), interval, place, low, high, f"{full:g}", "")
@@ -177,8 +185,8 @@ def _comparison_rows(report: Report) -> list[dict[str, str]]:
         interval, verdict = "", ""
         if result.low is not None and result.high is not None:
             interval = f"{shown(result.low, key, True)} to {shown(result.high, key, True)}"
-            clear = result.low > 0 or result.high < 0
-            verdict = "clear" if clear else "within chance"
+            significant = result.low > 0 or result.high < 0
+            verdict = "significant" if significant else "not significant"
         rows.append(
             {
                 "title": title_of(key, report.scores[key]),
@@ -201,7 +209,7 @@ def _spreads(score: Score | None) -> bool:
 def _histogram(key: str, score: Score) -> Histogram:
     values: Floats = np.zeros(0) if score.per_clip is None else score.per_clip
     low, high = min(0.0, float(values.min())), float(values.max()) or 1.0
-    whole = np.arange(math.floor(low), math.floor(high) + 2) - 0.5  # a bin a number
+    whole = np.arange(math.floor(low), math.floor(high) + 2) - 0.5  # one bin per integer
     edges = whole if key == "words" else np.linspace(low, high, NUM_BINS + 1)
     counts, edges = np.histogram(values, edges)
     span = float(edges[-1] - edges[0])
@@ -232,7 +240,7 @@ def _short(value: float) -> str:
 
 
 def _ranked(report: Report, key: str) -> tuple[list[int], list[int]]:
-    """Numbers of the best clips, best first, and of the worst, worst first; none is both."""
+    """Indices of the best clips, best first, and of the worst, worst first, without overlap."""
     values = report.scores[key].per_clip
     order = np.argsort(-values, kind="stable").tolist() if values is not None else []
     count = min(report.num_shown, len(order) // 2)

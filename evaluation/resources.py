@@ -1,4 +1,4 @@
-"""Files that some scores need and that do not come with the project: where they are looked for, how they are fetched.
+"""Files that some metrics need beyond the installation: search paths and downloads.
 
 | file | for | size | licence |
 |---|---|---|---|
@@ -7,8 +7,8 @@
 | the encoder that it names (BERT base), from the hub | the same | about 440 MB | Apache 2.0 |
 | paraphrase-TinyBERT-L6-v2, from the hub | FENSE | about 270 MB | Apache 2.0 |
 
-They are looked for in the folder that --metrics_dir or AAC_METRICS_CACHE_PATH names, as it stands or laid out as
-aac-metrics does, then in the user's cache folder, where `download` puts them, and for the hub's in the hub's own cache.
+They are searched in the folder named by --metrics_dir or AAC_METRICS_CACHE_PATH (flat, or in the layout of aac-metrics), then in
+the user's cache folder, to which `download` writes, and for models of the hub in its cache.
 """
 
 import logging
@@ -30,7 +30,7 @@ from evaluation.errors import MetricError, UnavailableError
 logger = logging.getLogger(__name__)
 
 PARSER_JARS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
-# Its maker publishes no checksum; the archive's own (CRC-32 of each file) are checked when it is unpacked.
+# No checksum is published; unpacking verifies the CRC-32 of each file.
 PARSER_ARCHIVE = RemoteFile(
     "https://nlp.stanford.edu",
     "/software/stanford-corenlp-full-2015-12-09.zip",
@@ -50,11 +50,11 @@ FLUENCY_DETECTOR = RemoteFile(
 FENSE_SENTENCE_MODEL = "paraphrase-TinyBERT-L6-v2"
 PACKAGED_SENTENCE_MODEL = "all-MiniLM-L6-v2"
 HUB_FILES = ("*.json", "*.txt", "model.safetensors", "*/config.json")
-DOWNLOAD_REMEDY = "python evaluate.py --download fetches it"
+DOWNLOAD_REMEDY = "python evaluate.py --download downloads it"
 
 
 def user_cache() -> Path:
-    """The project's folder in the user's cache folder."""
+    """Folder of this project in the user's cache folder."""
     import pooch
 
     return Path(pooch.os_cache("audio_caption"))
@@ -62,19 +62,19 @@ def user_cache() -> Path:
 
 @dataclass(frozen=True)
 class Resources:
-    """Where files that scores need are looked for.
+    """Search paths of the files that metrics need.
 
     Attributes:
-        folder: what the user names; None takes AAC_METRICS_CACHE_PATH, if it is set.
+        folder: folder given by the user; None for AAC_METRICS_CACHE_PATH, if set.
     """
 
     folder: Path | None = None
 
     def folders(self) -> list[Path]:
-        """Existing folders to look into, the user's first.
+        """Existing folders to search, the user's first.
 
         Raises:
-            MetricError: the folder that the user names is missing.
+            MetricError: the user's folder is missing.
         """
         named = self.folder or (Path(given) if (given := os.environ.get("AAC_METRICS_CACHE_PATH")) else None)
         if named and not named.expanduser().is_dir():
@@ -82,7 +82,7 @@ class Resources:
         roots = [*([named.expanduser().absolute()] if named else []), user_cache() / "metrics"]
         inside = ("", "lib", "aac-metrics/spice/lib", "spice/lib", "fense_data", "hub/fense_data")
         found = [root / name for root in roots for name in inside]
-        if fense := os.environ.get("FENSE_DATA"):  # fense's own variable, which aac-metrics follows
+        if fense := os.environ.get("FENSE_DATA"):  # fense's variable, which aac-metrics also uses
             found.append(Path(fense))
         return [folder for folder in found if folder.is_dir()]
 
@@ -90,7 +90,7 @@ class Resources:
         return next((folder / name for folder in self.folders() if (folder / name).exists()), None)
 
     def parser_jars(self) -> list[Path]:
-        """Stanford CoreNLP 3.6.0 and its models, for SPICE.
+        """Jars of Stanford CoreNLP 3.6.0 and its models, for SPICE.
 
         Raises:
             UnavailableError: one of them is missing.
@@ -99,7 +99,7 @@ class Resources:
         missing = [name for name, path in found.items() if path is None]
         if missing:
             raise UnavailableError(
-                f"{' and '.join(missing)} not found: {DOWNLOAD_REMEDY}, --metrics_dir names a folder"
+                f"{' and '.join(missing)} not found: {DOWNLOAD_REMEDY}, or name its folder with --metrics_dir"
             )
         return [path for path in found.values() if path is not None]
 
@@ -112,18 +112,18 @@ class Resources:
         path = self._find(FLUENCY_DETECTOR.name)
         if path is None:
             raise UnavailableError(
-                f"{FLUENCY_DETECTOR.name} not found: {DOWNLOAD_REMEDY}, --metrics_dir names a folder"
+                f"{FLUENCY_DETECTOR.name} not found: {DOWNLOAD_REMEDY}, or name its folder with --metrics_dir"
             )
         return path
 
     def hub_folder(self, name: str) -> Path:
-        """Folder of a model that the hub publishes, without asking the network.
+        """Folder of a model of the hub, without network access.
 
         Args:
-            name: id such as "bert-base-uncased", or the path of a folder.
+            name: hub id such as "bert-base-uncased", or path of a folder.
 
         Raises:
-            UnavailableError: it is neither in a folder of its name nor in the hub's cache.
+            UnavailableError: there is neither such a folder nor a cached copy.
         """
         if Path(name).is_dir():
             return Path(name)
@@ -138,10 +138,10 @@ class Resources:
             raise UnavailableError(f"{name} not found: {DOWNLOAD_REMEDY}") from error
 
     def sentence_model(self) -> tuple[str, Path]:
-        """Name and folder of the sentence model: FENSE's where it is here, else the one that a package carries.
+        """Name and folder of the sentence model: FENSE's if available, else the one in a Python package.
 
         Raises:
-            UnavailableError: neither is here.
+            UnavailableError: neither is available.
         """
         try:
             return FENSE_SENTENCE_MODEL, self.hub_folder(f"sentence-transformers/{FENSE_SENTENCE_MODEL}")
@@ -156,23 +156,23 @@ class Resources:
 
 
 def download(mirror: str | None = None) -> Path:
-    """Fetch what is missing into the user's cache folder and the hub's, with progress; returns the former.
+    """Download missing files to the user's cache folder and the hub's, with progress; returns the former.
 
     Args:
-        mirror: server to ask in place of the publishers' own (not for the hub, which has HF_ENDPOINT).
+        mirror: server to use instead of the publishers' (for the hub, set HF_ENDPOINT).
 
     Raises:
-        DownloadError: no connection, or not what was published.
+        DownloadError: there is no connection, or a file is not the published one.
     """
     folder = user_cache() / "metrics"
     folder.mkdir(parents=True, exist_ok=True)
     resources = Resources(folder)
     try:
-        logger.info("SPICE's parser is here: %s", resources.parser_jars()[0].parent)
+        logger.info("SPICE's parser is in %s", resources.parser_jars()[0].parent)
     except UnavailableError:
-        logger.info("fetching Stanford CoreNLP 3.6.0 for SPICE (536 MB; GNU GPL) to %s", folder)
+        logger.info("downloading Stanford CoreNLP 3.6.0 for SPICE (536 MB; GNU GPL) to %s", folder)
         _fetch_parser(folder, mirror)
-    logger.info("fetching the fluency detector for SPIDEr-FL and FENSE (about 440 MB) unless it is in %s", folder)
+    logger.info("downloading the fluency detector for SPIDEr-FL and FENSE (about 440 MB) unless it is in %s", folder)
     checkpoint = fetch(FLUENCY_DETECTOR, folder, mirror)
     _fetch_hub_model(f"sentence-transformers/{FENSE_SENTENCE_MODEL}", "FENSE's sentence model, about 270 MB")
     if find_spec("aac_metrics") is None:
@@ -182,24 +182,28 @@ def download(mirror: str | None = None) -> Path:
 
 
 def read_detector(checkpoint: Path) -> dict[str, Any]:
-    """Content of a fluency detector's file: `model_type` (name of its encoder), `num_classes`, `state_dict`.
+    """Read a fluency detector's file: `model_type` (name of its encoder), `num_classes`, `state_dict`.
 
-    Only tensors and plain values are read, never code.
+    Only tensors and plain values are loaded; code is not executed.
 
     Raises:
-        MetricError: damaged, or of another format.
+        MetricError: the file is damaged or of another format.
     """
-    import torch  # takes seconds, and nothing else here needs it
+    import torch  # slow to import, and only needed here
 
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MetricError(f"{checkpoint} is no fluency detector ({reason}): delete it and fetch it again.") from error
+        raise MetricError(
+            f"{checkpoint} is not a fluency detector ({reason}): delete it and download it again."
+        ) from error
     found = content if isinstance(content, dict) else {}
     wrong = [key for key, kind in _DETECTOR_KEYS.items() if not isinstance(found.get(key), kind)]
     if wrong:
-        raise MetricError(f"{checkpoint} is no fluency detector (it has no {wrong[0]}): delete it and fetch it again.")
+        raise MetricError(
+            f"{checkpoint} is not a fluency detector (it has no {wrong[0]}): delete it and download it again."
+        )
     return found
 
 
@@ -212,7 +216,7 @@ def _fetch_parser(folder: Path, mirror: str | None) -> None:
         for name in PARSER_JARS:
             jar = next(unpacked.rglob(name), None)
             if jar is None or not zipfile.is_zipfile(jar):
-                raise DownloadError(f"{archive} holds no {name}: delete it and run this again.")
+                raise DownloadError(f"{archive} does not contain {name}: delete it and run this again.")
             os.replace(jar, folder / name)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
@@ -223,8 +227,8 @@ def _fetch_hub_model(name: str, what: str) -> None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    logger.info("fetching %s from the hub (%s) unless it is in its cache", name, what)
+    logger.info("downloading %s from the hub (%s) unless it is in its cache", name, what)
     try:
         snapshot_download(name, allow_patterns=list(HUB_FILES))
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise DownloadError(f"the hub gave no {name} ({type(error).__name__}): try again later.") from error
+        raise DownloadError(f"the hub did not deliver {name} ({type(error).__name__}): try again later.") from error

@@ -1,9 +1,9 @@
-"""All scores of one system or of several on the same clips, with 95 % intervals.
+"""Scores of one or more systems on the same clips, with 95 % intervals.
 
-Intervals are percentiles of bootstrap resamples over clips (Efron, 1979): clips are drawn with replacement, each time as
-many as there are, and the corpus value of the drawn ones is taken. For BLEU and METEOR it is computed anew from the drawn
-clips' counts; for the others it is the mean of the drawn clips' values, for CIDEr-D with the document frequencies of all
-references. Systems are resampled together, so that their differences have intervals as well.
+Intervals are percentiles of bootstrap resamples over clips (Efron, 1979): as many clips as there are, drawn with replacement. The
+corpus value of a resample is computed from summed statistics for BLEU and METEOR, and is the mean over clips for the other
+metrics, for CIDEr-D with the document frequencies of all references. Systems are resampled together, which gives intervals of
+their differences.
 """
 
 import logging
@@ -22,7 +22,7 @@ from evaluation import overlap
 from evaluation.errors import MetricError, UnavailableError
 from evaluation.inputs import Corpus
 from evaluation.invented import invented
-from evaluation.language_models import PENALTY, fluency_errors, sentence_likeness
+from evaluation.language_models import PENALTY, fluency_errors, sentence_similarity
 from evaluation.measures import MEASURES, needed
 from evaluation.overlap import Floats, MeasureResult, mean_result
 from evaluation.resources import DOWNLOAD_REMEDY, FENSE_SENTENCE_MODEL, Resources, user_cache
@@ -36,17 +36,17 @@ LOW, HIGH = 2.5, 97.5
 
 @dataclass(frozen=True)
 class Score:
-    """One measure of one system.
+    """A metric of one system.
 
     Attributes:
-        value: corpus value; None where it could not be computed.
-        low: lower end of the 95 % interval; None without one.
-        high: upper end.
-        per_clip: (N,) value of each clip; None where there is none.
-        resampled: (R,) corpus value of each resample; None without an interval.
+        value: corpus value; None if it could not be computed.
+        low: lower bound of the 95 % interval; None without an interval.
+        high: upper bound of the 95 % interval; None without an interval.
+        per_clip: (N,) values per clip; None if there are none.
+        resampled: (R,) corpus values of the resamples; None without an interval.
         reason: why there is no value, and the remedy.
-        model: name of the model behind it, where there is a choice.
-        failed: whether a program broke, rather than something not being here.
+        model: name of the model, if there is a choice.
+        failed: whether the computation failed, as opposed to missing files.
     """
 
     value: float | None
@@ -61,16 +61,16 @@ class Score:
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """What is computed, and how.
+    """Metrics to compute, and their settings.
 
     Attributes:
         measures: keys of `MEASURES`.
-        resources: where models and jars are.
-        num_resamples: bootstrap resamples; 0 gives no intervals.
-        seed: of the resamples.
-        device: of the language models.
-        spice_cache: folder of SPICE's parses.
-        spice_time_limit_s: as in `SpiceSettings`.
+        resources: search paths of models and jars.
+        num_resamples: number of bootstrap resamples; 0 for no intervals.
+        seed: random seed of the resamples.
+        device: device of the language models.
+        spice_cache: cache folder of SPICE's parses; None for no cache.
+        spice_time_limit_s: time limit of SPICE in seconds; None for the default of `SpiceSettings`.
     """
 
     measures: tuple[str, ...] = tuple(MEASURES)
@@ -83,7 +83,7 @@ class ScoreSettings:
 
 
 def draw_resamples(num_clips: int, num_resamples: int, seed: int) -> Floats:
-    """(R, N) how often each clip is in each resample; each row sums to N. No rows for fewer than two clips."""
+    """Number of occurrences (R, N) of each clip in each resample; rows sum to N. There are none for fewer than two clips."""
     if num_clips < 2:
         return np.zeros((0, num_clips))
     shares = np.full(num_clips, 1 / num_clips)
@@ -91,11 +91,11 @@ def draw_resamples(num_clips: int, num_resamples: int, seed: int) -> Floats:
 
 
 def score_systems(systems: Sequence[Corpus], settings: ScoreSettings) -> list[dict[str, Score]]:
-    """Scores of systems by key, in the order of `MEASURES`; what was not asked for is left out.
+    """Score systems; returns requested scores by key, in the order of `MEASURES`.
 
     Args:
-        systems: one corpus a system, with the same names and references.
-        settings: what to compute.
+        systems: one corpus per system, with the same names and references.
+        settings: metrics and their settings.
 
     Raises:
         MetricError: Java is missing or a program fails.
@@ -104,7 +104,7 @@ def score_systems(systems: Sequence[Corpus], settings: ScoreSettings) -> list[di
 
 
 class _Scorer:
-    """Computes measures for all systems at once, so that each program starts once."""
+    """Computes metrics for all systems together, so that each program starts once."""
 
     def __init__(self, systems: Sequence[Corpus], settings: ScoreSettings) -> None:
         self.systems, self.settings = systems, settings
@@ -113,14 +113,14 @@ class _Scorer:
         self.counts = draw_resamples(self.num_clips, settings.num_resamples, settings.seed)
         self.wanted = needed(settings.measures)
         self.found: list[dict[str, Score]] = [{} for _ in systems]
-        self.tokens: list[list[str]] = []  # of each system's captions
+        self.tokens: list[list[str]] = []  # captions of each system
         self.reference_tokens: list[list[str]] = []
 
     def run(self) -> list[dict[str, Score]]:
         steps: list[tuple[str, Callable[[], None]]] = []
         if any(MEASURES[key].shared_words for key in self.wanted):
             steps.append(("shared words", self._overlap))
-        for key, step in (("spice", self._spice), ("fer", self._fluency), ("sbert_sim", self._likeness)):
+        for key, step in (("spice", self._spice), ("fer", self._fluency), ("sbert_sim", self._similarity)):
             if key in self.wanted:
                 steps.append((MEASURES[key].title, partial(self._try, key, step)))
         steps.append(("the rest", self._derived))
@@ -128,8 +128,8 @@ class _Scorer:
             for name, step in bar:
                 bar.set_postfix_str(name)
                 step()
-        asked = [key for key in MEASURES if key in self.settings.measures]
-        return [{key: found[key] for key in asked} for found in self.found]
+        requested = [key for key in MEASURES if key in self.settings.measures]
+        return [{key: found[key] for key in requested} for found in self.found]
 
     def _set(self, key: str, results: Sequence[MeasureResult], model: str | None = None) -> None:
         for found, result in zip(self.found, results, strict=True):
@@ -143,7 +143,7 @@ class _Scorer:
             found[key] = Score(None, reason=reason, failed=failed)
 
     def _try(self, key: str, step: Callable[[], None]) -> None:
-        """Run a step that may fail without taking the other measures along."""
+        """Run a step whose failure does not affect other metrics."""
         try:
             step()
         except UnavailableError as error:
@@ -164,7 +164,7 @@ class _Scorer:
     def _overlap(self) -> None:
         meteor = overlap.MeteorProgram.start() if "meteor" in self.wanted else None
         self._tokenize()
-        with ThreadPoolExecutor(1) as pool:  # METEOR's program runs beside the others
+        with ThreadPoolExecutor(1) as pool:  # METEOR's program runs in parallel
             waiting = pool.submit(meteor.measure, self.tokens, self.reference_tokens, self.counts) if meteor else None
             if any(key.startswith("bleu") for key in self.wanted):
                 orders = [overlap.bleu(tokens, self.reference_tokens, self.counts) for tokens in self.tokens]
@@ -175,7 +175,9 @@ class _Scorer:
             if "cider_d" in self.wanted and self.num_clips > 1:
                 self._set_overlap("cider_d", overlap.cider_d)
             elif "cider_d" in self.wanted:
-                self._missing("cider_d", "undefined for one clip (document frequencies need two): score more clips")
+                self._missing(
+                    "cider_d", "undefined for one clip, since document frequencies need two: score more clips"
+                )
             if waiting:
                 self._set("meteor", waiting.result())
 
@@ -185,18 +187,20 @@ class _Scorer:
     def _spice(self) -> None:
         jars = self.settings.resources.parser_jars()
         self._tokenize()
-        how = SpiceSettings(jars, self.settings.spice_cache, self.settings.spice_time_limit_s)
+        settings = SpiceSettings(jars, self.settings.spice_cache, self.settings.spice_time_limit_s)
         candidates = [caption for tokens in self.tokens for caption in tokens]
-        per_clip = spice(candidates, self.reference_tokens * len(self.systems), how)
+        per_clip = spice(candidates, self.reference_tokens * len(self.systems), settings)
         self._set_means("spice", np.split(per_clip, len(self.systems)))
 
     def _fluency(self) -> None:
         resources, device = self.settings.resources, self.settings.device
         self._set_means("fer", [fluency_errors(corpus.candidates, resources, device) for corpus in self.systems])
 
-    def _likeness(self) -> None:
+    def _similarity(self) -> None:
         resources, device = self.settings.resources, self.settings.device
-        found = [sentence_likeness(corpus.candidates, corpus.references, resources, device) for corpus in self.systems]
+        found = [
+            sentence_similarity(corpus.candidates, corpus.references, resources, device) for corpus in self.systems
+        ]
         self._set_means("sbert_sim", [values for _, values in found], found[0][0])
 
     def _derived(self) -> None:
@@ -209,17 +213,16 @@ class _Scorer:
                 self._missing("fense", reason)
             else:
                 self._combine("fense", ("sbert_sim", "fer"), _penalise)
-        if "invented" in self.wanted:
-            self._set_means("invented", [invented(corpus.candidates, corpus.references) for corpus in self.systems])
-        if "words" in self.wanted:
-            self._set_means("words", [_per_caption(corpus, len) for corpus in self.systems])
+        for key, values in PER_CLIP.items():
+            if key in self.wanted:
+                self._set_means(key, [values(corpus) for corpus in self.systems])
         if "vocabulary" in self.wanted:
             for found, corpus in zip(self.found, self.systems, strict=True):
                 size = float(len(vocabulary(corpus.candidates)))
                 found["vocabulary"] = Score(size, per_clip=_per_caption(corpus, lambda words: len(set(words))))
 
     def _combine(self, key: str, parts: tuple[str, str], formula: Callable[[Floats, Floats], Floats]) -> None:
-        """A measure that is a formula of two others, clip by clip; without one of them it has its reason."""
+        """Compute a metric from two others per clip; if one has no value, its reason is copied."""
         if key not in self.wanted:
             return
         for found in self.found:
@@ -236,7 +239,7 @@ class _Scorer:
 
 
 def as_score(result: MeasureResult, model: str | None = None) -> Score:
-    """A result with its interval."""
+    """Result with its 95 % interval."""
     if len(result.resampled) == 0:
         return Score(result.value, per_clip=result.per_clip, model=model)
     low, high = np.percentile(result.resampled, [LOW, HIGH])
@@ -251,16 +254,23 @@ def _per_caption(corpus: Corpus, measure: Callable[[list[str]], int]) -> NDArray
     return np.array([measure(words_of(caption)) for caption in corpus.candidates], dtype=np.float64)
 
 
+# Metrics whose corpus value is the mean of the values (N,) that a function computes for the clips of a corpus.
+PER_CLIP: dict[str, Callable[[Corpus], Floats]] = {
+    "invented": lambda corpus: invented(corpus.candidates, corpus.references),
+    "words": lambda corpus: _per_caption(corpus, len),
+}
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """One measure of two systems on the same clips.
+    """A metric of two systems on the same clips.
 
     Attributes:
-        difference: first system's corpus value less the second's.
-        low: lower end of its 95 % interval; None without one.
-        high: upper end.
-        won: share of clips on which the first has the better value, 0 to 1; None without values per clip.
-        tied: share of clips on which both have the same.
+        difference: corpus value of the first system minus that of the second.
+        low: lower bound of the 95 % interval; None without an interval.
+        high: upper bound of the 95 % interval; None without an interval.
+        won: share of clips, 0 to 1, for which the first system is better; None without values per clip.
+        tied: share of clips, 0 to 1, with equal values.
     """
 
     difference: float
@@ -271,7 +281,7 @@ class Comparison:
 
 
 def compare(first: Mapping[str, Score], second: Mapping[str, Score]) -> dict[str, Comparison]:
-    """Paired comparison by measure, for those that both systems have."""
+    """Paired comparison by key, for metrics with values for both systems."""
     found = {}
     for key, score in first.items():
         other = second[key]

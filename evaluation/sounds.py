@@ -1,4 +1,4 @@
-"""Sounds and their pictures as data addresses, for a page that needs no other file."""
+"""Audio and spectrograms as data URLs, for a page without other files."""
 
 import base64
 import io
@@ -16,8 +16,8 @@ from data.audio import AudioError, audio_duration_s, load_audio
 
 logger = logging.getLogger(__name__)
 
-PAGE_RATE = 32000  # hertz; what the captioners hear at most
-LONGEST_S = 30.0  # seconds of a recording that a page takes; as long as Clotho's longest
+PAGE_RATE = 32000  # sample rate of the audio in hertz
+LONGEST_S = 30.0  # seconds of a recording on the page, the length of Clotho's longest clips
 NUM_MELS, PICTURE_WIDTH = 96, 640
 DYNAMIC_RANGE_DB = 70.0
 
@@ -27,10 +27,10 @@ class PageSound:
     """A recording on a page.
 
     Attributes:
-        audio: data address of an MP3.
-        picture: data address of a PNG, its log-mel spectrogram.
-        duration_s: length of what is on the page, seconds.
-        whole: whether that is all of it.
+        audio: data URL of an MP3.
+        picture: data URL of a PNG of the log-mel spectrogram.
+        duration_s: length of the audio on the page in seconds.
+        whole: whether this is the whole recording.
     """
 
     audio: str
@@ -40,12 +40,12 @@ class PageSound:
 
 
 def page_sound(path: Path) -> PageSound | None:
-    """A recording for a page, or None where it cannot be read, which is logged."""
+    """Load a recording for the page; None, with a warning, if it cannot be read."""
     try:
         waveform = load_audio(path, PAGE_RATE, max_duration_s=LONGEST_S)
         whole = audio_duration_s(path) <= LONGEST_S + 0.05
     except AudioError as error:
-        logger.warning("the report goes without a sound: %s", error)
+        logger.warning("the report omits a recording: %s", error)
         return None
     picture = spectrogram_png(waveform)
     return PageSound(
@@ -54,7 +54,7 @@ def page_sound(path: Path) -> PageSound | None:
 
 
 def mp3(waveform: NDArray[np.float32]) -> bytes:
-    """A waveform (S,) at PAGE_RATE as MP3, which every browser plays; about 8 kB a second."""
+    """Encode a waveform (S,) at PAGE_RATE as MP3, which all browsers play; about 8 kB per second."""
     buffer = io.BytesIO()
     clipped = np.clip(waveform, -1.0, 1.0)
     with soundfile.SoundFile(
@@ -66,12 +66,12 @@ def mp3(waveform: NDArray[np.float32]) -> bytes:
 
 
 def spectrogram_png(waveform: NDArray[np.float32]) -> bytes:
-    """Log-mel spectrogram of a waveform (S,) at PAGE_RATE: time to the right, 0 to 16 kHz upwards (mel scale)."""
+    """Draw the log-mel spectrogram of a waveform (S,) at PAGE_RATE as PNG; the vertical axis is 0 to 16 kHz (mel scale)."""
     hop = max(64, -(-len(waveform) // PICTURE_WIDTH))
     padded = np.pad(waveform, (0, max(0, 2048 - len(waveform))))
     power = librosa.feature.melspectrogram(y=padded, sr=PAGE_RATE, n_fft=2048, hop_length=hop, n_mels=NUM_MELS)
     level = librosa.power_to_db(power, ref=np.max, top_db=DYNAMIC_RANGE_DB)  # (mels, frames), -70 to 0
-    steps = np.round((level / DYNAMIC_RANGE_DB + 1) * 63) / 63  # fewer colours make a smaller file
+    steps = np.round((level / DYNAMIC_RANGE_DB + 1) * 63) / 63  # fewer colours give a smaller file
     buffer = io.BytesIO()
     image.imsave(
         buffer, steps[::-1], cmap=colormaps["magma"], vmin=0, vmax=1, format="png", pil_kwargs={"optimize": True}

@@ -1,12 +1,12 @@
-"""SPICE (Anderson et al., ECCV 2016, arXiv 1607.08822) by its authors' program, on any Java from 8 on.
+"""SPICE (Anderson et al., ECCV 2016, arXiv 1607.08822) by its authors' program, on Java 8 and later.
 
-The program and most of its libraries come in the pycocoevalcap wheel; the parser (Stanford CoreNLP 3.6.0) does not. What
-keeps the program from running as it is, and what is done about it here:
+The pycocoevalcap wheel contains the program and most of its libraries, but not the parser (Stanford CoreNLP 3.6.0). Problems of
+the program that are solved here:
 
-- It asks Java for a JavaScript engine, which Java 15 dropped: `java/spice_engine.jar` has one that does all it wants.
-- Its cache of parses reaches into Java's own classes, which Java 16 closed: they are opened by options.
-- Two of them on one cache may wait for each other for ever: a lock lets one in at a time.
-- It may stop without ending: there is a time limit.
+- It needs a JavaScript engine, which Java 15 removed: `java/spice_engine.jar` has a replacement with the needed functions.
+- Its cache of parses uses internal Java classes, which Java 16 closed: options open them.
+- Two processes that share a cache can deadlock: a lock admits one at a time.
+- It can hang: there is a time limit.
 """
 
 import json
@@ -38,20 +38,19 @@ from evaluation.java_runtime import bundled_jars, class_path, find_java, java_en
 logger = logging.getLogger(__name__)
 
 ENGINE_JAR = Path(__file__).parent / "java" / "spice_engine.jar"
-LARGEST_HEAP_MB = 8192  # what the program's authors give it
-BASE_LIMIT_S, LIMIT_A_CAPTION_S = 300.0, 0.5  # parsing takes about 0.02 s a caption on two cores
+LARGEST_HEAP_MB = 8192  # the authors' setting
+BASE_LIMIT_S, LIMIT_PER_CAPTION_S = 300.0, 0.5  # parsing takes about 0.02 s per caption on two cores
 
 
 @dataclass(frozen=True)
 class SpiceSettings:
-    """How SPICE runs.
+    """Settings of SPICE.
 
     Attributes:
-        parser_jars: Stanford CoreNLP 3.6.0 and its models.
-        cache: folder for parsed captions; None parses them anew.
-        time_limit_s: seconds after which it is stopped, waiting for another run included; None allows 300 s and half a
-            second a caption.
-        num_threads: parser threads; None takes one a processor.
+        parser_jars: jars of Stanford CoreNLP 3.6.0 and its models.
+        cache: cache folder for parsed captions; None for no cache.
+        time_limit_s: time limit in seconds, including the wait for another run; None for 300 s plus 0.5 s per caption.
+        num_threads: number of parser threads; None for one per processor.
     """
 
     parser_jars: Sequence[Path]
@@ -61,27 +60,27 @@ class SpiceSettings:
 
 
 class _CacheTroubleError(MetricError):
-    """The program failed in a way that a damaged cache may explain."""
+    """The program failed in a way that a damaged cache can cause."""
 
 
 def spice(
     candidates: Sequence[str], references: Sequence[Sequence[str]], settings: SpiceSettings
 ) -> NDArray[np.float64]:
-    """SPICE of each clip.
+    """Compute SPICE of each clip.
 
     Args:
-        candidates: N captions, tokenized as for the other measures.
-        references: for each of them its references, tokenized alike.
-        settings: how to run it.
+        candidates: N captions, tokenized as for the other metrics.
+        references: references of each, tokenized likewise.
+        settings: settings of the program.
 
     Returns:
         (N,) F1 scores of scene-graph tuples, 0 to 1.
 
     Raises:
-        MetricError: no Java, the time limit is over, or the program fails.
+        MetricError: there is no Java, the time limit is exceeded, or the program fails.
     """
     num_captions = len({*candidates, *(reference for group in references for reference in group)})
-    limit = settings.time_limit_s or BASE_LIMIT_S + LIMIT_A_CAPTION_S * num_captions
+    limit = settings.time_limit_s or BASE_LIMIT_S + LIMIT_PER_CAPTION_S * num_captions
     deadline = time.monotonic() + limit
     with tempfile.TemporaryDirectory(prefix="spice-") as folder:
         clips = [
@@ -98,7 +97,7 @@ def spice(
 def _with_cache(run: "_Run", cache: Path | None, folder: Path, bar: tqdm) -> NDArray[np.float64]:
     if not _cache_works_here():
         return run(None, bar)
-    private = folder / "parses"  # also without a cache that lasts: parses get their progress through one
+    private = folder / "parses"  # used even without a permanent cache, since progress is read from it
     if cache is None:
         return run(private, bar)
     try:
@@ -107,44 +106,44 @@ def _with_cache(run: "_Run", cache: Path | None, folder: Path, bar: tqdm) -> NDA
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            logger.info("another evaluation uses the parses in %s; waiting for it to end.", cache)
+            logger.info("another evaluation uses the cache %s; waiting for it to finish.", cache)
             lock.acquire(timeout=max(0.0, run.deadline - time.monotonic()))
     except Timeout as error:
         raise MetricError(
-            f"another evaluation held the parses in {cache} for the whole {run.limit_s:.0f} s: wait for its end, or set"
+            f"another evaluation used the cache {cache} for the whole {run.limit_s:.0f} s: wait until it finishes, or set"
             f" another folder with --spice_cache."
         ) from error
     except OSError as error:
-        logger.warning("SPICE's parses cannot be kept in %s (%s); going on without.", cache, error.strerror)
+        logger.warning("SPICE's cache %s is not usable (%s); continuing without it.", cache, error.strerror)
         return run(private, bar)
     try:
         return run(cache, bar)
     except _CacheTroubleError as error:
-        logger.warning("SPICE failed with the parses kept in %s (%s); trying once more without them.", cache, error)
+        logger.warning("SPICE failed with the cache %s (%s); trying again without it.", cache, error)
         bar.reset()
         result = run(private, bar)
-        shutil.rmtree(cache, ignore_errors=True)  # without it SPICE works, so it is what was damaged
+        shutil.rmtree(cache, ignore_errors=True)  # SPICE works without it, so the cache was damaged
         return result
     finally:
         lock.release()
 
 
 def _cache_works_here() -> bool:
-    # The cache's native library (lmdbjni 0.4.6) is built for 64-bit Intel alone, and on Windows it takes 100 GB at once.
+    # The cache's native library (lmdbjni 0.4.6) exists only for x86-64, and on Windows it allocates 100 GB at once.
     return platform.system() in ("Linux", "Darwin") and platform.machine() in ("x86_64", "AMD64")
 
 
 def heap_mb() -> int:
-    """Megabytes that Java may use: three quarters of the machine's memory, at most what SPICE's authors give it."""
+    """Java heap limit in megabytes: three quarters of the machine's memory, at most LARGEST_HEAP_MB."""
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # no such question on this system
+    except (AttributeError, ValueError, OSError):  # not supported on this system
         return LARGEST_HEAP_MB
     return max(1024, min(LARGEST_HEAP_MB, memory * 3 // 4 >> 20))
 
 
 class _Run:
-    """One call of the program, and a second one where the cache was the trouble."""
+    """One run of the program, repeated without the cache if that was damaged."""
 
     def __init__(
         self, java: str, inputs: Path, outputs: Path, settings: SpiceSettings, limit_s: float, deadline: float
@@ -169,7 +168,7 @@ class _Run:
         self.lines = []
         process = subprocess.Popen(
             self.command(cache),
-            stdin=subprocess.PIPE,  # the program ends when this does
+            stdin=subprocess.PIPE,  # the program exits with this process
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -187,7 +186,7 @@ class _Run:
         return _read_scores(self.outputs)
 
     def _watch(self, process: "subprocess.Popen[str]", bar: tqdm) -> int:
-        """Show how far it is until it ends; returns its exit status."""
+        """Show progress until the program ends; returns its exit status."""
         assert process.stderr is not None
         said: queue.Queue[str | None] = queue.Queue()
         reader = threading.Thread(target=_forward, args=(process.stderr, said), daemon=True)
@@ -198,7 +197,7 @@ class _Run:
             except queue.Empty:
                 raise MetricError(
                     f"SPICE did not end within {self.limit_s:.0f} s ({bar.n} of {bar.total} captions parsed): allow more"
-                    f" with --spice_time_limit, or leave it out with --metrics. What was parsed is kept."
+                    f" with --spice_time_limit, or leave it out with --metrics. Parsed captions are kept."
                 ) from None
             if line is None:
                 reader.join()
@@ -207,20 +206,20 @@ class _Run:
                 bar.update(int(found[1]) - bar.n)
                 if found[1] == found[2]:
                     bar.set_description("SPICE: comparing")
-            elif not line.startswith("Picked up "):  # Java's word on the options in the environment
+            elif not line.startswith("Picked up "):  # Java's note on options in the environment
                 self.lines.append(line)
 
     def _explain(self, status: int, cache: Path | None) -> None:
         text = "".join(self.lines)
         if "OutOfMemoryError" in text:
             raise MetricError(
-                f"SPICE needs more than the {heap_mb()} MB of memory that it was given: close other programs, or leave it"
+                f"SPICE needs more than the {heap_mb()} MB of memory available to it: close other programs, or leave it"
                 f" out with --metrics."
             )
         told = [line.strip() for line in self.lines if re.search(r"Exception|Error|SIG[A-Z]+", line)]
-        reason = told[0][:300] if told else (self.lines[-1].strip()[:300] if self.lines else "it said nothing")
+        reason = told[0][:300] if told else (self.lines[-1].strip()[:300] if self.lines else "no message")
         if status == -signal.SIGKILL and not told:
-            reason = "something killed it, perhaps for want of memory"
+            reason = "it was killed, perhaps for lack of memory"
         kind = MetricError if cache is None else _CacheTroubleError
         raise kind(f"SPICE ended with status {status}: {reason}")
 

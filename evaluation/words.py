@@ -1,4 +1,4 @@
-"""Words of captions: how long, how many different ones, which most often."""
+"""Words of captions: vocabulary and frequent words."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from data.captions import normalize_caption
 
-# What joins the words that say something; left out where frequent words are listed. Words of place
-# (near, behind, outside) stay, since captions differ in them.
+# Function words, which lists of frequent words omit. Words of place (near, behind, outside) are not among them, since captions
+# differ in them.
 FUNCTION_WORDS = frozenset(
     {
         *("a", "an", "the", "this", "that", "some", "their", "them", "they", "it", "its", "there"),
@@ -38,12 +38,12 @@ FUNCTION_WORDS = frozenset(
 
 @dataclass(frozen=True)
 class WordShare:
-    """How common a word is.
+    """Frequency of a word.
 
     Attributes:
-        word: the word.
-        predicted: share of the clips whose prediction has it, 0 to 1.
-        referenced: share of all references that have it, 0 to 1.
+        word: word in lower case.
+        predicted: share of predictions that contain it, 0 to 1.
+        referenced: share of references that contain it, 0 to 1.
     """
 
     word: str
@@ -52,22 +52,22 @@ class WordShare:
 
 
 def words_of(caption: str) -> list[str]:
-    """Words of a caption, normalised (lower case, no punctuation)."""
+    """Words of a caption in lower case, without punctuation."""
     return normalize_caption(caption).split()
 
 
 def vocabulary(captions: Iterable[str]) -> set[str]:
-    """Different words of captions."""
+    """Set of words in captions."""
     return {word for caption in captions for word in words_of(caption)}
 
 
 def frequent_words(candidates: Sequence[str], references: Sequence[Sequence[str]], count: int = 20) -> list[WordShare]:
-    """The most common content words of either side, commonest first (by the larger share).
+    """Most frequent content words of predictions and references, by the larger share.
 
     Args:
         candidates: N predicted captions.
-        references: for each of them its references.
-        count: words to list.
+        references: references of each.
+        count: number of words.
     """
     flat = [reference for group in references for reference in group]
     predicted, referenced = _document_counts(candidates), _document_counts(flat)

@@ -1,1 +1,1 @@
-"""Encoders, projection, decoder, and the captioner made of them; knows nothing of data sets."""
+"""Encoders, projection, decoder, and the captioner that combines them; independent of data sets."""

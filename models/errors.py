@@ -1,5 +1,5 @@
-"""Errors of models and checkpoints that a person can mend."""
+"""Errors of models and checkpoints that a user can fix."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint or weights file that is missing, damaged or of the wrong kind; the message is one sentence."""
+    """A checkpoint or weights file is missing, damaged or of the wrong kind; the message is one sentence."""

@@ -15,19 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import evaluate
 import inference
 import train
+from benchmarks.__main__ import benchmarks
+from configs import __version__
 from configs.loading import parse_config
 from configs.schema import Config
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md")
 MOST_WORDS = 1500  # of the README
 OTHER_PROGRAMS = ("pytest", "tests.ui.take_screenshots", "UI_Code.py")  # whose options are not asked here
-FOLDERS = "assets|benchmarks|captioning|checkpoints|configs|data|docs|evaluation|models|requirements|tests|training|ui|vocabulary"
+FOLDERS = (
+    "assets|benchmarks|captioning|checkpoints|configs|data|docs|evaluation|models|requirements|tests|tools|training|ui"
+)
+FOLDERS += "|vocabulary"
 
 
 def read(page: Path) -> str:
@@ -64,6 +70,12 @@ def check_command(command: str) -> None:
     if words[:2] == ["bash", "env.sh"]:
         assert set(words[2:]) <= env_options()
         return
+    if words[0] == "make":
+        assert f"\n{words[1]}:" in read(ROOT / "Makefile")
+        return
+    if words[0] == ".venv/bin/pre-commit":
+        assert words[1:] == ["install"] and (ROOT / ".pre-commit-config.yaml").is_file()
+        return
     start = next(row for row, word in enumerate(words) if word == "-m" or word.endswith(".py"))
     assert words[0] in (".venv/bin/python", ".venv/bin/torchrun")
     program, arguments = words[start], words[start + 1 :]
@@ -78,6 +90,9 @@ def check_command(command: str) -> None:
         parse_config(parser, arguments if given else ["--config", str(train.DEFAULT_CONFIG), *arguments])
     elif program in OTHER_PROGRAMS:
         assert (ROOT / program).is_file() or importlib.util.find_spec(program)
+    elif program == "benchmarks":
+        assert arguments[0] in benchmarks()
+        importlib.import_module(f"benchmarks.{arguments[0]}").build_parser().parse_args(arguments[1:])
     else:
         importlib.import_module(program).build_parser().parse_args(arguments)
 
@@ -105,8 +120,9 @@ def test_a_wrong_command_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ".venv/bin/python inference.py a.wav --num_beams many",
         ".venv/bin/python train.py --training.no_such_key 1",
         ".venv/bin/python train.py --config configs/no_such_file.yaml",
-        ".venv/bin/python -m benchmarks.speed --no_such_option",
-        ".venv/bin/python -m benchmarks.no_such_module",
+        ".venv/bin/python -m benchmarks speed --no_such_option",
+        ".venv/bin/python -m benchmarks no_such_name",
+        ".venv/bin/python -m data.no_such_module",
         "bash env.sh --no_such_option",
     ):
         with pytest.raises((SystemExit, ValueError, AssertionError, ModuleNotFoundError)):
@@ -115,7 +131,7 @@ def test_a_wrong_command_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_there_are_commands_of_every_program() -> None:
     texts = [command for _, command in COMMANDS]
-    for program in ("inference.py", "evaluate.py", "train.py", "UI_Code.py", "benchmarks.yardstick", "data.download"):
+    for program in ("inference.py", "evaluate.py", "train.py", "UI_Code.py", "benchmarks yardstick", "data.download"):
         assert any(program in text for text in texts), program
     assert len(texts) >= 50 and len(commands_of(README)) >= 10
 
@@ -126,7 +142,7 @@ def test_the_readme_is_short() -> None:
 
 def test_the_readme_links_every_page() -> None:
     assert len(PAGES) >= 11
-    assert [page.name for page in PAGES[1:] if f"(docs/{page.name})" not in read(README)] == []
+    assert [page.name for page in PAGES[1:] if f"({page.relative_to(ROOT)})" not in read(README)] == []
 
 
 def anchors(page: Path) -> set[str]:
@@ -181,6 +197,7 @@ def all_options() -> frozenset[str]:
     modules = {match for page in PAGES for match in re.findall(r"-m ([a-z_]+\.[a-z_.]*\w)", read(page))}
     found = {"--resume", *env_options()}
     parsers = [inference.build_parser(), evaluate.build_parser(), train.build_parser("")]
+    modules |= {f"benchmarks.{name}" for name in benchmarks()}
     for name in sorted(modules - set(OTHER_PROGRAMS)):
         module = importlib.import_module(name)
         if hasattr(module, "build_parser"):
@@ -206,6 +223,16 @@ def test_python_in_the_readme_runs() -> None:
     with contextlib.redirect_stdout(printed):
         exec(compile(block, "README.md", "exec"), {})
     assert "siren" in printed.getvalue()
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    citation = yaml.safe_load(read(ROOT / "CITATION.cff"))
+    [released] = re.findall(r"^## (\d+\.\d+\.\d+) \((\d{4}-\d\d-\d\d)\)$", read(ROOT / "CHANGELOG.md"), re.M)[:1]
+    assert (citation["version"], str(citation["date-released"])) == released and released[0] == __version__
+    done = subprocess.run(
+        [sys.executable, "inference.py", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"Audio Caption {__version__}\n"
 
 
 def test_the_readme_names_its_two_commands() -> None:

@@ -44,7 +44,7 @@ def test_tables_to_scores(tables: tuple[Path, Path], tmp_path: Path, capsys: pyt
     output = tmp_path / "a new" / "folder"
     assert run("--predictions", tables[0], "--references", tables[1], *QUICK, "--output", output) == 0
     table = capsys.readouterr().out
-    assert table.startswith("3 clips\n\nmeasure") and "CIDEr-D" in table and "95 % interval" in table
+    assert table.startswith("3 clips\n\nmetric") and "CIDEr-D" in table and "95 % interval" in table
     assert sorted(path.name for path in output.iterdir()) == [
         "predictions.csv", "report.html", "scores.json", "scores_per_clip.csv",
     ]  # fmt: skip
@@ -54,7 +54,7 @@ def test_tables_to_scores(tables: tuple[Path, Path], tmp_path: Path, capsys: pyt
         "sbert_sim", "fense", "invented", "vocabulary", "words",
     ]  # fmt: skip
     assert 0 < scores["bleu_1"]["low"] <= scores["bleu_1"]["value"] <= scores["bleu_1"]["high"] <= 1
-    assert scores["spice"] == {"value": None, "low": None, "high": None, "reason": "not asked for with --metrics"}
+    assert scores["spice"] == {"value": None, "low": None, "high": None, "reason": "not requested with --metrics"}
     per_clip = pd.read_csv(output / "scores_per_clip.csv")
     assert per_clip.file_name.tolist() == ["a.wav", "b.wav", "c.wav"]
     assert per_clip.cider_d.mean() == pytest.approx(scores["cider_d"]["value"])
@@ -117,7 +117,7 @@ def test_clips_that_cannot_be_captioned_are_named(
         (["--references", "REFERENCES"], "--references needs --predictions"),
         (["--predictions", "PREDICTIONS"], "--predictions needs --references"),
         (["--predictions", "PREDICTIONS", "--references", "none.csv"], "none.csv"),
-        (["--predictions", "PREDICTIONS", "--references", "REFERENCES", "--metrics", "x"], "found the measure 'x'"),
+        (["--predictions", "PREDICTIONS", "--references", "REFERENCES", "--metrics", "x"], "found the metric 'x'"),
         (
             ["--predictions", "PREDICTIONS", "--references", "REFERENCES", "--resamples", "-1"],
             "--resamples -1 (expected 0 or more)",

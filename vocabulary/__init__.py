@@ -1,1 +1,1 @@
-"""What sounds are called: AudioSet's classes, and the words of captions that stand for them."""
+"""AudioSet's classes and the words of captions that name them."""

@@ -1,9 +1,9 @@
-"""AudioSet's 527 classes, which PANNs' and EfficientAT's taggers know."""
+"""AudioSet's 527 classes, which PANNs' and EfficientAT's taggers predict."""
 
 from functools import cache
 from pathlib import Path
 
-# Classes that say where or how a sound was recorded, or that are so wide that a sentence need not name them.
+# Classes of recording conditions, and classes so general that captions need not name them.
 WIDE = (
     "Inside, small room", "Inside, large room or hall", "Inside, public space", "Outside, urban or manmade",
     "Outside, rural or natural", "Environmental noise", "Silence", "Noise", "Sound effect", "Animal",
@@ -15,7 +15,7 @@ WIDE = (
 
 @cache
 def tag_names() -> tuple[str, ...]:
-    """Display names of the classes in the order of the taggers' outputs.
+    """Display names of the classes in the order of tagger outputs.
 
     Source: Gemmeke et al., "Audio Set", ICASSP 2017; `class_labels_indices.csv` (CC BY 4.0).
     """
@@ -24,23 +24,23 @@ def tag_names() -> tuple[str, ...]:
 
 @cache
 def tag_ids() -> dict[str, int]:
-    """Number of each class, 0 to 526, by name."""
+    """Class indices, 0 to 526, by name."""
     return {name: number for number, name in enumerate(tag_names())}
 
 
 def named_tags(names: str) -> tuple[int, ...]:
-    """Numbers of classes in their order, from names with ";" between them, as the tables write them."""
+    """Class indices from names separated by ";", in the same order."""
     return tuple(tag_ids()[name.strip()] for name in names.split(";"))
 
 
 @cache
 def speech_tags() -> frozenset[int]:
-    """Numbers of the classes that are kinds of speech."""
+    """Indices of the classes of speech."""
     others = ("Conversation", "Narration, monologue")
     return frozenset(number for name, number in tag_ids().items() if "speech" in name.lower() or name in others)
 
 
 @cache
 def wide_tags() -> frozenset[int]:
-    """Numbers of the classes in WIDE."""
+    """Indices of the classes in WIDE."""
     return frozenset(tag_ids()[name] for name in WIDE)

@@ -1,9 +1,9 @@
-"""What words such as "then", "after" and "while" say of the order of sounds."""
+"""Order of sounds in captions, from words such as "then", "after" and "while"."""
 
 import re
 
-# What parts a caption into sounds. After the first kind the next sound comes later; "after" turns the order around, up to
-# the comma where a sentence begins with it.
+# Connectors between sounds. After _THEN the next sound is later; after _AFTER it is earlier, up to the comma if the sentence
+# starts with it.
 _THEN = (
     r"(?:and )?(?:is |are |was )?followed(?: closely| shortly| quickly| immediately)? by"
     r"|(?:and )?(?:shortly |soon )?after (?:that|which|this)|and then|then|before|afterwards?|until"
@@ -14,9 +14,9 @@ _CONNECTORS = re.compile(rf"\b(?:(?P<then>{_THEN})|(?P<after>{_AFTER})|(?P<while
 
 
 def parts_of(caption: str) -> list[tuple[int, str]]:
-    """The parts that words such as "then" and "while" cut a caption into, in lower case, each with its turn.
+    """Parts of a caption separated by connectors, in lower case, each with its turn.
 
-    Turns count what comes later up and, after "after", what came before down; the first part's is 0.
+    The first part has turn 0; a later part has a higher turn, an earlier one ("after ...") a lower turn.
     """
     text = caption.lower()
     marks = list(_CONNECTORS.finditer(text))

@@ -1,4 +1,4 @@
-"""Words for AudioSet's classes: which ones a caption or a label names (`sound_words.yaml`)."""
+"""AudioSet classes named by the words of a caption or label (`sound_words.yaml`)."""
 
 import re
 from functools import cache, lru_cache
@@ -8,8 +8,8 @@ import yaml
 
 from vocabulary.audioset import named_tags
 
-KEPT = 8192  # answers of each function that are kept: captions of live sound go on for hours
-NEAR_CHARACTERS = 10  # between the beginnings of two words that name one thing
+KEPT = 8192  # cached results per function; bounded, since live captioning runs for hours
+NEAR_CHARACTERS = 10  # maximum distance between the starts of words that name one source
 
 
 @cache
@@ -29,15 +29,15 @@ def _pattern(number: int) -> re.Pattern[str]:
 
 
 def expand(words: str) -> str:
-    """The regular expression of one row of `sound_words.yaml`."""
+    """Convert a row of `sound_words.yaml` to a regular expression."""
     return words.replace(" .. ", r"\b.{0,25}?\b").replace("*", r"\w*")
 
 
 def beginnings(words: str) -> frozenset[str]:
-    """Letters with which all text begins that one row of `sound_words.yaml` matches; an empty string where any may.
+    """Prefixes of all texts that a row of `sound_words.yaml` can match; an empty string if there is no fixed prefix.
 
     Args:
-        words: the row, or a part of it.
+        words: row, or part of a row.
     """
     found: set[str] = set()
     for part in _alternatives(words):
@@ -48,7 +48,7 @@ def beginnings(words: str) -> frozenset[str]:
         elif part.startswith("("):
             end = _closing(part)
             inner, behind = part[1:end], part[end + 1 :]
-            if inner.startswith("?"):  # what stands before or behind is looked at without being matched
+            if inner.startswith("?"):  # look-ahead and look-behind are not matched
                 found |= beginnings(behind)
             else:
                 found |= beginnings(inner)
@@ -59,7 +59,7 @@ def beginnings(words: str) -> frozenset[str]:
 
 
 def _alternatives(words: str) -> list[str]:
-    """What stands between "|" outside of brackets."""
+    """Parts separated by "|" outside brackets."""
     depth, parts = 0, [""]
     for character in words:
         depth += (character in "([") - (character in ")]")
@@ -71,7 +71,7 @@ def _alternatives(words: str) -> list[str]:
 
 
 def _closing(words: str) -> int:
-    """Where the bracket closes that opens first."""
+    """Index of the bracket that closes the first one."""
     depth = 0
     for place, character in enumerate(words):
         depth += (character in "([") - (character in ")]")
@@ -82,7 +82,7 @@ def _closing(words: str) -> int:
 
 @cache
 def _rows_by_beginning() -> dict[str, list[int]]:
-    """Numbers of the rows whose matches begin so: a word is compared with ten rows then, and not with all."""
+    """Row indices by prefix of their matches, so that a word is compared with about ten rows instead of all."""
     found: dict[str, list[int]] = {}
     for number, (words, _) in enumerate(_rows()):
         for letters in beginnings(words):
@@ -92,7 +92,7 @@ def _rows_by_beginning() -> dict[str, list[int]]:
 
 @lru_cache(maxsize=KEPT)
 def _rows_of_word(word: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Numbers of the rows about single words that a word matches, and of the phrases that may begin with it."""
+    """Indices of single-word rows that match a word, and of phrases that can start with it."""
     by_beginning = _rows_by_beginning()
     numbers = {number for end in range(len(word) + 1) for number in by_beginning.get(word[:end], ())}
     phrases = {number for number in numbers if " " in _rows()[number][0]}
@@ -101,13 +101,13 @@ def _rows_of_word(word: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def fold_words(words: str) -> str:
-    """Words in lower case with one space between them; an underscore parts words too."""
+    """Convert to lower case with single spaces between words; underscores count as spaces."""
     return " ".join(words.lower().replace("_", " ").split())
 
 
 @lru_cache(maxsize=KEPT)
 def _matches(words: str) -> tuple[tuple[int, int], ...]:
-    """(start, row) of each row that matches, by where it does."""
+    """(start, row) of all matching rows, ordered by position."""
     text = fold_words(words)
     found: dict[int, int] = {}
     phrases: set[int] = set()
@@ -124,25 +124,25 @@ def _matches(words: str) -> tuple[tuple[int, int], ...]:
 
 @lru_cache(maxsize=KEPT)
 def classes_of(words: str) -> tuple[int, ...]:
-    """AudioSet classes that words name, in the order of the words; the main class of each row before its others.
+    """AudioSet classes named by words: the main classes of all matching rows in order, then their other classes.
 
     Args:
-        words: a caption, a part of one, or a label.
+        words: caption, part of a caption, or label.
     """
     classes = [_rows()[row][1] for _, row in _matches(words)]
     return tuple(dict.fromkeys([*(main[0] for main in classes), *(other for row in classes for other in row[1:])]))
 
 
 def main_classes(words: str) -> frozenset[int]:
-    """The main class of every row that matches: what the words say, without what usually goes with it."""
+    """Main classes of all matching rows, without their related classes."""
     return frozenset(_rows()[row][1][0] for _, row in _matches(words))
 
 
 @lru_cache(maxsize=KEPT)
 def sources_in(words: str) -> tuple[tuple[int, ...], ...]:
-    """The classes of each thing that words name: rows that match at the same or the next word are one thing.
+    """Classes of each source that words name; rows that match at the same or the next word belong to one source.
 
-    "A small dog barks" is one (Dog, Bark ...), "a dog and a cat" are two.
+    "A small dog barks" has one source (Dog, Bark ...), "a dog and a cat" has two.
     """
     groups: list[set[int]] = []
     last = -100

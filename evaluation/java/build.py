@@ -1,8 +1,7 @@
 """Build spice_engine.jar from the Java sources beside this file: `python -m evaluation.java.build`.
 
-The jar ships, because many machines have a Java to run programs and none to compile them. It is built so that the same
-compiler gives the same bytes (no times, sorted entries), and its manifest names the compiler and the sources' checksum,
-by which a test sees whether the jar is the one of these sources.
+The jar is part of the repository because many machines have no Java compiler. The build is reproducible (no times, sorted
+entries), and the manifest names the compiler and the checksum of the sources, with which a test verifies the jar.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ from evaluation.java_runtime import bundled_jars, class_path
 FOLDER = Path(__file__).parent
 JAR = FOLDER / "spice_engine.jar"
 SERVICE = "META-INF/services/javax.script.ScriptEngineFactory"
-_EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first time that a zip file can name
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest time that zip files can store
 
 
 def sources() -> list[Path]:
@@ -36,7 +35,7 @@ def sources_checksum() -> str:
 
 
 def compiler_version(javac: str) -> str:
-    """What `javac -version` says, such as "17.0.15"."""
+    """Version of a Java compiler, such as "17.0.15"."""
     done = subprocess.run([javac, "-version"], capture_output=True, text=True, check=True)
     return (done.stdout + done.stderr).split()[-1]
 
@@ -45,11 +44,11 @@ def build(output: Path = JAR, javac: str | None = None) -> Path:
     """Compile the sources for Java 8 and later into a jar.
 
     Args:
-        output: the jar to write.
-        javac: the compiler; None takes the one on the path.
+        output: jar to write.
+        javac: path of the compiler; None for the one on the search path.
 
     Raises:
-        MetricError: no compiler, or it refuses the sources.
+        MetricError: there is no compiler, or it rejects the sources.
     """
     javac = javac or shutil.which("javac")
     if javac is None:
@@ -58,7 +57,7 @@ def build(output: Path = JAR, javac: str | None = None) -> Path:
         command = [javac, "--release", "8", "-Xlint:-options", "-cp", class_path(bundled_jars()), "-d", folder]
         done = subprocess.run([*command, *map(str, sources())], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise MetricError(f"javac refuses the sources: {done.stderr.strip()}")
+            raise MetricError(f"javac rejects the sources: {done.stderr.strip()}")
         classes = sorted(Path(folder).rglob("*.class"))
         entries = {path.relative_to(folder).as_posix(): path.read_bytes() for path in classes}
     manifest = (

@@ -1,8 +1,8 @@
-"""Checkpoint folders: written whole or not at all, and checked byte by byte before they are used.
+"""Checkpoint folders: written atomically, and verified by checksums before use.
 
-A folder holds `model.safetensors`, `config.yaml`, `tokenizer.json`, maybe `captions.safetensors` (the caption store of
-`models/generation/retrieval.py`), and `metadata.json`, whose `files` gives the sha256 of each of the others. It is
-written under a temporary name, synced to the disk and renamed, so that a folder with its final name is complete.
+A folder has the files `model.safetensors`, `config.yaml`, `tokenizer.json`, optionally `captions.safetensors` (the caption store
+of `models/generation/retrieval.py`), and `metadata.json`, whose `files` lists the sha256 of each other file. A folder is written
+under a temporary name, synced to the disk and renamed, so that one with its final name is complete.
 """
 
 import hashlib
@@ -34,13 +34,13 @@ MODEL_FILE = "model.safetensors"
 STORE_FILE = "captions.safetensors"
 CONFIG_FILE = "config.yaml"
 TOKENIZER_FILE = "tokenizer.json"
-ARCHITECTURE_FILE = "llama.json"  # of a pretrained decoder alone; others stand in config.yaml
-ENCODER_FILE = "encoder.json"  # of an encoder of transformers whose weights the checkpoint holds
+ARCHITECTURE_FILE = "llama.json"  # only for pretrained decoders; config.yaml describes others
+ENCODER_FILE = "encoder.json"  # only for transformers encoders whose weights the checkpoint stores
 METADATA_FILE = "metadata.json"
 TRAINING_STATE_FILE = "training_state.pt"
-# What a captioner is made of. One of them that metadata.json does not list was never checked, so it is not taken either.
+# Files that a captioner is loaded from. They must be listed in metadata.json, otherwise they have no checksum.
 CHECKED_FILES = (MODEL_FILE, STORE_FILE, CONFIG_FILE, TOKENIZER_FILE, ARCHITECTURE_FILE, ENCODER_FILE)
-LARGEST_TOKEN_ID = 2**22  # tables of that many tokens are made; the largest vocabularies have a quarter of a million
+LARGEST_TOKEN_ID = 2**22  # limits the size of tables by token; the largest vocabularies have about 2**18 tokens
 _TEMPORARY_MARK = ".writing-"
 
 
@@ -51,7 +51,7 @@ def sha256_of(path: Path) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what a checkpoint's numbers depend on."""
+    """Versions of Python and of the libraries that affect a checkpoint's results."""
     libraries = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
     return {"python": platform.python_version()} | {name: version(name) for name in libraries}
 
@@ -64,19 +64,19 @@ def write_checkpoint(
     training_state: Any = None,
     store: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a checkpoint folder; a crash at any moment leaves either the old folder or the new one.
+    """Write a checkpoint folder; a crash leaves either the old folder or the new one.
 
     Args:
-        folder: final name; replaced if it exists.
-        tensors: what `model.safetensors` holds, dense.
+        folder: folder to write; replaced if it exists.
+        tensors: dense tensors of `model.safetensors`.
         texts: other files by name, such as `config.yaml`.
         metadata: JSON values for `metadata.json`; versions and checksums are added.
-        training_state: dense tensors and plain values for `training_state.pt`, from which training resumes.
+        training_state: dense tensors and plain values of `training_state.pt`, from which training resumes; None for none.
         store: tensors of the caption store; None for none.
 
     Raises:
-        OSError: the folder cannot be written (no space, no permission), in a sentence that names the file; an older one of
-            that name stays whole.
+        OSError: the folder cannot be written (no space, no permission); the message names the file, and an existing folder
+            stays unchanged.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{folder.name}{_TEMPORARY_MARK}{os.getpid()}")
@@ -104,17 +104,17 @@ def write_checkpoint(
 
 
 def _write_part(temporary: Path, folder: Path, name: str, write: Callable[[Path], object]) -> None:
-    """Write one file of a checkpoint and sync it; what goes wrong is told of its final name."""
+    """Write one file of a checkpoint and sync it; errors name the final path."""
     try:
         write(temporary / name)
         sync(temporary / name)
-    except (OSError, SafetensorError, RuntimeError) as error:  # a full disk, by its three names
+    except (OSError, SafetensorError, RuntimeError) as error:  # the three errors of a full disk
         reason = getattr(error, "strerror", None) or _first_line(error)
         raise FileNotWrittenError(getattr(error, "errno", None), reason, str(folder / name)) from error
 
 
 def sweep_leftovers(folder: Path) -> list[str]:
-    """Remove what an interrupted `write_checkpoint` left in `folder`; returns the names removed."""
+    """Remove temporary folders of an interrupted `write_checkpoint` from `folder`; returns their names."""
     leftovers = [path for path in folder.glob(f"*{_TEMPORARY_MARK}*") if path.is_dir() and not path.is_symlink()]
     for path in leftovers:
         shutil.rmtree(path)
@@ -122,22 +122,22 @@ def sweep_leftovers(folder: Path) -> list[str]:
 
 
 def checkpoint_folder(path: Path) -> Path:
-    """The checkpoint that a folder is, or the best one of a run's folder."""
+    """The given checkpoint folder, or the best checkpoint of a run's folder."""
     return path / "best" if not (path / METADATA_FILE).exists() and (path / "best").is_dir() else path
 
 
 def add_metadata(folder: Path, entries: Mapping[str, Any]) -> None:
-    """Put entries into a checkpoint's `metadata.json`, whole or not at all; its other files and their checksums stay.
+    """Add entries to a checkpoint's `metadata.json` atomically; its other files and their checksums stay unchanged.
 
     Raises:
         CheckpointError: the checkpoint is damaged.
-        OSError: the file cannot be written; the old one stays whole.
+        OSError: the file cannot be written; the existing one stays unchanged.
     """
     write_file(folder / METADATA_FILE, _metadata_text({**read_metadata(folder), **entries}))
 
 
 def drop_training_state(folder: Path) -> None:
-    """Remove `training_state.pt` from a checkpoint that no training resumes from any more.
+    """Remove `training_state.pt` from a checkpoint that will not be resumed.
 
     Raises:
         CheckpointError: its `metadata.json` is damaged.
@@ -146,7 +146,7 @@ def drop_training_state(folder: Path) -> None:
     path = folder / TRAINING_STATE_FILE
     if not path.exists():
         return
-    # metadata first: a crash between the two leaves a file that nobody lists, never a listed file that is missing
+    # Metadata first: a crash in between leaves an unlisted file, not a missing one.
     metadata = read_metadata(folder, check_files=False)
     metadata["files"].pop(TRAINING_STATE_FILE, None)
     write_file(folder / METADATA_FILE, _metadata_text(metadata))
@@ -158,18 +158,18 @@ def _metadata_text(content: Mapping[str, Any]) -> str:
 
 
 def read_metadata(folder: Path, check_files: bool = True) -> dict[str, Any]:
-    """Read `metadata.json` and compare every file with its checksum.
+    """Read `metadata.json` and verify the checksum of every file.
 
     Raises:
-        CheckpointError: a file is missing, was changed or cut, or is not listed; the training state holds more than numbers; or
-            the format is newer than this program knows.
+        CheckpointError: a file is missing, changed, truncated or not listed, the training state has unexpected content, or the
+            format is newer than this version supports.
     """
     path = folder / METADATA_FILE
     try:
         metadata = read_json_object(path)
     except FileNotFoundError:
         raise CheckpointError(
-            f"{folder} is no checkpoint: {METADATA_FILE} is missing; give a folder that train.py wrote."
+            f"{folder} is not a checkpoint: {METADATA_FILE} is missing; give a folder written by train.py."
         ) from None
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged ({error}): copy the checkpoint again.") from error
@@ -179,7 +179,7 @@ def read_metadata(folder: Path, check_files: bool = True) -> dict[str, Any]:
         raise CheckpointError(f"{path} is damaged (expected {lacks}): copy the checkpoint again.")
     if found_version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{folder} has format {found_version}, this program reads up to {FORMAT_VERSION}: update Audio Caption."
+            f"{folder} has format {found_version}, this version reads up to {FORMAT_VERSION}: update Audio Caption."
         )
     if check_files:
         _check_files(folder, files)
@@ -189,23 +189,23 @@ def read_metadata(folder: Path, check_files: bool = True) -> dict[str, Any]:
 def _check_files(folder: Path, files: Mapping[str, Any]) -> None:
     if MODEL_FILE not in files:
         raise CheckpointError(
-            f"{folder / METADATA_FILE} lists no {MODEL_FILE}, so nothing says whether the weights are whole: "
+            f"{folder / METADATA_FILE} does not list {MODEL_FILE}, so the weights cannot be verified: "
             "copy the checkpoint again."
         )
     for name in CHECKED_FILES:
         if name not in files and (folder / name).exists():
             raise CheckpointError(
-                f"{folder / name} is there although {METADATA_FILE} does not list it, so nothing says whether it is whole: "
+                f"{folder / name} is not listed in {METADATA_FILE}, so it cannot be verified: "
                 "copy the checkpoint again."
             )
     for name, expected in files.items():
         file = folder / name
         if not name or name != Path(name).name:
             raise CheckpointError(
-                f"{folder / METADATA_FILE} lists {name!r}, expected names of files beside it: copy the checkpoint again."
+                f"{folder / METADATA_FILE} lists {name!r}, expected file names without folders: copy the checkpoint again."
             )
         if not file.is_file():
-            raise CheckpointError(f"{file} is missing although {METADATA_FILE} lists it: copy the checkpoint again.")
+            raise CheckpointError(f"{file} is missing but listed in {METADATA_FILE}: copy the checkpoint again.")
         try:
             found = sha256_of(file)
         except OSError as error:
@@ -217,7 +217,7 @@ def _check_files(folder: Path, files: Mapping[str, Any]) -> None:
 
 
 def read_tensors(folder: Path, name: str = MODEL_FILE) -> dict[str, Tensor]:
-    """Load the tensors of one of a checkpoint's files on the CPU."""
+    """Load the tensors of a checkpoint's file on the CPU."""
     try:
         return load_file(folder / name)
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
@@ -228,7 +228,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     """Load a checkpoint's tokenizer.
 
     Raises:
-        CheckpointError: the file is no tokenizer, or numbers its tokens beyond any vocabulary.
+        CheckpointError: the file is not a tokenizer, or a token id exceeds LARGEST_TOKEN_ID.
     """
     path = folder / TOKENIZER_FILE
     try:
@@ -236,41 +236,41 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # tokenizers raises bare Exception, and its panics are not even that
+    except BaseException as error:  # tokenizers raises Exception, and its panics are BaseException
         raise CheckpointError(
             f"{path} cannot be read as a tokenizer ({_first_line(error)}): copy the checkpoint again."
         ) from error
     if largest > LARGEST_TOKEN_ID:
         raise CheckpointError(
-            f"{path} numbers a token {largest}, expected at most {LARGEST_TOKEN_ID}: copy the checkpoint again."
+            f"{path} has the token id {largest}, expected at most {LARGEST_TOKEN_ID}: copy the checkpoint again."
         )
     return tokenizer
 
 
 def read_training_state(folder: Path, lazily: bool = False) -> dict[str, Any]:
-    """Load `training_state.pt` on the CPU without running anything that it may hold.
+    """Load `training_state.pt` on the CPU without executing code in it.
 
     Args:
-        folder: the checkpoint.
-        lazily: leave the tensors' numbers on the disk until they are asked for.
+        folder: checkpoint folder.
+        lazily: memory-map the tensors instead of reading them.
 
     Raises:
-        CheckpointError: missing, damaged, or more than dense tensors and plain values.
+        CheckpointError: the file is missing, damaged, or has other content than dense tensors and plain values.
     """
     path = folder / TRAINING_STATE_FILE
-    remedy = "copy the checkpoint again, or begin a new run"
+    remedy = "copy the checkpoint again, or start a new run"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"asks for {named[1]}" if named else "holds something else or is damaged"
+        what = f"contains {named[1]}" if named else "has other content or is damaged"
         raise CheckpointError(
-            f"{path} {what}, expected dense tensors and plain values: it was refused and nothing in it was run; {remedy}."
+            f"{path} {what}, expected dense tensors and plain values: it was refused and no code in it was run; {remedy}."
         ) from error
-    except Exception as error:  # whatever a damaged archive or pickle sets off
+    except Exception as error:  # a damaged archive or pickle can raise any error
         raise CheckpointError(f"{path} cannot be read as a training state ({_first_line(error)}): {remedy}.") from error
     if not isinstance(state, dict) or not _is_dense(state):
-        raise CheckpointError(f"{path} is no table of dense tensors and plain values: {remedy}.")
+        raise CheckpointError(f"{path} is not a dictionary of dense tensors and plain values: {remedy}.")
     return state
 
 
@@ -292,7 +292,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def point_link(link: Path, target: Path) -> None:
-    """Let `link` name the checkpoint `target` beside it, in one atomic step; where links are not allowed, copy."""
+    """Point `link` to the checkpoint `target` beside it, atomically; where links are not allowed, copy it."""
     temporary = link.with_name(f"{link.name}{_TEMPORARY_MARK}{os.getpid()}")
     try:
         with suppress(FileNotFoundError):

@@ -1,9 +1,9 @@
-"""Checkpoints of qiuqiangkong/mini_audio_caption, the project that this one's seed came from.
+"""Checkpoints of qiuqiangkong/mini_audio_caption, on which this project is based.
 
-Its files (`step=10000.pth`) are plain state dicts: `a2e` projects one CNN14 clip vector to the decoder's width, `wte`
-embeds BERT's word pieces, blocks of causal attention (`c_attn` holds query, key and value) and SwiGLU follow, with RMS
-norms and rotary positions on interleaved pairs. The audio vector is position 0, the text goes on from 1, and `text_head`
-reads the words. The same numbers here fill a `models.decoder.network.Llama`, so that one decoder serves both.
+Its files (`step=10000.pth`) are state dicts: `a2e` projects one CNN14 clip vector to the decoder's width, `wte` embeds BERT's
+word pieces, followed by blocks of causal attention (`c_attn` contains query, key and value) and SwiGLU with RMS norms and rotary
+positions on interleaved pairs. The audio vector has position 0, the text starts at 1, and `text_head` gives the logits.
+These weights are converted to those of a `models.decoder.network.Llama`.
 """
 
 import re
@@ -28,7 +28,7 @@ from models.errors import CheckpointError
 
 RMS_NORM_EPS = 1e-6
 TOKENIZER = "bert-base-uncased"
-CLIP_S = 10.0  # seconds of the clips that it was trained on
+CLIP_S = 10.0  # clip length of its training, in seconds
 DEFAULT_ENCODER_WEIGHTS = "datasets/panns/Cnn14_mAP=0.431.pth"
 
 _BLOCK_KEYS = (
@@ -40,11 +40,11 @@ _OUTER_KEYS = ("rope", "a2e.weight", "a2e.bias", "wte.weight", "ln_f.scale", "te
 
 @dataclass(frozen=True)
 class MiniAudioCaption:
-    """What such a file holds.
+    """Content of such a file.
 
     Attributes:
         projection: weight (D, E) and bias (D,) of the audio projection.
-        llama: decoder with the file's weights.
+        llama: decoder with the weights of the file.
         max_positions: longest prefix plus caption, in tokens.
     """
 
@@ -54,20 +54,20 @@ class MiniAudioCaption:
 
 
 def read_mini_audio_caption(path: Path) -> MiniAudioCaption:
-    """Read a file; layers, width, heads and vocabulary are taken from its tensors' shapes.
+    """Read a file; layers, width, heads and vocabulary follow from the shapes of its tensors.
 
     Raises:
-        CheckpointError: not a table of dense tensors (nothing in it is run), or not of this kind.
+        CheckpointError: the file is not a dictionary of dense tensors (no code in it is run), or not of this kind.
     """
     state = read_weights(path)
     layers = sorted({int(match.group(1)) for key in state if (match := re.match(r"blocks\.(\d+)\.", key))})
     expected = [*_OUTER_KEYS, *(f"blocks.{layer}.{key}" for layer in layers for key in _BLOCK_KEYS)]
     missing = [key for key in expected if key not in state]
     if missing or not layers or layers != list(range(len(layers))):
-        what = missing[0] if missing else "an unbroken row of blocks"
+        what = missing[0] if missing else "one of the blocks"
         raise CheckpointError(
             f"{path} is neither a checkpoint folder nor a file of mini_audio_caption: {what} is missing; give a folder "
-            "that train.py wrote, or that project's step=N.pth."
+            "written by train.py, or a step=N.pth file of that project."
         )
     width, head_width = state["wte.weight"].shape[1], 2 * state["rope"].shape[1]
     sizes = LlamaSizes(
@@ -84,7 +84,9 @@ def read_mini_audio_caption(path: Path) -> MiniAudioCaption:
     try:
         llama.load_state_dict(_llama_state(state, len(layers), head_width))
     except RuntimeError as error:
-        raise CheckpointError(f"{path} has tensors of unlike sizes ({str(error).splitlines()[-1].strip()}).") from error
+        raise CheckpointError(
+            f"{path} has tensors of inconsistent shapes ({str(error).splitlines()[-1].strip()})."
+        ) from error
     return MiniAudioCaption(
         {"weight": state["a2e.weight"], "bias": state["a2e.bias"]}, llama.eval(), len(state["rope"])
     )
@@ -114,7 +116,7 @@ def _llama_state(state: dict[str, Tensor], num_layers: int, head_width: int) -> 
 
 
 def _pairs_to_halves(weight: Tensor, head_width: int) -> Tensor:
-    """Reorder each head's rows (D, D) from rotary pairs (0, 1), (2, 3) ... to transformers' (0, n/2), (1, n/2 + 1) ..."""
+    """Reorder the rows (D, D) of each head from rotary pairs (0, 1), (2, 3) ... to (0, n/2), (1, n/2 + 1) ..."""
     pairs = weight.reshape(-1, head_width // 2, 2, weight.shape[1])  # (heads, pairs, 2, D)
     return pairs.transpose(1, 2).reshape(weight.shape)  # (D, D)
 
@@ -122,17 +124,17 @@ def _pairs_to_halves(weight: Tensor, head_width: int) -> Tensor:
 def read_parts(
     path: Path, encoder_weights: str | None = None, tokenizer: Tokenizer | None = None
 ) -> tuple[Config, Tokenizer, MiniAudioCaption]:
-    """What a captioner from such a file is made of: configuration, tokenizer and weights.
+    """Configuration, tokenizer and weights of a captioner from such a file.
 
-    It decodes by beam search and stops at the end token, which the original does not.
+    Unlike the original, it decodes by beam search and stops at the end token.
 
     Args:
-        path: `step=N.pth`.
-        encoder_weights: PANNs' Cnn14 file; None takes the place where data/download.py puts it.
-        tokenizer: BERT's; None loads "bert-base-uncased" from the hub or its cache.
+        path: `step=N.pth` file.
+        encoder_weights: PANNs' Cnn14 weights; None for the path used by data/download.py.
+        tokenizer: BERT's tokenizer; None loads "bert-base-uncased" from the hub or its cache.
 
     Raises:
-        CheckpointError: see `read_mini_audio_caption`; also when the encoder or the tokenizer is not there.
+        CheckpointError: as for `read_mini_audio_caption`, or the tokenizer cannot be loaded.
     """
     found = read_mini_audio_caption(path)
     if tokenizer is None:
@@ -140,7 +142,7 @@ def read_parts(
             tokenizer = Tokenizer.from_pretrained(TOKENIZER)
         except Exception as error:  # tokenizers raises bare Exception
             raise CheckpointError(
-                f"{path} needs the tokenizer {TOKENIZER}, which the hub did not give ({error})."
+                f"{path} needs the tokenizer {TOKENIZER}, which could not be loaded from the hub ({error}): check the network."
             ) from error
     llama = found.llama.config
     weights = encoder_weights or DEFAULT_ENCODER_WEIGHTS
@@ -163,5 +165,7 @@ def read_parts(
         decoding=DecodingConfig(max_tokens=30),
     )
     if tokenizer.get_vocab_size() != llama.vocab_size:
-        raise CheckpointError(f"{path} has {llama.vocab_size} words, its tokenizer {tokenizer.get_vocab_size()}.")
+        raise CheckpointError(
+            f"{path} has {llama.vocab_size} tokens, its tokenizer {tokenizer.get_vocab_size()}: give the tokenizer of this file."
+        )
     return config, tokenizer, found

@@ -26,26 +26,28 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise CheckpointError(
-            f"the encoder's weights {path} are not there: python -m data.download fetches them, or name the file with "
+            f"the encoder's weights {path} are missing: download them with python -m data.download, or name the file by "
             "captioner.encoder.weights (--encoder_weights in inference)."
         )
     if sha256 is not None and sha256_of(path) != sha256:
-        raise CheckpointError(f"{path} is not the file this checkpoint was trained with: its sha256 is not {sha256}.")
+        raise CheckpointError(f"{path} is not the weights file of this checkpoint: its sha256 is not {sha256}.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be read as weights: fetch it again.") from error
-    except Exception as error:  # pickle.UnpicklingError: it holds more than tensors
+        raise CheckpointError(f"{path} cannot be read as weights: download it again.") from error
+    except Exception as error:  # pickle.UnpicklingError: it has other content
         raise CheckpointError(
-            f"{path} holds more than tensors and was refused: fetch it again from its authors."
+            f"{path} has other content than tensors and was refused: download it again from its authors."
         ) from error
     state = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) and value.layout is torch.strided for value in state.values()
     ):
-        raise CheckpointError(f"{path} is no table of dense tensors: give a weights file as its authors publish it.")
+        raise CheckpointError(
+            f"{path} is not a dictionary of dense tensors: give a weights file as published by its authors."
+        )
     return dict(state)
 
 

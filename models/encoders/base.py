@@ -1,4 +1,4 @@
-"""The one contract of all audio encoders, and what they share.
+"""Interface of all audio encoders, and functions that they share.
 
 Shapes: B clips, S samples, F bands, T frames, E encoder width, C tag classes.
 """
@@ -18,12 +18,12 @@ PREFIX = "hf:"  # before the folder or hub id of an encoder of transformers
 
 
 class EncoderOutput(NamedTuple):
-    """What an encoder gives.
+    """Output of an encoder.
 
     Attributes:
-        embeddings: (B, T, E) float32, zero beyond each clip's length.
-        lengths: (B,) int64, frames of each clip, at least 1.
-        logits: (B, C) tag logits before the sigmoid, or None for an encoder without a tagger.
+        embeddings: (B, T, E) float32, zero beyond the length of each clip.
+        lengths: (B,) int64, number of frames of each clip, at least 1.
+        logits: (B, C) float tag logits before the sigmoid; None for an encoder without a tagger.
     """
 
     embeddings: Tensor
@@ -33,7 +33,7 @@ class EncoderOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class SpecMasks:
-    """SpecAugment's spans, as shares [start, end) of each clip's own frames and of all bands.
+    """Masked spans of SpecAugment, as shares [start, end) of each clip's frames and of all bands.
 
     Attributes:
         time: (B, K, 2) float, 0 to 1.
@@ -45,15 +45,15 @@ class SpecMasks:
 
 
 class AudioEncoder(nn.Module, ABC):
-    """From waveforms to frame embeddings; a clip's numbers never depend on its padding or its neighbours.
+    """Network from waveforms to frame embeddings; the output of a clip does not depend on padding or on other clips.
 
     Attributes:
-        sample_rate: rate of the waveforms, hertz.
-        embedding_dim: E.
-        keeps_statistics: whether batch norm stays as it was loaded, also in training: batches here are small, and their
-            clips padded.
-        frozen_layers: layers from the input that are never trained.
-        has_tagger: whether it knows AudioSet's tags, so that `EncoderOutput.logits` and `tag_logits` are there.
+        sample_rate: sample rate of the waveforms, in hertz.
+        embedding_dim: width E of the embeddings.
+        frame_rate_hz: embeddings per second; only encoders with a tagger define it.
+        keeps_statistics: whether batch norm keeps its loaded statistics during training, where batches are small and padded.
+        frozen_layers: number of layers, counted from the input, that are never trained.
+        has_tagger: whether the encoder predicts AudioSet's tags, so that `EncoderOutput.logits` and `tag_logits` are defined.
     """
 
     sample_rate: int
@@ -64,7 +64,7 @@ class AudioEncoder(nn.Module, ABC):
     has_tagger: bool = False
 
     def train(self, mode: bool = True) -> "AudioEncoder":
-        """Switch dropout; batch norm follows only in a network trained from random values."""
+        """Set the training mode; batch norm stays in evaluation mode if `keeps_statistics`."""
         super().train(mode)
         for module in self.modules() if self.keeps_statistics else ():
             if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
@@ -72,19 +72,19 @@ class AudioEncoder(nn.Module, ABC):
         return self
 
     def architecture(self) -> dict[str, Any] | None:
-        """What a checkpoint notes, beside the configuration, to build the network again; None where that says it all."""
+        """Settings that a checkpoint stores to rebuild the network; None if the configuration is sufficient."""
         return None
 
     def with_branch(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors of a published file, with those that it lacks and the encoder derives from them."""
+        """Tensors of a published file, extended by tensors that the encoder derives from them."""
         return dict(state)
 
     @abstractmethod
     def layers(self) -> Sequence[nn.Module]:
-        """The network's layers from the input on, before its head."""
+        """Layers of the network in order from the input, without its head."""
 
     def set_trained(self, trained: bool) -> None:
-        """Let gradients reach the encoder's weights, but for those of `frozen_layers`; or freeze it whole."""
+        """Enable or disable gradients of the encoder's weights; the first `frozen_layers` layers stay frozen."""
         self.requires_grad_(trained)
         for layer in self.layers()[: self.frozen_layers]:
             layer.requires_grad_(False)
@@ -94,46 +94,46 @@ class AudioEncoder(nn.Module, ABC):
         """Encode clips.
 
         Args:
-            waveform: (B, S) float32 in -1 to 1, zero beyond each clip's length.
-            lengths: (B,) int64, samples of each clip.
-            spec_masks: spectrogram cells to hide; None hides none.
+            waveform: (B, S) float32 in -1 to 1, zero beyond the length of each clip.
+            lengths: (B,) int64, number of samples of each clip.
+            spec_masks: spectrogram spans to mask; None for none.
         """
 
     def frozen_part(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> tuple[Tensor, Tensor]:
-        """What the layers that are never trained make of clips, so that the others can be trained without them.
+        """Output of the frozen layers, from which the other layers are trained (`training.tagger`).
 
         Args:
-            waveform: (B, S), as `forward` takes it, of 10 s at most.
-            lengths: (B,).
-            spec_masks: spectrogram cells to hide.
+            waveform: (B, S) float32, as for `forward`, at most 10 s.
+            lengths: (B,) int64, number of samples of each clip.
+            spec_masks: spectrogram spans to mask.
 
         Returns:
-            Maps (B, ..., T) and each clip's frames (B,), for `trained_part`.
+            Feature maps (B, ..., T) and the number of frames of each clip (B,), the arguments of `trained_part`.
 
         Raises:
-            CheckpointError: the encoder cannot be parted.
+            CheckpointError: the encoder does not support it.
         """
         raise CheckpointError(
-            f"{type(self).__name__} cannot be trained from its frozen layers on: set training.tagger.num_steps to 0."
+            f"{type(self).__name__} does not support tagger fine-tuning: set training.tagger.num_steps to 0."
         )
 
     def trained_part(self, maps: Tensor, frames: Tensor) -> Tensor:
-        """Tag logits (B, 527) of what `frozen_part` gave.
+        """Tag logits (B, 527) from the output of `frozen_part`.
 
         Raises:
-            CheckpointError: the encoder cannot be parted.
+            CheckpointError: the encoder does not support it.
         """
-        raise CheckpointError(f"{type(self).__name__} cannot be parted.")
+        raise CheckpointError(f"{type(self).__name__} does not support tagger fine-tuning.")
 
     def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
-        """What the tagger says of parts of clips whose frame embeddings are known.
+        """Tag logits of parts of clips from their frame embeddings.
 
         Args:
-            embeddings: (B, T, E), as `forward` gives them with output "frames".
-            parts: (B, P, T) bool, the frames of each part; at least one each.
+            embeddings: (B, T, E) float, returned by `forward` with output "frames".
+            parts: (B, P, T) bool, frames of each part, at least one each.
 
         Returns:
-            (B, P, 527) logits before the sigmoid.
+            (B, P, 527) float logits before the sigmoid.
 
         Raises:
             CheckpointError: the encoder has no tagger.
@@ -144,20 +144,20 @@ class AudioEncoder(nn.Module, ABC):
 
 
 def frame_mask(lengths: Tensor, num_frames: int) -> Tensor:
-    """(B, T) bool, true for each clip's own frames."""
+    """Mask (B, T) bool of the valid frames of each clip."""
     return torch.arange(num_frames, device=lengths.device)[None, :] < lengths[:, None]
 
 
 def reflect_pad(waveform: Tensor, lengths: Tensor, pad: int) -> Tensor:
-    """Reflect each clip at its own two ends.
+    """Pad each clip by reflection at its own ends.
 
     Args:
         waveform: (B, S).
-        lengths: (B,) samples of each clip, more than `pad`.
-        pad: samples added on each side.
+        lengths: (B,) int64, number of samples of each clip, more than `pad`.
+        pad: number of samples added at each end.
 
     Returns:
-        (B, S + 2 * pad); what lies more than `pad` samples beyond a clip's end has no meaning.
+        (B, S + 2 * pad); values more than `pad` samples beyond the end of a clip are undefined.
     """
     positions = (torch.arange(waveform.shape[1] + 2 * pad, device=waveform.device) - pad).abs()  # (S + 2 pad,)
     last = (lengths - 1)[:, None]  # (B, 1)
@@ -166,13 +166,13 @@ def reflect_pad(waveform: Tensor, lengths: Tensor, pad: int) -> Tensor:
 
 
 def pad_to_minimum(waveform: Tensor, lengths: Tensor, minimum: int) -> tuple[Tensor, Tensor]:
-    """Lengthen clips shorter than `minimum` samples with silence."""
+    """Append silence to clips shorter than `minimum` samples."""
     missing = max(0, minimum - waveform.shape[1])
     return nn.functional.pad(waveform, (0, missing)), lengths.clamp(min=minimum)
 
 
 def hide_spans(spectrogram: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> Tensor:
-    """Set the hidden cells of spectrograms (B, F, T), normalised about zero, to zero."""
+    """Set the masked cells of zero-centred spectrograms (B, F, T) to zero."""
     frames = torch.arange(spectrogram.shape[2], device=spectrogram.device)
     bands = torch.arange(spectrogram.shape[1], device=spectrogram.device)
     time_spans = (spec_masks.time * lengths[:, None, None]).round()  # (B, K, 2)

@@ -1,4 +1,4 @@
-"""Every encoder by name, and the one place that builds them; only the one that is built is imported."""
+"""Encoders by name, and their construction from a configuration; only the requested encoder is imported."""
 
 import difflib
 import re
@@ -23,22 +23,21 @@ TRANSFORMERS_ENCODERS = {
 
 
 def build_encoder(config: EncoderConfig, architecture: dict[str, Any] | None = None) -> AudioEncoder:
-    """The encoder that a configuration names, with its published weights when there are some.
+    """Build an encoder, with its published weights if the configuration names some.
 
     Args:
-        config: name, weights and settings.
-        architecture: what the encoder's own `architecture` gave, where a checkpoint holds its weights.
+        config: name, weights and settings of the encoder.
+        architecture: result of the encoder's `architecture` if its weights come from a checkpoint; None otherwise.
 
     Raises:
-        CheckpointError: no encoder of that name; or its weights are missing, damaged, not those the checkpoint was made with,
-            or do not fit.
+        CheckpointError: the name is unknown, or the weights are missing, damaged, of another checksum, or do not fit.
     """
     kind = PREFIX if config.name.startswith(PREFIX) else config.name
     if kind in TRANSFORMERS_ENCODERS:
         encoder = _class(*TRANSFORMERS_ENCODERS[kind])(config, architecture)
         if architecture is None and config.weights_sha256 and state_sha256(encoder) != config.weights_sha256:
             raise CheckpointError(
-                f"{published_source(config)} does not hold the weights this checkpoint was trained with: their sha256 is not "
+                f"{published_source(config)} does not have the weights of this checkpoint: their sha256 is not "
                 f"{config.weights_sha256}."
             )
         return encoder
@@ -46,11 +45,11 @@ def build_encoder(config: EncoderConfig, architecture: dict[str, Any] | None = N
         names = [*ENCODERS, *TRANSFORMERS_ENCODERS]
         near = difflib.get_close_matches(kind, names, n=1)
         hint = f"; did you mean {near[0]}?" if near else f": one of {', '.join(names)}FOLDER_OR_HUB_ID."
-        raise CheckpointError(f"captioner.encoder.name {config.name} is no encoder{hint}")
+        raise CheckpointError(f"captioner.encoder.name {config.name} is not an encoder{hint}")
     encoder = _class(*ENCODERS[kind])(config)
     if config.weights is not None:
         state = encoder.with_branch(read_weights(Path(config.weights), config.weights_sha256))
-        # A count that batch norm keeps for itself; some files leave it out.
+        # Some files omit batch norm's counter.
         own = {name: value for name, value in encoder.state_dict().items() if not name.endswith("num_batches_tracked")}
         unfit = [name for name, tensor in own.items() if name not in state or state[name].shape != tensor.shape]
         if unfit:
@@ -68,14 +67,14 @@ def _class(module: str, name: str) -> Callable[..., AudioEncoder]:
 
 
 def published_source(config: EncoderConfig) -> str | None:
-    """File, folder or hub id that an encoder's weights come from; None for one trained from random values."""
+    """File, folder or hub id of an encoder's published weights; None for random initial weights."""
     if config.weights is None and config.name.startswith(PREFIX):
         return config.name.removeprefix(PREFIX)
     return config.weights
 
 
 def weights_sha256(config: EncoderConfig, encoder: AudioEncoder) -> str:
-    """Checksum of published weights that an encoder still has: of their file, or of the tensors that transformers read."""
+    """Checksum of published weights: of their file, or of the tensors loaded by transformers."""
     return sha256_of(Path(str(config.weights))) if config.name in ENCODERS else state_sha256(encoder)
 
 

@@ -1,4 +1,4 @@
-"""CLAP: one embedding a clip in a space that audio and text share, and the likeness of captions to a recording.
+"""CLAP: one embedding per clip in a joint space of audio and text, and similarities of captions to a recording.
 
 Wu et al., "Large-Scale Contrastive Language-Audio Pretraining with Feature Fusion and Keyword-to-Caption Augmentation",
 ICASSP 2023, arXiv 2211.06687; transformers' port and the checkpoints laion/clap-htsat-unfused, laion/clap-htsat-fused.
@@ -22,9 +22,9 @@ from models.errors import CheckpointError
 
 
 class Clap(ClapAudioEncoder):
-    """CLAP's audio tower: one vector of length 1 a clip, whatever `config.output` says.
+    """CLAP's audio tower: one unit vector per clip, independent of `config.output`.
 
-    A clip longer than the window of 10 s is cut into equal windows; its vector is the mean of theirs, scaled to length 1.
+    Clips longer than the window of 10 s are split into equal windows; the normalised mean of their vectors is returned.
     """
 
     def __init__(self, config: EncoderConfig, architecture: dict[str, Any] | None = None) -> None:
@@ -32,7 +32,7 @@ class Clap(ClapAudioEncoder):
         self.embedding_dim = int(self.network.config.projection_dim)
 
     def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
-        """Embeddings (B, 1, E) of clips of any length; no tags."""
+        """Compute embeddings (B, 1, E) of clips of any length; there are no tag logits."""
         output, _, counts = self.encode_windows(waveform, lengths, spec_masks)
         vectors = F.normalize(self.network.audio_projection(output.pooler_output).float(), dim=-1)  # (W, E)
         means = torch.stack([part.mean(dim=0) for part in vectors.split(counts)])  # (B, E)
@@ -40,13 +40,13 @@ class Clap(ClapAudioEncoder):
 
 
 class ClapScorer(nn.Module):
-    """Both towers of a CLAP checkpoint: how alike a recording and a caption are.
+    """Both towers of a CLAP checkpoint, for similarities between recordings and captions.
 
     Args:
         source: folder or hub id of a transformers CLAP checkpoint, with its tokenizer and preprocessor_config.json.
 
     Raises:
-        CheckpointError: one of the parts is not there.
+        CheckpointError: the weights, tokenizer or front end are missing.
     """
 
     def __init__(self, source: str) -> None:
@@ -55,34 +55,34 @@ class ClapScorer(nn.Module):
         self.audio = Clap(EncoderConfig(name="clap", weights=source, sample_rate=rate))
         self.text = load_pretrained(ClapTextModelWithProjection, source, "CLAP text network")
         self.tokenizer = load_settings(AutoTokenizer, source, "tokenizer of CLAP")
-        # transformers makes an empty tokenizer where the files are missing.
+        # transformers creates an empty tokenizer if the files are missing.
         if self.tokenizer.pad_token_id != self.text.config.pad_token_id:
             raise CheckpointError(
-                f"the tokenizer files of {source} are missing or of another network (it pads with "
+                f"the tokenizer files of {source} are missing or belong to another network (padding id "
                 f"{self.tokenizer.pad_token_id}, not {self.text.config.pad_token_id}): copy tokenizer.json beside the weights."
             )
-        # RoBERTa counts positions from behind its padding id.
+        # RoBERTa's positions start after its padding id.
         self.max_tokens = self.text.config.max_position_embeddings - self.text.config.pad_token_id - 1
         self.eval()
 
     @property
     def sample_rate(self) -> int:
-        """Rate of the waveforms, hertz."""
+        """Sample rate of the waveforms, in hertz."""
         return self.audio.sample_rate
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.parameters()).device
 
     @torch.no_grad()
     def embed_audio(self, waveform: Tensor, lengths: Tensor) -> Tensor:
-        """Vectors (B, E) of length 1 of waveforms (B, S) with `lengths` (B,) samples."""
+        """Unit vectors (B, E) of waveforms (B, S) with `lengths` (B,) samples."""
         return self.audio(waveform.to(self.device), lengths.to(self.device)).embeddings[:, 0]
 
     @torch.no_grad()
     def embed_text(self, captions: Sequence[str]) -> Tensor:
-        """Vectors (N, E) of length 1; captions beyond the text network's 512 tokens are cut."""
+        """Unit vectors (N, E) of captions, truncated to the 512 tokens of the text network."""
         tokens = self.tokenizer(
             list(captions), padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
         ).to(self.device)
@@ -90,7 +90,7 @@ class ClapScorer(nn.Module):
         return F.normalize(output.text_embeds.float(), dim=-1)
 
     def similarities(self, waveform: Tensor, captions: Sequence[str]) -> list[float]:
-        """Cosine, -1 to 1, of one clip (S,) at `sample_rate` with each caption."""
+        """Cosine similarity, -1 to 1, of one clip (S,) at `sample_rate` to each caption."""
         audio = self.embed_audio(waveform[None], torch.tensor([len(waveform)]))  # (1, E)
         similarities: list[float] = (self.embed_text(captions) @ audio[0]).tolist()
         return similarities

@@ -29,12 +29,12 @@ from models.precision import FullPrecisionBuffers
 
 NUM_MELS = 64
 CHANNELS = (64, 128, 256, 512, 1024, 2048)
-FRAME_STRIDE = 32  # five pools of 2
+FRAME_STRIDE = 32  # spectrogram frames per embedding: five pools of 2
 DROPOUT = 0.2
 
 
 class FrontEnd(NamedTuple):
-    """Settings of the published log-mel front end at one sample rate: samples, samples, hertz, hertz."""
+    """Settings of the published log-mel front end at one sample rate: lengths in samples, frequencies in hertz."""
 
     n_fft: int
     hop: int
@@ -65,7 +65,7 @@ class LogMel(FullPrecisionBuffers):
         self.register_buffer("mel_bank", torch.from_numpy(bank), persistent=False)  # (F, n_fft / 2 + 1)
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel spectrogram (B, F, T) of waveforms (B, S), and each clip's frames (B,)."""
+        """Compute log-mel spectrograms (B, F, T) of waveforms (B, S), and the number of frames of each clip (B,)."""
         n_fft, hop = self.settings.n_fft, self.settings.hop
         padded = reflect_pad(waveform, lengths, n_fft // 2)
         spectrum = torch.stft(padded, n_fft, hop, window=self.window, center=False, return_complex=True)
@@ -75,7 +75,7 @@ class LogMel(FullPrecisionBuffers):
 
 
 class ConvBlock(nn.Module):
-    """Two 3 x 3 convolutions with batch norm, then an average pool."""
+    """Two 3 x 3 convolutions with batch norm, followed by average pooling."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -84,20 +84,20 @@ class ConvBlock(nn.Module):
         self.bn1, self.bn2 = nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)
 
     def forward(self, maps: Tensor, mask: Tensor | None, pool: int) -> Tensor:
-        """Maps (B, K, T, F) to (B, K', T / pool, F / pool); `mask` (B, 1, T, 1) keeps padding at zero."""
+        """Map (B, K, T, F) to (B, K', T / pool, F / pool); `mask` (B, 1, T, 1) keeps padding at zero."""
         hidden = F.relu(self.bn1(self.conv1(maps if mask is None else maps * mask)))
         hidden = F.relu(self.bn2(self.conv2(hidden if mask is None else hidden * mask)))
         return F.avg_pool2d(hidden, pool) if pool > 1 else hidden
 
 
 class Cnn14(AudioEncoder):
-    """The network of PANNs, its parameters under the published names.
+    """PANNs' CNN14, with the published parameter names.
 
     Args:
         config: sample rate (16000 or 32000), width (None: 1.0), output "frames" or PANNs' "clip" vector.
 
     Raises:
-        CheckpointError: another sample rate.
+        CheckpointError: the sample rate is not supported.
     """
 
     has_tagger = True
@@ -122,8 +122,8 @@ class Cnn14(AudioEncoder):
         self.fc_audioset = nn.Linear(self.embedding_dim, NUM_AUDIOSET_CLASSES)
 
     def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
-        """Embeddings, one in 320 ms, or one vector a clip; and the tags' logits."""
-        minimum = FRAME_STRIDE * self.log_mel.settings.hop  # one embedding's worth
+        """Compute embeddings, one per 320 ms or one per clip, and tag logits."""
+        minimum = FRAME_STRIDE * self.log_mel.settings.hop  # samples per embedding
         with torch.autocast(waveform.device.type, enabled=False):  # powers of quiet sounds underflow in half precision
             log_mel, frames = self.log_mel(*pad_to_minimum(waveform.float(), lengths, minimum))  # (B, F, T)
             normalised = self.bn0(log_mel.to(self.bn0.weight.dtype)[..., None])[..., 0]  # (B, F, T)
@@ -139,17 +139,17 @@ class Cnn14(AudioEncoder):
         return EncoderOutput(embeddings, frames, logits)
 
     def layers(self) -> list[nn.Module]:
-        """The six blocks of convolutions; the batch norm over bands goes with the first."""
+        """The six convolutional blocks; the first includes the batch norm over bands."""
         blocks: list[nn.Module] = [getattr(self, f"conv_block{number}") for number in range(1, len(CHANNELS) + 1)]
         return [nn.ModuleList([self.bn0, blocks[0]]), *blocks[1:]]
 
     def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
-        """Logits (B, P, 527) of parts (B, P, T): PANNs' head on the maximum plus the mean of their frames (B, T, E)."""
+        """Tag logits (B, P, 527) of parts (B, P, T): PANNs' head on maximum plus mean of their frames (B, T, E)."""
         pooled = torch.stack([_pool(embeddings, part) for part in parts.unbind(dim=1)], dim=1)  # (B, P, E)
         return self._head(pooled)[1]
 
     def _head(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """PANNs' clip vector (..., E) and tag logits (..., 527) of pooled frames (..., E)."""
+        """Clip vectors (..., E) and tag logits (..., 527) from pooled frames (..., E)."""
         clip = F.relu(self.fc1(F.dropout(pooled, 0.5, self.training)))
         return clip, self.fc_audioset(F.dropout(clip, 0.5, self.training))
 
@@ -165,6 +165,6 @@ class Cnn14(AudioEncoder):
 
 
 def _pool(embeddings: Tensor, part: Tensor) -> Tensor:
-    """PANNs' pooling: maximum plus mean of the frames (B, T, E) in `part` (B, T), at least one: (B, E)."""
+    """PANNs' pooling (B, E): maximum plus mean of the frames (B, T, E) in `part` (B, T), which has at least one."""
     strongest = embeddings.masked_fill(~part[..., None], -torch.inf).amax(dim=1)  # (B, E)
     return strongest + (embeddings * part[..., None]).sum(dim=1) / part.sum(dim=1, keepdim=True)

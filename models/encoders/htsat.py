@@ -29,18 +29,18 @@ DEPTHS = (2, 2, 6, 2)
 
 @dataclass(frozen=True)
 class FrontEndSettings:
-    """Settings of `ClapFeatureExtractor` that decide its numbers, under its names; those of laion/clap-htsat-unfused.
+    """Settings of `ClapFeatureExtractor`, under its names; the defaults are those of laion/clap-htsat-unfused.
 
     Attributes:
-        sampling_rate: hertz.
-        fft_window_size: samples.
-        hop_length: samples.
-        feature_size: F.
-        frequency_min: hertz.
-        frequency_max: hertz.
-        max_length_s: length of the network's window, seconds.
-        padding: how shorter clips fill it: "repeatpad" (whole repeats, then silence), "repeat" or "pad" (silence).
-        truncation: "rand_trunc" goes with Slaney's mel bands, "fusion" with HTK's.
+        sampling_rate: sample rate in hertz.
+        fft_window_size: window length in samples.
+        hop_length: hop length in samples.
+        feature_size: number of mel bands F.
+        frequency_min: lowest frequency in hertz.
+        frequency_max: highest frequency in hertz.
+        max_length_s: length of the network's window in seconds.
+        padding: padding of shorter clips: "repeatpad" (whole repeats, then silence), "repeat" or "pad" (silence).
+        truncation: "rand_trunc" implies Slaney mel bands, "fusion" HTK mel bands.
     """
 
     sampling_rate: int = 48000
@@ -55,7 +55,7 @@ class FrontEndSettings:
 
 
 class ClapLogMel(nn.Module):
-    """`ClapFeatureExtractor`'s log-mel spectrograms of clips within one window, in batches and on the clips' device."""
+    """Log-mel spectrograms as of `ClapFeatureExtractor`, for batches of clips within one window and on their device."""
 
     window: Tensor
     mel_bank: Tensor
@@ -78,7 +78,7 @@ class ClapLogMel(nn.Module):
         self.register_buffer("mel_bank", torch.from_numpy(bank.T).float().contiguous(), persistent=False)  # (F, bins)
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> Tensor:
-        """Decibels (B, F, M) of waveforms (B, S) with `lengths` (B,) samples, none beyond the window."""
+        """Compute log-mel spectrograms (B, F, M), in decibels, of waveforms (B, S) of `lengths` (B,) samples."""
         settings = self.settings
         filled = self.fill(waveform, lengths)  # (B, max_samples)
         spectrum = torch.stft(
@@ -94,14 +94,14 @@ class ClapLogMel(nn.Module):
         return 10.0 * torch.log10((self.mel_bank @ power).clamp(min=1e-10))  # (B, F, M)
 
     def fill(self, waveform: Tensor, lengths: Tensor) -> Tensor:
-        """Each clip (B, S) as it fills the network's window (B, max_samples): repeated, or with silence behind."""
+        """Extend clips (B, S) to the network's window (B, max_samples), by repetition or silence."""
         positions = torch.arange(self.max_samples, device=waveform.device)  # (max_samples,)
         period = lengths[:, None].clamp(min=1)  # (B, 1)
         filled = waveform.gather(1, (positions[None, :] % period).clamp(max=waveform.shape[1] - 1))  # (B, max_samples)
         return filled * (positions[None, :] < self._end(period))
 
     def hidden(self, spec_masks: SpecMasks, lengths: Tensor, num_frames: int) -> Tensor:
-        """Cells (B, F, M) bool that `spec_masks` hide; a span of the clip is hidden in each of its repeats."""
+        """Mask (B, F, M) bool of the cells in `spec_masks`; a span of the clip is masked in all its repeats."""
         settings = self.settings
         samples = torch.arange(num_frames, device=lengths.device) * settings.hop_length  # (M,)
         period = lengths[:, None].clamp(min=1)  # (B, 1)
@@ -115,7 +115,7 @@ class ClapLogMel(nn.Module):
         return in_time[:, None, :] | in_band[:, :, None]
 
     def _end(self, period: Tensor) -> Tensor:
-        """Where the silence behind a clip's repeats begins, (B, 1) samples."""
+        """Sample (B, 1) at which the silence after a clip's repeats begins."""
         if self.settings.padding == "repeat":
             return torch.full_like(period, self.max_samples)
         if self.settings.padding == "pad":
@@ -124,14 +124,14 @@ class ClapLogMel(nn.Module):
 
 
 class ClapAudioEncoder(AudioEncoder):
-    """What HTS-AT and CLAP's audio tower share: front end, windows, and the network with its sources.
+    """Base of HTS-AT and CLAP's audio tower: front end, windows and loading of the network.
 
     Args:
-        config: sample rate, and width where there are no weights to load.
-        architecture: as `architecture` gives it, where a checkpoint holds the weights.
+        config: sample rate, weights, and the width of a network without weights.
+        architecture: result of `architecture` if the weights come from a checkpoint; None otherwise.
 
     Raises:
-        CheckpointError: another sample rate, or no such network in the folder or on the hub.
+        CheckpointError: the sample rate does not fit, or the folder or hub has no such network.
     """
 
     def __init__(self, config: EncoderConfig, architecture: dict[str, Any] | None = None) -> None:
@@ -156,21 +156,21 @@ class ClapAudioEncoder(AudioEncoder):
         self.network: Any = network
 
     def architecture(self) -> dict[str, Any]:
-        """Settings of the network and of the front end, as JSON values."""
+        """Settings of the network and the front end, as JSON values."""
         return {"model": self.network.config.to_dict(), "features": dataclasses.asdict(self.log_mel.settings)}
 
     def layers(self) -> list[nn.Module]:
-        """The convolution into patches, with the batch norm over bands before it, then the four stages."""
+        """The patch embedding, including the batch norm over bands, and the four stages."""
         encoder = self.network.audio_model.audio_encoder
         return [nn.ModuleList([encoder.batch_norm, encoder.patch_embed]), *encoder.layers]
 
     def encode_windows(
         self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None
     ) -> tuple[Any, Tensor, list[int]]:
-        """The network's output for each window, their lengths (W,) in samples, and how many each clip has.
+        """Network output for each window, window lengths (W,) in samples, and the number of windows of each clip.
 
-        A window is at most 10 s; checkpoints with feature fusion get each as a clip that is not longer than that, so that
-        nothing is drawn at random.
+        Windows are at most 10 s long. Checkpoints with feature fusion process each window as a short clip, which involves no
+        random choice.
         """
         windows, samples, counts = split_windows(waveform, lengths, self.log_mel.max_samples)
         samples = samples.clamp(min=1)
@@ -184,36 +184,36 @@ class ClapAudioEncoder(AudioEncoder):
         return self.network.audio_model(features, is_longer=is_longer), samples, counts
 
     def _middle(self, log_mel: Tensor) -> Tensor:
-        """What the batch norm over bands turns into zero before its scale, (F, 1)."""
+        """Values (F, 1) that the batch norm over bands centres to zero."""
         norm = self.network.audio_model.audio_encoder.batch_norm
         middle = log_mel.detach().mean(dim=(0, 2)) if norm.training else norm.running_mean  # (F,)
         return middle[:, None]
 
 
 class HtsAt(ClapAudioEncoder):
-    """HTS-AT: one embedding in 0.31 s, 32 in a window of 10 s, in time order.
+    """HTS-AT: one embedding per 0.31 s, 32 per window of 10 s, in time order.
 
-    The network folds a spectrogram's time into four rows of an image; transformers unfolds it again after the last stage, whose
-    2 x 32 patches (frequency, time) are averaged over frequency here. Every frame has seen the whole window. Clips longer than
-    the window are cut into equal windows and joined in time; shorter ones fill it as CLAP was trained (repeated, then silence)
-    and give the frames of their first copy.
+    The network arranges a spectrogram in time as four rows of an image; transformers reverses this after the last stage, whose
+    2 x 32 patches (frequency, time) are averaged over frequency here. Every frame depends on the whole window. Longer clips
+    are split into equal windows and joined in time; shorter clips are repeated and padded as in CLAP's training, and the
+    frames of the first copy are returned.
     """
 
     def __init__(self, config: EncoderConfig, architecture: dict[str, Any] | None = None) -> None:
         super().__init__(config, architecture)
-        self.network.audio_projection = nn.Identity()  # CLAP's joint space; see models/encoders/clap.py
+        self.network.audio_projection = nn.Identity()  # projection to CLAP's joint space; see models/encoders/clap.py
         encoder = self.network.audio_model.audio_encoder
         rows, columns = (size // 2 ** (encoder.num_layers - 1) for size in encoder.patch_embed.grid_size)
         self.window_frames = columns * encoder.freq_ratio
         if rows % encoder.freq_ratio:
             raise CheckpointError(
-                f"this HTS-AT's image has {rows} rows at its end, no multiple of {encoder.freq_ratio}."
+                f"the last stage of this HTS-AT has {rows} rows, expected a multiple of {encoder.freq_ratio}: use another one."
             )
         self.embedding_dim = encoder.num_features
         self.output = config.output
 
     def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
-        """Embeddings of clips of any length, or their mean over time; no tags."""
+        """Compute embeddings of clips of any length, or their mean over time; there are no tag logits."""
         output, samples, counts = self.encode_windows(waveform, lengths, spec_masks)
         embeddings = output.last_hidden_state.float().mean(dim=2).transpose(1, 2)  # (W, T, E)
         frames = -torch.div(
@@ -223,20 +223,20 @@ class HtsAt(ClapAudioEncoder):
 
 
 def front_end_settings(source: str) -> FrontEndSettings:
-    """Front end of a CLAP checkpoint, from its preprocessor_config.json.
+    """Read the front end of a CLAP checkpoint from its preprocessor_config.json.
 
     Raises:
-        CheckpointError: no such file, or of another feature extractor.
+        CheckpointError: the file is missing or belongs to another feature extractor.
     """
     extractor = load_settings(ClapFeatureExtractor, source, "feature extractor of CLAP (preprocessor_config.json)")
     names = [item.name for item in dataclasses.fields(FrontEndSettings)]
     if any(not hasattr(extractor, name) for name in names) or extractor.top_db is not None:
-        raise CheckpointError(f"the preprocessor_config.json of {source} is not of a CLAP feature extractor.")
+        raise CheckpointError(f"the preprocessor_config.json of {source} does not describe a CLAP feature extractor.")
     return FrontEndSettings(**{name: getattr(extractor, name) for name in names})
 
 
 def new_network_config(width: float) -> ClapAudioConfig:
-    """HTS-AT of laion/clap-htsat-unfused with `width` times as many channels."""
+    """Configuration of laion/clap-htsat-unfused's HTS-AT with `width` times as many channels."""
     channels = NUM_HEADS[0] * max(1, round(PATCH_WIDTH * width / NUM_HEADS[0]))
     return ClapAudioConfig(
         patch_embeds_hidden_size=channels,

@@ -4,9 +4,9 @@ Schmid, Koutini, Widmer, "Efficient Large-scale Audio Tagging via Transformer-to
 arXiv 2211.04772 (github.com/fschmid56/EfficientAT, MIT licence). mn04 has a width of 0.4, one million parameters and an
 AudioSet mAP of 0.432. Block table: Howard et al., "Searching for MobileNetV3", ICCV 2019, arXiv 1905.02244, table 1.
 
-A second branch may stand beside the published layers: a copy of those after `frozen_layers`, with a head of its own, that
-`training.tagger` fine-tunes on labelled clips. Both share the layers before, which cost most; tag logits are a fixed mean of both
-heads'. Fine-tuned weights know clean sounds better and recordings of many sounds worse than the published ones (catastrophic
+An optional second branch is a copy of the layers after `frozen_layers` and of the head, which `training.tagger` fine-tunes on
+labelled clips. Both branches share the earlier layers, which take most of the time; tag logits are a weighted mean of both heads.
+Fine-tuned weights are better on clean sounds and worse on recordings of many sounds than the published ones (catastrophic
 forgetting); the mean of both outputs is better than either on both (Wortsman et al., arXiv 2109.01903, compare ensembles of
 outputs and of weights).
 
@@ -40,9 +40,9 @@ SAMPLE_RATE = 32000
 N_FFT, HOP, WINDOW = 1024, 320, 800  # samples
 NUM_MELS, MAX_FREQUENCY_HZ = 128, 15000.0
 PRE_EMPHASIS = 0.97
-FRAME_STRIDE = 32  # spectrogram frames in one embedding: five strides of 2
-WINDOW_S = 10.0  # squeeze-and-excitation looks at a whole window; AudioSet's clips are this long
-MIN_SAMPLES = 4096  # shorter clips are lengthened with silence: reflecting at the ends needs more than 512
+FRAME_STRIDE = 32  # spectrogram frames per embedding: five strides of 2
+WINDOW_S = 10.0  # length of AudioSet's clips; squeeze-and-excitation averages over a whole window
+MIN_SAMPLES = 4096  # shorter clips are padded with silence: reflection padding needs more than 512 samples
 
 
 class BlockShape(NamedTuple):
@@ -110,7 +110,7 @@ class LogMel(FullPrecisionBuffers):
         self.register_buffer("mel_bank", kaldi_mel_bank(), persistent=False)
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-mel spectrogram (B, F, T) of waveforms (B, S), and each clip's frames (B,)."""
+        """Compute log-mel spectrograms (B, F, T) of waveforms (B, S), and the number of frames of each clip (B,)."""
         emphasised = waveform[:, 1:] - PRE_EMPHASIS * waveform[:, :-1]  # (B, S - 1)
         lengths = lengths - 1
         padded = reflect_pad(emphasised, lengths, N_FFT // 2)
@@ -121,9 +121,9 @@ class LogMel(FullPrecisionBuffers):
 
 
 class Lengths:
-    """Valid frames at the current depth of the network, and the mask that keeps padding at zero.
+    """Number of valid frames at the current depth of the network, and the mask that keeps padding at zero.
 
-    Without padding in a batch (`mask` None) nothing is multiplied.
+    `mask` is None if no clip of the batch is padded.
     """
 
     def __init__(self, frames: Tensor, num_frames: int) -> None:
@@ -132,18 +132,18 @@ class Lengths:
         self.mask = frame_mask(frames, num_frames)[:, None, None, :] if padded else None  # (B, 1, 1, T)
 
     def clean(self, maps: Tensor) -> Tensor:
-        """Zero what lies beyond each clip's end, as a convolution at the clip's own end would see it."""
+        """Set values beyond the end of each clip to zero, the padding that convolutions of an unpadded clip have."""
         return maps if self.mask is None else maps * self.mask
 
     def mean(self, maps: Tensor) -> Tensor:
-        """Mean of maps (B, K, F, T) over frequency and each clip's own frames: (B, K)."""
+        """Mean (B, K) of maps (B, K, F, T) over frequency and the valid frames of each clip."""
         if self.mask is None:
             return maps.mean(dim=(2, 3))
         sums = (maps * self.mask).sum(dim=(2, 3), dtype=torch.float32)  # beyond the range of half precision
         return (sums / (self.frames[:, None] * maps.shape[2])).to(maps.dtype)
 
     def strided(self, stride: int, num_frames: int) -> "Lengths":
-        """Lengths after a convolution of this stride, padded by half its kernel."""
+        """Lengths after a convolution with this stride and a padding of half its kernel."""
         return (
             self if stride == 1 else Lengths(torch.div(self.frames - 1, stride, rounding_mode="floor") + 1, num_frames)
         )
@@ -160,7 +160,7 @@ class Squeeze(nn.Module):
         self.conc_se_layers = nn.ModuleList([layer])  # the published name
 
     def forward(self, maps: Tensor, lengths: Lengths) -> Tensor:
-        """Maps (B, K, F, T), each channel scaled by what the whole clip shows."""
+        """Scale each channel of maps (B, K, F, T) by a factor computed from the whole clip."""
         layer: Any = self.conc_se_layers[0]
         scale = torch.sigmoid(layer.fc2(F.relu(layer.fc1(lengths.mean(maps)))))  # (B, K)
         return maps * scale[:, :, None, None]
@@ -178,7 +178,7 @@ def convolution(
 
 
 class Block(nn.Module):
-    """Inverted residual: widen, convolve each channel over time and frequency, squeeze, narrow."""
+    """Inverted residual block: expansion, depthwise convolution, squeeze-and-excitation, projection."""
 
     def __init__(self, shape: BlockShape, inputs: int, width: float) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class Block(nn.Module):
         self.block = nn.Sequential(*layers)
 
     def forward(self, maps: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
-        """Maps (B, K, F, T) to (B, K', F', T') and their lengths."""
+        """Map (B, K, F, T) to (B, K', F', T'); returns the new lengths too."""
         hidden = maps
         for layer in self.block:
             if isinstance(layer, Squeeze):
@@ -210,13 +210,13 @@ class Block(nn.Module):
 
 
 class MobileNet(AudioEncoder):
-    """EfficientAT's network; one embedding in 320 ms.
+    """EfficientAT's MobileNetV3; one embedding per 320 ms.
 
     Args:
-        config: width (None: 0.4), output, sample rate (32000), and the weight of a fine-tuned branch's logits.
+        config: width (None: 0.4), output, sample rate (32000), and the weight of the second branch's logits.
 
     Raises:
-        CheckpointError: a sample rate other than 32000, or a weight outside 0 to 1.
+        CheckpointError: the sample rate is not 32000, or the weight is not in 0 to 1.
     """
 
     frame_rate_hz = SAMPLE_RATE / HOP / FRAME_STRIDE
@@ -266,7 +266,7 @@ class MobileNet(AudioEncoder):
         self.log_mel = LogMel()
 
     def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
-        """Embeddings of clips of any length, in equal windows of at most 10 s joined in time."""
+        """Compute embeddings of clips of any length, in equal windows of at most 10 s joined in time."""
         windows, window_lengths, counts = split_windows(waveform, lengths, int(WINDOW_S * SAMPLE_RATE))
         masks = None if spec_masks is None else repeat_masks(spec_masks, counts)
         embeddings, frames, logits = self.network(*self._spectrogram(windows, window_lengths, masks))
@@ -277,25 +277,25 @@ class MobileNet(AudioEncoder):
         return EncoderOutput(*join_windows(embeddings, frames, counts), join_logits(logits, counts))
 
     def _spectrogram(self, waveform: Tensor, lengths: Tensor, masks: SpecMasks | None) -> tuple[Tensor, Tensor]:
-        """Log-mel spectrogram (W, F, T) of windows, and their frames (W,)."""
+        """Log-mel spectrograms (W, F, T) of windows, and their numbers of frames (W,)."""
         with torch.autocast(waveform.device.type, enabled=False):  # powers of quiet sounds underflow in half precision
             log_mel, frames = self.log_mel(*pad_to_minimum(waveform.float(), lengths, MIN_SAMPLES))
         log_mel = log_mel.to(self.classifier[2].weight.dtype)
         return (log_mel if masks is None else hide_spans(log_mel, frames, masks)), frames
 
     def layers(self) -> list[nn.Module]:
-        """First convolution, 15 inverted residuals, last convolution."""
+        """First convolution, 15 inverted residual blocks, last convolution."""
         return list(self.features)
 
     def set_trained(self, trained: bool) -> None:
-        """Train the layers after `frozen_layers`, or with a second branch that branch alone; or freeze the network."""
+        """Enable gradients of the layers after `frozen_layers`, or only of the second branch if there is one; or freeze all."""
         super().set_trained(trained)
         if self.branch_weight:
             self.features.requires_grad_(False)
             self.classifier.requires_grad_(False)
 
     def with_branch(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Published tensors, with those of the second branch as copies where the file has none."""
+        """Published tensors, extended by copies for the second branch if the file has none."""
         copies = {}
         for name, tensor in state.items() if self.branch_weight else ():
             parts = name.split(".")
@@ -306,7 +306,7 @@ class MobileNet(AudioEncoder):
         return {**copies, **state}
 
     def tag_logits(self, embeddings: Tensor, parts: Tensor) -> Tensor:
-        """Logits (B, P, 527) of parts (B, P, T): the heads on the mean of their frames (B, T, E)."""
+        """Tag logits (B, P, 527) of parts (B, P, T): the heads on the mean of their frames (B, T, E)."""
         weights = parts.to(embeddings.dtype)
         means = weights @ embeddings / weights.sum(dim=2, keepdim=True)  # (B, P, E)
         if not self.branch_weight:
@@ -326,21 +326,21 @@ class MobileNet(AudioEncoder):
         return torch.cat(embeddings, dim=2), counts[0], mean
 
     def frozen_part(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks) -> tuple[Tensor, Tensor]:
-        """Maps (B, K, F', T') after the first `frozen_layers`, and each clip's frames (B,)."""
+        """Feature maps (B, K, F', T') after the first `frozen_layers` layers, and the number of frames of each clip (B,)."""
         log_mel, frames = self._spectrogram(waveform, lengths, spec_masks)
         before = Lengths(frames, log_mel.shape[2])
         maps, lengths_left = self._through(self.features[: self.frozen_layers], log_mel[:, None], before)
         return maps, lengths_left.frames
 
     def trained_part(self, maps: Tensor, frames: Tensor) -> Tensor:
-        """Tag logits (B, 527) of maps after the first `frozen_layers`, by the second branch where there is one."""
+        """Tag logits (B, 527) from the output of `frozen_part`, by the second branch if there is one."""
         lengths = Lengths(frames, maps.shape[3])
         if self.branch_weight:
             return self._head(self.branch, self.branch_classifier, maps, lengths)[2]
         return self._head(self.features[self.frozen_layers :], self.classifier, maps, lengths)[2]
 
     def _through(self, layers: Iterable[nn.Module], maps: Tensor, lengths: Lengths) -> tuple[Tensor, Lengths]:
-        """Maps (B, K, F, T) of clips after some layers, and their lengths there."""
+        """Apply layers to maps (B, K, F, T); returns the maps and their lengths."""
         for layer in layers:
             if isinstance(layer, Block):
                 maps, lengths = layer(maps, lengths)
@@ -357,6 +357,6 @@ class MobileNet(AudioEncoder):
     def _head(
         self, layers: Iterable[nn.Module], classifier: nn.Module, maps: Tensor, lengths: Lengths
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings (B, T', E), their lengths (B,) and tag logits (B, 527) of one branch's maps (B, K, F, T)."""
+        """Embeddings (B, T', E), their lengths (B,) and tag logits (B, 527) of one branch from maps (B, K, F, T)."""
         maps, lengths = self._through(layers, maps, lengths)  # (B, E, F', T')
         return maps.mean(dim=2).transpose(1, 2), lengths.frames, classifier(lengths.mean(maps))

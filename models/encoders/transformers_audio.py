@@ -1,16 +1,17 @@
-"""Audio networks of transformers with frame outputs as encoders, by folder or hub id: `captioner.encoder.name: hf:NAME`.
+"""Audio networks of transformers as encoders, by folder or hub id: `captioner.encoder.name: hf:NAME`.
 
-What a frame is depends on the family:
+Frames depend on the family:
 
-- audio-spectrogram-transformer (AST, Gong et al., Interspeech 2021, arXiv 2104.01778): patches in frequency and time; those of
-  one time are averaged over frequency. Windows of 10.24 s, filled with silence; one embedding in 0.1 s.
-- whisper (Radford et al. 2022, arXiv 2212.04356): the encoder alone. Windows of 30 s, filled with silence; one in 0.02 s.
-- networks that take any length and give one row of frames, such as wav2vec2, hubert, wavlm, wav2vec2-bert: windows of at
-  most 30 s. Clips of one length go through together and no clip is padded, since some of these networks (wav2vec2-base, with a
-  norm over time) cannot tell padding from sound. All frames are the clip's own.
+- audio-spectrogram-transformer (AST, Gong et al., Interspeech 2021, arXiv 2104.01778): patches in frequency and time, averaged
+  over frequency. Windows of 10.24 s, padded with silence; one embedding per 0.1 s.
+- whisper (Radford et al. 2022, arXiv 2212.04356): the encoder only. Windows of 30 s, padded with silence; one embedding per
+  0.02 s.
+- networks for inputs of any length with one sequence of frames, such as wav2vec2, hubert, wavlm, wav2vec2-bert: windows of at
+  most 30 s. Clips of equal length form a batch and no clip is padded, because some of these networks (wav2vec2-base, with a norm
+  over time) do not mask padding.
 
-Other networks with a fixed window are refused: nothing says which of their frames belong to a shorter clip. The feature
-extractor is the network's own and runs on the CPU; gradients reach the network, not the waveform.
+Other networks with a fixed window are refused, since the frames of a shorter clip cannot be identified. The network's own
+feature extractor runs on the CPU; gradients reach the network, not the waveform.
 
 Shapes: B clips, W windows, S samples, M feature frames, F features, T frames, E encoder width.
 """
@@ -31,21 +32,21 @@ from models.encoders.windows import join_output, repeat_masks, split_windows
 from models.errors import CheckpointError
 
 AST, WHISPER = "audio-spectrogram-transformer", "whisper"
-LONGEST_WINDOW_S = 30.0  # of networks that take any length; their attention grows with its square
-MIN_S = 0.1  # shorter clips are lengthened with silence: the convolutions of wav2vec2 need 0.025 s, AST's patches more
-FBANK_SAMPLES, FBANK_HOP = 400, 160  # Kaldi's filter bank at 16 kHz, which AST takes
+LONGEST_WINDOW_S = 30.0  # for networks without a fixed window; the cost of attention grows with its square
+MIN_S = 0.1  # shorter clips are padded with silence: wav2vec2's convolutions need 0.025 s, AST's patches more
+FBANK_SAMPLES, FBANK_HOP = 400, 160  # Kaldi filter bank at 16 kHz, AST's input
 
 
 class TransformersEncoder(AudioEncoder):
-    """A transformers audio network, its feature extractor and its way of laying out time.
+    """A transformers audio network with its feature extractor.
 
     Args:
-        config: `name` (or `weights` in its place) says where to load from; sample rate.
-        architecture: as `architecture` gives it, where a checkpoint holds the weights.
+        config: folder or hub id in `name` (overridden by `weights`), and the sample rate.
+        architecture: result of `architecture` if the weights come from a checkpoint; None otherwise.
 
     Raises:
-        CheckpointError: nothing to load there, a network without frames, a fixed window of an unknown kind, or another
-            sample rate.
+        CheckpointError: the network cannot be loaded, has no frames or a fixed window of an unknown kind, or the sample
+            rate does not fit.
     """
 
     def __init__(self, config: EncoderConfig, architecture: dict[str, Any] | None = None) -> None:
@@ -65,7 +66,7 @@ class TransformersEncoder(AudioEncoder):
             )
         self.settings: Any = network.config
         self.network: Any = network.get_encoder() if self.settings.is_encoder_decoder else network
-        self.network.config.apply_spec_augment = False  # drawn by NumPy's global generator; data.augment has its own
+        self.network.config.apply_spec_augment = False  # it uses NumPy's global generator; see data.augment instead
         self.family = str(self.settings.model_type)
         self.sample_rate = int(self.extractor.sampling_rate)
         self.embedding_dim = _width(self.settings)
@@ -74,17 +75,17 @@ class TransformersEncoder(AudioEncoder):
         self.keeps_statistics = True
         if self.family not in (AST, WHISPER) and self._has_fixed_window():
             raise CheckpointError(
-                f"{config.name} ({self.family}) fills a fixed window, and nothing says which of its frames belong to a shorter "
-                f"clip: of such networks {AST} and {WHISPER} are known here, and CLAP's as captioner.encoder.name htsat."
+                f"{config.name} ({self.family}) has a fixed window, and the frames of a shorter clip cannot be identified: of "
+                f"such networks only {AST}, {WHISPER} and, as captioner.encoder.name htsat, CLAP's are supported."
             )
         self.window_samples = self._longest_window()
 
     def architecture(self) -> dict[str, Any]:
-        """Settings of the network and of the feature extractor, as JSON values."""
+        """Settings of the network and the feature extractor, as JSON values."""
         return {"model": self.settings.to_dict(), "features": self.extractor.to_dict()}
 
     def layers(self) -> list[nn.Module]:
-        """What comes before the blocks, as one, then each block."""
+        """The modules before the blocks as one layer, then each block."""
         path, blocks = max(
             ((name, module) for name, module in self.network.named_modules() if isinstance(module, nn.ModuleList)),
             key=lambda item: sum(parameter.numel() for parameter in item[1].parameters()),
@@ -97,7 +98,7 @@ class TransformersEncoder(AudioEncoder):
         return [before, *blocks]
 
     def forward(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
-        """Embeddings of clips of any length, in equal windows joined in time, or their mean; no tags."""
+        """Compute embeddings of clips of any length, in equal windows joined in time, or their mean; there are no tag logits."""
         windows, samples, counts = split_windows(waveform.float(), lengths, self.window_samples)
         windows, samples = pad_to_minimum(windows, samples, int(MIN_S * self.sample_rate))
         masks = None if spec_masks is None else repeat_masks(spec_masks, counts)
@@ -108,7 +109,7 @@ class TransformersEncoder(AudioEncoder):
         return join_output(embeddings, frames, counts, self.output)
 
     def _fixed(self, windows: Tensor, samples: Tensor, masks: SpecMasks | None) -> tuple[Tensor, Tensor]:
-        """Embeddings (W, T, E) of windows that all fill one length, and the clips' own frames (W,)."""
+        """Embeddings (W, T, E) of windows padded to a fixed length, and their numbers of valid frames (W,)."""
         inputs = self._features([window[: int(length)] for window, length in zip(windows, samples, strict=True)])
         name, features = _main_input(inputs)
         if self.family == WHISPER:
@@ -127,11 +128,11 @@ class TransformersEncoder(AudioEncoder):
         grid = patches.unflatten(1, (rows, -1))  # (W, frequency, T, E)
         frames = -torch.div(
             -own, self.settings.time_stride, rounding_mode="floor"
-        )  # patches that begin within the clip
+        )  # patches that start within the clip
         return grid.float().mean(dim=1), frames.clamp(max=grid.shape[2])
 
     def _by_length(self, windows: Tensor, samples: Tensor, masks: SpecMasks | None) -> tuple[Tensor, Tensor]:
-        """Embeddings (W, T, E) and their lengths (W,) of windows that go through unpadded, those of one length together."""
+        """Embeddings (W, T, E) and their lengths (W,) of unpadded windows, in batches of equal length."""
         rows_of: dict[int, list[int]] = {}
         for row, length in enumerate(samples.tolist()):
             rows_of.setdefault(length, []).append(row)
@@ -144,13 +145,13 @@ class TransformersEncoder(AudioEncoder):
         return nn.utils.rnn.pad_sequence(parts, batch_first=True), frames
 
     def _whole(self, windows: Tensor, masks: SpecMasks | None) -> Tensor:
-        """Frames (R, T, E) of windows (R, S) that have one length."""
+        """Embeddings (R, T, E) of windows (R, S) of equal length."""
         inputs = self._features(list(windows))
         name, features = _main_input(inputs)
         if masks is not None and features.dim() == 2:
             if masks.band.shape[1]:
                 raise CheckpointError(
-                    f"{self.family} hears waveforms, which have no bands to hide: set data.augment.band_masks to 0."
+                    f"{self.family} takes waveforms, which have no bands to mask: set data.augment.band_masks to 0."
                 )
             whole = torch.full((len(features),), features.shape[1], device=features.device)
             features = hide_spans(features[:, None], whole, masks)[:, 0]
@@ -161,13 +162,13 @@ class TransformersEncoder(AudioEncoder):
         options = {"attention_mask": mask} if mask is not None and mask.shape == features.shape[:2] else {}
         hidden = self.network(**{name: features}, **options).last_hidden_state
         if hidden.dim() != 3:
-            raise CheckpointError(f"{self.family} gives no row of frames for a clip: choose another network.")
+            raise CheckpointError(f"{self.family} does not give a sequence of frames: choose another network.")
         if "attention_mask" in options and mask is not None and mask.shape[1] == hidden.shape[1]:
-            hidden = hidden[:, : int(mask[0].sum())]  # the extractor may round its frames up to an even number
+            hidden = hidden[:, : int(mask[0].sum())]  # the extractor may pad to an even number of frames
         return hidden.float()
 
     def _features(self, clips: Sequence[Tensor]) -> dict[str, Tensor]:
-        """What the network's own feature extractor makes of clips (S,), on the network's device."""
+        """Input features of clips (S,) from the network's feature extractor, on the network's device."""
         arrays = [clip.detach().cpu().numpy() for clip in clips]
         inputs = self.extractor(arrays, sampling_rate=self.sample_rate, return_tensors="pt")
         device = next(self.network.parameters()).device
@@ -181,7 +182,7 @@ class TransformersEncoder(AudioEncoder):
         return int(self.extractor.n_samples) if self.family == WHISPER else int(LONGEST_WINDOW_S * self.sample_rate)
 
     def _has_fixed_window(self) -> bool:
-        """Whether the feature extractor makes as much of one second as of two."""
+        """Whether the feature extractor gives the same shape for one second and for two."""
         shapes = []
         for seconds in (1, 2):
             inputs = self.extractor(
@@ -194,10 +195,12 @@ class TransformersEncoder(AudioEncoder):
 
 
 def _main_input(inputs: Mapping[str, Tensor]) -> tuple[str, Tensor]:
-    """The input that holds the sound, by the name that the network takes it under."""
+    """Name and value of the network's audio input."""
     found = [name for name in ("input_features", "input_values") if name in inputs]
     if not found:
-        raise CheckpointError(f"a feature extractor that gives {', '.join(inputs)} is not known here.")
+        raise CheckpointError(
+            f"a feature extractor with the outputs {', '.join(inputs)} is not supported: choose another network."
+        )
     return found[0], inputs[found[0]]
 
 
@@ -212,7 +215,7 @@ def _width(settings: Any) -> int:
 
 
 def least_of_encoder(architecture: Mapping[str, Any]) -> int:
-    """Parameters that a network of the settings in a checkpoint has at least: a matrix for each of its blocks."""
+    """Lower bound of the parameters of a network with these settings: one matrix per block."""
     settings = dict(architecture["model"])
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     return int(config.hidden_size**2 * config.num_hidden_layers)
@@ -220,10 +223,10 @@ def least_of_encoder(architecture: Mapping[str, Any]) -> int:
 
 def _extractor_of(settings: dict[str, Any]) -> Any:
     name = str(settings["feature_extractor_type"])
-    # The name comes from a file: nothing else of transformers is reached by it.
+    # The name comes from a file, so it must not reach other classes of transformers.
     extractor_class = getattr(transformers, name, None) if name.endswith("FeatureExtractor") else None
     if extractor_class is None:
         raise CheckpointError(
-            f"this transformers knows no feature extractor {name}: install the version in the checkpoint's metadata."
+            f"the installed transformers has no feature extractor {name}: install the version in the checkpoint's metadata."
         )
     return extractor_class.from_dict(settings)

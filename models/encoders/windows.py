@@ -1,4 +1,4 @@
-"""Clips longer than an encoder's window: cut into equal windows, encoded one by one, joined in time.
+"""Windows of clips that are longer than an encoder accepts: split, encoded separately and joined in time.
 
 Shapes: B clips, W windows of all clips, S samples, T frames, E encoder width, C tag classes.
 """
@@ -12,15 +12,15 @@ from models.encoders.base import EncoderOutput, SpecMasks, frame_mask
 
 
 def split_windows(waveform: Tensor, lengths: Tensor, longest: int) -> tuple[Tensor, Tensor, list[int]]:
-    """Cut each clip into the fewest equal windows of at most `longest` samples.
+    """Split each clip into the smallest number of equal windows of at most `longest` samples.
 
     Args:
-        waveform: (B, S).
-        lengths: (B,).
-        longest: samples.
+        waveform: (B, S) float.
+        lengths: (B,) int64, number of samples of each clip.
+        longest: maximum window length in samples.
 
     Returns:
-        Windows (W, S') padded with zeros, their lengths (W,), and how many each clip has.
+        Windows (W, S') padded with zeros, their lengths (W,), and the number of windows of each clip.
     """
     samples = [max(1, value) for value in lengths.tolist()]
     counts = [-(-value // longest) for value in samples]
@@ -34,13 +34,13 @@ def split_windows(waveform: Tensor, lengths: Tensor, longest: int) -> tuple[Tens
 
 
 def repeat_masks(spec_masks: SpecMasks, counts: list[int]) -> SpecMasks:
-    """The masks of clips for each of their windows."""
+    """Repeat the masks of each clip for its windows."""
     repeats = torch.tensor(counts, device=spec_masks.time.device)
     return SpecMasks(spec_masks.time.repeat_interleave(repeats, 0), spec_masks.band.repeat_interleave(repeats, 0))
 
 
 def join_windows(embeddings: Tensor, frames: Tensor, counts: list[int]) -> tuple[Tensor, Tensor]:
-    """Windows' embeddings (W, T, E) joined in time: (B, T', E) and lengths (B,)."""
+    """Join embeddings (W, T, E) of windows in time; returns (B, T', E) and lengths (B,)."""
     if max(counts) == 1:
         return embeddings, frames
     valid = [window[: int(length)] for window, length in zip(embeddings, frames, strict=True)]
@@ -53,12 +53,12 @@ def join_windows(embeddings: Tensor, frames: Tensor, counts: list[int]) -> tuple
 
 
 def join_output(embeddings: Tensor, frames: Tensor, counts: list[int], output: str) -> EncoderOutput:
-    """What an encoder without a tagger gives for windows' embeddings (W, T, E) with their own frames (W,).
+    """Output of an encoder without a tagger from the embeddings of its windows.
 
     Args:
-        embeddings: of windows; what lies beyond their frames is made zero.
-        frames: of windows.
-        counts: windows of each clip.
+        embeddings: (W, T, E) float; values beyond the frames of a window are set to zero.
+        frames: (W,) int64, number of frames of each window.
+        counts: number of windows of each clip.
         output: "frames", or "clip" for the mean over each clip's frames.
     """
     embeddings, frames = join_windows(embeddings, frames, counts)
@@ -71,7 +71,7 @@ def join_output(embeddings: Tensor, frames: Tensor, counts: list[int], output: s
 
 
 def join_logits(logits: Tensor, counts: list[int]) -> Tensor:
-    """Tag logits of clips (B, 527): the mean of their windows' probabilities, which keeps them calibrated."""
+    """Tag logits (B, 527) of clips: the logit of the mean probability over their windows."""
     if max(counts) == 1:
         return logits
     means = torch.stack([torch.sigmoid(part.float()).mean(dim=0) for part in logits.split(counts)])

@@ -26,7 +26,7 @@ def test_each_recipe_is_trained_once_and_measured_with_each_seed(
         "decoding": {"num_beams": 2, "max_tokens": 8, "tags": {"coverage_weight": 1.0, "word_bonus": 1.0}},
     }
     config.write_text(yaml.safe_dump(content))
-    parts = {name: ablations.TRAININGS[name] for name in (ablations.WHOLE, "no times of tags")}
+    parts = {name: ablations.TRAININGS[name] for name in (ablations.WHOLE, "no tag scores of thirds")}
     monkeypatch.setattr(ablations, "TRAININGS", parts)
     output = tmp_path / "table.md"
     arguments = ["--config", str(config), "--recordings", str(tone_dataset), "--labelled", str(labelled_sounds)]

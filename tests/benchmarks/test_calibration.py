@@ -153,7 +153,7 @@ def test_a_caption_is_right_when_references_name_all_of_its_sounds(caption: str,
 
 
 def test_too_few_clips_are_told() -> None:
-    with pytest.raises(ValueError, match="too few to be halved"):
+    with pytest.raises(ValueError, match="too few to split"):
         held_out([Judged(frozenset("ab"), -1.0, None, True)], 0.3, seed=0)
     with pytest.raises(ValueError, match="1 captioned clips are too few"):
         held_out([*simulated(40), *simulated(1, kind=CAPTIONED)], 0.3, seed=0)
@@ -217,7 +217,7 @@ def test_it_writes_what_a_captioner_reads(
     assert read_metadata(checkpoint) == before and "calibration: intercept" in capsys.readouterr().out
     assert benchmark.main([*arguments, "--write"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("4 captions, 4 of them held out in turn\n\n| clips | predicted, %")
+    assert text.startswith("4 captions, 4 of them in the cross-validation\n\n| clips | predicted, %")
     after = read_metadata(checkpoint)
     assert after.pop("calibration").keys() == Calibration(0, 0).to_dict().keys() and after == before
     assert (checkpoint / "reliability.png").read_bytes().startswith(b"\x89PNG")
@@ -245,7 +245,7 @@ def test_captioned_recordings_are_judged_and_drawn_too(
     arguments += ["--ckpt_path", str(tmp_path / "best"), "--write", "--limit", "3"]
     assert benchmark.main(arguments) == 0
     text = capsys.readouterr().out
-    assert text.startswith("6 captions, 6 of them held out in turn")
+    assert text.startswith("6 captions, 6 of them in the cross-validation")
     for kind in (LABELLED, CAPTIONED, BOTH):
         for model in (benchmark.TOKEN, benchmark.CALIBRATED, benchmark.WITH_SIMILARITY):
             assert f"| {kind} | {model} |" in text
@@ -268,7 +268,7 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     arguments = ["--dataset_root", str(tone_dataset), "--ckpt_path"]
     assert benchmark.main([*arguments, str(tmp_path / "none"), "--write"]) == 2
-    assert "--write needs a checkpoint's folder" in caplog.text
+    assert "--write needs a checkpoint folder" in caplog.text
     assert benchmark.main([*arguments, str(tiny_checkpoint)]) == 2
     assert "no labelled validation clip" in caplog.text
 
@@ -278,4 +278,4 @@ def test_similarity_needs_retrieved_captions(
 ) -> None:
     arguments = ["--dataset_root", str(labelled), "--ckpt_path", str(tiny_checkpoint), "--similarity"]
     assert benchmark.main(arguments) == 2
-    assert "--similarity needs a checkpoint that ranks captions by retrieved ones" in caplog.text
+    assert "--similarity needs a checkpoint that retrieves captions" in caplog.text

@@ -36,7 +36,7 @@ def test_every_encoder_is_trained_and_judged(
         size = sum(p.numel() for p in captioner.encoder.parameters())
         assert float(row["encoder, M parameters"]) == pytest.approx(size / 1e6, abs=0.006)
         assert 0 <= float(row["single named, %"].split()[0]) <= 100
-        assert float(row["validation loss a token"]) > 0
+        assert float(row["validation loss per token"]) > 0
     assert capsys.readouterr().out.count("\n") == len(table) + 2
     losses = [float(pd.read_csv(path)["loss"].iloc[0]) for path in (tmp_path / "runs").glob("*/*_llama/losses.csv")]
     assert len(losses) == len(table) and np.ptp(losses) < 1  # one decoder, one vocabulary

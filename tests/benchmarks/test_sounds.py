@@ -40,7 +40,7 @@ def test_both_sounds_of_a_mixture_must_be_named(labelled_sounds: Path) -> None:
     ],
 )
 def test_the_order_that_a_caption_tells(caption: str, order: int) -> None:
-    assert sounds.told_order(caption, ("dog", "siren")) == order
+    assert sounds.stated_order(caption, ("dog", "siren")) == order
 
 
 def test_order_is_right_for_sequences_and_invented_for_overlays(labelled_sounds: Path) -> None:

@@ -1,4 +1,4 @@
-"""What encoders' taggers hear, in figures."""
+"""Measures of the taggers of encoders."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from benchmarks.real_sounds import named_by_people
+from benchmarks.common import agreed_classes
 from benchmarks.taggers import load_encoder, main, mean_encoder, precision, ranks
 from data.clotho import FileClip
 from vocabulary.audioset import tag_ids
@@ -32,7 +32,7 @@ def test_a_label_ranks_by_its_best_class_and_wide_classes_do_not_count() -> None
 
 def test_what_one_reference_alone_names_is_not_asked_for() -> None:
     clip = FileClip(Path("a.wav"), ("a dog barks", "a dog barks in the rain", "it goes on"))
-    wanted = named_by_people(clip)
+    wanted = agreed_classes(clip)
     assert wanted and RAIN not in wanted
 
 
@@ -54,5 +54,5 @@ def test_a_table_of_labelled_clips(tmp_path: Path, caplog: pytest.LogCaptureFixt
     asked = ["--encoders", str(SHIPPED), "--labelled", str(tmp_path), "--held_out", "3", "--output", str(output)]
     assert main(asked) == 0
     header, _, row = output.read_text().splitlines()
-    assert "3 kept out: rank, in 3" in header and str(SHIPPED) in row and row.endswith(" % |")
-    assert main(["--encoders", str(SHIPPED)]) == 2 and "nothing to hear" in caplog.text
+    assert "3 held out: rank, in 3" in header and str(SHIPPED) in row and row.endswith(" % |")
+    assert main(["--encoders", str(SHIPPED)]) == 2 and "no clips to evaluate on" in caplog.text

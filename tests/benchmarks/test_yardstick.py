@@ -169,7 +169,7 @@ def test_the_whole_report(data: Path, tiny_checkpoint: Path, labelled_sounds: Pa
     ]
     assert run(data, *more) == 0
     text = output.read_text()
-    for heading in ("Captioned clips", "Against peer, in pairs", "Sounds", "Labelled clips", "Choice score"):
+    for heading in ("Captioned clips", "Compared with peer, paired", "Sounds", "Labelled clips", "Choice score"):
         assert f"## {heading}\n" in text
     lines = text.splitlines()
     assert f"| peer | 2 of 6 | {lines[-2].split(' | ')[2]} |  |" == lines[-2] and "6 of 6" in lines[-1]
@@ -188,12 +188,12 @@ def test_mistakes_are_told(data: Path, caplog: pytest.LogCaptureFixture) -> None
         run(data, "--labelled", data / "labelled", "--left_out", "z") == 2
         and "collections of --labelled: x, y" in caplog.text
     )
-    assert run(data, "--limit", 0) == 2 and "--limit must be 1 or more" in caplog.text
-    assert yardstick.main(["--captioned", str(data / "one")]) == 2 and "nothing to judge" in caplog.text
+    assert run(data, "--limit", 0) == 2 and "found --limit 0 (expected 1 or more)" in caplog.text
+    assert yardstick.main(["--captioned", str(data / "one")]) == 2 and "nothing to evaluate" in caplog.text
     assert yardstick.main(["--captioned", str(data / "one"), str(data / "one"), "--captions", "a=b"]) == 2
     assert "expected each name once" in caplog.text
     assert yardstick.main(["--captioned", str(data / "two"), "--captions", f"peer={data / 'peer.csv'}"]) == 2
-    assert "captions of none of the 3 captioned clips" in caplog.text
+    assert "captions for none of the 3 captioned clips" in caplog.text
     assert (
         yardstick.main(["--captioned", str(data / "one"), "--captions", "peer.csv"]) == 2
         and "NAME=TABLE" in caplog.text

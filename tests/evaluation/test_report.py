@@ -92,11 +92,11 @@ def test_reports_on_little(report: Report, change: str, tmp_path: Path, caplog: 
         page = render(Report("none", corpus, {"spice": Score(None, reason="not here")}))
         assert "not here" in page and "Best and worst" not in page
     elif change == "no comparison":
-        assert "Against other captions" not in render(Report("alone", corpus, scores, report.recordings))
+        assert "Comparison with other captions" not in render(Report("alone", corpus, scores, report.recordings))
     else:
         (tmp_path / "text.wav").write_text("no sound")
         page = render(Report("odd", corpus, scores, dict.fromkeys(corpus.names, tmp_path / "text.wav"), num_shown=1))
-        assert "<audio" not in page and "goes without a sound" in caplog.text
+        assert "<audio" not in page and "the report omits a recording" in caplog.text
 
 
 def test_sounds_are_bounded(tmp_path: Path) -> None:

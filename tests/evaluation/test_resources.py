@@ -138,7 +138,7 @@ def test_what_is_not_as_published_is_refused(
     mirror = f"http://127.0.0.1:{server.server_address[1]}"
     files = server.files  # type: ignore[attr-defined]
     files[PARSER_ARCHIVE.path] = parser_archive(PARSER_JARS[0])
-    with pytest.raises(DownloadError, match="holds no stanford-corenlp-3.6.0-models.jar"):
+    with pytest.raises(DownloadError, match="does not contain stanford-corenlp-3.6.0-models.jar"):
         download(mirror)
     (module.user_cache() / "metrics" / PARSER_ARCHIVE.name).unlink()
     damaged = bytearray(parser_archive(*PARSER_JARS))

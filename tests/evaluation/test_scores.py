@@ -88,7 +88,7 @@ def test_what_is_not_here_is_named_with_its_remedy(nothing_here: Resources, monk
         raise UnavailableError("the model is not found: python evaluate.py --download fetches it")
 
     monkeypatch.setattr(module, "fluency_errors", missing)
-    monkeypatch.setattr(module, "sentence_likeness", lambda *_: ("all-MiniLM-L6-v2", np.full(3, 0.5)))
+    monkeypatch.setattr(module, "sentence_similarity", lambda *_: ("all-MiniLM-L6-v2", np.full(3, 0.5)))
     keys = ("cider_d", "spice", "spider", "fer", "spider_fl", "sbert_sim", "fense")
     [found] = score_systems([GOOD], ScoreSettings(measures=keys, resources=nothing_here, num_resamples=20))
     assert found["cider_d"].value is not None
@@ -151,5 +151,5 @@ def test_names_of_measures() -> None:
     assert chosen(["all"]) == tuple(MEASURES) and chosen(["words", "bleu"]) == (*GROUPS["bleu"], "words")
     assert "spice" not in chosen(["offline"]) and "meteor" in chosen(["offline"])
     assert needed(["spider_fl"]) == {"spider_fl", "spider", "cider_d", "spice", "fer"}
-    with pytest.raises(ValueError, match="found the measure 'bleurt'"):
+    with pytest.raises(ValueError, match="found the metric 'bleurt'"):
         chosen(["bleurt"])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.tables import publish
+from benchmarks.common import publish
 from configs.atomic_files import FileNotWrittenError, new_file, sweep_abandoned, write_file
 from configs.schema import EncoderConfig
 from data.caption_formats import CaptionRecord, ScoredCaption

@@ -241,7 +241,7 @@ def test_a_frozen_published_encoder_is_named_not_copied(captioner: AudioCaptione
     loaded.save_pretrained(tmp_path / "trained")
     assert any(name.startswith("encoder.") for name in load_file(tmp_path / "trained" / "model.safetensors"))
     moved = weights.rename(tmp_path / "moved.pth")
-    with pytest.raises(CheckpointError, match="are not there"):
+    with pytest.raises(CheckpointError, match="are missing"):
         AudioCaptioner.from_pretrained(tmp_path / "run")
     assert AudioCaptioner.from_pretrained(tmp_path / "run", encoder_weights=str(moved)).encoder_is_published
     assert not AudioCaptioner.from_pretrained(tmp_path / "trained").encoder_is_published  # it needs no other file

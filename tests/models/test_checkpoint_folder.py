@@ -82,7 +82,7 @@ def test_a_newer_format_is_refused(folder: Path) -> None:
 
 
 def test_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no checkpoint"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
         read_metadata(tmp_path)
 
 

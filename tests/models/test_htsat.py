@@ -178,7 +178,7 @@ def test_mistakes_are_told(published: tuple[Path, ClapModel], tmp_path: Path) ->
     (tmp_path / "preprocessor_config.json").write_text((folder / "preprocessor_config.json").read_text())
     with pytest.raises(CheckpointError, match="no CLAP audio network could be loaded"):
         build_encoder(EncoderConfig(name="htsat", weights=str(tmp_path), sample_rate=RATE))
-    with pytest.raises(CheckpointError, match="htsad is no encoder; did you mean htsat"):
+    with pytest.raises(CheckpointError, match="htsad is not an encoder; did you mean htsat"):
         build_encoder(EncoderConfig(name="htsad"))
     encoder = _load(folder)
     with pytest.raises(CheckpointError, match="has no tagger"):

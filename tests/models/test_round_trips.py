@@ -80,7 +80,7 @@ def test_a_frozen_encoder_is_named_and_its_weights_are_checked(kind: str, tmp_pa
         _save_audio_tower(network, tmp_path / "other")
     else:
         network.save_pretrained(tmp_path / "other")
-    with pytest.raises(CheckpointError, match="does not hold the weights this checkpoint was trained with"):
+    with pytest.raises(CheckpointError, match="does not have the weights of this checkpoint"):
         AudioCaptioner.from_pretrained(tmp_path / "run", encoder_weights=str(tmp_path / "other"))
 
 

@@ -139,7 +139,7 @@ def test_hidden_spans(kind: str, folder: Path) -> None:
         assert not torch.allclose(encoder(clip, length, masks).embeddings, plain, atol=1e-4)
         bands = SpecMasks(torch.zeros(1, 0, 2), torch.tensor([[[0.2, 0.6]]]))
         if kind in ("wav2vec2", "hubert"):
-            with pytest.raises(CheckpointError, match="no bands to hide"):
+            with pytest.raises(CheckpointError, match="no bands to mask"):
                 encoder(clip, length, bands)
         else:
             assert not torch.allclose(encoder(clip, length, bands).embeddings, plain, atol=1e-4)
@@ -163,7 +163,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no audio network could be loaded"):
         build_encoder(EncoderConfig(name=f"hf:{tmp_path}/whisper", sample_rate=RATE))
     make_clap(tmp_path / "clap")
-    with pytest.raises(CheckpointError, match="fills a fixed window"):
+    with pytest.raises(CheckpointError, match="has a fixed window"):
         build_encoder(EncoderConfig(name=f"hf:{tmp_path}/clap", sample_rate=48000))
 
 

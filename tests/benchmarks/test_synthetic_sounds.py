@@ -1,4 +1,4 @@
-"""Sounds of our own making can be heard."""
+"""Synthetic sounds are written as audible clips."""
 
 import shutil
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from benchmarks.made_sounds import PROGRAMS, SOUND_FONT, main
+from benchmarks.synthetic_sounds import PROGRAMS, SOUND_FONT, main
 from data.labelled.collections import read_labelled
 
 missing = [name for name in PROGRAMS if shutil.which(name) is None] + [SOUND_FONT][SOUND_FONT.is_file() :]
 
 
 @pytest.mark.skipif(bool(missing), reason=f"{', '.join(map(str, missing))} not installed")
-def test_every_sound_is_made_and_is_heard(tmp_path: Path) -> None:
+def test_every_sound_is_written_and_audible(tmp_path: Path) -> None:
     assert main(["--output", str(tmp_path)]) == 0
     clips = read_labelled(tmp_path)[0]
     assert len(clips) == 35
