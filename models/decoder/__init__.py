@@ -1,1 +1,1 @@
-"""The Llama decoder: what it sees of a clip, its key-value cache and its beam search."""
+"""The Llama decoder: prefix tokens, key-value cache and beam search."""

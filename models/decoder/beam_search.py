@@ -1,7 +1,7 @@
-"""Beam search: the K best sentences that a decoder finds when each step keeps the K best beginnings.
+"""Beam search with K beams per prefix.
 
-It finds what transformers' `generate` finds (with `early_stopping` False), which a test shows, from one reading of a
-prefix and without keeping the logits of every step. Shapes: B prefixes, K beams, V vocabulary, L tokens.
+The results equal those of transformers' `generate` with `early_stopping` False, which a test verifies, but each prefix is
+processed once and logits of earlier steps are not kept. Shapes: B prefixes, K beams, V vocabulary, L tokens.
 """
 
 import math
@@ -14,18 +14,18 @@ from torch import Tensor
 
 from models.decoder.search import Reader, Rule
 
-NEVER = -1.0e9  # what transformers adds to what shall not be chosen
+NEVER = -1.0e9  # score of excluded beams, as in transformers
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A sentence, or the beginning of one.
+    """A complete or partial caption.
 
     Attributes:
-        token_ids: of it, the end token included.
-        score: sum of its tokens' log-probabilities with what the rules add; of a finished one, over its tokens' number to
+        token_ids: token ids, including the end token.
+        score: sum of log-probabilities with the additions of the rules; for a finished hypothesis divided by its length to
             the power of the length penalty.
-        log_probability: the sum without what the rules add; not a number where a sentence was cut off.
+        log_probability: sum of log-probabilities without the additions; NaN for a truncated caption.
         row: of the last step's rows, the one that has read all of it but the last token.
     """
 
@@ -37,7 +37,7 @@ class Hypothesis:
 
 @dataclass
 class Beams:
-    """The search after one prefix: hypotheses that go on, best first, and finished ones, best first."""
+    """State of the search for one prefix: running and finished hypotheses, each best first."""
 
     running: list[Hypothesis]
     finished: list[Hypothesis] = field(default_factory=list)
@@ -53,19 +53,19 @@ def beam_search(
     length_penalty: float = 1.0,
     rules: Sequence[Rule] = (),
 ) -> list[list[Hypothesis]]:
-    """The best sentences after each prefix.
+    """Search the best captions after each prefix.
 
     Args:
-        reader: has read the prefixes, one row each.
-        eos: the end token's id.
-        num_beams: K, at least 2.
-        max_tokens: at which a sentence is cut off.
-        min_tokens: before which the end token is not taken.
-        length_penalty: exponent of the number of tokens by which a finished sentence's score is divided.
+        reader: decoder that has processed the prefixes, one row each.
+        eos: id of the end token.
+        num_beams: number of beams K, at least 2.
+        max_tokens: maximum number of tokens, after which captions are truncated.
+        min_tokens: minimum number of tokens before the end token.
+        length_penalty: exponent of the length by which scores of finished captions are divided.
         rules: raise or forbid next tokens: they take hypotheses (R, L) and log-probabilities (R, V), K rows of each prefix.
 
     Returns:
-        K hypotheses for each of B prefixes, best first.
+        K hypotheses for each of the B prefixes, best first.
     """
     logits = reader.logits.repeat_interleave(num_beams, dim=0)  # (B * K, V): all beams begin alike, so one alone counts
     searches = [
@@ -88,7 +88,7 @@ def beam_search(
             allowed = allowed.clone()
             allowed[:, eos] = -math.inf
         totals = (allowed + scores[:, None]).view(len(going_on), -1)  # (B', K * V)
-        best = totals.topk(2 * num_beams, dim=1)  # K that go on are among them, however many end
+        best = totals.topk(2 * num_beams, dim=1)  # at least K of them do not end
         gained = log_probabilities.view(len(going_on), -1).gather(1, best.indices)
         found = zip(*_fetch(best.values, best.indices, gained), strict=True)
         for place, (search, lists) in enumerate(zip(going_on, found, strict=True)):
@@ -130,19 +130,19 @@ def _send(hypotheses: Sequence[Hypothesis], device: torch.device) -> tuple[Tenso
 def _go_on(
     search: Beams, candidates: list[Hypothesis], eos: int, num_beams: int, length_penalty: float, is_last: bool
 ) -> None:
-    """Take one step's best hypotheses, best first: those that end are finished, the best others go on."""
+    """Update a search with the best hypotheses of a step: those that end are finished, the best others continue."""
     ending = [hypothesis.token_ids[-1] == eos for hypothesis in candidates]
     length = len(candidates[0].token_ids)
     if not search.over:
         ended = []
-        for hypothesis, ends in zip(candidates[:num_beams], ending, strict=False):  # what is no beam ends nothing
+        for hypothesis, ends in zip(candidates[:num_beams], ending, strict=False):  # only beams can finish
             if ends or is_last:
                 log_probability = hypothesis.log_probability if ends else math.nan
                 score = hypothesis.score / length**length_penalty
                 ended.append(replace(hypothesis, score=score, log_probability=log_probability))
         search.finished = sorted(search.finished + ended, key=lambda hypothesis: -hypothesis.score)[:num_beams]
     search.running = [hypothesis for hypothesis, ends in zip(candidates, ending, strict=True) if not ends][:num_beams]
-    # A running sentence can only lose by going on, but for the penalty, which is guessed by its present length.
+    # Scores can only decrease; the length penalty is estimated from the current length.
     full = len(search.finished) == num_beams
     search.over = search.over or (
         full and search.running[0].score / length**length_penalty <= search.finished[-1].score

@@ -16,18 +16,18 @@ from torch.nn import functional as F
 from models.decoder.network import rms_norm
 
 SAMPLED_NUMBERS = 997  # of each matrix, to see whether it has changed
-SPARE_TOKENS = 16  # room that is added when the keys and values are full
+SPARE_TOKENS = 16  # positions added when the cache is full
 
 
 class JoinedLinear:
-    """Linear layers of the same input as one product, outputs side by side.
+    """Linear layers with the same input, computed as one matrix product with concatenated outputs.
 
-    On an x86 CPU, weights that are half-precision numbers (a shipped checkpoint's are) are kept as such, in the order in
-    which FBGEMM (Khudia et al., arXiv 2101.05615) reads them: half the memory to read, and nothing to rearrange at each
-    call, which bounds a product by 12 rows. Sums stay float32, so that results differ by their rounding only.
+    On x86 CPUs, weights whose values are representable in half precision (as in released checkpoints) are packed by FBGEMM
+    (Khudia et al., arXiv 2101.05615): this halves memory traffic, which dominates products with few rows, and avoids packing at
+    each call. Sums are computed in float32, so results differ only by rounding.
 
     Args:
-        layers: `nn.Linear`, or modules that act like it, such as ones adapted by LoRA.
+        layers: `nn.Linear` or modules with the same interface, such as layers with LoRA.
     """
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
@@ -35,7 +35,7 @@ class JoinedLinear:
         self.packed = _pack(layers)
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Outputs (R, ..., sum of the layers' widths) for inputs (R, ..., D)."""
+        """Compute outputs (R, ..., sum of output widths) of inputs (R, ..., D)."""
         if self.packed is not None:
             product: Tensor = torch.ops.quantized.linear_dynamic_fp16(rows.float(), self.packed)
             return product.to(rows.dtype)  # under autocast, rows of attention are bfloat16
@@ -44,7 +44,7 @@ class JoinedLinear:
 
 
 def _pack(layers: Sequence[nn.Module]) -> Any:
-    """FBGEMM's copy of linear layers' weights, or None where it cannot take them as they are."""
+    """FBGEMM's packed weights of linear layers; None if they are not exactly representable or not supported."""
     if "fbgemm" not in torch.backends.quantized.supported_engines:
         return None
     weights, biases = [], []
@@ -60,7 +60,7 @@ def _pack(layers: Sequence[nn.Module]) -> Any:
 
 
 class _Layer:
-    """One layer's parts as they are used here."""
+    """Modules of one layer, with joined projections."""
 
     def __init__(self, layer: Any) -> None:
         attention, mlp = layer.self_attn, layer.mlp
@@ -73,10 +73,10 @@ class _Layer:
 
 
 class LlamaReader:
-    """A Llama made ready to read on from what it has read.
+    """A Llama prepared for incremental decoding.
 
     Args:
-        llama: the network, with adapters of LoRA or without.
+        llama: network, with or without LoRA adapters.
     """
 
     def __init__(self, llama: Any) -> None:
@@ -87,7 +87,7 @@ class LlamaReader:
         self._made_of = _state(llama)
 
     def is_of(self, llama: Any) -> bool:
-        """Whether it still reads as this Llama does: the same network with the same weights."""
+        """Whether it was prepared from this network with its current weights."""
         return llama is self.llama and self._made_of == _state(llama)
 
     def read(self, embeddings: Tensor, mask: Tensor) -> "LlamaCache":

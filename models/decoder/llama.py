@@ -25,14 +25,14 @@ class LlamaDecoder(nn.Module):
     """Causal language model with an audio prefix.
 
     Args:
-        config: sizes of a new decoder, or the name of a pretrained one, and how that is trained: whole, frozen, or by LoRA.
-        vocab_size: V, the tokenizer's; a pretrained decoder may know more tokens.
-        token_ids: ids of the padding, begin and end tokens, under "pad", "bos" and "eos".
-        architecture: transformers' settings of a pretrained decoder whose weights a checkpoint holds, so that its folder
-            is not needed again.
+        config: sizes of a new decoder, or the name of a pretrained one and whether it is frozen or has LoRA adapters.
+        vocab_size: vocabulary size V of the tokenizer; a pretrained decoder can have more tokens.
+        token_ids: ids of the padding, begin and end tokens, by the keys "pad", "bos" and "eos".
+        architecture: transformers settings of a pretrained decoder whose weights are in the checkpoint; None otherwise.
 
     Raises:
-        CheckpointError: no Llama checkpoint there, one of fewer tokens than the tokenizer's, or settings that contradict.
+        CheckpointError: the pretrained Llama is missing or has fewer tokens than the tokenizer, or settings contradict each
+            other.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class LlamaDecoder(nn.Module):
             llama = pretrained_llama(config, architecture)
         if vocab_size > llama.config.vocab_size:
             raise CheckpointError(
-                f"the tokenizer has {vocab_size} tokens, the decoder {config.pretrained} knows {llama.config.vocab_size}: set "
+                f"the tokenizer has {vocab_size} tokens, the decoder {config.pretrained} has {llama.config.vocab_size}: set "
                 "captioner.tokenizer.kind to decoder."
             )
         self.llama = llama
@@ -65,21 +65,21 @@ class LlamaDecoder(nn.Module):
 
     @property
     def width(self) -> int:
-        """D, the decoder's hidden size."""
+        """Hidden size D."""
         return int(self.llama.config.hidden_size)
 
     @property
     def ties_embeddings(self) -> bool:
-        """Whether input and output word embeddings are one tensor."""
+        """Whether input and output embeddings share one tensor."""
         return bool(self.llama.config.tie_word_embeddings)
 
     def architecture(self) -> dict[str, Any]:
-        """Transformers' settings of a pretrained decoder, as JSON values."""
+        """Transformers settings of a pretrained decoder, as JSON values."""
         settings: dict[str, Any] = self.llama.config.to_dict()
         return settings
 
     def merge_lora(self) -> None:
-        """Add LoRA's adapters to the weights that they adapt and drop them; what the decoder says stays the same."""
+        """Merge LoRA adapters into the weights; outputs change only by rounding."""
         if hasattr(self.llama, "merge_and_unload"):
             self.llama = self.llama.merge_and_unload()
 
@@ -91,13 +91,13 @@ class LlamaDecoder(nn.Module):
         clip_index: Tensor | None = None,
         caption_lengths: Tensor | None = None,
     ) -> Tensor:
-        """Logits of the token after each caption token.
+        """Compute next-token logits of caption tokens.
 
         Args:
             prefix: (B, T, D) float projected audio embeddings.
-            prefix_lengths: (B,) int64, valid prefix tokens of each clip, at least 1.
+            prefix_lengths: (B,) int64, number of valid prefix tokens of each clip, at least 1.
             caption_ids: (R, L) int64, starting with the begin token, padded on the right.
-            clip_index: (R,) int64, the clip that each caption belongs to; None when R = B, one each.
+            clip_index: (R,) int64, clip of each caption; None for one caption per clip.
             caption_lengths: (R,) int64, how many tokens of each caption count, at least 1; None for all of them.
 
         Returns:

@@ -20,15 +20,15 @@ INITIAL_STD = 0.02
 
 @dataclass(frozen=True)
 class LlamaSizes:
-    """Sizes of a decoder, by transformers' names.
+    """Sizes of a decoder, with transformers' names.
 
     Attributes:
-        vocab_size: V.
-        hidden_size: D, a multiple of the heads.
+        vocab_size: vocabulary size V.
+        hidden_size: hidden size D, a multiple of the number of heads.
         intermediate_size: width of the SwiGLU layer.
-        num_hidden_layers: blocks.
-        num_attention_heads: H; keys and values have as many.
-        attention_dropout: probability of dropping an attention weight in training, 0 to 1.
+        num_hidden_layers: number of blocks.
+        num_attention_heads: number of heads H of queries, keys and values.
+        attention_dropout: dropout probability of attention weights in training, 0 to 1.
         rms_norm_eps: epsilon of the RMS norms.
         tie_word_embeddings: whether input and output word embeddings are one tensor.
     """
@@ -44,17 +44,17 @@ class LlamaSizes:
 
     @property
     def num_key_value_heads(self) -> int:
-        """Heads of keys and values."""
+        """Number of heads of keys and values."""
         return self.num_attention_heads
 
     @property
     def head_dim(self) -> int:
-        """Width of a head."""
+        """Width of each head."""
         return self.hidden_size // self.num_attention_heads
 
 
 class RMSNorm(nn.Module):
-    """Weights of a norm by the root of the mean square (Zhang, Sennrich, arXiv 1910.07467)."""
+    """Weights of an RMS norm (Zhang, Sennrich, arXiv 1910.07467)."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Mlp(nn.Module):
         self.act_fn = nn.SiLU()
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """What is added to rows (..., D)."""
+        """Compute the residual update of rows (..., D)."""
         output: Tensor = self.down_proj(self.act_fn(self.gate_proj(hidden)) * self.up_proj(hidden))
         return output
 
@@ -100,7 +100,7 @@ class Layer(nn.Module):
 
 
 class RotaryEmbedding(FullPrecisionBuffers):
-    """Angles by which queries and keys are turned at their positions."""
+    """Rotary position embedding: rotation angles of queries and keys."""
 
     inv_freq: Tensor
 
@@ -110,14 +110,14 @@ class RotaryEmbedding(FullPrecisionBuffers):
         self.register_buffer("inv_freq", 1.0 / ROPE_THETA**powers, persistent=False)  # (head_dim / 2,)
 
     def forward(self, like: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines (..., head_dim) of positions (...), in the type of `like`."""
+        """Cosines and sines (..., head_dim) of positions (...), in the dtype of `like`."""
         angles = position_ids[..., None].float() * self.inv_freq  # (..., head_dim / 2)
         angles = torch.cat([angles, angles], dim=-1)
         return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
 class Model(nn.Module):
-    """Word embeddings, blocks and last norm."""
+    """Token embeddings, blocks and final norm."""
 
     def __init__(self, sizes: LlamaSizes) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class Model(nn.Module):
 
 
 class Llama(nn.Module):
-    """A decoder of these sizes with random weights."""
+    """Llama with random initial weights."""
 
     def __init__(self, sizes: LlamaSizes) -> None:
         super().__init__()
@@ -143,19 +143,19 @@ class Llama(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """Dtype of the weights."""
         return self.lm_head.weight.dtype
 
     def get_decoder(self) -> Model:
-        """All but the output word embeddings."""
+        """The network without output embeddings."""
         return self.model
 
     def get_input_embeddings(self) -> nn.Embedding:
-        """From token ids to vectors."""
+        """Input embeddings, from token ids to vectors."""
         return self.model.embed_tokens
 
     def get_output_embeddings(self) -> nn.Linear:
-        """From vectors to logits."""
+        """Output embeddings, from vectors to logits."""
         return self.lm_head
 
 

@@ -1,4 +1,4 @@
-"""Pretrained Llama decoders: transformers' own networks, from a folder, the hub, or the settings that a checkpoint noted."""
+"""Pretrained Llama decoders: transformers networks from a folder, the hub, or the settings in a checkpoint."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from models.errors import CheckpointError
 
 
 def load_llama(name: str, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
-    """Pretrained Llama weights from a folder or the hub, never by unpickling code.
+    """Load a pretrained Llama from a folder or the hub, without executing code in it.
 
     Raises:
-        CheckpointError: nothing there that transformers can load as Llama, or not all of its weights.
+        CheckpointError: transformers cannot load it as a Llama, or weights are missing.
     """
     settings = load_settings(AutoConfig, name, "Llama checkpoint")
     if settings.model_type != "llama":
@@ -26,21 +26,21 @@ def load_llama(name: str, dtype: torch.dtype = torch.float32) -> LlamaForCausalL
 
 
 def pretrained_llama(config: DecoderConfig, architecture: dict[str, Any] | None = None) -> nn.Module:
-    """The pretrained network that a configuration names, frozen or with adapters where it says so.
+    """Build the pretrained network of a configuration, frozen or with LoRA adapters if configured.
 
     Args:
-        config: with `pretrained`.
-        architecture: transformers' settings of it, where a checkpoint has its weights: they are random then.
+        config: decoder configuration with `pretrained`.
+        architecture: transformers settings if the weights come from a checkpoint; the network then has random weights.
 
     Raises:
-        CheckpointError: nothing there that transformers can load as Llama, or not all of its weights.
+        CheckpointError: transformers cannot load it as a Llama, or weights are missing.
     """
     dtype = getattr(torch, config.dtype)
     if architecture is None:
         llama = load_llama(str(config.pretrained), dtype)
     else:
         llama = LlamaForCausalLM(sizes_of(architecture))
-        for parameter in llama.parameters():  # not the buffers: rotary frequencies need their digits
+        for parameter in llama.parameters():  # not the buffers: rotary frequencies need float32
             parameter.data = parameter.data.to(dtype)
     if config.frozen:
         llama.requires_grad_(False)
@@ -48,7 +48,7 @@ def pretrained_llama(config: DecoderConfig, architecture: dict[str, Any] | None 
 
 
 def sizes_of(architecture: dict[str, Any]) -> LlamaConfig:
-    """Transformers' settings as they stand in a checkpoint's file."""
+    """Transformers settings from a checkpoint's file."""
     return LlamaConfig.from_dict(architecture)
 
 

@@ -15,8 +15,8 @@ class Projection(nn.Module):
 
     Args:
         config: kind, pooling factor and dropout.
-        input_width: E.
-        output_width: D.
+        input_width: encoder width E.
+        output_width: decoder width D.
     """
 
     def __init__(self, config: ProjectionConfig, input_width: int, output_width: int) -> None:
@@ -44,8 +44,8 @@ class Projection(nn.Module):
             lengths: (B,) int64, frames of each clip, at least 1.
 
         Returns:
-            Prefix embeddings (B, ceil(T / pool), D) and their lengths (B,). A last group that a clip fills only in
-            part is averaged over the frames it has, so padding changes nothing.
+            Prefix embeddings (B, ceil(T / pool), D) and their lengths (B,). A last group that is only partly
+            filled is averaged over its valid frames, so padding has no effect.
         """
         if self.pool > 1:
             batch, frames, width = audio_embeddings.shape

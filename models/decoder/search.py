@@ -1,4 +1,4 @@
-"""Searching for captions: the settings of a search, rules for its next tokens, and the search that takes one token at a time.
+"""Decoding: settings, rules for next tokens, and greedy decoding and sampling.
 
 Shapes: R rows, V vocabulary, L tokens.
 """
@@ -14,18 +14,18 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How captions are searched.
+    """Settings of a search.
 
     Attributes:
-        max_new_tokens: at which a caption is cut off, at least 1.
-        min_new_tokens: before which the end token is not taken.
-        num_beams: beams of a beam search; 1 takes the most probable token, or a random one, at each step.
-        num_return_sequences: captions found after each prefix: at most the beams, or samples.
-        length_penalty: exponent of the number of tokens by which a beam's score is divided.
-        do_sample: draw each token at random by its probability.
-        temperature: of sampling: log-probabilities are divided by it.
-        top_k: of sampling: so many most probable tokens are drawn from; 0 for all.
-        top_p: of sampling: the most probable tokens are drawn from that have this probability together, above 0 to 1.
+        max_new_tokens: maximum number of tokens, at least 1, after which captions are truncated.
+        min_new_tokens: minimum number of tokens before the end token.
+        num_beams: number of beams; 1 for greedy decoding or sampling.
+        num_return_sequences: number of captions per prefix, at most the number of beams, or the number of samples.
+        length_penalty: exponent of the length by which beam scores are divided.
+        do_sample: whether tokens are sampled.
+        temperature: divisor of the logits before sampling, above 0.
+        top_k: sampling uses this many most probable tokens; 0 for all.
+        top_p: sampling uses the smallest set of tokens with this total probability, above 0 and at most 1.
     """
 
     max_new_tokens: int
@@ -40,10 +40,10 @@ class SearchSettings:
 
 
 class Rule(Protocol):
-    """Raises or forbids next tokens."""
+    """A rule that changes the scores of next tokens or forbids them."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores (R, V) of the tokens after hypotheses (R, L), with minus infinity for what is forbidden."""
+        """Return changed scores (R, V) of the tokens after hypotheses (R, L); minus infinity forbids a token."""
 
     def select(self, prefixes: Tensor) -> "Rule":
         """The rule for some of the prefixes whose hypotheses it has taken so far, by their numbers (P,) int64."""
@@ -71,7 +71,7 @@ class KnownTokens:
 
 
 class Reader(Protocol):
-    """A decoder that has read prefixes, one row each, and reads on token by token (`models.decoder.kv_cache.LlamaCache`)."""
+    """A decoder that has processed prefixes, one row each (`models.decoder.kv_cache.LlamaCache`)."""
 
     logits: Tensor
 
@@ -82,20 +82,20 @@ class Reader(Protocol):
 def single_search(
     reader: Reader, eos: int, pad: int, settings: SearchSettings, rules: Sequence[Rule] = ()
 ) -> tuple[Tensor, Tensor]:
-    """Captions found when each step takes one token: the most probable one, or one drawn at random.
+    """Decode greedily or by sampling.
 
-    Draws as transformers' `generate` does from the same state of torch's generator, which a test shows.
+    Samples equal those of transformers' `generate` for the same state of torch's generator, which a test verifies.
 
     Args:
-        reader: has read the prefixes, one row each.
-        eos: the end token's id.
-        pad: the padding token's id.
-        settings: of the search, with one beam.
-        rules: of the next tokens.
+        reader: decoder that has processed the prefixes, one row each.
+        eos: id of the end token.
+        pad: id of the padding token.
+        settings: search settings with one beam.
+        rules: rules for next tokens.
 
     Returns:
-        Ids (R, L) int64, padded on the right, and the log-probability of each caption (R,) without the rules, the end token's
-        included; not a number where it was cut off.
+        Token ids (R, L) int64, padded on the right, and log-probabilities (R,) of the captions without the rules, including
+        the end token; NaN for truncated captions.
     """
     rows = torch.arange(len(reader.logits), device=reader.logits.device)
     rows = rows.repeat_interleave(settings.num_return_sequences)
@@ -123,7 +123,7 @@ def single_search(
 
 
 def _draw(scores: Tensor, settings: SearchSettings) -> Tensor:
-    """Tokens (R,) drawn by their scores (R, V)."""
+    """Sample tokens (R,) from scores (R, V)."""
     if settings.temperature != 1.0:
         scores = scores / settings.temperature
     if settings.top_k:

@@ -1,9 +1,8 @@
-"""How probable it is that a caption names the right sounds.
+"""Probability that a caption names the right sounds.
 
-The log-probability of a sentence says how usual its words are as much as whether they are true. A logistic model of it (Platt,
-Advances in Large Margin Classifiers, 1999), and of how well the caption fits what the tagger hears
-(`models/generation/rerank.py`), gives
-a probability that a person can use. `benchmarks/calibration.py` fits it on labelled clips and recordings with human captions; a
+The log-probability of a sentence depends on its wording as much as on its correctness. A logistic model (Platt, Advances in Large
+Margin Classifiers, 1999) of the log-probability and of the caption's agreement with the tag scores
+(`models/generation/rerank.py`) gives a calibrated probability. `benchmarks/calibration.py` fits it on labelled clips and recordings with human captions; a
 checkpoint's `metadata.json` holds it under "calibration".
 """
 
@@ -23,12 +22,12 @@ class Calibration:
     """A logistic model of whether a caption names the right sounds.
 
     Attributes:
-        intercept: log-odds where all else is 0.
-        per_token: weight of the caption's log-probability divided by its tokens.
-        support: weight of `Fit.support`; 0 where no tagger is asked.
-        coverage: weight of `Fit.coverage`; 0 where no tagger is asked.
-        strong_tag: probability, 0 to 1, from which a tag counts in `Fit.coverage`, whatever captions are ranked by.
-        similarity: weight of `Caption.similarity`, the expected similarity to retrieved captions; 0 where none are retrieved.
+        intercept: log-odds if all features are 0.
+        per_token: weight of the log-probability per token.
+        support: weight of `Fit.support`; 0 without a tagger.
+        coverage: weight of `Fit.coverage`; 0 without a tagger.
+        strong_tag: score, 0 to 1, from which a tag counts in `Fit.coverage`.
+        similarity: weight of `Caption.similarity`, the expected similarity to retrieved captions; 0 if it is not used.
     """
 
     intercept: float
@@ -40,47 +39,47 @@ class Calibration:
 
     @property
     def uses_tags(self) -> bool:
-        """Whether the tagger is asked; captions are retrieved by its scores too."""
+        """Whether tag scores are needed, also for retrieving captions."""
         return self.support != 0 or self.coverage != 0 or self.uses_similarity
 
     @property
     def uses_similarity(self) -> bool:
-        """Whether captions have to be retrieved."""
+        """Whether retrieved captions are needed."""
         return self.similarity != 0
 
     def probability(self, per_token: float, fit: Fit | None = None, similarity: float | None = None) -> float:
         """Probability, 0 to 1, that a caption names the right sounds.
 
         Args:
-            per_token: its log-probability divided by its tokens, the end token included.
-            fit: how well it fits the tags; needed where `uses_tags`.
-            similarity: its expected similarity to retrieved captions, 0 to 10; needed where `uses_similarity`.
+            per_token: log-probability per token, including the end token.
+            fit: agreement with the tag scores; needed if `uses_tags`.
+            similarity: expected similarity to retrieved captions, 0 to 10; needed if `uses_similarity`.
         """
         log_odds = self.intercept + self.per_token * per_token
         if self.uses_tags:
             if fit is None:
-                raise ValueError("this calibration asks the tagger: give the caption's fit to the tags as well.")
+                raise ValueError("this calibration needs tag scores: give the fit of the caption.")
             log_odds += self.support * fit.support + self.coverage * fit.coverage
         if self.uses_similarity:
             if similarity is None:
-                raise ValueError("this calibration asks for retrieved captions: give the caption's similarity as well.")
+                raise ValueError("this calibration needs retrieved captions: give the similarity of the caption.")
             log_odds += self.similarity * similarity
         return 0.5 * (1 + math.tanh(log_odds / 2))  # the sigmoid, without overflow
 
     def to_dict(self) -> dict[str, float]:
-        """JSON values for a checkpoint's metadata, without `similarity` where it is not used."""
+        """JSON values for a checkpoint's metadata, without `similarity` if it is not used."""
         values = asdict(self)
         return values if self.uses_similarity else {name: values[name] for name in values if name != "similarity"}
 
     @classmethod
     def from_dict(cls, values: Any) -> "Calibration":
-        """What `to_dict` gave.
+        """Restore a calibration from `to_dict`.
 
         Raises:
-            CheckpointError: a key is missing or unknown, or a value is no finite number.
+            CheckpointError: a key is missing or unknown, or a value is not a finite number.
         """
         names = [item.name for item in fields(cls)]
-        remedy = "copy the checkpoint again, or fit it anew with python -m benchmarks.calibration"
+        remedy = "copy the checkpoint again, or fit it again with python -m benchmarks calibration"
         if isinstance(values, Mapping):
             values = {"similarity": 0.0, **values}
         if not isinstance(values, Mapping) or set(values) != set(names):

@@ -1,9 +1,9 @@
-"""Which of several captions fits the tag scores of a clip best.
+"""Re-ranking of candidate captions by the tag scores of a clip.
 
-Beam search favours sentences that are safe rather than right. Candidates are ranked anew by their log-probability per token, by
-how much of the strong tags' scores they name (coverage), and by their expected similarity to reference captions retrieved for
+Beam search favours generic captions. Candidates are re-ranked by their log-probability per token, by the share of
+the high tag scores that they name (coverage), and by their expected similarity to reference captions retrieved for
 the tag scores (minimum Bayes risk: Kumar, Byrne, HLT-NAACL 2004; `models/generation/retrieval.py`). Candidates that
-name a sound which the tagger does not hear rank behind all others.
+name a sound with low tag scores rank last.
 
 Shapes: C tag classes.
 """
@@ -20,19 +20,19 @@ from models.generation.logits_processors import PEOPLE
 from vocabulary.audioset import wide_tags
 from vocabulary.words import KEPT, classes_of, sources_in
 
-STRONG_TAG = 0.3  # score from which a tag ought to be named
-SAMENESS = 1.0  # what a caption loses that has all its words in common with one before it
-SCORE_FLOOR = 1e-3  # lower scores count as this one
+STRONG_TAG = 0.3  # score from which a tag should be named
+SAMENESS = 1.0  # penalty of a caption with the same words as an earlier one
+SCORE_FLOOR = 1e-3  # lower bound of tag scores
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a caption fits the tags.
+    """Agreement of a caption with the tag scores.
 
     Attributes:
-        coverage: share, 0 to 1, of the strong tags' scores that the caption names; 1 where there is no strong tag.
-        support: mean natural logarithm of the score of each thing that the caption names, at most 0; the logarithm of
-            SCORE_FLOOR for a caption that names nothing.
+        coverage: share, 0 to 1, of the scores of strong tags that the caption names; 1 if there is no strong tag.
+        support: mean natural logarithm of the scores of the sounds that the caption names, at most 0; log(SCORE_FLOOR) if it
+            names none.
     """
 
     coverage: float
@@ -40,21 +40,21 @@ class Fit:
 
 
 def fit_to_tags(caption: str, scores: Tensor, strong: float = STRONG_TAG) -> Fit:
-    """How well a caption fits tag scores.
+    """Compute the agreement of a caption with tag scores.
 
     Args:
         caption: text in lower case.
-        scores: (C,) probabilities of the tags, the highest of the whole clip and its parts.
-        strong: probability from which a tag ought to be named, unless it is a wide one.
+        scores: (C,) tag scores, the maximum over the clip and its parts.
+        strong: score from which a tag should be named, unless it is a wide class.
     """
-    values = scores.tolist()  # single numbers are read faster from a list
+    values = scores.tolist()  # lists are faster for single values
     support = [max(SCORE_FLOOR, *(values[number] for number in classes)) for classes in sources_in(caption)]
     support = support or [SCORE_FLOOR]
     return Fit(_coverage(caption, values, strong), math.fsum(map(math.log, support)) / len(support))
 
 
 def _coverage(caption: str, scores: Sequence[float], strong: float) -> float:
-    """Share, 0 to 1, of the strong tags' scores that a caption names."""
+    """Share, 0 to 1, of the scores of strong tags that a caption names."""
     named, wide = set(classes_of(caption)), wide_tags()
     loud = [number for number, value in enumerate(scores) if value >= strong and number not in wide]
     total = sum(scores[number] for number in loud)
@@ -63,25 +63,25 @@ def _coverage(caption: str, scores: Sequence[float], strong: float) -> float:
 
 @lru_cache(maxsize=KEPT)
 def named_sounds(caption: str) -> tuple[tuple[int, ...], ...]:
-    """The classes of each sound that a caption in lower case names.
+    """Classes of each sound that a caption in lower case names.
 
-    A word for people ("a boy") is no sound: any sound of people allows it, which the search sees to (`SupportedWords`).
+    Words for people ("a boy") do not count as sounds; the search handles them (`SupportedWords`).
     """
     return sources_in(" ".join(word for word in caption.split() if word not in PEOPLE or not classes_of(word)))
 
 
 def lowest_support(caption: str, scores: Sequence[float]) -> float:
-    """Score of the sound that the tags support least of those that a caption names; 1 for a caption that names none.
+    """Lowest score of the sounds that a caption names; 1 if it names none.
 
     Args:
         caption: text in lower case.
-        scores: (C,) probabilities of the tags; a sound has the highest of its classes.
+        scores: (C,) tag scores; the score of a sound is the maximum over its classes.
     """
     return min((max(scores[number] for number in classes) for classes in named_sounds(caption)), default=1.0)
 
 
 def ranks_by_tags(decoding: DecodingConfig) -> bool:
-    """Whether candidates are ranked by tags at all."""
+    """Whether candidates are ranked by tag scores."""
     tags = decoding.tags
     return tags.coverage_weight > 0 or tags.min_score > 0 or tags.consensus_weight > 0
 
@@ -93,12 +93,12 @@ def asks_tagger(decoding: DecodingConfig) -> bool:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A caption to be ranked.
+    """A caption to rank.
 
     Attributes:
-        text: in lower case.
-        log_probability: of the whole caption, natural.
-        num_tokens: its tokens, the end token included.
+        text: caption in lower case.
+        log_probability: natural log-probability of the caption.
+        num_tokens: number of tokens, including the end token.
     """
 
     text: str
@@ -112,21 +112,24 @@ def rank(
     decoding: DecodingConfig,
     expected: Sequence[float] | None = None,
 ) -> list[int]:
-    """Numbers of candidates, the best first; with tags, each next one is the best that also differs from those before it.
+    """Rank candidates, best first; with tag scores, later ones are also chosen to differ from earlier ones.
 
     The latter is maximal marginal relevance (Carbonell, Goldstein, SIGIR 1998) over shared words. Candidates that name a sound
-    below `decoding.tags.min_score` come last, the best supported of them first.
+    below `decoding.tags.min_score` rank last, ordered by support.
 
     Args:
         candidates: captions of one clip.
-        tag_scores: (C,) probabilities of the tags, the highest of the whole clip and its parts; None without a tagger.
-        decoding: its `tags`.
-        expected: (N,) expected similarity, 0 to 10, of each candidate to retrieved captions; None for none.
+        tag_scores: (C,) tag scores, the maximum over the clip and its parts; None without a tagger.
+        decoding: decoding settings, of which `tags` is used.
+        expected: (N,) expected similarities, 0 to 10, to retrieved captions; None for none.
+
+    Returns:
+        Indices of candidates.
     """
     values = [candidate.log_probability / candidate.num_tokens for candidate in candidates]
     if tag_scores is None:
         return sorted(range(len(candidates)), key=lambda number: -values[number])
-    scores, weights = tag_scores.tolist(), decoding.tags  # single numbers are read faster from a list
+    scores, weights = tag_scores.tolist(), decoding.tags  # lists are faster for single values
     for number, candidate in enumerate(candidates):
         values[number] += weights.coverage_weight * _coverage(candidate.text, scores, STRONG_TAG)
         if expected is not None:
@@ -139,7 +142,7 @@ def rank(
 
 
 def _diverse(captions: Sequence[str], values: Sequence[float], numbers: Sequence[int]) -> list[int]:
-    """Numbers of captions, each the best by its value less the share of words that it has in common with one before it."""
+    """Order indices by value minus the largest share of words in common with an earlier caption."""
     words = [frozenset(caption.split()) for caption in captions]
     left, order = list(numbers), list[int]()
     most_shared = [0.0] * len(captions)

@@ -1,14 +1,14 @@
 """Training captions whose label sets fit a clip's tag scores, as references for minimum Bayes risk decoding.
 
-Beam search finds the most probable sentence, which is often worded as nobody else would word it, or names too much. Minimum
-Bayes risk decoding (Kumar, Byrne, HLT-NAACL 2004) takes the candidate that is on average most similar to what could be said
-instead. Here that is what people wrote of clips with such labels: retrieval as in RECAP (Ghosh et al., ICASSP 2024, arXiv
+Beam search finds the most probable caption, which is often worded unusually or names too much. Minimum Bayes risk decoding
+(Kumar, Byrne, HLT-NAACL 2004) selects the candidate with the highest expected similarity to other plausible captions. Here these
+are human captions of clips with similar labels: retrieval as in RECAP (Ghosh et al., ICASSP 2024, arXiv
 2309.09836) and DRCap (Li et al., arXiv 2410.09472), but by the tagger's classes, so that no audio is needed to fill the store.
 
 A clip with the label set L has the log-likelihood, up to a constant and with classes taken as independent, sum over c in L of
-(logit_c - prior_c). SHARPNESS makes up for classes that depend on each other (Vehicle, Car, Engine). PRIOR_LOGIT is the prior of
-all classes but speech and music, each of which half of AudioSet's clips have (Gemmeke et al., ICASSP 2017), so that a tagger of
-AudioSet is quick to see some. The similarity is CIDEr-D's (Vedantam et al., CVPR 2015, arXiv 1411.5726): cosine of TF-IDF
+(logit_c - prior_c). SHARPNESS compensates for dependent classes (Vehicle, Car, Engine). PRIOR_LOGIT is the prior of
+all classes but speech and music, which about half of AudioSet's clips have (Gemmeke et al., ICASSP 2017), so that taggers score
+them highly. The similarity is CIDEr-D's (Vedantam et al., CVPR 2015, arXiv 1411.5726): cosine of TF-IDF
 vectors of 1- to 4-grams and a Gaussian penalty of the lengths' difference, without its clipping of repeated n-grams.
 
 Shapes: M captions of the store, K retrieved ones, N candidates, C tag classes.
@@ -52,12 +52,12 @@ TENSORS = {
 
 @dataclass(frozen=True)
 class NgramVector:
-    """TF-IDF weights of a caption's n-grams; those of each n have a norm of 1.
+    """TF-IDF vector of a caption's n-grams, normalised for each n.
 
     Attributes:
-        buckets: (G,) int64, ascending.
-        weights: (G,) float32.
-        num_words: length of the caption.
+        buckets: (G,) int64 hash buckets, ascending.
+        weights: (G,) float32 weights.
+        num_words: number of words.
     """
 
     buckets: NDArray[np.int64]
@@ -67,12 +67,12 @@ class NgramVector:
 
 @dataclass(frozen=True)
 class References:
-    """Captions retrieved for one clip, the likeliest first.
+    """Captions retrieved for one clip, most probable first.
 
     Attributes:
-        captions: K texts, normalised.
-        vectors: of each.
-        weights: (K,) float32, their posterior probabilities; the sum is 1.
+        captions: K normalised captions.
+        vectors: TF-IDF vectors of the captions.
+        weights: (K,) float32 posterior probabilities, which sum to 1.
     """
 
     captions: tuple[str, ...]
@@ -81,7 +81,7 @@ class References:
 
 
 def count_buckets(words: Sequence[str]) -> list[Counter[int]]:
-    """For each n from 1 to 4 the hashed n-grams of a caption and their counts."""
+    """Counts of a caption's hashed n-grams for each n from 1 to 4."""
     starts = range(len(words))
     return [
         Counter(
@@ -92,14 +92,14 @@ def count_buckets(words: Sequence[str]) -> list[Counter[int]]:
 
 
 class CaptionStore:
-    """Captions with their label sets.
+    """A store of captions with label sets.
 
     Args:
-        tensors: as `build` makes them: text (bytes) uint8 and text_ends (M,) int64 of the captions in UTF-8; classes int16
+        tensors: tensors as of `build`: text (bytes) uint8 and text_ends (M,) int64 of the captions in UTF-8; classes int16
             and class_ends (M,) int64 of their label sets; styles (M,) uint8; document_frequencies (BUCKETS,) int32.
 
     Raises:
-        CheckpointError: a tensor is missing or they do not fit each other.
+        CheckpointError: a tensor is missing, or tensors are inconsistent.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
@@ -125,11 +125,11 @@ class CaptionStore:
         return len(self._text_ends)
 
     def _check_values(self, frequencies: NDArray[np.int32]) -> None:
-        """Refuse what would only be found out while a clip is captioned."""
+        """Check values that would otherwise fail during captioning."""
         begins = self._text[np.concatenate([[0], self._text_ends[:-1]])]  # first byte of each caption
         try:
             self._text.tobytes().decode("utf-8")
-            whole = not ((begins & 0xC0) == 0x80).any()  # none begins inside a character
+            whole = not ((begins & 0xC0) == 0x80).any()  # no caption starts within a character
         except UnicodeDecodeError:
             whole = False
         if not whole:
@@ -148,7 +148,7 @@ class CaptionStore:
 
     @classmethod
     def build(cls, captions: Sequence[str], classes: Sequence[Sequence[int]], styles: Sequence[int]) -> "CaptionStore":
-        """A store of captions, normalised, with their label sets and style numbers; captions without a label are left out."""
+        """Build a store of normalised captions with label sets and style numbers; captions without labels are omitted."""
         rows = [row for row, labels in enumerate(classes) if len(labels) and captions[row]]
         if not rows:
             raise ValueError("no caption with a label for the caption store: give tables of captions that name sounds.")
@@ -168,20 +168,20 @@ class CaptionStore:
         )
 
     def caption(self, row: int) -> str:
-        """The text of one caption, 0 to M - 1."""
+        """Text of the caption with index `row`, 0 to M - 1."""
         start = int(self._text_ends[row - 1]) if row else 0
         return bytes(self._text[start : int(self._text_ends[row])]).decode()
 
     def has_style(self, style: int) -> bool:
-        """Whether captions of a style are in the store."""
+        """Whether the store has captions of a style."""
         return bool((self._styles == style).any())
 
     def retrieve(self, tag_scores: NDArray[np.float32], style: int) -> References:
-        """The captions whose label sets are likeliest for a clip's tag scores.
+        """Retrieve the captions whose label sets are most probable for a clip's tag scores.
 
         Args:
-            tag_scores: (C,) probabilities of the whole clip.
-            style: number of the captions' style.
+            tag_scores: (C,) tag scores of the whole clip.
+            style: style number of the captions.
         """
         scores = np.clip(tag_scores.astype(np.float64), LOWEST_SCORE, 1 - LOWEST_SCORE)
         gains = np.log(scores) - np.log1p(-scores) - _prior_logits()  # (C,)
@@ -200,7 +200,7 @@ class CaptionStore:
         )
 
     def expected_similarity(self, candidates: Sequence[str], references: References) -> list[float]:
-        """Mean CIDEr-D similarity, 0 to 10, of each of N normalised candidates to the references, by their weights."""
+        """Weighted mean CIDEr-D similarity, 0 to 10, of each of N normalised candidates to the references."""
         if not candidates:
             return []
         vectors = [self.vector(candidate) for candidate in candidates]
@@ -212,7 +212,7 @@ class CaptionStore:
         return [float(value) for value in likeness @ references.weights]
 
     def vector(self, caption: str) -> NgramVector:
-        """TF-IDF vector of a normalised caption; an n-gram that the store does not have weighs as one seen once."""
+        """TF-IDF vector of a normalised caption; unknown n-grams are weighted as if seen once."""
         words = caption.split()
         found: list[tuple[int, float]] = []
         for counts in count_buckets(words):
@@ -243,14 +243,14 @@ def _check_kinds(tensors: Mapping[str, Tensor]) -> None:
 
 @cache
 def _prior_logits() -> NDArray[np.float64]:
-    """(C,) log-odds of each class before a clip is known."""
+    """Prior log-odds (C,) of the classes."""
     priors = np.full(len(tag_ids()), PRIOR_LOGIT)
     priors[[tag_ids()[name] for name in COMMON_CLASSES]] = COMMON_PRIOR_LOGIT
     return priors
 
 
 def _dense(vectors: Sequence[NgramVector], used: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(V, G) the weights of V vectors at the ascending buckets `used` (G,), what else they have left out."""
+    """Weights (V, G) of V vectors at the ascending buckets `used` (G,); other buckets are dropped."""
     dense = np.zeros((len(vectors), len(used)), dtype=np.float32)
     if len(used) == 0:  # no candidate has a word
         return dense

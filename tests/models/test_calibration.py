@@ -26,7 +26,7 @@ def test_a_probability_is_the_sigmoid_of_the_weighted_sum(
 def test_tags_are_asked_only_where_they_count() -> None:
     assert Calibration(0.0, 1.0).probability(-1.0) == pytest.approx(0.2689, abs=1e-4)
     assert not Calibration(0.0, 1.0).uses_tags and Calibration(0.0, 1.0, support=0.1).uses_tags
-    with pytest.raises(ValueError, match="fit to the tags"):
+    with pytest.raises(ValueError, match="fit of the caption"):
         Calibration(0.0, 1.0, coverage=1.0).probability(-1.0)
 
 

@@ -104,7 +104,7 @@ def test_a_calibration_without_similarity_is_stored_and_read_as_before() -> None
     assert Calibration.from_dict(new.to_dict()) == new
     fit = Fit(0.5, -1.0)
     assert new.probability(-0.5, fit, 2.0) > new.probability(-0.5, fit, 0.0) == calibration.probability(-0.5, fit)
-    with pytest.raises(ValueError, match="give the caption's similarity"):
+    with pytest.raises(ValueError, match="give the similarity of the caption"):
         new.probability(-0.5, fit)
 
 
