@@ -1,11 +1,11 @@
-"""The weighted mean of captioners that were trained further from one another or from the same one.
+"""Weighted mean of captioners that were fine-tuned from one another or from the same checkpoint.
 
     python -m tools.average_checkpoints runs/mean runs/first/mobilenet_llama/best runs/second/mobilenet_llama/last \
         --weights 0.4 0.6
 
-Fine-tuned weights and those that they came from can be averaged: the mean is often better than each of them (Wortsman et al.,
-Model soups, arXiv 2203.05482), and keeps more of what the first one knew (Robust fine-tuning, arXiv 2109.01903). Weights of
-trainings that began apart cannot: their mean says nothing.
+The mean of fine-tuned weights and their starting point is often better than each of them (Wortsman et al., Model soups, arXiv
+2203.05482) and forgets less (Robust fine-tuning, arXiv 2109.01903). Weights of trainings with different initial weights cannot be
+averaged.
 """
 
 import argparse
@@ -24,10 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 def average(sources: Sequence[Path], weights: Sequence[float], target: Path) -> None:
-    """Write the checkpoint `target`, the mean of `sources` by `weights`; settings, and all that is no float, are the first's.
+    """Write the weighted mean of `sources` to `target`; settings and tensors of other dtypes are those of the first.
 
     Raises:
-        CheckpointError: no checkpoint there; too few, or no positive weight for each; or networks or tokenizers that differ.
+        CheckpointError: a checkpoint is missing, there are fewer than two, weights are missing or not positive, or networks or
+            tokenizers differ.
     """
     if len(sources) < 2 or len(weights) != len(sources) or min(weights) <= 0:
         raise CheckpointError(
@@ -43,13 +44,13 @@ def average(sources: Sequence[Path], weights: Sequence[float], target: Path) -> 
         state = other.owned_state()
         if _shapes(state) != _shapes(first) or other.tokenizer.to_str() != captioner.tokenizer.to_str():
             raise CheckpointError(
-                f"{source} has another network or tokenizer than {sources[0]}: average captioners that were trained from one."
+                f"{source} has another network or tokenizer than {sources[0]}: average captioners with a common starting point."
             )
         for name in mean:
             mean[name] += share * state[name]
     members = [{"checkpoint": str(source), "weight": share} for source, share in zip(sources, shares, strict=True)]
     kept = {name: captioner.metadata[name] for name in ("data",) if name in captioner.metadata}
-    captioner.metadata = kept  # figures and calibration of the first one do not hold for the mean
+    captioner.metadata = kept  # metrics and calibration of the first do not apply to the mean
     captioner.save_pretrained(target, {"mean_of": members}, {**first, **mean})
 
 
@@ -60,9 +61,9 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", type=Path, help="folder to write")
-    parser.add_argument("sources", type=Path, nargs="+", help="checkpoints")
-    parser.add_argument("--weights", type=float, nargs="+", help="of each; all alike without")
+    parser.add_argument("target", type=Path, help="checkpoint folder to write")
+    parser.add_argument("sources", type=Path, nargs="+", help="two or more checkpoint folders")
+    parser.add_argument("--weights", type=float, nargs="+", help="weights of the checkpoints, above 0 (default: equal)")
     return parser
 
 

@@ -1,21 +1,21 @@
-"""Notes as a standard MIDI file."""
+"""Standard MIDI files from notes."""
 
 import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-TICKS = 480  # of a quarter note, which lasts half a second where nothing is said
-DRUMS = 9  # General MIDI's channel of drums
+TICKS = 480  # per quarter note, which lasts half a second by default
+DRUMS = 9  # drum channel of General MIDI
 
 
 class Note(NamedTuple):
-    """A key that is held.
+    """A note.
 
     Attributes:
-        start: in quarter notes.
-        length: in quarter notes.
-        key: 0 to 127; 60 is the middle C, and among drums each key is a drum of its own.
-        velocity: how hard it is struck, 1 to 127.
+        start: start in quarter notes.
+        length: length in quarter notes.
+        key: MIDI key, 0 to 127; 60 is middle C; for drums each key is a different drum.
+        velocity: loudness, 1 to 127.
     """
 
     start: float
@@ -25,11 +25,11 @@ class Note(NamedTuple):
 
 
 def midi(program: int | None, notes: Iterable[Note]) -> bytes:
-    """A standard MIDI file of one track.
+    """Encode notes as a standard MIDI file with one track.
 
     Args:
-        program: General MIDI instrument, 0 to 127; None plays drums.
-        notes: in any order.
+        program: General MIDI instrument, 0 to 127; None for drums.
+        notes: notes in any order.
     """
     channel = DRUMS if program is None else 0
     events = []
@@ -46,7 +46,7 @@ def midi(program: int | None, notes: Iterable[Note]) -> bytes:
 
 
 def _variable_length(value: int) -> bytes:
-    """MIDI's numbers: seven bits a byte, all but the last with the eighth bit set."""
+    """Encode a number with seven bits per byte; all bytes but the last have the eighth bit set."""
     parts = [value & 0x7F]
     while value := value >> 7:
         parts.append(0x80 | value & 0x7F)

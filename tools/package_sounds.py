@@ -1,12 +1,11 @@
-"""Short labelled sounds of rare classes: files of Debian 12's packages, and phrases that a sound font's instruments play.
+"""Short labelled sounds of rare classes: files of Debian 12 packages, and phrases played by a sound font.
 
     apt-get install fluidsynth fluid-soundfont-gm
     python -m tools.package_sounds --output datasets/package_sounds
 
-`package_sounds.csv` lists the files with their labels and licences, `instrument_phrases.yaml` the phrases that are played.
-The output has `clips/` and `clips.csv`, as `data.labelled.collections` reads them, and `copyrights/`, where the
-packages name the authors.
-About 5.9 GB are fetched, a package at a time, and not kept; another run goes on where this one stopped.
+`package_sounds.csv` lists the files with their labels and licences, `instrument_phrases.yaml` the phrases.
+The output has `clips/` and `clips.csv`, the layout of `data.labelled.collections`, and `copyrights/` with the copyright files of
+the packages. About 5.9 GB are downloaded, one package at a time, and deleted again; another run continues where this one stopped.
 """
 
 import argparse
@@ -46,10 +45,10 @@ def table_rows(packages: Sequence[str] | None = None) -> list[dict[str, str]]:
     """Rows of the table, with the name of each clip as `file_name`.
 
     Args:
-        packages: leave out the others; None takes all.
+        packages: packages to select; None for all.
 
     Raises:
-        DatasetError: a package that the table does not have.
+        DatasetError: a package is not in the table.
     """
     rows = [row for _, row in read_rows(TABLE, TableReport())[1]]
     if packages is not None:
@@ -66,7 +65,7 @@ def table_rows(packages: Sequence[str] | None = None) -> list[dict[str, str]]:
 
 
 def check_programs(with_instruments: bool) -> None:
-    """Raise DatasetError where a program or the sound font is missing."""
+    """Check the programs and the sound font; raises DatasetError if one is missing."""
     if missing := [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]:
         raise DatasetError(f"{' and '.join(missing)} cannot be found: run this on Debian 12, in a container elsewhere.")
     player = shutil.which("fluidsynth")
@@ -78,10 +77,10 @@ def check_programs(with_instruments: bool) -> None:
 
 
 def fetch_package(package: str, folder: Path) -> Path:
-    """Folder of a package's files, unpacked below an empty folder.
+    """Download and unpack a package to an empty folder; returns the folder of its files.
 
     Raises:
-        DatasetError: apt-get does not find it, or it is damaged.
+        DatasetError: apt-get does not find the package, or it is damaged.
     """
     unpacked = folder / "unpacked"
     _run(["apt-get", "download", package], folder, "run apt-get update, with Debian 12's main archive as a source.")
@@ -103,7 +102,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def find_sound(unpacked: Path, path: str, folder: Path) -> Path:
-    """File of a sound that a row of the table names.
+    """Locate the sound of a row of the table.
 
     Args:
         unpacked: folder of the package's files.
@@ -112,7 +111,7 @@ def find_sound(unpacked: Path, path: str, folder: Path) -> Path:
         folder: for the copy of a sound within a larger file.
 
     Raises:
-        DatasetError: there is no such sound.
+        DatasetError: the sound does not exist.
     """
     name, _, part = path.partition("#")
     source = unpacked / name
@@ -139,7 +138,7 @@ def find_sound(unpacked: Path, path: str, folder: Path) -> Path:
 
 
 def write_clip(waveform: Waveform, target: Path) -> None:
-    """Write (S,) float32 as FLAC, its peak at most PEAK; the file appears whole or not at all."""
+    """Write a waveform (S,) float32 as FLAC with a peak of at most PEAK, atomically."""
     peak = float(np.abs(waveform).max())
     partial = target.with_suffix(".part")
     soundfile.write(partial, waveform * np.float32(PEAK / max(peak, PEAK)), SAMPLE_RATE, format="FLAC")
@@ -147,12 +146,12 @@ def write_clip(waveform: Waveform, target: Path) -> None:
 
 
 def convert_package(package: str, rows: Sequence[dict[str, str]], output: Path) -> None:
-    """Write the missing clips of a package; a warning names each one that cannot be written.
+    """Write the missing clips of a package; clips that cannot be written are reported by warnings.
 
     Args:
-        package: its name.
-        rows: of `table_rows`.
-        output: folder that has `clips/`.
+        package: name of the package.
+        rows: its rows of `table_rows`.
+        output: folder with `clips/`.
     """
     with tempfile.TemporaryDirectory(dir=output) as name:
         folder = Path(name).resolve()
@@ -171,11 +170,11 @@ def convert_package(package: str, rows: Sequence[dict[str, str]], output: Path) 
                 write_clip(sound, output / "clips" / row["file_name"])
             except (ValueError, OSError) as error:
                 logger.warning("%s of %s is left out: %s", row["path"], package, error)
-        _open_zip.cache_clear()  # closes it, so that its space is free again
+        _open_zip.cache_clear()  # closes the file, which frees its space
 
 
 def play_instruments(clips: Path) -> list[dict[str, str]]:
-    """Write the phrases that are not there yet; returns the rows of all."""
+    """Write missing phrases; returns the rows of all phrases."""
     rows: list[dict[str, str]] = []
     for instrument in tqdm(instruments(), desc="instruments"):
         drums = instrument.program is None
@@ -190,7 +189,7 @@ def play_instruments(clips: Path) -> list[dict[str, str]]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the collection; returns the exit status."""
+    """Write the collection; returns the exit status."""
     check_programs(not options.no_instruments)
     rows = table_rows(options.packages)
     clips = options.output / "clips"

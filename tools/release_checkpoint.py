@@ -1,9 +1,9 @@
-"""Copy a checkpoint to ship it: the decoder in half precision, nothing that only training needs.
+"""Copy a checkpoint for release: with the decoder in half precision, without the training state.
 
     python -m tools.release_checkpoint checkpoints/any_sound/mobilenet_llama/best checkpoints/any_sound --licence "CC \
         BY-NC 4.0 ..."
 
-The encoder stays in single precision: its running variances and first layers are sensitive, and it is small.
+The encoder stays in float32: its running variances and first layers are sensitive, and it is small.
 """
 
 import argparse
@@ -22,15 +22,20 @@ logger = logging.getLogger(__name__)
 
 
 def release(source: Path, target: Path, licence: str) -> None:
-    """Write `target` from the checkpoint `source`.
+    """Write the released checkpoint `target` from the checkpoint `source`.
+
+    Args:
+        source: checkpoint folder to read.
+        target: checkpoint folder to write.
+        licence: terms of the weights, stored in the metadata.
 
     Raises:
-        CheckpointError: no checkpoint there, or one whose encoder is only named, so that it cannot be shipped.
+        CheckpointError: the checkpoint is missing, does not contain its encoder, or has values beyond half precision.
     """
     captioner = AudioCaptioner.from_pretrained(source)
     if captioner.encoder_is_published:
         raise CheckpointError(
-            f"{source} only names its encoder's published file: a captioner that ships holds its own."
+            f"{source} does not contain its encoder's weights: release a checkpoint with a trained encoder."
         )
     state = {
         name: tensor.half() if tensor.is_floating_point() and not name.startswith("encoder.") else tensor
@@ -38,16 +43,16 @@ def release(source: Path, target: Path, licence: str) -> None:
     }
     finite = all(bool(torch.isfinite(tensor).all()) for tensor in state.values())
     if not finite:
-        raise CheckpointError(f"{source} has values that half precision cannot hold: ship it as it is.")
+        raise CheckpointError(f"{source} has values beyond the range of half precision: release it unchanged.")
     captioner.save_pretrained(target, {"licence": licence}, state)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
-    parser.add_argument("--licence", required=True, help="what the metadata says of the weights' terms")
+    parser.add_argument("source", type=Path, help="checkpoint folder to read")
+    parser.add_argument("target", type=Path, help="checkpoint folder to write")
+    parser.add_argument("--licence", required=True, help="terms of the weights, stored in the metadata")
     return parser
 
 

@@ -2,8 +2,8 @@
 
 The log-probability of a sentence depends on its wording as much as on its correctness. A logistic model (Platt, Advances in Large
 Margin Classifiers, 1999) of the log-probability and of the caption's agreement with the tag scores
-(`models/generation/rerank.py`) gives a calibrated probability. `benchmarks/calibration.py` fits it on labelled clips and recordings with human captions; a
-checkpoint's `metadata.json` holds it under "calibration".
+(`models/generation/rerank.py`) gives a calibrated probability. `benchmarks/calibration.py` fits it on labelled clips and on
+recordings with human captions; a checkpoint's `metadata.json` has it under "calibration".
 """
 
 import math
