@@ -187,7 +187,7 @@ def test_on_a_small_or_magnified_screen_everything_can_be_scrolled_to(
                 area.ensureWidgetVisible(part, 0, 0)
         if not isinstance(part, SoundView | Table | CaptionTable) and not is_inside(part, window.statusBar()):
             seen = place_of(part, window) & place_of(window.area.viewport(), window)
-            assert seen.height() == part.height(), part.accessibleName()
+            assert seen.height() == part.height() or not part.width(), part.accessibleName()
 
 
 def is_inside(part: QWidget, owner: QWidget | None) -> bool:

@@ -106,7 +106,7 @@ def work(qtbot: QtBot, app: Controller) -> None:
     qtbot.waitUntil(lambda: app.state.recording is Recording.ON)
     assert app.state.captioning
     qtbot.wait(4000)
-    assert app.live.document is not None and app.live.document.rows
+    qtbot.waitUntil(lambda: app.live.document is not None and bool(app.live.document.rows), timeout=60000)
     begun = time.monotonic()
     if app.state.captioning:
         app.window.controls.cancel.click()

@@ -67,12 +67,12 @@ class CaptionsPanel(QWidget):
         head.addWidget(self._headings)
         head.addWidget(self.name, 2)
         head.addWidget(self.latency, 2)
-        head.addWidget(self.perhaps)
         head.addWidget(self.search, 1)
         foot = QHBoxLayout()
         for part in (self.copy, self.export, self.undo, self.large):
             foot.addWidget(part)
         foot.addStretch(1)
+        foot.addWidget(self.perhaps)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
         layout.addWidget(card(head, self.table, foot))

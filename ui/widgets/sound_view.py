@@ -19,7 +19,7 @@ from ui.widgets.timeline_strip import TimelineStrip
 
 AXIS_WIDTH, RIGHT_MARGIN = 58, 12  # pixels, the same in all parts, so that they line up
 FOLLOWED_S = 15.0  # seconds in view of a sound that grows
-REDRAW_MS = 50
+REDRAW_MS, OVERVIEW_MS = 50, 500
 ARROW_S, KEY_ZOOM = 1.0, 1.5
 HINT = "Press Record Audio to hear something new,\nor drop a recording here."
 
@@ -70,6 +70,9 @@ class SoundView(QWidget):
         self._redraw.setSingleShot(True)
         self._redraw.setInterval(REDRAW_MS)
         self._redraw.timeout.connect(self._draw)
+        self._redraw_overview = QTimer(self)
+        self._redraw_overview.setSingleShot(True)
+        self._redraw_overview.timeout.connect(self._draw_overview)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         tip = "Click to go there, drag to select a part, turn the wheel to zoom, with Shift to move; Space plays."
         describe(self, "Audio Waveform", tip)
@@ -163,7 +166,7 @@ class SoundView(QWidget):
         line = sound.outline(0, sound.duration_s, 1000)[1]
         self._loudest = max(0.05, 1.1 * float(np.abs(line).max(initial=0.0)))
         self._draw()
-        self._draw_overview()
+        self._redraw_overview.start(REDRAW_MS)  # not in the same breath: a window must not stand still
 
     def grow(self) -> None:
         """The sound that is drawn has grown; how often that is drawn is bounded."""
@@ -326,7 +329,8 @@ class SoundView(QWidget):
             if self._follows:
                 end_s = max(FOLLOWED_S, sound.duration_s)
                 self._box.setXRange(end_s - FOLLOWED_S, end_s, padding=0)
-            self._draw_overview()
+            if not self._redraw_overview.isActive():
+                self._redraw_overview.start(OVERVIEW_MS)
         start_s, end_s = self._box.viewRange()[0]
         times, line = sound.outline(start_s, end_s, max(200, int(self._box.width())))
         self.curve.setData(times, line)
