@@ -8,6 +8,7 @@ from pathlib import Path
 
 from captioning.external_sort import sorted_bytes
 from captioning.sniffing import why_not
+from data.decoding.errors import shown
 
 DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "any_sound"
 
@@ -62,6 +63,10 @@ class Recordings:
             next(self._of(argument))
 
     def _of(self, argument: str) -> Iterator[str]:
+        if not argument:
+            raise ValueError(
+                "one of the names of recordings is empty: leave it out, or look at what the shell made of it."
+            )
         if not os.path.isdir(argument) and (os.path.lexists(argument) or not glob.has_magic(argument)):
             yield argument
             return
@@ -100,9 +105,9 @@ class Recordings:
         if not reason:
             self._num_others[path.suffix.lower()] += 1
             if len(self._others) < _MOST_NAMED:
-                self._others.append(str(path))
+                self._others.append(shown(path))
         elif len(self._named) < _MOST_NAMED:
-            self._named.append(f"{path} ({reason})")
+            self._named.append(f"{shown(path)} ({reason})")
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
@@ -178,4 +183,5 @@ def _entries(folder: bytes, seen: set[tuple[int, int]], leave_out: _LeaveOut) ->
 def _kind(entry: "os.DirEntry[bytes]") -> bytes:
     if entry.is_dir(follow_symlinks=False):
         return _FOLDER
-    return _LINK if entry.is_dir() else _FILE
+    # Unlike the entry's own method, this one says no of links that lead in a circle.
+    return _LINK if os.path.isdir(entry.path) else _FILE

@@ -2,6 +2,7 @@
 
 from captioning.formats.base import TextFormat, clock
 from data.caption_formats import CaptionRecord, ScoredCaption, percent
+from data.decoding.errors import shown
 
 
 class PlainText(TextFormat):
@@ -13,7 +14,7 @@ class PlainText(TextFormat):
         """As `TextFormat` has it."""
         times = f"[{clock(record.start_s)} - {clock(record.end_s)}] " if self.layout.with_times else ""
         likeness = [f"similarity {value:.3f}" for value in record.similarities]
-        lines = [f"{record.file}: {times}{record.caption}" + (f"  ({likeness[0]})" if likeness else "")]
+        lines = [f"{shown(record.file)}: {times}{record.caption}" + (f"  ({likeness[0]})" if likeness else "")]
         if len(record.captions) > 1:
             for place, caption in enumerate(record.captions, 1):
                 notes = ", ".join([_how_probable(caption), *likeness[place - 1 : place]])

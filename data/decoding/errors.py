@@ -1,5 +1,6 @@
 """What is wrong with a recording, in one sentence that names the file."""
 
+import unicodedata
 from pathlib import Path
 
 REMEDY = "give a WAV, FLAC, OGG, MP3 or M4A file, or convert this one with ffmpeg"
@@ -10,9 +11,9 @@ class AudioError(ValueError):
 
 
 def shown(path: str | Path) -> str:
-    """A file's name on one line."""
+    """A file's name on one line; one with control characters, which a terminal would obey, is quoted and escaped."""
     name = str(path)
-    return name if not any(letter in name for letter in "\n\r\x1b") else repr(name)
+    return repr(name) if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name) else name
 
 
 def reason(error: BaseException) -> str:

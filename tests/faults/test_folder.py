@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import soundfile
 
 import inference
 from captioning.files import Recordings, expand
+from data.audio import AudioError, stream_audio
 from data.recognition import AUDIO_SUFFIXES
 
 SOUND = 0.1 * np.random.default_rng(0).normal(size=16000)
@@ -127,3 +129,81 @@ def test_a_run_tells_what_it_left_out_and_what_failed(
         "captioned 3 recordings, 1 of them silent; 1 failed "
         "(1 x is no audio that can be decoded (Invalid data found when processing input)); 1 left out."
     )
+
+
+def test_links_in_a_circle_stop_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "good.wav", "WAV")
+    (tmp_path / "itself.wav").symlink_to("itself.wav")
+    (tmp_path / "itself").symlink_to("itself")
+    (tmp_path / "a.wav").symlink_to("b.wav")
+    (tmp_path / "b.wav").symlink_to("a.wav")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "up").symlink_to("..")
+    (tmp_path / "sub" / "self").symlink_to("../sub")
+    found = Recordings([str(tmp_path)])
+    assert list(found) == [str(tmp_path / "good.wav")]
+    for name in ("a", "b", "itself"):
+        assert f"{tmp_path}/{name}.wav (its link leads nowhere)" in found.told()
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "good.wav", "WAV")
+    (tmp_path / "closed").mkdir()
+    scan = os.scandir
+
+    def refuse(path: bytes) -> object:
+        if os.path.basename(path) == b"closed":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = Recordings([str(tmp_path)])
+    assert list(found) == [str(tmp_path / "good.wav")]
+    assert f"{tmp_path / 'closed'} (a folder that cannot be read: Permission denied)" in found.told()
+
+
+ODD_NAMES = [
+    "n" * 251 + ".wav", "new\nline.wav", "-dash.wav", "--output.wav", "tab\t.wav", "esc\x1b[31m.wav", 'quote".wav', "comma,;.wav",
+    " lead.wav", "%s%d.wav", "[glob]*.wav", "nfd_e\u0301.wav", "\u2028.wav", "😀.wav", os.fsdecode(b"caf\xe9.wav"),
+]  # fmt: skip
+
+
+def test_odd_names(tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ODD_NAMES:
+        write(tmp_path / name, "WAV")
+    common = ["--ckpt_path", str(tiny_checkpoint), "--device", "cpu"]
+    assert inference.main([str(tmp_path), *common]) == 0
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) == len(ODD_NAMES) == len(out.split("\n")) - 1 and "\x1b" not in out
+    assert inference.main([*(str(tmp_path / name) for name in ODD_NAMES), *common]) == 0  # each by its own name
+    assert capsys.readouterr().out.splitlines() != out and len(ODD_NAMES) == len(out.splitlines())
+    assert inference.main(["", *common]) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["/dev/zero", "/dev/stdin", "/dev/full", "pipe.wav", "socket.wav", "zero.wav", "gone/a.wav"]
+)
+def test_what_is_no_file_is_one_sentence(
+    tiny_checkpoint: Path, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.wav")
+    socket.socket(socket.AF_UNIX).bind("socket.wav")
+    os.symlink("/dev/zero", "zero.wav")
+    assert inference.main([name, "--ckpt_path", str(tiny_checkpoint), "--device", "cpu"]) == 1
+    [told] = [line for line in caplog.messages if line.startswith(f"{name} ")]
+    assert "not a regular file" in told or "No such file" in told
+
+
+def test_a_file_that_grows_or_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.tile(SOUND, 200), 16000)
+    size = path.stat().st_size
+    for change in (lambda: path.open("ab").write(bytes(1 << 20)), lambda: os.truncate(path, size // 4)):
+        windows = stream_audio(path, 16000, 1.0)
+        next(windows)
+        change()
+        try:
+            assert 10 < len(list(windows)) < 250
+        except AudioError as error:
+            assert str(path) in str(error)
