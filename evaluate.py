@@ -26,6 +26,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from captioning.files import shown_name
 from captioning.options import (
     DEFAULT_CHECKPOINT,
     add_captioner_options,
@@ -220,7 +221,10 @@ def score(options: argparse.Namespace, signals: StopSignals) -> int:
     print(f"{len(systems[0])} clips\n\n{score_table(found[0])}", end="")
     comparisons = compare(found[0], found[1]) if len(found) > 1 else {}
     if comparisons:
-        print(f"\nagainst {options.compare}\n\n{comparison_table(found[0], found[1], comparisons)}", end="")
+        print(
+            f"\nagainst {shown_name(str(options.compare))}\n\n{comparison_table(found[0], found[1], comparisons)}",
+            end="",
+        )
     if options.output:
         from evaluation.report import Report, render  # imports matplotlib
 
@@ -228,7 +232,7 @@ def score(options: argparse.Namespace, signals: StopSignals) -> int:
             subject=subject(options), corpus=systems[0], scores=found[0], recordings=recordings,
             num_resamples=options.resamples, other=systems[1] if comparisons else None,
             other_scores=found[1] if comparisons else {}, comparisons=comparisons,
-            other_name=str(options.compare or ""), num_shown=options.report_clips,
+            other_name=shown_name(str(options.compare or "")), num_shown=options.report_clips,
         )  # fmt: skip
         files = output_files(systems[0], found[0]) | {"report.html": render(report)}
         if comparisons:
@@ -247,7 +251,7 @@ def subject(options: argparse.Namespace) -> str:
     captioner = f"the default captioner ({DEFAULT_CHECKPOINT.name})" if is_default else f"captioner {options.ckpt_path}"
     captions = str(options.predictions or captioner)
     truth = str(options.references or f"{options.split or 'evaluation'} split of {options.dataset_root}")
-    return f"{captions}, against {truth}"
+    return shown_name(f"{captions}, against {truth}")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,6 +1,7 @@
 """Common behaviour of all commands: logging to standard error, and user errors in one sentence."""
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ def run_command(
     """Run a command; returns its exit status, which is 2 for user errors, reported in one sentence."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     parser.add_argument("--version", action="version", version=f"Audio Caption {__version__}")
+    for stream in (sys.stdout, sys.stderr):  # names and captions of any script, on a terminal of any encoding
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = parser.parse_args(arguments)
     try:
         return run(options)

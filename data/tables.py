@@ -16,11 +16,16 @@ from configs.atomic_files import write_file
 from data.recognition import AUDIO_SUFFIXES
 
 NAMES_SHOWN = 3
-SEPARATORS = (",", ";", "\t")
+SEPARATORS = (",", ";", "\t", "|")
 LONG_CAPTION_WORDS = (
     60  # more than any caption of Clotho or AudioCaps has; what a lost line break or quotation mark makes
 )
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+MAX_TABLE_BYTES = 1 << 29  # a hundred times WavCaps' captions; a device would never end
+# Byte order marks; that of UTF-32 in little order begins with that of UTF-16.
+ENCODINGS = {
+    b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
+}  # fmt: skip
+_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # zero-width characters, which copying from web pages leaves
 
 
 class DatasetError(ValueError):
@@ -28,8 +33,8 @@ class DatasetError(ValueError):
 
 
 def same_name(name: str) -> str:
-    """A file name as names are compared: trimmed, in NFC."""
-    return unicodedata.normalize("NFC", name.strip())
+    """A file name as names are compared: trimmed, also of characters without width, in NFC."""
+    return unicodedata.normalize("NFC", name.strip().strip(_INVISIBLE).strip())
 
 
 def has_words(caption: str) -> bool:
@@ -194,8 +199,8 @@ def note_odd_captions(name: str, captions: Sequence[str], report: TableReport, l
 def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Column names (lower case, trimmed) of a CSV file, and its rows with their line numbers.
 
-    Commas, semicolons and tabs separate cells, whichever the first line has most of, or what an Excel line `sep=;` before it
-    says. Rows with fewer cells than columns are filled with empty ones; rows with more are reported and left out, since a
+    Commas, semicolons, tabs and vertical bars separate cells, whichever the first line has most of, or what an Excel line
+    `sep=;` before it says. Rows with fewer cells than columns are filled with empty ones; rows with more are reported and left out, since a
     separator without quotation marks has shifted what stands where.
 
     Raises:
@@ -242,15 +247,31 @@ def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[in
 
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        content = table_bytes(path)
     except OSError as error:
         raise DatasetError(
             f"the table {path} cannot be read ({error.strerror}): give the path of a CSV file."
         ) from error
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise DatasetError(f"{path} is a spreadsheet's or an archive's own file, not text: save the table as CSV.")
-    if b"\0" in content and not content.startswith(UTF_16_MARKS):
+    if b"\0" in content and not content.startswith(tuple(ENCODINGS)):
         raise DatasetError(f"{path} has zero bytes, so it is not text in UTF-8: save the table as CSV in UTF-8.")
+    return content
+
+
+def table_bytes(path: Path) -> bytes:
+    """All bytes of a table.
+
+    Raises:
+        OSError: it cannot be read.
+        DatasetError: it has more than MAX_TABLE_BYTES, or does not end.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_TABLE_BYTES + 1)
+    if len(content) > MAX_TABLE_BYTES:
+        raise DatasetError(
+            f"{path} has more than {MAX_TABLE_BYTES:,} bytes: expected a table of captions; cut it into parts."
+        )
     return content
 
 
@@ -324,8 +345,10 @@ def _decode(content: bytes) -> tuple[str, set[int]]:
 
     Line by line, because one line pasted from an old file does not make the others Latin-1.
     """
-    if content.startswith(UTF_16_MARKS):
-        return content.decode("utf-16", "replace"), set()
+    for mark, encoding in ENCODINGS.items():
+        if content.startswith(mark):
+            return content.decode(encoding, "replace"), set()
+    content = content.removesuffix(b"\x1a")  # the end of a file of DOS
     lines, latin_lines = [], set()
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         try:

@@ -23,6 +23,7 @@ from data.tables import (
     read_rows,
     read_table,
     same_name,
+    table_bytes,
 )
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ def _prediction_rows(path: Path) -> list[tuple[int, str, str]]:
             f"{path} has the columns {', '.join(map(repr, columns))[:200]} but needs file_name and caption_predicted:"
             f" rename them in the table's first line."
         )
+    report.num_clips = len(records)
     if report.problems:
         logger.warning("%s", report.summary())
     return [
@@ -153,7 +155,7 @@ def _json_references(path: Path, report: TableReport) -> dict[str, tuple[str, ..
 
 def _json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = table_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read ({error}): expected JSON lines in UTF-8.") from error
     records = []

@@ -12,6 +12,7 @@ import soundfile
 
 import evaluate
 from benchmarks.yardstick import Group, read_tables
+from data import tables
 from data.clotho import load_split, load_table
 from data.labelled.collections import read_labelled
 from data.labelled.mixtures import read_collection
@@ -322,3 +323,67 @@ def test_evaluate_ends_with_the_sentence(tmp_path: Path, caplog: pytest.LogCaptu
     arguments = ["--predictions", str(predictions), "--references", str(references), "--metrics", "bleu"]
     assert evaluate.main(arguments) == 2
     assert "p.csv has a quotation mark in line 3" in caplog.text
+
+
+TABLE = "file_name,caption_predicted\na.wav,a dog barks\nb.wav,rain falls down\n"
+READ_AS = {"a.wav": "a dog barks", "b.wav": "rain falls down"}
+UNUSUAL = {
+    "UTF-8 with a mark": b"\xef\xbb\xbf" + TABLE.encode(),
+    "UTF-16": TABLE.encode("utf-16"),
+    "UTF-16 in big order": b"\xfe\xff" + TABLE.encode("utf-16-be"),
+    "UTF-32": TABLE.encode("utf-32"),
+    "UTF-32 in big order": b"\0\0\xfe\xff" + TABLE.encode("utf-32-be"),
+    "CR and LF": TABLE.replace("\n", "\r\n").encode(),
+    "CR alone": TABLE.replace("\n", "\r").encode(),
+    "vertical bars": TABLE.replace(",", "|").encode(),
+    "empty lines": TABLE.replace("\n", "\n\n").encode(),
+    "spaces": TABLE.replace(",", " , ").replace("falls down", "falls down ").encode(),
+    "capitals": TABLE.replace("file_name", "File_Name").encode(),
+    "an index": "".join(f"{number},{line}" for number, line in enumerate(TABLE.splitlines(True))).encode(),
+    "the end mark of DOS": TABLE.encode() + b"\x1a",
+    "no line break at the end": TABLE.rstrip().encode(),
+    "characters without width": TABLE.replace("a.wav", "\u200ba.wav\ufeff").encode(),
+    "all quoted": "\n".join('"' + line.replace(",", '","') + '"' for line in TABLE.splitlines()).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", list(UNUSUAL))
+def test_unusual_tables_are_read(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.csv").write_bytes(UNUSUAL[kind])
+    found = read_predictions(tmp_path / "a.csv")
+    assert {name: text.strip() for name, text in found.items()} == READ_AS
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (TABLE.encode("utf-16-le"), "zero bytes"),
+        (TABLE.encode() + b"\0\0\0", "zero bytes"),
+        (b"", "first line"),
+        (b"\n\n", "first line"),
+        (b"file_name,caption_predicted\n", "no predictions"),
+        (TABLE.replace("file_name", "caption_predicted").encode(), "each once"),
+        (TABLE.replace("rain", "r" * 10**6).encode(), "line 3"),
+        (b"\xff" * 999, "needs file_name"),
+        (b"# made by me\n" + TABLE.encode(), "needs file_name"),
+    ],
+)
+def test_what_is_no_table_of_predictions_is_one_sentence(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=message) as error:
+        read_predictions(tmp_path / "a.csv")
+    assert str(tmp_path / "a.csv") in str(error.value) and len(str(error.value)) < 600 and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["zero", "zero.jsonl"])
+def test_a_table_that_never_ends(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MAX_TABLE_BYTES", 1 << 20)
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(DatasetError, match=f"{name} has more than 1,048,576 bytes"):
+        read_predictions(tmp_path / name)
+
+
+def test_rows_that_are_told_of_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.csv").write_bytes(TABLE.replace("dog", "d\xf6g").encode("latin-1"))
+    assert read_predictions(tmp_path / "a.csv")["a.wav"] == "a d\xf6g barks"
+    assert "2 rows, 2 usable clips; not UTF-8: 1 ('a.wav')" in caplog.text
