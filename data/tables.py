@@ -200,8 +200,8 @@ def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[in
     """Column names (lower case, trimmed) of a CSV file, and its rows with their line numbers.
 
     Commas, semicolons, tabs and vertical bars separate cells, whichever the first line has most of, or what an Excel line
-    `sep=;` before it says. Rows with fewer cells than columns are filled with empty ones; rows with more are reported and left out, since a
-    separator without quotation marks has shifted what stands where.
+    `sep=;` before it says. Rows with fewer cells than columns are filled with empty ones; rows with more are reported and left
+    out, since a separator without quotation marks has shifted what stands where.
 
     Raises:
         DatasetError: the file is missing, empty, or not CSV, names a column twice, or has a quotation mark that is never closed.

@@ -57,7 +57,7 @@ class TrackReader:
             if kind != made_for:
                 if resampler is not None:
                     yield from (_samples(part) for part in resampler.resample(None))
-                resampler, made_for = av.AudioResampler(format="fltp", rate=self._rate), kind
+                resampler, made_for = av.AudioResampler(format="flt", rate=self._rate), kind
             parts = [_samples(part) for part in resampler.resample(frame)]
             clock.position += sum(part.shape[1] for part in parts)
             yield from parts
@@ -114,8 +114,9 @@ class _Clock:
 
 
 def _samples(frame: Any) -> NDArray[np.float32]:
-    """(C, S) float32."""
-    return np.asarray(frame.to_ndarray(), dtype=np.float32)
+    """(C, S) float32 of a packed frame: of planar ones with 8 channels or more PyAV 18.1 reads beyond the last plane."""
+    packed = np.asarray(frame.to_ndarray(), dtype=np.float32)  # (1, S * C)
+    return np.ascontiguousarray(packed.reshape(-1, frame.layout.nb_channels).T)
 
 
 def container_duration_s(container: Any, stream: Any) -> float | None:

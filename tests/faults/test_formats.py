@@ -4,6 +4,7 @@ import logging
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -223,3 +224,30 @@ def test_the_lowest_and_highest_rates(tmp_path: Path, rate: int) -> None:
     sound = (0.3 * np.sin(2 * np.pi * 100 * time_s) * 32767).astype("<i2").tobytes()
     (tmp_path / "a.wav").write_bytes(riff(fmt(rate=rate), (b"data", sound)))
     check(tmp_path / "a.wav", hertz=100)
+
+
+@pytest.mark.parametrize("num_channels", [1, 2, 6, 7, 8])
+def test_many_channels_by_ffmpeg(tmp_path: Path, num_channels: int) -> None:
+    path = tmp_path / "a.flac"
+    sound = np.stack([TONE * (number + 1) / num_channels for number in range(num_channels)], axis=1)
+    soundfile.write(path, sound, RATE)
+    content = bytearray(path.read_bytes())
+    content[18:26] = (int.from_bytes(content[18:26], "big") >> 36 << 36).to_bytes(8, "big")  # a length of 0: unknown
+    path.write_bytes(content)
+    assert np.allclose(load_audio(path, RATE), sound.mean(axis=1), atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["7.1", "hexadecagonal", "24 channels", "39 channels"])
+def test_more_channels_than_ffmpeg_has_places_for(tmp_path: Path, layout: str) -> None:
+    path = tmp_path / "a.mkv"
+    num_channels = av.AudioLayout(layout).nb_channels
+    sound = np.stack([TONE * (number + 1) / num_channels for number in range(num_channels)], axis=1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE, layout=layout)
+        packed = (sound * 32767).astype("<i2").reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
+        frame.sample_rate = RATE
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    for _ in range(20):  # what lies beyond the last plane differs from time to time
+        assert np.allclose(load_audio(path, RATE), sound.mean(axis=1), atol=1e-3)
