@@ -139,9 +139,9 @@ def caption_split(
 ) -> tuple[dict[str, str], int]:
     """Captions of the clips that can be read, by name, and the number of clips that cannot.
 
-    With --output every caption is in `predictions.csv.part` as soon as those before it are there.
+    With --output every caption is in `predictions.csv.part` at once, in the order in which they are found.
     """
-    from captioning.recordings import Reader, caption_clips  # imports torch
+    from captioning.recordings import Reader, caption_batches  # imports torch
 
     files = [(clip.name, clip.path, clip.captions) for clip in clips]
     captions: dict[str, str] = {}
@@ -158,10 +158,11 @@ def caption_split(
         reader = Reader(captioner.sample_rate, captioner.max_duration_s, num_workers=options.workers)
         bar = stack.enter_context(tqdm(total=len(files), desc="captioning", unit="clip", delay=2, file=sys.stderr))
         heard = reader.clips(files)
-        for record in caption_clips(captioner, heard, decoding, options.batch_size, advance=bar.update):
-            captions[record.file] = record.caption
+        for batch in caption_batches(captioner, heard, decoding, options.batch_size):
+            captions |= {found.record.file: found.record.caption for found in batch}
             if output:
-                output.add([record])
+                output.add([found.record for found in batch])
+            bar.update(len(batch))
     if options.output:
         predictions = options.output / PREDICTIONS_FILE
         signals.keep = lambda: f"all captions are in {predictions}: --predictions scores them"

@@ -257,4 +257,5 @@ def _explain(message: str) -> str:
     if in_group or at_top:
         key = ".".join(in_group.groups()) if in_group else at_top.group(1)  # type: ignore[union-attr]
         return f"unknown key {key} in the configuration{_nearest(key)}"
-    return "the configuration is invalid: " + " ".join(message.split()).rstrip(".") + "."
+    told = " ".join(message.split()).rstrip(".")
+    return f"the configuration is invalid: {told if len(told) < 1000 else f'{told[:500]} ...'}."

@@ -90,10 +90,16 @@ class TableReport:
         """One line: how many clips can be used, and each kind of problem with its count and first names."""
         parts = []
         for kind, count in self.counts.items():
-            shown = ", ".join(repr(name) for name in self.names(kind)[:NAMES_SHOWN])
-            parts.append(f"{kind}: {count} ({shown}{', ...' if count > NAMES_SHOWN else ''})")
+            parts.append(f"{kind}: {listed(self.names(kind), count)}")
         problems = f"; {'; '.join(parts)}" if parts else ""
         return f"{self.table}: {self.num_rows} rows, {self.num_clips} usable clips{problems}"
+
+
+def listed(names: Sequence[str], count: int | None = None) -> str:
+    """How many names there are, and the first ones, shortened to what any file's name may have."""
+    count = len(names) if count is None else count
+    shown = ", ".join(repr(name if len(name) < 256 else f"{name[:60]}...") for name in names[:NAMES_SHOWN])
+    return f"{count} ({shown}{', ...' if count > NAMES_SHOWN else ''})"
 
 
 @dataclass(frozen=True)
@@ -283,8 +289,14 @@ def _separator(lines: Sequence[str]) -> tuple[str, int]:
     if lines[0].strip("\r\n ").lower() in ("sep=", '"sep="'):  # a tab, trimmed away
         return "\t", 1
     first = next((line for line in lines if line.strip()), "")
-    counts = {separator: len(next(csv.reader([first], delimiter=separator), [])) for separator in SEPARATORS}
-    return max(SEPARATORS, key=lambda separator: counts[separator]), 0
+    return max(SEPARATORS, key=lambda separator: _num_cells(first, separator)), 0
+
+
+def _num_cells(line: str, separator: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=separator), []))
+    except csv.Error:  # a cell larger than the reader takes
+        return 0
 
 
 def _check_quotes(path: Path, lines: Sequence[str], start: int, separator: str, columns: Sequence[str]) -> None:

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 from configs.json_files import parse_json
 from data.clotho import split_name
 from data.tables import (
-    NAMES_SHOWN,
     DatasetError,
     TableReport,
     has_words,
     is_usable,
+    listed,
     read_rows,
     read_table,
     same_name,
@@ -68,7 +68,7 @@ def read_predictions(path: Path) -> dict[str, str]:
         predictions[name] = caption
     if twice:
         raise DatasetError(
-            f"{path} has more than one prediction for {_listed(twice)}: leave one for each file"
+            f"{path} has more than one prediction for {listed(twice)}: leave one for each file"
             f" (inference.py writes several with --timeline)."
         )
     if not predictions:
@@ -123,7 +123,7 @@ def read_references(path: Path, split: str | None = None) -> dict[str, tuple[str
     report.num_clips = len(references)
     if twice := report.names("duplicate name"):
         raise DatasetError(
-            f"{path} has more than one row for {_listed(twice)}: put all references of a file in one row."
+            f"{path} has more than one row for {listed(twice)}: put all references of a file in one row."
         )
     if report.problems:
         logger.warning("%s", report.summary())
@@ -219,7 +219,7 @@ def pair(
     for names, problem in ((lacking, f"references without {what}"), (unknown, f"{what} without references")):
         if not names:
             continue
-        found = f"found {problem}: {_listed(names)}"
+        found = f"found {problem}: {listed(names)}"
         if not partial:
             raise DatasetError(f"{found}; expected one for each clip: add them, or score the others with --partial.")
         logger.warning("%s; the common clips are scored.", found)
@@ -247,16 +247,10 @@ def _name_oddities(corpus: Corpus, what: str) -> None:
     empty = [name for name, caption in zip(corpus.names, corpus.candidates, strict=True) if not has_words(caption)]
     if empty:
         logger.warning(
-            "captions without words among the %s, which score 0 in metrics of shared words: %s.", what, _listed(empty)
+            "captions without words among the %s, which score 0 in metrics of shared words: %s.", what, listed(empty)
         )
     single = [name for name, group in zip(corpus.names, corpus.references, strict=True) if len(group) == 1]
     if single:
-        logger.warning("clips with a single reference, which lowers scores and widens intervals: %s.", _listed(single))
+        logger.warning("clips with a single reference, which lowers scores and widens intervals: %s.", listed(single))
     if len(corpus) == 1:
         logger.warning("only one clip: CIDEr-D and metrics based on it are undefined, and there are no intervals.")
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:NAMES_SHOWN])
-    more = ", ..." if len(names) > NAMES_SHOWN else ""
-    return f"{len(names)} ({shown}{more})"
