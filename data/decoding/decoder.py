@@ -190,18 +190,18 @@ class Decoder:
             self._set_rate(stream.rate or 0, stream.channels or 0)
             reader = TrackReader(container, stream, self.rate)
             pieces: list[NDArray[np.float32]] = []
+            num_joined = 0  # counted, since a damaged file may have frames of one sample
             for samples in reader.frames():  # (C, S)
                 fresh = samples[:, max(0, skipped - position) :]
                 position += samples.shape[1]
                 if not fresh.shape[1]:
                     continue
                 self._count(fresh.shape[1])
-                if pieces and (
-                    pieces[0].shape[0] != fresh.shape[0] or sum(piece.shape[1] for piece in pieces) >= _MIXED_FRAMES
-                ):
+                if pieces and (pieces[0].shape[0] != fresh.shape[0] or num_joined >= _MIXED_FRAMES):
                     yield self.rate, self.mix(np.concatenate(pieces, axis=1), 0)
-                    pieces = []
+                    pieces, num_joined = [], 0
                 pieces.append(fresh)
+                num_joined += fresh.shape[1]
             if pieces:
                 yield self.rate, self.mix(np.concatenate(pieces, axis=1), 0)
             self.problem = self.problem or reader.problem

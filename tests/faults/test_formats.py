@@ -12,6 +12,7 @@ import soundfile
 from benchmarks.fuzz import encode
 from captioning.files import expand
 from data.audio import AudioError, audio_duration_s, load_audio
+from data.decoding import tracks
 from data.recognition import AUDIO_SUFFIXES, recognise
 
 RATE = 16_000
@@ -251,3 +252,20 @@ def test_more_channels_than_ffmpeg_has_places_for(tmp_path: Path, layout: str) -
         container.mux(stream.encode(None))
     for _ in range(20):  # what lies beyond the last plane differs from time to time
         assert np.allclose(load_audio(path, RATE), sound.mean(axis=1), atol=1e-3)
+
+
+def test_frames_of_one_sample_take_no_longer_than_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joining them asks for each frame's length a few times, not once for every later frame."""
+    asked = 0
+
+    class Frame(np.ndarray):
+        @property
+        def shape(self) -> tuple[int, ...]:
+            nonlocal asked
+            asked += 1
+            return super().shape
+
+    path = flac(tmp_path / "a.flac", 0)
+    frames = [np.full((1, 1), 0.1, np.float32).view(Frame) for _ in range(3000)]
+    monkeypatch.setattr(tracks.TrackReader, "frames", lambda self: iter(frames))
+    assert len(load_audio(path, RATE)) == 3000 and asked < 20 * 3000
