@@ -61,6 +61,14 @@ def test_a_caption_is_edited_in_place_deleted_and_brought_back(work: Controller,
     assert captions(work)[1] == "heavy rain falls on a roof"
 
 
+def test_a_row_that_goes_does_not_move_the_play_head(work: Controller, qtbot: QtBot) -> None:
+    choose(work, 1)
+    qtbot.waitUntil(lambda: work.window.sound.heads[0].value() == pytest.approx(2.0, abs=0.05))
+    work.window.captions.delete_asked.emit(work.window.captions.table.selected())
+    qtbot.wait(100)
+    assert len(captions(work)) == 4 and work.window.sound.heads[0].value() == pytest.approx(2.0, abs=0.05)
+
+
 def test_keys_accept_and_delete_and_another_caption_can_be_used(work: Controller, qtbot: QtBot) -> None:
     table = work.window.captions.table
     work.window.activateWindow()

@@ -45,6 +45,7 @@ def test_captions_stay_with_their_recording_when_another_is_opened_meanwhile(
     assert captions(app) == [] and drawn(app) == [] and not app.window.captions.copy.isEnabled()
     open_file(qtbot, app, sound_file)
     assert captions(app)[0] == "chirp 0 caption 1" and drawn(app) == ["chirp 0 caption 1"]
+    assert app.window.captions.undo.isEnabled()
     assert app.window.captions.name.text() == "chirp.wav"
 
 

@@ -15,6 +15,7 @@ from ui.sound.levels import to_amplitude
 from ui.store.caption_queue import Status
 from ui.store.documents import CaptionRun, Document, Kind, Row
 from ui.store.exports import shown_text
+from ui.widgets.parts import decimal
 from ui.widgets.state import Recording
 
 _keys = iter(range(1, 1 << 62))
@@ -185,8 +186,8 @@ class CaptionController(QObject):
         job.run.finish(records)
         spent = time.monotonic() - job.started
         text = shown_text(records[0]) if len(records) == 1 else f"{len(records)} captions"
-        self._window.log.add(f"{job.name}: {text} ({spent:.1f} s)")
-        self._window.set_status(f"Captioned {job.name} in {spent:.1f} s.")
+        self._window.log.add(f"{job.name}: {text} ({decimal(spent)} s)")
+        self._window.set_status(f"Captioned {job.name} in {decimal(spent)} s.")
         self._documents.keep(job.document)
         self._end(job, Status.DONE)
 
@@ -242,7 +243,7 @@ class CaptionController(QObject):
 
     def _on_load_failed(self, sentence: str) -> None:
         settings = self._session.settings
-        if settings.device != "auto":
+        if settings.device in ("cuda", "mps"):
             self._session.change(replace(settings, device="auto"))
             self._window.tell(f"{sentence} The captioner runs where it can instead.")
             self.load()

@@ -14,6 +14,7 @@ from ui.store.alerts import alert_words, heard_words
 from ui.store.documents import Document, Kind, Row
 from ui.store.exports import shown_text
 from ui.widgets.notifier import Notifier
+from ui.widgets.parts import decimal
 from ui.widgets.state import Listening
 
 
@@ -95,7 +96,9 @@ class LiveController(QObject):
         self._window.large.show_caption(shown_text(record), update.extends)
         hop_s = self._session.settings.live_hop_s
         text = (
-            f"latency {update.latency_s:.1f} s" if update.latency_s <= hop_s else f"behind by {update.latency_s:.0f} s"
+            f"latency {decimal(update.latency_s)} s"
+            if update.latency_s <= hop_s
+            else f"behind by {update.latency_s:.0f} s"
         )
         tip = "From a sound's end to its caption."
         if update.num_dropped:

@@ -13,7 +13,7 @@ from ui.sound.devices import InputDevice
 from ui.sound.growing import GrowingSound, NoSound
 from ui.store.documents import Document, Kind, Row
 from ui.store.exports import short_text, write_clip
-from ui.widgets.parts import minutes_seconds
+from ui.widgets.parts import decimal, minutes_seconds
 from ui.widgets.state import Listening, Recording
 from ui.workers.microphone_worker import OUTLINE_HZ
 
@@ -200,7 +200,7 @@ class SoundController(QObject):
     def _on_saved(self, path: str, duration_s: float) -> None:
         self.last_recording = path
         self._window.controls.set_saved(path, duration_s)
-        self._window.log.add(f"Saved {duration_s:.1f} s to {path}")
+        self._window.log.add(f"Saved {decimal(duration_s)} s to {path}")
         self._session.update(has_recording=True, recording=Recording.OFF)
         self._window.history.set_entries(self._history.entries)
         self.open(path)
@@ -275,7 +275,7 @@ class SoundController(QObject):
         self._session.update(can_play=True, reading=False)
         self._draw()
         self._draw_rows()
-        self._window.set_status(f"{sound.path.name}, {sound.duration_s:.1f} s.")
+        self._window.set_status(f"{sound.path.name}, {decimal(sound.duration_s)} s.")
         if sound.damage:
             self._window.tell(sound.damage)
         self.opened.emit(path)

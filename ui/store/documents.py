@@ -234,6 +234,7 @@ class CaptionRun:
         present = {row.number for row in self.document.rows}
         added = tuple(row for row in self._added if row.number in present)
         self.document.note(Change("Captions of a Run", tuple(self._removed), added))
+        self.document.on_change(self.document)  # there is something to undo now
 
     def _show(self, reached_s: float) -> None:
         own = {row.number for row in self._added}

@@ -231,6 +231,7 @@ class CaptionTable(FittedColumns, QTreeView):
     def __init__(self) -> None:
         super().__init__()
         self.rows = CaptionModel(self)
+        self._updating = False
         self._alone = 0  # the number of the row that was expanded because it is the only one
         self.setModel(self.rows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -248,7 +249,9 @@ class CaptionTable(FittedColumns, QTreeView):
         bar = self.verticalScrollBar()
         follows = bar is not None and bar.value() == bar.maximum() and bar.maximum() > 0
         chosen = {row.number for row in self.selected()}
+        self._updating = True  # where Qt moves the current row to is not where a person went
         self.rows.set_rows(rows)
+        self._updating = False
         missing = chosen - {row.number for row in self.selected()}
         for number in missing:  # rows whose captions have become more or fewer
             place, selection = self.rows.place_of(number), self.selectionModel()
@@ -288,7 +291,7 @@ class CaptionTable(FittedColumns, QTreeView):
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """Tell the row that a person went to."""
         super().currentChanged(current, previous)
-        if current.isValid():
+        if current.isValid() and not self._updating:
             self.current_changed.emit(self.rows.row_of(current)[0])
 
     def commitData(self, editor: Any) -> None:

@@ -21,7 +21,17 @@ from PyQt6.QtWidgets import (
 
 from ui.widgets.buttons import SeekBar
 from ui.widgets.meter import LevelMeter
-from ui.widgets.parts import YieldingLabel, button, card, describe, heading, minutes_seconds, muted, set_primary
+from ui.widgets.parts import (
+    YieldingLabel,
+    button,
+    card,
+    decimal,
+    describe,
+    heading,
+    minutes_seconds,
+    muted,
+    set_primary,
+)
 from ui.widgets.state import Listening, Recording, WindowState
 from ui.widgets.theme import ASSETS
 
@@ -277,7 +287,7 @@ class ControlPanel(QScrollArea):
     def set_saved(self, path: str, seconds: float) -> None:
         """Show where a recording went."""
         self.timer.setText(minutes_seconds(seconds))
-        self.saved.setText(f"Saved {seconds:.1f} s: {Path(path).name}")
+        self.saved.setText(f"Saved {decimal(seconds)} s: {Path(path).name}")
         self.saved.setToolTip(path)
 
     def set_position(self, position_s: float, duration_s: float) -> None:

@@ -46,7 +46,7 @@ class _Outline(QWidget):
             return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        left, right = self._x(self.range[0]), self._x(self.range[1])
+        left, right = self._x(self.range[0]), self._x(min(self.range[1], self.duration_s))
         frame = QRectF(left, 1, max(4.0, right - left), self.height() - 2)
         faint = QColor(self.colours.accent)
         faint.setAlphaF(0.14)

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from PyQt6.QtCore import QModelIndex, QRect, QSize, Qt, QTimer
+from PyQt6.QtCore import QLocale, QModelIndex, QRect, QSize, Qt, QTimer
 from PyQt6.QtGui import QGuiApplication, QKeySequence, QPainter, QPaintEvent, QPalette, QResizeEvent
 from PyQt6.QtWidgets import (
     QAbstractItemView,
@@ -235,6 +235,11 @@ def minutes_seconds(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     clock = f"{rest // 60:02d}:{rest % 60:02d}"
     return f"{hours}:{clock}" if hours else clock
+
+
+def decimal(value: float) -> str:
+    """A number with one decimal, written as the person's locale has it."""
+    return QLocale().toString(value, "f", 1)
 
 
 def time_span(start_s: float, end_s: float) -> str:

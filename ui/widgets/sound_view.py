@@ -127,6 +127,7 @@ class SoundView(QWidget):
         layout.addWidget(self.waveform, 1)
         for part in (self.timeline, self.spectrogram, self.overview):
             layout.addWidget(part)
+        drawing.setMinimumHeight(drawing.minimumSizeHint().height())  # also without a spectrogram: nothing moves
         self._stack = QStackedLayout(self)
         self._stack.addWidget(empty)
         self._stack.addWidget(drawing)
@@ -187,7 +188,8 @@ class SoundView(QWidget):
         for head in self.heads:
             head.setVisible(self._sound is not None and not self._sound.grows)
             head.setValue(seconds)
-        self.timeline.set_position(seconds)
+        hears = self._sound is not None and self._sound.grows  # then there is no play head
+        self.timeline.set_position(-1.0 if hears else seconds)
         start_s, end_s = self._box.viewRange()[0]
         if playing and self._sound is not None and not start_s <= seconds <= end_s:
             self._box.setXRange(seconds, seconds + end_s - start_s, padding=0)
@@ -332,7 +334,7 @@ class SoundView(QWidget):
             if not self._redraw_overview.isActive():
                 self._redraw_overview.start(OVERVIEW_MS)
         start_s, end_s = self._box.viewRange()[0]
-        times, line = sound.outline(start_s, end_s, max(200, int(self._box.width())))
+        times, line = sound.outline(start_s, end_s, max(200, int(self._box.width() * self.devicePixelRatioF())))
         self.curve.setData(times, line)
         self._loudest = max(self._loudest, 1.1 * float(np.abs(line).max(initial=0.0)))
         self.waveform.setYRange(-self._loudest, self._loudest, padding=0)
