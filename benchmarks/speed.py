@@ -6,10 +6,13 @@ Each clip is read, encoded and captioned by all checkpoints in turn, so that oth
 table gives medians. "Search" is the beam search alone, by the decoder and by transformers' `generate` with the same prefix and
 the same logits processors; which of them runs first alternates between clips, and the ratio is the median of the clips' ratios.
 Loading time excludes imports.
+
+`--parts` adds tables: "batches" (1, 8 and 32 clips at once), "start" (whole commands compared with importing torch) and
+"training" (a training step of the decoder of `--config`, without the encoder, compared with the seed's: a padded row per
+caption with its own copy of the prefix, and logits of all positions). Processor time hardly depends on other load.
 """
 
 import argparse
-import dataclasses
 import logging
 import sys
 import time
@@ -21,54 +24,22 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
 
 from benchmarks.common import add_output, command_parser, markdown_table, publish
+from benchmarks.reference import as_transformers, by_transformers
+from benchmarks.speed_of_parts import batch_rows, start_rows, training_rows
 from configs.commands import run_command
 from data.audio import find_audio_files, load_audio
 from models.captioner import AudioCaptioner
-from models.decoder.llama import LlamaDecoder
-from models.decoder.network import Llama
-from models.decoder.search import Rule, SearchSettings
 
 logger = logging.getLogger(__name__)
 
 HEADING = ("checkpoint", "load, s", "read, ms", "encode, ms", "decode, ms", "file to caption, ms",
            "search, ms", "transformers', ms", "search / transformers'")  # fmt: skip
-
-
-@torch.no_grad()
-def by_transformers(
-    decoder: LlamaDecoder, prefix: Tensor, lengths: Tensor, settings: SearchSettings, rules: Sequence[Rule] = ()
-) -> Tensor:
-    """Token ids (B * num_return_sequences, L) from transformers' `generate`; arguments as for `LlamaDecoder.generate`."""
-    llama = as_transformers(decoder.llama)
-    embeddings, mask = decoder.begin(prefix, lengths)
-    search = dataclasses.asdict(settings)
-    sampling = {name: search.pop(name) for name in ("temperature", "top_k", "top_p")}
-    marks = {f"{mark}_token_id": decoder.token_ids[mark] for mark in ("pad", "bos", "eos")}
-    found: Tensor = llama.generate(
-        inputs_embeds=embeddings,
-        attention_mask=mask,
-        generation_config=GenerationConfig(**search, **(sampling if settings.do_sample else {}), **marks),
-        logits_processor=LogitsProcessorList(rules),
-    )
-    return found
-
-
-def as_transformers(llama: Any) -> Any:
-    """A network as transformers has it, with the same weights; pretrained decoders are such networks already."""
-    if not isinstance(llama, Llama):
-        # A published checkpoint's own settings of sampling and penalties would fill in what a search leaves open.
-        network = llama.get_base_model() if hasattr(llama, "get_base_model") else llama
-        network.generation_config = GenerationConfig()
-        return llama
-    sizes = dataclasses.asdict(llama.config)
-    theirs = LlamaForCausalLM(LlamaConfig(**sizes, num_key_value_heads=llama.config.num_key_value_heads)).eval()
-    theirs.load_state_dict(llama.state_dict())
-    return theirs
+BATCH_HEADING = ("checkpoint", "clips at once", "ms per clip", "processor time per clip, ms", "clips per second")
+START_HEADING = ("command", "seconds", "processor time, s", "processor time / import torch")
+TRAINING_HEADING = ("training step", "seconds", "processor time, s", "clips per second", "peak memory, GB")
 
 
 def timed(function: Callable[[], Any]) -> tuple[Any, float]:
@@ -92,6 +63,7 @@ class Stopwatch:
     def __init__(self, path: Path, device: str) -> None:
         self.name = path.name
         self.captioner, self.load_ms = timed(lambda: AudioCaptioner.from_pretrained(path, device))
+        self.network = as_transformers(self.captioner.decoder.llama)
         self.parts: dict[str, list[float]] = {part: [] for part in ("read", "encode", "decode", "ours", "transformers")}
 
     def caption(self, path: Path, seconds: float) -> None:
@@ -104,7 +76,7 @@ class Stopwatch:
             _, decode = timed(lambda: captioner.caption_embeddings(encoded.embeddings, encoded.lengths))
         searches = [call.args for call in watched.call_args_list]
         times = {}
-        ways = (("ours", decoder.generate), ("transformers", partial(by_transformers, decoder)))
+        ways = (("ours", decoder.generate), ("transformers", partial(by_transformers, decoder, llama=self.network)))
         for name, search in ways if len(self.parts["read"]) % 2 else reversed(ways):
             _, times[name] = timed(partial(_each, search, searches))
         times.update(read=read, encode=encode, decode=decode)
@@ -141,9 +113,28 @@ def run(options: argparse.Namespace) -> int:
     where = (
         torch.cuda.get_device_name() if options.device.startswith("cuda") else f"{torch.get_num_threads()} CPU threads"
     )
-    table = markdown_table(HEADING, [watch.cells() for watch in watches])
-    publish(f"{table}\n{len(clips) - 1} clips of at most {options.seconds:g} s, {where}.\n", options.output)
+    tables = [
+        markdown_table(HEADING, [watch.cells() for watch in watches]),
+        f"{len(clips) - 1} clips of at most {options.seconds:g} s, {where}.\n",
+    ]
+    if "batches" in options.parts:
+        tables.append(_batches(watches, clips, options.seconds))
+    if "start" in options.parts:
+        tables.append(markdown_table(START_HEADING, start_rows(clips[0], options.repeats)))
+    if "training" in options.parts:
+        tables.append(markdown_table(TRAINING_HEADING, training_rows(options.config, options.device)))
+    publish("\n".join(tables), options.output)
     return 0
+
+
+def _batches(watches: Sequence[Stopwatch], clips: Sequence[Path], seconds: float) -> str:
+    """The table of batches, of 32 clips or as many as there are."""
+    rows = []
+    for watch in watches:
+        rate = watch.captioner.sample_rate
+        waveforms = [load_audio(clip, rate, max_duration_s=seconds) for clip in clips[:32]]
+        rows += batch_rows(watch.name, watch.captioner, waveforms)
+    return markdown_table(BATCH_HEADING, rows)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -157,6 +148,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: 0, torch's number)")
+    parser.add_argument(
+        "--parts", nargs="*", choices=("batches", "start", "training"), default=[], help="additional tables"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="runs of each command in the table of starts (default: 5)"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("configs/cnn14_llama.yaml"),
+        help="experiment of the table of training steps",
+    )
     add_output(parser)
     return parser
 

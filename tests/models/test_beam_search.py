@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmarks.speed import by_transformers
+from benchmarks.reference import by_transformers
 from configs.schema import DecoderConfig
 from models.decoder.beam_search import beam_search
 from models.decoder.llama import LlamaDecoder

@@ -13,7 +13,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from benchmarks.speed import as_transformers, by_transformers
+from benchmarks.reference import as_transformers, by_transformers
 from configs.schema import DecoderConfig
 from models.decoder.llama import LlamaDecoder
 from models.decoder.search import SearchSettings

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.speed import as_transformers
+from benchmarks.reference import as_transformers, padded_loss
 from models.decoder.network import Llama, LlamaSizes
 from models.decoder.whole_pass import lay_out, read_whole
 from tests.models.test_kv_cache import KINDS, make
@@ -91,3 +91,15 @@ def test_dropout_of_a_layers_output_acts_in_training_alone() -> None:
     assert torch.equal(once, again)
     llama.train()
     assert not torch.equal(once, read_whole(llama, prefix, words, layout, dropout=0.5))
+
+
+def test_the_loss_is_the_seeds() -> None:
+    """From rows with one prefix each, and with padding."""
+    torch.manual_seed(0)
+    llama = Llama(LlamaSizes(50, 32, 64, 2, 4, 0.0, 1e-6, True)).eval()
+    prefix, ids = torch.randn(3, 6, 32), torch.randint(3, 50, (5, 6))
+    expected = padded_loss(as_transformers(llama), prefix, PREFIXES, ids, WORDS + 1, CLIPS)
+    logits = ours(llama, prefix, llama.get_input_embeddings()(ids[:, :-1]))
+    used = torch.arange(5) < WORDS[:, None]
+    found = torch.nn.functional.cross_entropy(logits, ids[:, 1:][used], reduction="sum")
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

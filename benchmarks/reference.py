@@ -1,0 +1,92 @@
+"""How others compute what this project computes in ways of its own: transformers' `generate`, and the seed's training step.
+
+Tests compare results with these, and `benchmarks.speed` compares times.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
+
+from models.decoder.llama import LlamaDecoder
+from models.decoder.network import Llama
+from models.decoder.search import Rule, SearchSettings
+
+
+@torch.no_grad()
+def by_transformers(
+    decoder: LlamaDecoder,
+    prefix: Tensor,
+    lengths: Tensor,
+    settings: SearchSettings,
+    rules: Sequence[Rule] = (),
+    llama: Any = None,
+) -> Tensor:
+    """Token ids that transformers' own `generate` finds where `LlamaDecoder.generate` looks.
+
+    Args:
+        decoder: whose embeddings are taken.
+        prefix: (B, T, D).
+        lengths: (B,).
+        settings: of the search.
+        rules: of the next tokens.
+        llama: what `as_transformers` makes of the decoder's network; None makes it.
+
+    Returns:
+        (B * num_return_sequences, L) int64.
+    """
+    embeddings, mask = decoder.begin(prefix, lengths)
+    search = dataclasses.asdict(settings)
+    sampling = {name: search.pop(name) for name in ("temperature", "top_k", "top_p")}
+    marks = {f"{mark}_token_id": decoder.token_ids[mark] for mark in ("pad", "bos", "eos")}
+    found: Tensor = (llama or as_transformers(decoder.llama)).generate(
+        inputs_embeds=embeddings,
+        attention_mask=mask,
+        generation_config=GenerationConfig(**search, **(sampling if settings.do_sample else {}), **marks),
+        logits_processor=LogitsProcessorList(rules),
+    )
+    return found
+
+
+def as_transformers(llama: Any) -> Any:
+    """A network as transformers has it, with the same weights; pretrained decoders are such networks already."""
+    if not isinstance(llama, Llama):
+        # A published checkpoint's own settings of sampling and penalties would fill in what a search leaves open.
+        network = llama.get_base_model() if hasattr(llama, "get_base_model") else llama
+        network.generation_config = GenerationConfig()
+        return llama
+    sizes = dataclasses.asdict(llama.config)
+    theirs = LlamaForCausalLM(LlamaConfig(**sizes, num_key_value_heads=llama.config.num_key_value_heads)).eval()
+    theirs.load_state_dict(llama.state_dict())
+    return theirs
+
+
+def padded_loss(
+    llama: Any, prefix: Tensor, prefix_lengths: Tensor, caption_ids: Tensor, caption_lengths: Tensor, clip_index: Tensor
+) -> Tensor:
+    """Cross-entropy of captions, summed over their tokens, from one padded row for each caption with its prefix.
+
+    The seed trains so: a clip's prefix is read once for each of its captions, and padding is read, and has logits, like words.
+
+    Args:
+        llama: transformers' network.
+        prefix: (B, T, D).
+        prefix_lengths: (B,).
+        caption_ids: (R, L) with begin and end tokens.
+        caption_lengths: (R,) tokens, both marks included.
+        clip_index: (R,) the clip of each caption.
+    """
+    inputs, targets = caption_ids[:, :-1], caption_ids[:, 1:]
+    rows, lengths = prefix[clip_index], prefix_lengths[clip_index]
+    embeddings = torch.cat([rows, llama.get_input_embeddings()(inputs).to(rows.dtype)], dim=1)  # (R, T + L - 1, D)
+    in_prefix = torch.arange(rows.shape[1], device=rows.device) < lengths[:, None]
+    mask = torch.cat([in_prefix, torch.ones_like(inputs, dtype=torch.bool)], dim=1).long()
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    logits = llama(inputs_embeds=embeddings, attention_mask=mask, position_ids=positions, use_cache=False).logits
+    losses = F.cross_entropy(logits[:, rows.shape[1] :].float().transpose(1, 2), targets, reduction="none")
+    counted = torch.arange(targets.shape[1], device=targets.device) < caption_lengths[:, None] - 1
+    return (losses * counted).sum()
