@@ -5,6 +5,7 @@
 #   bash env.sh --dev    also tests and checks, including those of the desktop app
 #   bash env.sh --ui     also the desktop app
 #   bash env.sh --eval   also metrics computed by language models (sbert_sim, FENSE, SPIDEr-FL)
+#   bash env.sh --scale  also captioning on a cluster (Ray) and of recordings on object storage
 #
 # Options can be combined. A second run installs only what changed. PYTHON=python3.12 selects another interpreter. On Linux
 # without an NVIDIA GPU, the default torch package includes about 2 GB of CUDA libraries: set TORCH_INDEX_URL to PyTorch's
@@ -18,8 +19,8 @@ python=${PYTHON:-python3}
 parts=(core)
 for argument in "$@"; do
   case $argument in
-    --dev | --ui | --eval) parts+=("${argument#--}") ;;
-    *) say "unknown option $argument (known: --dev --ui --eval)"; exit 2 ;;
+    --dev | --ui | --eval | --scale) parts+=("${argument#--}") ;;
+    *) say "unknown option $argument (known: --dev --ui --eval --scale)"; exit 2 ;;
   esac
 done
 wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captioning.archive import Run, timeline_problems
+from captioning.cluster.options import add_cluster_options, check_cluster
 from captioning.file_store import FileStore
 from captioning.formats.registry import FORMATS, check_one_recording
 from captioning.merging import add_merge_options, check_merge, run_merge
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="*", help="recordings, folders, or patterns such as 'night/*.flac'")
+    parser.add_argument("--input", nargs="+", default=[], dest="more_inputs", metavar="INPUT", help="the same")
     add_captioner_options(parser)
     parser.add_argument(
         "--workers", type=int, metavar="NUMBER", help="processes that caption; as many as cores for 100 recordings each"
@@ -82,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset_root", help="the data set, for --split")
     add_output_options(parser.add_argument_group("output"))
+    add_cluster_options(parser)
     add_merge_options(parser)
     add_decoding_options(parser)
     add_rerank_options(parser)
@@ -91,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
 def add_output_options(group: "argparse._ArgumentGroup") -> None:
     """What is written, where, and how an earlier run is continued."""
     group.add_argument(
-        "--format", type=format_names, default=("text",), dest="formats", metavar="NAME[,NAME...]",
+        "--format", type=format_names, dest="formats", metavar="NAME[,NAME...]",
         help=f"one or more of {', '.join(FORMATS)}",
     )  # fmt: skip
     group.add_argument("--output", type=Path, help="file to write, or folder for --per_recording; stdout without it")
@@ -166,7 +169,13 @@ def open_store(
             selection=selection,
         )
     plan = OutputPlan(
-        options.output, options.formats, options.per_recording, timeline, source.num_references, selection
+        options.output,
+        options.formats,
+        options.per_recording,
+        timeline,
+        source.num_references,
+        selection,
+        sharded=options.engine == "ray",
     )
     known = {"max_frequency_hz": config.captioner.encoder.sample_rate / 2} if config else {}
     return FileStore(
@@ -183,6 +192,9 @@ def open_store(
 def run(options: argparse.Namespace) -> int:
     """Caption what the options name; returns the exit status."""
     with StopSignals() as signals:
+        options.inputs += options.more_inputs
+        options.formats = options.formats or (("jsonl",) if options.engine == "ray" else ("text",))
+        check_cluster(options)
         source, tally = Source(options), Tally()
         config = checkpoint_config(options.ckpt_path)
         check_options(options, source, config)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
+from captioning.cluster.team import RayTeam
 from captioning.jobs import Event, Job
 from captioning.pipeline import CaptionerInfo
 from captioning.progress import ProgressBar, Tally
@@ -18,6 +19,7 @@ from configs.checks import Range, outside, refuse
 
 _LOOKED_UP_TOGETHER = 256
 _RECORDINGS_A_PROCESS = 100  # for so many it pays to load one captioner more
+_WORKERS_OF_A_CLUSTER = 64  # among whom a list is shared out, as long as nobody knows how many there are
 _WINDOWED_TOGETHER = 8  # recordings of a timeline
 
 
@@ -44,6 +46,8 @@ def usable_cores() -> int:
 
 def choose_workers(options: argparse.Namespace, source: Source) -> int:
     """Number of processes that caption: as given, else as many as there are cores, where the recordings are worth it."""
+    if options.engine == "ray":
+        return _WORKERS_OF_A_CLUSTER
     if options.workers is not None:
         return min(options.workers, source.at_least(options.workers))
     if not _on_cpu(options.device):
@@ -74,8 +78,10 @@ class Run:
         self._options, self._source, self._store, self._tally = options, source, store, tally
         self._num_workers = choose_workers(options, source)
         cores = usable_cores()
-        self._team: OneProcess | Team
-        if self._num_workers == 1:
+        self._team: OneProcess | Team | RayTeam
+        if options.engine == "ray":
+            self._team = RayTeam(options, self._ready)
+        elif self._num_workers == 1:
             self._team = OneProcess(options, min(4, cores), self._ready)
         else:
             self._team = Team(options, self._num_workers, max(1, cores // self._num_workers), self._ready)

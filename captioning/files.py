@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from captioning.cluster.object_storage import is_url, list_url
 from captioning.external_sort import sorted_bytes
+from captioning.path_lists import is_list, read_list
 from captioning.sniffing import why_not
 from data.decoding.errors import shown
 
@@ -67,6 +69,12 @@ class Recordings:
             raise ValueError(
                 "one of the names of recordings is empty: leave it out, or look at what the shell made of it."
             )
+        if is_url(argument):
+            yield from list_url(argument)
+            return
+        if is_list(argument):
+            yield from read_list(argument)
+            return
         if not os.path.isdir(argument) and (os.path.lexists(argument) or not glob.has_magic(argument)):
             yield argument
             return

@@ -63,6 +63,7 @@ def run_merge(options: argparse.Namespace, path: Path) -> int:
         window_s=options.timeline or WINDOW_S,
         batch_size=options.batch_size,
         track=options.track,
+        min_probability=options.min_probability or MIN_PROBABILITY,
     )
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)

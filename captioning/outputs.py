@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,6 +15,7 @@ from captioning.shown import Selection
 from configs.atomic_files import new_file
 from data.caption_formats import FailedRecording
 
+RECORDINGS_A_SHARD = 100_000
 _TABLES = ("csv", "raven")  # whose columns depend on their rows
 
 
@@ -28,6 +30,7 @@ class OutputPlan:
         timeline: rows are windows, whose times are shown.
         num_references: columns of ground truths.
         selection: which rows.
+        sharded: `output` is a folder, which gets the tables in parts of RECORDINGS_A_SHARD recordings.
     """
 
     output: Path
@@ -36,11 +39,16 @@ class OutputPlan:
     timeline: bool
     num_references: int
     selection: Selection
+    sharded: bool = False
 
     @property
     def manifest(self) -> Path:
         """Where the manifest stands."""
-        return self.output / "manifest.jsonl" if self.per_recording else Path(f"{self.output}.manifest.jsonl")
+        return (
+            self.output / "manifest.jsonl"
+            if self.per_recording or self.sharded
+            else Path(f"{self.output}.manifest.jsonl")
+        )
 
     @property
     def tables(self) -> dict[str, Path]:
@@ -91,9 +99,35 @@ def write_tables(
         columns = finder.columns
         columns.num_references = plan.num_references
     layout = Layout(plan.timeline, columns, max_frequency_hz)
+    if plan.sharded:
+        _write_shards(plan, layout, rows_of, num_recordings)
+        return
     for name, path in plan.tables.items():
         with new_file(path) as stream:
             FORMATS[name](layout).write(stream, _shown(rows_of, plan.selection, num_recordings, path.name))
+
+
+def _write_shards(
+    plan: OutputPlan, layout: Layout, rows_of: Callable[[], Iterable[Sequence[Row]]], num_recordings: int
+) -> None:
+    suffixes = {name: FORMATS[name].suffix for name in plan.formats}
+    written = set()
+    with tqdm(total=num_recordings, desc="writing parts", unit="file", delay=2, file=sys.stderr) as bar:
+        recordings = iter(rows_of())
+        for number in count():
+            part = list(islice(recordings, RECORDINGS_A_SHARD))
+            if not part:
+                break
+            rows = [row for found in part for row in plan.selection.rows(found)]
+            for name, suffix in suffixes.items():
+                path = plan.output / f"captions-{number:05d}{suffix}"
+                with new_file(path) as stream:
+                    FORMATS[name](layout).write(stream, rows)
+                written.add(path)
+            bar.update(len(part))
+    for suffix in suffixes.values():  # of an earlier, longer list
+        for path in set(plan.output.glob(f"captions-[0-9]*{suffix}")) - written:
+            path.unlink()
 
 
 def write_recording(plan: OutputPlan, files: dict[str, Path], rows: Sequence[Row], max_frequency_hz: float) -> None:
@@ -137,6 +171,8 @@ def check_writable(plan: OutputPlan) -> None:
     Raises:
         ValueError: found, expected and remedy in one sentence.
     """
+    if plan.sharded:
+        return
     if plan.per_recording:
         if plan.output.exists() and not plan.output.is_dir():
             raise ValueError(f"--output {plan.output} is a file: with --per_recording name a folder.")

@@ -37,7 +37,7 @@ def caption_settings(options: argparse.Namespace, config: Config | None) -> dict
     }
     return {
         "checkpoint": Path(options.ckpt_path).name,
-        "checkpoint_sha256": _checkpoint_sha256(options.ckpt_path),
+        "checkpoint_sha256": checkpoint_sha256(options.ckpt_path),
         "decoding": dataclasses.asdict(decoding),
         "timeline_s": options.timeline,
         "track": options.track,
@@ -45,7 +45,8 @@ def caption_settings(options: argparse.Namespace, config: Config | None) -> dict
     }
 
 
-def _checkpoint_sha256(ckpt_path: str) -> str:
+def checkpoint_sha256(ckpt_path: str) -> str:
+    """First digits of a checkpoint's checksum, as `caption_settings` has it; empty for a hub id."""
     path = checkpoint_path(ckpt_path)
     file = path / "metadata.json" if path.is_dir() else path
     if not file.is_file():

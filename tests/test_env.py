@@ -110,7 +110,7 @@ def test_a_changed_lock_file_is_installed(checkout: Checkout) -> None:
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        (["--nonsense"], {}, "unknown option --nonsense (known: --dev --ui --eval)"),
+        (["--nonsense"], {}, "unknown option --nonsense (known: --dev --ui --eval --scale)"),
         ([], {"OLD": "1"}, "older than 3.11"),
         ([], {"PYTHON": "no-such-python"}, "no-such-python is missing"),
         (["--ui"], {}, "sudo apt-get install -y libportaudio2 libgl1"),
@@ -235,7 +235,7 @@ def test_ci_runs_the_readmes_second_command_last(checkout: Checkout, user: str) 
     done = checkout.run(script=".ci/run", USER_ID=user)
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
-    assert lines == ["env.sh --dev --eval", "lint", "README command 2: echo one && echo two", "one", "two"]
+    assert lines == ["env.sh --dev --eval --scale", "lint", "README command 2: echo one && echo two", "one", "two"]
     assert not checkout.logged  # nothing was missing, so nothing was installed
 
 

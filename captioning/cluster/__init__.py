@@ -1,0 +1,1 @@
+"""`inference.py --engine ray`: the same captioner on many machines, by Ray Data."""

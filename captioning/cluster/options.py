@@ -1,0 +1,43 @@
+"""Options of `inference.py --engine ray`."""
+
+import argparse
+
+from captioning.cluster.object_storage import is_url
+
+_FORMATS = ("jsonl", "parquet")
+
+
+def add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    """Which engine, and where the cluster is."""
+    group = parser.add_argument_group("engine")
+    group.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="local: processes of this machine; ray: a cluster"
+    )
+    group.add_argument(
+        "--ray_address", metavar="HOST:PORT", help="of a cluster, or auto; this machine alone without it"
+    )
+    group.add_argument(
+        "--stall_s", type=float, default=600.0, metavar="SECONDS", help="end a cluster's run when nothing goes forward"
+    )
+
+
+def check_cluster(options: argparse.Namespace) -> None:
+    """Refuse what a cluster does not do.
+
+    Raises:
+        ValueError: found, expected and remedy in one sentence.
+    """
+    if options.engine == "local":
+        if urls := [name for name in options.inputs if is_url(name)]:
+            raise ValueError(f"{urls[0]} is on object storage, which needs --engine ray (`bash env.sh --scale`).")
+        return
+    if options.output is None:
+        raise ValueError("--engine ray writes to a folder: give --output.")
+    if options.output.exists() and not options.output.is_dir():
+        raise ValueError(f"--output {options.output} is a file: --engine ray writes to a folder.")
+    if wrong := [name for name in options.formats if name not in _FORMATS]:
+        raise ValueError(f"--engine ray writes --format jsonl or parquet, found {', '.join(wrong)}.")
+    if options.per_recording or options.rerank or options.split:
+        raise ValueError("--per_recording, --rerank and --split need --engine local.")
+    if not options.stall_s > 0:
+        raise ValueError(f"--stall_s takes seconds above 0, found {options.stall_s:g}.")

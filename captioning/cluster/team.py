@@ -1,0 +1,221 @@
+"""The work is done by a cluster: Ray Data tasks decode, and actors with a captioner each caption.
+
+Ray gives the work of a machine that is lost to others. What it delivers twice is taken once; what it does not deliver is
+captioned again, one recording at a time, and a recording whose process ends again and again is recorded as failed. A
+recording that cannot be read is an ordinary result, so that Ray need not be told to bear errors.
+"""
+
+import argparse
+import copy
+import functools
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from captioning.cluster.stages import CaptionActor, Read, decode, describe_captioner, objects_of, to_table
+from captioning.jobs import Captioned, Ended, Event, Job
+from captioning.pipeline import CaptionerInfo
+from captioning.settings import checkpoint_sha256
+
+logger = logging.getLogger(__name__)
+
+RECORDINGS_A_ROUND = 100_000  # given to Ray at a time: so many names are in memory
+DECODING_CPUS = 0.25  # of a decoding task, and the rest of a core of an actor beside it
+_RETRIES = 2  # of a task whose process or machine is lost
+_MOST_LOST = 8  # recordings that are taken for the cause of a lost process; more are taken for a broken cluster
+
+
+@dataclass
+class _Recording:
+    """A recording that is given to the cluster."""
+
+    job: Job
+    windows: set[int] = field(default_factory=set)  # captioned in this run
+    read: Read | None = None
+
+
+class RayTeam:
+    """Machines that Ray joined, or this one alone.
+
+    Args:
+        options: of the command line: `ray_address`, `workers` (actors at most), `stall_s`, and those of `Pipeline`.
+        ready: called once it is known which captioner it is.
+    """
+
+    def __init__(self, options: argparse.Namespace, ready: Callable[[CaptionerInfo], object]) -> None:
+        self._options, self._ready = options, ready
+        self._outstanding: dict[int, _Recording] = {}
+        self._num_ended = 0
+
+    def events(self, chunks: Iterator[Sequence[Job]]) -> Iterator[list[Event]]:
+        """Caption recordings.
+
+        Raises:
+            ValueError: Ray is not installed, or no cluster is at the address.
+            RuntimeError: the captioner cannot be loaded there, nothing goes forward, or the cluster is broken.
+        """
+        first = next(chunks, None)
+        if first is None:
+            return
+        info = describe_captioner(self._options)
+        self._ready(info)
+        self._connect()
+        try:
+            options, cpus, gpus, num_actors = self._resources()
+            plan = functools.partial(self._dataset, options, info, cpus, gpus, num_actors)
+            for part in _rounds(chain([first], chunks)):
+                yield from self._round(part, plan)
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Leave the cluster; what is in work there ends."""
+        import ray
+
+        ray.shutdown()
+
+    def _connect(self) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise ValueError("--engine ray needs Ray: run `bash env.sh --scale`.") from error
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+        address = self._options.ray_address
+        try:
+            if address is None:
+                ray.init("local", include_dashboard=False, logging_level=logging.WARNING)
+            else:
+                ray.init(address, logging_level=logging.WARNING)
+        except (ConnectionError, TimeoutError, ValueError) as error:
+            raise ValueError(f"no Ray cluster answers at --ray_address {address} ({error}).") from error
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
+        context.execution_no_progress_timeout_s = self._options.stall_s
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # whatever it raises is told here, in a sentence
+
+    def _resources(self) -> tuple[argparse.Namespace, float, int, int]:
+        """Options for the actors, CPUs and GPUs of each, and how many there may be: one for each GPU, or each core."""
+        import ray
+
+        there = ray.cluster_resources()
+        options = copy.copy(self._options)
+        num_gpus = int(there.get("GPU", 0)) if options.device == "auto" or options.device.startswith("cuda") else 0
+        options.device = "cuda" if num_gpus else "cpu"
+        most = num_gpus or max(1, int(there.get("CPU", 1)))
+        return options, 1.0 if num_gpus else 1 - DECODING_CPUS, int(bool(num_gpus)), options.workers or most
+
+    def _dataset(
+        self,
+        options: argparse.Namespace,
+        info: CaptionerInfo,
+        cpus: float,
+        gpus: int,
+        num_actors: int,
+        chunks: Sequence[Sequence[Job]],
+    ) -> Any:
+        import ray
+
+        tables = [to_table(chunk) for chunk in chunks]  # each is a block, however small
+        decoding = functools.partial(decode, info=info, options=options)
+        return (
+            ray.data.from_arrow(tables)
+            .map_batches(
+                decoding,
+                batch_size=None,
+                batch_format="pyarrow",
+                num_cpus=1 if gpus else DECODING_CPUS,
+                max_retries=_RETRIES,  # not a named parameter of Ray Data yet, and neither is the other
+            )
+            .map_batches(
+                CaptionActor,
+                fn_constructor_args=(options, checkpoint_sha256(options.ckpt_path)),
+                batch_size=None,
+                batch_format="pyarrow",
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(num_actors, len(tables))),
+                num_cpus=cpus,
+                num_gpus=gpus,
+                max_task_retries=_RETRIES,
+            )
+        )
+
+    def _round(
+        self, chunks: Sequence[Sequence[Job]], plan: Callable[[Sequence[Sequence[Job]]], Any]
+    ) -> Iterator[list[Event]]:
+        import ray
+
+        self.expect([job for chunk in chunks for job in chunk])
+        error: Exception | None = None
+        for one_by_one in (False, True):
+            # Only now may Ray drop what fails: a dead actor can then hang it, which --stall_s ends.
+            ray.data.DataContext.get_current().max_errored_blocks = -1 if one_by_one else 0
+            try:
+                for table in plan(chunks).iter_batches(batch_size=None, batch_format="pyarrow"):
+                    if events := self.take(objects_of(table)):
+                        yield events
+            except ray.data.exceptions.ExecutionTimeoutError as stalled:
+                raise RuntimeError(
+                    f"nothing went forward in the cluster for {self._options.stall_s:g} s: look for machines or storage "
+                    "that do not answer, or give a longer --stall_s; the same command goes on where this one ended."
+                ) from stalled
+            except ray.exceptions.RayError as lost:
+                error = lost
+            if not self._outstanding:
+                return
+            if not one_by_one:
+                logger.warning(
+                    "%d recordings were lost in the cluster; they are captioned again, one by one.",
+                    len(self._outstanding),
+                )
+            chunks = [[recording.job] for recording in self._outstanding.values()]
+        if len(self._outstanding) > _MOST_LOST or not self._num_ended:
+            raise RuntimeError(
+                f"{len(self._outstanding)} recordings were lost in the cluster twice ({_first_line(error)}): "
+                "the same command goes on where this one ended."
+            )
+        reason = f"the process that read or captioned it ended ({_first_line(error)})"
+        yield [
+            Ended(number, lost.job.name, f"{lost.job.name}: {reason}.") for number, lost in self._outstanding.items()
+        ]
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """These are given to the cluster next."""
+        self._outstanding = {job.number: _Recording(job) for job in jobs}
+
+    def take(self, found: Sequence[Captioned | Read]) -> list[Event]:
+        """What is new: records, and ends of recordings of which all is captioned."""
+        events: list[Event] = []
+        for one in found:
+            recording = self._outstanding.get(one.number)
+            if recording is None:
+                continue  # it ended before
+            if isinstance(one, Read):
+                recording.read = one
+            elif one.window not in recording.windows:
+                recording.windows.add(one.window)
+                events.append(one)
+            if recording.read is not None and len(recording.windows) == recording.read.num_clips:
+                events.append(Ended(one.number, recording.job.name, recording.read.error))
+                del self._outstanding[one.number]
+                self._num_ended += 1
+        return events
+
+
+def _rounds(chunks: Iterator[Sequence[Job]]) -> Iterator[list[Sequence[Job]]]:
+    part: list[Sequence[Job]] = []
+    size = 0
+    for chunk in chunks:
+        part.append(chunk)
+        size += len(chunk)
+        if size >= RECORDINGS_A_ROUND:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _first_line(error: Exception | None) -> str:
+    lines = str(error or "").strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
