@@ -10,6 +10,8 @@ import copy
 import functools
 import logging
 import os
+import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 RECORDINGS_A_ROUND = 100_000  # given to Ray at a time: so many names are in memory
 DECODING_CPUS = 0.25  # of a decoding task, and the rest of a core of an actor beside it
 _RETRIES = 2  # of a task whose process or machine is lost
+_GRACE_S = 20.0  # for Ray to end by itself
 _MOST_LOST = 8  # recordings that are taken for the cause of a lost process; more are taken for a broken cluster
 
 
@@ -75,7 +78,9 @@ class RayTeam:
         """Leave the cluster; what is in work there ends."""
         import ray
 
-        ray.shutdown()
+        leaving = threading.Thread(target=ray.shutdown, name="leaving the cluster", daemon=True)
+        leaving.start()
+        leaving.join(_GRACE_S)
 
     def _connect(self) -> None:
         try:
@@ -127,7 +132,7 @@ class RayTeam:
                 batch_size=None,
                 batch_format="pyarrow",
                 num_cpus=1 if gpus else DECODING_CPUS,
-                max_retries=_RETRIES,  # not a named parameter of Ray Data yet, and neither is the other
+                max_retries=_RETRIES,  # without an end otherwise
             )
             .map_batches(
                 CaptionActor,
@@ -137,7 +142,6 @@ class RayTeam:
                 compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(num_actors, len(tables))),
                 num_cpus=cpus,
                 num_gpus=gpus,
-                max_task_retries=_RETRIES,
             )
         )
 
@@ -152,10 +156,10 @@ class RayTeam:
             # Only now may Ray drop what fails: a dead actor can then hang it, which --stall_s ends.
             ray.data.DataContext.get_current().max_errored_blocks = -1 if one_by_one else 0
             try:
-                for table in plan(chunks).iter_batches(batch_size=None, batch_format="pyarrow"):
+                for table in self._tables(plan(chunks)):
                     if events := self.take(objects_of(table)):
                         yield events
-            except ray.data.exceptions.ExecutionTimeoutError as stalled:
+            except (ray.data.exceptions.ExecutionTimeoutError, queue.Empty) as stalled:
                 raise RuntimeError(
                     f"nothing went forward in the cluster for {self._options.stall_s:g} s: look for machines or storage "
                     "that do not answer, or give a longer --stall_s; the same command goes on where this one ended."
@@ -179,6 +183,28 @@ class RayTeam:
         yield [
             Ended(number, lost.job.name, f"{lost.job.name}: {reason}.") for number, lost in self._outstanding.items()
         ]
+
+    def _tables(self, dataset: Any) -> Iterator[Any]:
+        """What a data set gives, taken by a thread, since Ray itself may hang once a machine is lost.
+
+        Raises:
+            Empty: nothing came for longer than Ray is allowed to make no progress.
+        """
+        found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def consume() -> None:
+            try:
+                for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+                    found.put(table)
+                found.put(None)
+            except Exception as error:  # raised again by whoever asks for the tables
+                found.put(error)
+
+        threading.Thread(target=consume, name="cluster", daemon=True).start()
+        while (table := found.get(timeout=self._options.stall_s + _GRACE_S)) is not None:
+            if isinstance(table, Exception):
+                raise table
+            yield table
 
     def expect(self, jobs: Sequence[Job]) -> None:
         """These are given to the cluster next."""
