@@ -58,7 +58,7 @@ def test_recordings_are_decoded_and_captioned(tiny_checkpoint: Path, jobs: list[
     assert sorted((event.number, event.window) for event in captioned) == sorted(
         (piece.recording, piece.window) for piece in pieces if isinstance(piece, Clip)
     )
-    assert all(event.record.caption for event in captioned)
+    assert all(len(event.record.captions) == 1 for event in captioned)  # an untrained network may say nothing
     assert [event for event in events if isinstance(event, Read)] == list(ends.values())
 
 
