@@ -11,46 +11,55 @@ if __name__ == "__main__":
     end_quietly()
 
 import logging
-import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser
 
 from configs.checks import check_config
-from configs.loading import ConfigError, build_parser, parse_config
-
-if TYPE_CHECKING:
-    from training.trainer import Trainer
+from configs.commands import TRACEBACK_HELP, log_to_console, tell_errors
+from configs.loading import build_parser as config_parser
+from configs.loading import parse_config
+from configs.stopping import StopSignals
 
 logger = logging.getLogger("train")
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "cnn14_llama.yaml"
+LONGEST_SAVE_S = 25.0  # after a stop signal; torchrun kills after 30
+
+
+def build_parser() -> ArgumentParser:
+    """Command line."""
+    parser = config_parser("Train an audio captioner on a Clotho-layout data set.")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint of this run")
+    parser.add_argument("--traceback", action="store_true", help=TRACEBACK_HELP)
+    return parser
+
+
+def run(arguments: Sequence[str], closing: ExitStack) -> int:
+    """Train as the arguments say; returns the exit status."""
+    if not any(argument.split("=")[0] == "--config" for argument in arguments):
+        arguments = ["--config", str(DEFAULT_CONFIG), *arguments]
+    with StopSignals(LONGEST_SAVE_S) as signals:
+        config, options = parse_config(build_parser(), arguments)
+        check_config(config)
+        from training.loop import fit  # takes seconds, which --help and a wrong setting do without
+        from training.processes import restarts
+        from training.trainer import Trainer
+
+        trainer = Trainer(config, options.resume or restarts() > 0, signals, closing)
+        fit(trainer)
+    if trainer.run:
+        logger.info("checkpoints: %s", trainer.run.path)
+    return 0
 
 
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    parser = build_parser("Train an audio captioner on a Clotho-layout data set.")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint of this run")
-    if not any(argument.split("=")[0] == "--config" for argument in arguments):
-        arguments = ["--config", str(DEFAULT_CONFIG), *arguments]
-    trainer: Trainer | None = None
-    try:
-        config, options = parse_config(parser, arguments)
-        check_config(config)
-        from training import trainer as loop  # takes seconds, which --help and a wrong setting do without
-
-        trainer = loop.Trainer(config, options.resume or loop.restarts() > 0)
-        finished = loop.fit(trainer)
-    except (ConfigError, ValueError, OSError) as error:
-        logger.error("%s", error)
-        return 2
-    finally:
-        if trainer and trainer.run:
-            trainer.run.close()
-    if trainer.run:
-        logger.info("checkpoints: %s", trainer.run.path)
-    return 0 if finished else 128 + signal.SIGTERM
+    log_to_console("--traceback" in arguments)
+    with ExitStack() as closing:
+        return tell_errors(lambda: run(arguments, closing), logger)
 
 
 if __name__ == "__main__":

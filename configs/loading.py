@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_VALUES = 100_000  # maximum number of values in a configuration; the largest here has some hundreds
+# Of a configuration, aliases written out: a few lines of them stand for more values than any memory holds. The largest here has
+# some hundreds of values.
+MOST_VALUES = 100_000
+LARGEST_FILE = 2**20  # bytes
 
 # Keys in config.yaml of older checkpoints and their current names; None for removed settings.
 RETIRED: dict[str, str | None] = {
@@ -80,6 +83,7 @@ def parse_config(parser: "ArgumentParser", arguments: Sequence[str]) -> "tuple[C
         ConfigError: a key is unknown (the message names the nearest one), a value has the wrong type, or a file cannot be read.
     """
     _check_option_names(parser, arguments)
+    _check_config_files(arguments)
     return _read(parser, lambda: parser.parse_args(list(arguments)))
 
 
@@ -95,10 +99,9 @@ def load_checkpoint_config(path: Path) -> Config:
         ConfigError: as for `parse_config`.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _read_yaml(path)
         if not isinstance(content, dict):
             raise ConfigError("the configuration has no sections: copy the checkpoint again.")
-        _check_size(content)
         _check_sections(content, Config)
         dropped = _renew(content)
         _join_table_lists(content)
@@ -191,16 +194,58 @@ def _join_table_lists(content: dict[str, Any]) -> None:
     ]
 
 
-def _check_size(content: Any) -> None:
-    """Refuse nested aliases, by which a few lines of YAML can expand to more values than fit into memory."""
-    waiting, count = [content], 0
-    while waiting:
-        value = waiting.pop()
-        count += 1
-        if count > MOST_VALUES:
-            raise ConfigError(f"the configuration has more than {MOST_VALUES} values: copy the checkpoint again.")
-        if isinstance(value, dict | list):
-            waiting += value.values() if isinstance(value, dict) else value
+def _check_config_files(arguments: Sequence[str]) -> None:
+    """Refuse files of --config that would take any memory or time to read."""
+    following = [*arguments[1:], ""]
+    for argument, after in zip(arguments, following, strict=True):
+        name, _, value = argument.partition("=")
+        if name != "--config":
+            continue
+        path = Path(value or after)
+        try:
+            _read_yaml(path)
+        except ConfigError:
+            raise
+        except RecursionError as error:
+            raise ConfigError(f"{path} is nested too deeply: write sections of key: value.") from error
+        except (OSError, ValueError, yaml.YAMLError):
+            continue  # told by the one who reads it
+
+
+def _read_yaml(path: Path) -> Any:
+    """Values of a YAML file that is no larger than a configuration, also when its aliases and merged keys are written out.
+
+    Raises:
+        ConfigError: it is larger, or an alias stands for something that it is in.
+    """
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ConfigError(f"{path} has more than {LARGEST_FILE:,} bytes: no configuration is that large.")
+    text = content.decode("utf-8-sig")
+    sizes: dict[int, int] = {}  # of each node with everything in it, a shared one counted wherever it stands
+
+    def size(node: yaml.Node) -> int:
+        if id(node) in sizes:
+            if not sizes[id(node)]:
+                raise ConfigError(f"{path} has an alias that stands for what it is in: write the values out.")
+            return sizes[id(node)]
+        sizes[id(node)] = 0
+        total = 1
+        if isinstance(node, yaml.MappingNode):
+            total += sum(size(key) + size(value) for key, value in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            total += sum(map(size, node.value))
+        sizes[id(node)] = total
+        return total
+
+    loader = yaml.SafeLoader(text)
+    root = loader.get_single_node()
+    if root is None:
+        return None
+    if size(root) > MOST_VALUES:
+        raise ConfigError(f"{path} stands for more than {MOST_VALUES:,} values: no configuration is that large.")
+    return loader.construct_document(root)
 
 
 def _check_sections(content: dict[str, Any], cls: type, prefix: str = "") -> None:

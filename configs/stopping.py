@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and a closed terminal end a command at once, with what is done kept."""
 
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -26,19 +27,33 @@ def end_quietly() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def leave_to_parent(*_: object) -> None:
+    """In a process that loads data for this one: a stop signal is the parent's, which ends its children."""
+    signal.set_wakeup_fd(-1)  # the parent's, after a fork
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
 class StopSignals:
     """While it is entered, a stop signal calls `keep`, tells what it returns in one line and ends the process.
 
     A thread of its own waits for the signals: the main thread may be in native code for seconds, and an exception that
     is raised between any two of its steps may be swallowed. The exit status is 128 and the signal's number, as shells
-    have it. Signals that were ignored when the command started (nohup) stay ignored.
+    have it. Signals that were ignored when the command started (nohup) stay ignored. Processes that were started with
+    multiprocessing are killed.
+
+    Args:
+        longest_s: seconds that `keep` may take; the process ends after them, whatever still hangs.
 
     Attributes:
         keep: puts on disk what is done and returns a sentence about it; it must end soon, and the process ends then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest_s: float = LONGEST_STOP_S) -> None:
         self.keep: Callable[[], str] = lambda: "nothing was done yet"
+        self.longest_s = longest_s
+        self._ending = threading.Event()
         self._handlers: dict[int, Any] = {}
         self._pair: tuple[socket.socket, socket.socket] | None = None
         self._wakeup = -1
@@ -58,6 +73,8 @@ class StopSignals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._ending.is_set():  # what the block ended with comes of the stop, which is not to be cut short
+            threading.Event().wait()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if self._pair is not None:
@@ -72,11 +89,17 @@ class StopSignals:
                     self._end(number[0])
 
     def _end(self, number: int) -> None:
-        last_resort = threading.Timer(LONGEST_STOP_S, os._exit, (128 + number,))
+        self._ending.set()
+        last_resort = threading.Timer(self.longest_s, os._exit, (128 + number,))
         last_resort.daemon = True
         last_resort.start()
+        name = _NAMES[signal.Signals(number).name]
         try:
-            drop_unfinished()
-            logger.warning("stopped by %s: %s.", _NAMES[signal.Signals(number).name], self.keep())
+            logger.warning("stopped by %s: %s.", name, self.keep())
+        except Exception as error:
+            logger.error("stopped by %s, and what was done could not be kept: %s", name, error)
         finally:
+            for process in multiprocessing.active_children():
+                process.kill()
+            drop_unfinished()
             os._exit(128 + number)  # other threads may be reading a recording for seconds yet

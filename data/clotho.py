@@ -23,7 +23,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from data.audio import load_audio
+from data.audio import AudioError, load_audio
+from data.decoding.errors import shown
 from data.tables import DatasetError, FileIndex, Row, TableReport, read_rows, read_table, same_name
 
 __all__ = ["SPLITS", "Clip", "DatasetError", "FileClip", "TableReport", "load_split", "load_table", "split_name"]
@@ -101,10 +102,13 @@ class FileClip:
         """Resolved path, size in bytes and time of last change.
 
         Raises:
-            OSError: the file is gone.
+            AudioError: the file is gone.
         """
-        resolved = self.path.resolve()
-        status = resolved.stat()
+        try:
+            resolved = self.path.resolve()
+            status = resolved.stat()
+        except OSError as error:
+            raise AudioError(f"{shown(self.path)} cannot be opened: {error.strerror}.") from error
         # File names need not be valid Unicode on Linux, but a key that is hashed or printed must be.
         printable = str(resolved).encode("utf-8", "backslashreplace").decode("utf-8")
         return f"{printable}|{status.st_size}|{status.st_mtime_ns}"

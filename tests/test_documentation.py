@@ -84,8 +84,7 @@ def check_command(command: str) -> None:
     if program in ("inference.py", "evaluate.py"):
         {"inference.py": inference, "evaluate.py": evaluate}[program].build_parser().parse_args(arguments)
     elif program == "train.py":
-        parser = train.build_parser("")
-        parser.add_argument("--resume", action="store_true")
+        parser = train.build_parser()
         given = any(argument.split("=")[0] == "--config" for argument in arguments)
         parse_config(parser, arguments if given else ["--config", str(train.DEFAULT_CONFIG), *arguments])
     elif program in OTHER_PROGRAMS:
@@ -195,8 +194,8 @@ def _is_module(name: str) -> bool:
 def all_options() -> frozenset[str]:
     """Every option of every program that the pages name."""
     modules = {match for page in PAGES for match in re.findall(r"-m ([a-z_]+\.[a-z_.]*\w)", read(page))}
-    found = {"--resume", *env_options()}
-    parsers = [inference.build_parser(), evaluate.build_parser(), train.build_parser("")]
+    found = set(env_options())
+    parsers = [inference.build_parser(), evaluate.build_parser(), train.build_parser()]
     modules |= {f"benchmarks.{name}" for name in benchmarks()}
     for name in sorted(modules - set(OTHER_PROGRAMS)):
         module = importlib.import_module(name)

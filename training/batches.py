@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from configs.schema import AugmentConfig, DataConfig
+from configs.stopping import leave_to_parent
 from data.audio import AudioError
 from data.augment import augment_waveform, draw_mixup, draw_spans, hide_spans, mix, sample_generator
 from data.captions import encode_caption
@@ -328,4 +329,5 @@ def build_loader(dataset: TrainingSet, sampler: StepSampler, pad_id: int, config
         collate_fn=Collate(pad_id, dataset.judged_tags),
         num_workers=workers,
         timeout=config.worker_timeout_s if workers else 0,
+        worker_init_fn=leave_to_parent,
     )

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from models.encoders import windows
 from models.encoders.base import AudioEncoder
 
 logger = logging.getLogger(__name__)
+ClipKind = TypeVar("ClipKind", bound=Clip)
 
 
 EMBEDDINGS_VERSION = 1  # raised when code changes what an encoder, its front end or the reading of audio gives
@@ -114,16 +115,34 @@ class FrozenFeatures:
             self.cache.write(clip.identity, embeddings)
         return embeddings
 
-    def fill(self, clips: Sequence[Clip], title: str) -> None:
+    def fill(self, clips: Sequence[ClipKind], title: str, skips_bad_clips: bool = False) -> list[ClipKind]:
         """Compute what the cache lacks or holds damaged, with a progress bar.
 
+        Args:
+            clips: whose embeddings are needed.
+            title: of the progress bar.
+            skips_bad_clips: whether a clip that cannot be read is left out, with a warning.
+
+        Returns:
+            The clips that could be read; all of them without a cache, which reads none.
+
         Raises:
-            AudioError: a clip cannot be read.
+            AudioError: a clip cannot be read, and bad clips are not skipped.
             FileNotWrittenError: the cache cannot be written; what is in it stays.
         """
-        if self.cache is not None:
-            for clip in tqdm(clips, desc=title, unit="clip", disable=not clips, delay=1):
+        if self.cache is None:
+            return list(clips)
+        good = []
+        for clip in tqdm(clips, desc=title, unit="clip", disable=not clips, delay=1):
+            try:
                 self(clip)
+            except AudioError as error:
+                if not skips_bad_clips:
+                    raise
+                logger.warning("left out of the %s: %s", title, error)
+            else:
+                good.append(clip)
+        return good
 
     @torch.no_grad()
     def _compute(self, clip: Clip) -> NDArray[np.float32]:

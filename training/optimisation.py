@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -98,35 +98,42 @@ class MovingAverage:
 
     Args:
         parameters: (name, tensor) pairs to follow.
-        decay: share of the old average kept at each update; 0 follows the weights exactly.
+        decay: share of the old average kept at each update; 0 averages nothing and keeps no copy: all methods do nothing then.
+
+    Attributes:
+        values: the averages by name; empty with decay 0.
+        exchanged: whether the parameters are the averages for now, and `values` what is trained.
     """
 
-    def __init__(self, parameters: Iterable[tuple[str, Tensor]], decay: float) -> None:
+    def __init__(self, parameters: Sequence[tuple[str, Tensor]], decay: float) -> None:
         self.decay = decay
         self.num_updates = 0
-        self.values = {name: tensor.detach().clone() for name, tensor in parameters}
+        self.exchanged = False
+        self._followed = parameters if decay else ()
+        self.values = {name: tensor.detach().clone() for name, tensor in self._followed}
 
     @torch.no_grad()
-    def update(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+    def update(self) -> None:
         """Move the average towards the current values."""
         self.num_updates += 1
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
-        for name, tensor in parameters:
+        for name, tensor in self._followed:
             self.values[name].lerp_(tensor.detach(), 1 - decay)
 
     @torch.no_grad()
-    def exchange(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+    def exchange(self) -> None:
         """Swap averages and weights in place; calling it twice changes nothing."""
-        for name, tensor in parameters:
+        for name, tensor in self._followed:
             current = tensor.detach().clone()
             tensor.copy_(self.values[name])
             self.values[name].copy_(current)
+        self.exchanged = not self.exchanged
 
     @torch.no_grad()
-    def restart(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+    def restart(self) -> None:
         """Let the weights be their averages, and forget those as training goes on."""
         self.num_updates = 0
-        for name, tensor in parameters:
+        for name, tensor in self._followed:
             tensor.copy_(self.values[name])
 
     def state(self) -> dict[str, object]:
@@ -135,7 +142,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def load(self, values: Mapping[str, Tensor], num_updates: int) -> None:
-        """Go on from a saved state."""
+        """Go on from a saved state; where that has no average, from the current values."""
         self.num_updates = num_updates
-        for name, tensor in values.items():
-            self.values[name].copy_(tensor)
+        for name, tensor in self._followed:
+            self.values[name].copy_(values.get(name, tensor))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from configs.schema import Config
@@ -19,7 +20,7 @@ from data.clotho import Clip
 from data.feature_cache import FeatureCache
 from data.labelled.mixtures import Mixture
 from models.captioner import AudioCaptioner
-from training.batches import StepSampler, TrainingSet, build_loader
+from training.batches import Sample, StepSampler, TrainingSet, build_loader
 from training.datasets import Clips
 from training.features import FrozenFeatures, encoder_fingerprint
 from training.objective import CaptioningLoss
@@ -97,7 +98,7 @@ class Phases:
             trains_encoder=trains_encoder,
             end_step=self.end_step(step),
             load_audio=embed or self._waveform,
-            loader=self._loader(step, embed),
+            loader=_lazily(self._loader(step, embed)),
             objective=self.accelerator.prepare_model(objective).train(),
             reward=reward,
         )
@@ -119,18 +120,19 @@ class Phases:
         if self.config.data.cache_dir:
             cache = FeatureCache(Path(self.config.data.cache_dir), encoder_fingerprint(encoder, settings))
         embed = FrozenFeatures(encoder, settings, cache)
+        skips = self.config.data.bad_clips == "skip"
         with self.accelerator.main_process_first():
             recorded = [clip for clip in self.clips.train if not isinstance(clip, TextClip)]
-            embed.fill(recorded, "embeddings of the training clips")
-            embed.fill(self.clips.validation, "embeddings of the validation clips")
-            embed.fill(self.clips.source_clips, "embeddings of the source clips")
-        if self.clips.source_clips and self._simulate is None:
+            embed.fill(recorded, "embeddings of the training clips", skips)
+            embed.fill(self.clips.validation, "embeddings of the validation clips", skips)
+            source_clips = embed.fill(self.clips.source_clips, "embeddings of the source clips", skips)
+        if source_clips and self._simulate is None:
             texts, seed = self.config.data.texts, self.config.training.seed
-            bank = build_sound_bank(self.clips.source_clips, embed, encoder, texts.simulation, seed)
+            bank = build_sound_bank(source_clips, embed, encoder, texts.simulation, seed)
             self._simulate = Simulator(bank, encoder.frame_rate_hz, texts.simulation, style_durations(texts))
         return embed
 
-    def _loader(self, step: int, embed: FrozenFeatures | None) -> Iterator[Any]:
+    def _loader(self, step: int, embed: FrozenFeatures | None) -> DataLoader[Sample]:
         """Micro-batches of this process from `step` to the phase's end."""
         data, settings = self.config.data, self.config.training
         dataset = TrainingSet(
@@ -157,7 +159,12 @@ class Phases:
             accumulation=settings.accumulation,
             sizes=[size_rank(clip) for clip in self.clips.train],
         )
-        return iter(build_loader(dataset, sampler, self.captioner.token_ids["pad"], data))
+        return build_loader(dataset, sampler, self.captioner.token_ids["pad"], data)
+
+
+def _lazily(loader: DataLoader[Sample]) -> Iterator[Any]:
+    """The loader's batches; its processes start with the first one."""
+    yield from loader
 
 
 def size_rank(clip: Clip) -> int:

@@ -1,21 +1,38 @@
 """What a run needs to go on as if it had never stopped, and how it goes on."""
 
+import dataclasses
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from configs.schema import Config
+from configs.schema import CaptionerConfig, Config
 from models.captioner import AudioCaptioner
 from models.checkpoints import captioner_files
-from models.checkpoints.folder import TOKENIZER_FILE
+from models.checkpoints.folder import TOKENIZER_FILE, TRAINING_STATE_FILE
+from models.errors import CheckpointError
 from training.optimisation import MovingAverage
 from training.run_folder import RunFolder, TrainingError
 from training.tracking import History
 
 logger = logging.getLogger(__name__)
+
+# What a training state has: for each key the type of its value, and of the values of its own keys.
+_PARTS: dict[str, tuple[type | tuple[type, ...], dict[str, type]]] = {
+    "step": (int, {}),
+    "weights": (dict, {}),
+    "optimizer": (dict, {"state": dict, "param_groups": list}),
+    "average": (dict, {"values": dict, "num_updates": int}),
+    "history": (dict, {"losses": list, "rates": list, "validations": list}),
+    "best_score": ((float, int), {}),
+    "seconds": ((float, int), {}),
+}
+# Settings of the captioner that may change: where files are, and what the vocabulary's own check tells better.
+_FREE = ("encoder.weights", "tokenizer.kind", "tokenizer.vocab_size")
 
 
 class TrainingState:
@@ -68,45 +85,169 @@ class TrainingState:
             state["scaler"] = self.scaler.state_dict()
         return state
 
+    def not_finite(self) -> str:
+        """What holds NaN or infinite numbers, of weights, averages and the optimiser; empty if nothing does."""
+        return not_finite(
+            {"weights": self.weights(), "average": self.average.values, "optimizer": self.optimizer.state_dict()}
+        )
+
     @torch.no_grad()
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state; rates and weight decay are those of this run's configuration.
+
+        Raises:
+            ValueError, KeyError, TypeError, RuntimeError: the optimiser's part is of other parameters.
+        """
+        settings = [{key: value for key, value in group.items() if key != "params"} for group in self._groups()]
+        self.optimizer.load_state_dict(state["optimizer"])
+        for group, own in zip(self._groups(), settings, strict=True):
+            group.update(own)
+        for parameter, values in self.optimizer.state.items():
+            for name, value in values.items():
+                if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                    raise ValueError(
+                        f"{name} of the optimizer has the shape {list(value.shape)}, not {list(parameter.shape)}"
+                    )
         for name, parameter in self.trained:
             parameter.copy_(state["weights"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
         self.average.load(**state["average"])
         self.history.load(state["history"])
         if self.scaler is not None and "scaler" in state:
             self.scaler.load_state_dict(state["scaler"])
         self.step, self.best_score, self.seconds = state["step"], state["best_score"], state["seconds"]
 
+    def _groups(self) -> list[dict[str, Any]]:
+        groups: list[dict[str, Any]] = self.optimizer.param_groups
+        return groups
 
-def resume(state: TrainingState, captioner: AudioCaptioner, config: Config, run: RunFolder, may_begin: bool) -> None:
-    """Load the newest whole checkpoint of a run.
+
+def not_finite(values: Any, name: str = "") -> str:
+    """Dotted name of the first tensor that has NaN or infinite numbers, in mappings and lists; empty if there is none."""
+    if isinstance(values, Tensor):
+        return name if values.is_floating_point() and not bool(torch.isfinite(values).all()) else ""
+    items: Iterator[tuple[Any, Any]] = iter(())
+    if isinstance(values, Mapping):
+        items = iter(values.items())
+    elif isinstance(values, list | tuple):
+        items = enumerate(values)
+    return next((found for key, value in items if (found := not_finite(value, f"{name}.{key}".lstrip(".")))), "")
+
+
+def check_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Refuse a training state that lacks something, or has numbers that no training goes on from.
+
+    Raises:
+        CheckpointError: what is wrong, in one sentence with the file's name.
+    """
+    file, remedy = folder / TRAINING_STATE_FILE, "copy the checkpoint again, or begin a new run"
+    for key, (kind, parts) in _PARTS.items():
+        for name, value, expected in (
+            (key, state.get(key), kind),
+            *((f"{key}.{part}", None, t) for part, t in parts.items()),
+        ):
+            if value is None and "." in name and isinstance(state.get(key), Mapping):
+                value = state[key].get(name.split(".")[1])
+            if isinstance(value, bool) or not isinstance(value, expected):
+                found = "is missing" if value is None else f"is a {type(value).__name__}"
+                kinds = " or ".join(t.__name__ for t in (expected if isinstance(expected, tuple) else (expected,)))
+                raise CheckpointError(f"{file}: {name} {found}, expected a {kinds}; {remedy}.")
+    history = state["history"]
+    if not len(history["losses"]) == len(history["rates"]) == state["step"]:
+        raise CheckpointError(
+            f"{file}: its history has {len(history['losses'])} losses after {state['step']} steps; {remedy}."
+        )
+    if not all(isinstance(row, Mapping) and "step" in row for row in history["validations"]):
+        raise CheckpointError(f"{file}: history.validations has entries without a step; {remedy}.")
+    if not math.isfinite(state["seconds"]):
+        raise CheckpointError(f"{file}: seconds is {state['seconds']}, expected a finite number; {remedy}.")
+    for part in ("weights", "average", "optimizer"):
+        if found := not_finite(state[part], part):
+            raise CheckpointError(f"{file}: {found} has numbers that are not finite; {remedy}.")
+
+
+def find_state(run: RunFolder, may_begin: bool) -> tuple[Path, dict[str, Any]] | None:
+    """The newest whole checkpoint of a run that it can go on from.
+
+    Args:
+        run: the run's folder.
+        may_begin: whether a run without a checkpoint is one that was stopped before its first save; None is returned then.
+
+    Raises:
+        TrainingError: no such checkpoint.
+    """
+    found = run.newest_state(check_state)
+    if found is None and run.steps():
+        raise TrainingError(
+            f"{run.path} has no checkpoint to resume from that is whole: copy one again, or choose another training.run_name."
+        )
+    if found is None and not may_begin:
+        raise TrainingError(f"{run.path} has no checkpoint to resume from: start without --resume.")
+    return found
+
+
+def resume(
+    state: TrainingState, captioner: AudioCaptioner, config: Config, folder: Path, saved: Mapping[str, Any]
+) -> None:
+    """Go on from a checkpoint.
 
     Args:
         state: to be loaded.
         captioner: whose trained weights `state` has; its running statistics are loaded.
         config: the experiment.
-        run: the run's folder.
-        may_begin: whether a run without a checkpoint is one that died before its first save.
+        folder: the checkpoint.
+        saved: its training state.
 
     Raises:
-        TrainingError: no checkpoint, or one of other networks or words.
+        TrainingError: it is of other networks or words.
+        CheckpointError: its optimiser's part is of other parameters.
     """
-    found = run.newest_state()
-    if found is None and may_begin:
-        return
-    if found is None:
-        raise TrainingError(f"{run.path} has no checkpoint to resume from: start without --resume.")
-    folder, saved = found
-    if captioner_files.read_config(folder).captioner.decoder != config.captioner.decoder:
-        raise TrainingError(f"{folder} was trained with another decoder: resume with the same configuration.")
     if (folder / TOKENIZER_FILE).read_text(encoding="utf-8") != captioner.tokenizer.to_str(pretty=False):
         raise TrainingError(
             f"{folder} was trained with another vocabulary: the training captions have changed since; put them back, or "
             "begin a new run."
         )
-    state.load(saved)
+    _check_networks(state, config, folder, saved)
+    try:
+        state.load(saved)
+    except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{folder / TRAINING_STATE_FILE} does not fit its own weights ({type(error).__name__}: {reason}): copy the "
+            "checkpoint again, or begin a new run."
+        ) from error
     captioner_files.load_buffers(captioner, folder)
     logger.info("resuming after step %d from %s", state.step, folder)
+
+
+def _check_networks(state: TrainingState, config: Config, folder: Path, saved: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint whose networks are others than the configuration's."""
+    was, now = (_flat(part) for part in (captioner_files.read_config(folder).captioner, config.captioner))
+    if None in (was["encoder.weights_sha256"], now["encoder.weights_sha256"]):  # a checkpoint may know it alone
+        was["encoder.weights_sha256"] = now["encoder.weights_sha256"]
+    changed = [
+        f"captioner.{key} was {was[key]}, is {now[key]}" for key in now if key not in _FREE and was[key] != now[key]
+    ]
+    weights = state.weights()
+    tensors = {name: tensor for name, tensor in saved["weights"].items() if isinstance(tensor, Tensor)}
+    if not changed and tensors.keys() != weights.keys():
+        changed = [f"{sorted(tensors.keys() ^ weights.keys())[0]} is in one of them alone"]
+    if not changed:
+        changed = [
+            f"{name} was {list(tensors[name].shape)}, is {list(tensor.shape)}"
+            for name, tensor in weights.items()
+            if tensors[name].shape != tensor.shape
+        ]
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise TrainingError(
+            f"{folder} was trained with another network ({'; '.join(changed[:3])}{more}): resume with the captioner section of "
+            f"its config.yaml, or choose another training.run_name."
+        )
+
+
+def _flat(captioner: CaptionerConfig) -> dict[str, Any]:
+    """Settings by their dotted keys."""
+    found: dict[str, Any] = {}
+    for name, value in dataclasses.asdict(captioner).items():
+        found |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+    return found

@@ -1,8 +1,10 @@
 """The folder of one run: numbered checkpoints, `best` and `last` beside them, and a lock against a second training."""
 
 import logging
+import math
 import re
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from models.checkpoints.folder import (
 from models.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
+LOCK_FILE = ".lock"
 
 
 class TrainingError(ValueError):
@@ -42,7 +45,7 @@ class RunFolder:
         self.keep = keep
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(path / ".lock")
+            self._lock = FileLock(path / LOCK_FILE)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise TrainingError(
@@ -82,32 +85,61 @@ class RunFolder:
             point_link(self.path / "best", self.step_folder(step))
         named = {(self.path / name).resolve().name for name in ("best", "last") if (self.path / name).exists()}
         steps = self.steps()
-        recent = set(steps[max(0, len(steps) - 1 - self.keep) :])
+        resumable = {step, self._newest_good()}
+        recent = {*steps[max(0, len(steps) - 1 - self.keep) :], *resumable}
         for old in steps:
             if old not in recent and f"step={old}" not in named:
                 shutil.rmtree(self.step_folder(old))
-        for old in steps:  # only the newest resumes; the optimiser's state is twice the model's size
-            if old != step:
+        for (
+            old
+        ) in steps:  # only the newest, and the newest good one, resume; the optimiser's state is twice the model's size
+            if old not in resumable:
                 drop_training_state(self.step_folder(old))
 
-    def newest_state(self) -> tuple[Path, dict[str, Any]] | None:
+    def withdraw(self) -> None:
+        """Let the run go on from the last good checkpoint, where newer ones were saved without a validation."""
+        good = self._newest_good()
+        if good is None:
+            return
+        for step in self.steps():
+            if step > good:
+                drop_training_state(self.step_folder(step))
+        point_link(self.path / "last", self.step_folder(good))
+
+    def _newest_good(self) -> int | None:
+        """Newest step whose checkpoint had a finite validation loss; None if there is none."""
+        for step in reversed(self.steps()):
+            with suppress(CheckpointError):
+                validation = read_metadata(self.step_folder(step), check_files=False).get("validation")
+                loss = validation.get("loss") if isinstance(validation, dict) else None
+                if isinstance(loss, float) and math.isfinite(loss):
+                    return step
+        return None
+
+    def newest_state(self, check: Callable[[Path, dict[str, Any]], None]) -> tuple[Path, dict[str, Any]] | None:
         """Newest whole checkpoint that training can resume from, and its training state; None if there is none.
 
         Damaged ones are passed over with a warning.
+
+        Args:
+            check: raises CheckpointError for a checkpoint's training state that lacks something.
         """
         for step in reversed(self.steps()):
             folder = self.step_folder(step)
             try:
                 if TRAINING_STATE_FILE in read_metadata(folder)["files"]:
-                    return folder, read_training_state(folder)
+                    state = read_training_state(folder)
+                    check(folder, state)
+                    return folder, state
             except (CheckpointError, OSError) as error:
                 logger.warning("passed over %s: %s", folder, error)
         return None
 
     def last_good(self) -> str:
-        """The newest whole checkpoint's path, for messages."""
-        for step in reversed(self.steps()):
+        """Path of the newest whole checkpoint whose validation loss was finite, for messages."""
+        good = self._newest_good()
+        if good is not None:
             with suppress(CheckpointError):
-                read_metadata(self.step_folder(step))
-                return str(self.step_folder(step))
+                read_metadata(self.step_folder(good))
+                return str(self.step_folder(good))
         return "none"

@@ -9,10 +9,15 @@ Shapes: B clips, S samples, C tag classes.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +30,7 @@ from tqdm import tqdm
 
 from configs.atomic_files import write_file
 from configs.schema import AugmentConfig, TaggerConfig
+from data.audio import AudioError
 from data.augment import augment_waveform, draw_spans, sample_generator
 from data.clotho import FileClip
 from data.labelled.mixtures import Mixture, draw_mixture
@@ -34,12 +40,17 @@ from models.encoders.base import NUM_AUDIOSET_CLASSES, AudioEncoder, SpecMasks
 from models.errors import CheckpointError
 from training.batches import pad_arrays
 from training.optimisation import cosine_factor
+from training.run_folder import TrainingError
+from training.tuning_progress import TuningProgress
+
+logger = logging.getLogger(__name__)
 
 TAGGER_FILE = "tagger.safetensors"  # in a run's folder: the fine-tuned encoder
 AUGMENTATION = AugmentConfig(gain_db=6.0)
 Waveforms = list[NDArray[np.float32]]
 MAX_READ_S = 10.0  # seconds that are read of a clip
 MEMBER_SEEDS = 1000  # difference of the seeds of two members
+MOST_DRAWS = 20  # attempts in place of clips that cannot be read
 TIME_MASKS, BAND_MASKS = (1, 0.15), (2, 0.1)  # SpecAugment: number of spans, and the longest as a share, 0 to 1
 
 
@@ -111,25 +122,55 @@ def read_ahead(read: Callable[[int], Waveforms], starts: Iterable[int]) -> Itera
 
 @torch.no_grad()
 def draw_pool(
-    teacher: AudioEncoder, collections: Sequence[Sequence[FileClip]], config: TaggerConfig, seed: int
+    teacher: AudioEncoder,
+    collections: Sequence[Sequence[FileClip]],
+    config: TaggerConfig,
+    seed: int,
+    progress: TuningProgress | None = None,
+    skips_bad_clips: bool = False,
 ) -> Pool:
-    """Draw clips and mixtures, at random levels and with masked spectrograms, and compute the frozen layers' outputs."""
+    """Draw clips and mixtures, at random levels and with masked spectrograms, and compute the frozen layers' outputs.
+
+    Args:
+        teacher: the encoder before fine-tuning.
+        collections: labelled clips.
+        config: how many clips, and how long.
+        seed: seed of everything that is drawn.
+        progress: where parts of the pool are kept, and those of an earlier start are taken from.
+        skips_bad_clips: whether another clip is drawn in place of one that cannot be read, with a warning.
+
+    Raises:
+        AudioError: a clip cannot be read, and bad clips are not skipped.
+    """
     device = next(teacher.parameters()).device
     targets = TagTargets(collections)
-    known: list[tuple[set[int], set[int]]] = []
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     bar = tqdm(total=config.pool, desc="clips for the tagger", unit="clip")
     longest = int(config.max_duration_s * teacher.sample_rate)
-    clips = [draw(collections, seed, number) for number in range(config.pool)]
+    numbers = list(range(config.pool))  # of each clip's draw
 
     def read(start: int) -> Waveforms:
-        drawn, generator = clips[start : start + config.batch_size], sample_generator(seed, 1, start)
-        return [load(clip, teacher.sample_rate, config, generator) for clip in drawn]
+        generator = sample_generator(seed, 1, start)
+        waveforms = []
+        for place in range(start, min(start + config.batch_size, config.pool)):
+            waveform, numbers[place] = _load_drawn(
+                collections, seed, place, config, teacher, generator, skips_bad_clips
+            )
+            waveforms.append(waveform)
+        return waveforms
 
     starts = range(0, config.pool, config.batch_size)
-    for start, waveforms in zip(starts, read_ahead(read, starts), strict=True):
-        drawn = clips[start : start + config.batch_size]
-        known += [targets(clip.labels) for clip in drawn]
+    kept = {start: part for start in starts if progress and (part := progress.part(f"{seed}-{start}"))}
+    waiting = read_ahead(read, (start for start in starts if start not in kept))
+    for start in starts:
+        if start in kept:
+            part = kept.pop(start)
+            numbers[start : start + config.batch_size] = part["numbers"].tolist()
+            parts.append((part["maps"], part["frames"], part["before"]))
+            bar.update(len(part["frames"]))
+            continue
+        waveforms = next(waiting)
+        drawn = numbers[start : start + config.batch_size]
         generator = sample_generator(seed, 2, start)
         waveform, lengths = pad_arrays(waveforms)
         waveform = F.pad(waveform, (0, max(0, longest - waveform.shape[1])))  # all maps are of one length
@@ -138,15 +179,50 @@ def draw_pool(
             band=torch.from_numpy(np.stack([draw_spans(*BAND_MASKS, generator) for _ in drawn])).to(device),
         )
         maps, frames = teacher.frozen_part(waveform.to(device), lengths.to(device), masks)
-        parts.append((maps.half().cpu(), frames.cpu(), teacher.trained_part(maps, frames).cpu()))
+        part = {
+            "maps": maps.half().cpu().contiguous(),
+            "frames": frames.cpu(),
+            "before": teacher.trained_part(maps, frames).cpu().contiguous(),
+            "numbers": torch.tensor(drawn),
+        }
+        if progress:
+            progress.keep_part(f"{seed}-{start}", part)
+        parts.append((part["maps"], part["frames"], part["before"]))
         bar.update(len(drawn))
     bar.close()
     maps, frames, before = (torch.cat(rows) for rows in zip(*parts, strict=True))
-    return Pool(maps, frames, before, known)
+    return Pool(maps, frames, before, [targets(draw(collections, seed, number).labels) for number in numbers])
+
+
+def _load_drawn(
+    collections: Sequence[Sequence[FileClip]],
+    seed: int,
+    place: int,
+    config: TaggerConfig,
+    teacher: AudioEncoder,
+    generator: np.random.Generator,
+    skips_bad_clips: bool,
+) -> tuple[NDArray[np.float32], int]:
+    """Waveform of a clip of the pool, and the number of its draw."""
+    for number in range(place, place + MOST_DRAWS * config.pool, config.pool):
+        try:
+            return load(draw(collections, seed, number), teacher.sample_rate, config, generator), number
+        except AudioError as error:
+            if not skips_bad_clips:
+                raise
+            logger.warning("skipped: %s", error)
+    raise AudioError(
+        f"{MOST_DRAWS} labelled clips, one after the other, cannot be read: look at data.texts.labelled_dirs."
+    )
 
 
 def tune_tagger(
-    encoder: AudioEncoder, collections: Sequence[Sequence[FileClip]], config: TaggerConfig, seed: int
+    encoder: AudioEncoder,
+    collections: Sequence[Sequence[FileClip]],
+    config: TaggerConfig,
+    seed: int,
+    progress: TuningProgress | None = None,
+    skips_bad_clips: bool = False,
 ) -> None:
     """Train an encoder's tagger in place; its `frozen_layers` stay as they are.
 
@@ -158,54 +234,122 @@ def tune_tagger(
         collections: labelled clips to train on.
         config: number of steps, learning rate and so on.
         seed: seed of everything that is drawn.
+        progress: what an earlier start of the same training left; None begins anew.
+        skips_bad_clips: as of `draw_pool`.
 
     Raises:
         ValueError: the number of members is below 1.
+        AudioError: as of `draw_pool`.
+        TrainingError: the loss is not finite.
     """
     if config.members < 1:
         raise ValueError(f"training.tagger.members is {config.members}: expected 1 or more.")
     teacher = copy.deepcopy(encoder).eval().requires_grad_(False)
     before = teacher.state_dict()
     mean = {name: torch.zeros_like(tensor) for name, tensor in before.items() if tensor.is_floating_point()}
-    for member in range(config.members):
-        encoder.load_state_dict(before)
-        _train_member(encoder, teacher, collections, config, seed + member * MEMBER_SEEDS)
+    saved = progress.load() if progress else None
+    if saved:
         for name, total in mean.items():
-            total += encoder.state_dict()[name] / config.members
+            total.copy_(saved["mean"][name])
+        encoder.load_state_dict(saved["encoder"])
+    lock = progress.lock if progress else nullcontext()
+    for member in range(saved["member"] if saved else 0, config.members):
+        if not saved:
+            encoder.load_state_dict(before)
+        training = _Member(encoder, config, seed + member * MEMBER_SEEDS, saved)
+        if progress:
+            progress.state = partial(training.state, member, mean)
+        pool = draw_pool(teacher, collections, config, training.seed, progress, skips_bad_clips)
+        training.run(pool, lock)
+        with lock:
+            for name, total in mean.items():
+                total += encoder.state_dict()[name] / config.members
+            if member + 1 < config.members:
+                encoder.load_state_dict(before)
+            if progress:
+                progress.state = partial(_Member(encoder, config, 0, None).state, member + 1, mean)
+        if progress:
+            progress.drop_parts()
+        saved = None
     encoder.load_state_dict({**encoder.state_dict(), **mean})
     blend_weights(encoder, teacher, config.blend)
     encoder.set_trained(False)
     encoder.eval()
 
 
-def _train_member(
-    encoder: AudioEncoder,
-    teacher: AudioEncoder,
-    collections: Sequence[Sequence[FileClip]],
-    config: TaggerConfig,
-    seed: int,
-) -> None:
-    """Train an encoder in place from the weights that it has."""
-    encoder.set_trained(True)
-    pool = draw_pool(teacher, collections, config, seed)
-    encoder.train()
-    parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    losses = []
-    bar = tqdm(range(config.num_steps), desc="tagger", unit="step")
-    for step in bar:
-        torch.manual_seed(seed * 1_000_003 + step)
-        batch = pool.batch(step, config.batch_size, seed).to(next(encoder.parameters()).device)
-        now = encoder.trained_part(batch.maps.float(), batch.frames)
-        loss = tagger_loss(now, batch.before, batch.known, config.distillation)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * cosine_factor(step, config.num_steps, config.num_steps // 20)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        losses.append(float(loss.detach()))
-        bar.set_postfix_str(f"loss {np.mean(losses[-20:]):.3f}", refresh=False)
+class _Member:
+    """The training of one member, in place.
+
+    Args:
+        encoder: with the weights that the member begins, or goes on, with.
+        config: of the training.
+        seed: of this member.
+        saved: the state to go on with, as `state` gave it.
+    """
+
+    def __init__(self, encoder: AudioEncoder, config: TaggerConfig, seed: int, saved: dict[str, Any] | None) -> None:
+        encoder.set_trained(True)
+        self.encoder, self.config, self.seed = encoder, config, seed
+        self.parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.step = 0
+        if saved:
+            encoder.load_state_dict(saved["encoder"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.step = saved["step"]
+        self.statistics = running_statistics(encoder)
+
+    def state(self, member: int, mean: Mapping[str, Tensor]) -> dict[str, Any]:
+        """All that goes on from here gives the same weights with: of this member, and the sum of those before it."""
+        return {
+            "member": member,
+            "mean": dict(mean),
+            "step": self.step,
+            "encoder": {**self.encoder.state_dict(), **self.statistics},
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def run(self, pool: Pool, lock: AbstractContextManager[Any]) -> None:
+        """Train; the lock is held while weights and step change.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        config = self.config
+        self.encoder.train()
+        losses = []
+        bar = tqdm(
+            range(self.step, config.num_steps), desc="tagger", unit="step", initial=self.step, total=config.num_steps
+        )
+        for step in bar:
+            torch.manual_seed(self.seed * 1_000_003 + step)
+            batch = pool.batch(step, config.batch_size, self.seed).to(next(self.encoder.parameters()).device)
+            now = self.encoder.trained_part(batch.maps.float(), batch.frames)
+            loss = tagger_loss(now, batch.before, batch.known, config.distillation)
+            losses.append(float(loss.detach()))
+            for group in self.optimizer.param_groups:
+                group["lr"] = config.learning_rate * cosine_factor(step, config.num_steps, config.num_steps // 20)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, 1.0))
+            if not (math.isfinite(losses[-1]) and math.isfinite(norm)):
+                raise TrainingError(
+                    f"the loss of the tagger's training, or its gradient, is not finite at step {step + 1}: "
+                    "lower training.tagger.learning_rate."
+                )
+            with lock:
+                self.optimizer.step()
+                self.step = step + 1
+                self.statistics = running_statistics(self.encoder)
+            bar.set_postfix_str(f"loss {np.mean(losses[-20:]):.3f}", refresh=False)
+
+
+def running_statistics(encoder: AudioEncoder) -> dict[str, Tensor]:
+    """A copy of what batch norm counts along in training, which a step that is broken off has changed already."""
+    if encoder.keeps_statistics:
+        return {}
+    state = encoder.state_dict()
+    return {name: state[name].clone() for name, _ in encoder.named_buffers() if name in state}
 
 
 def save_tagger(encoder: AudioEncoder, path: Path) -> None:

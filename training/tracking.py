@@ -1,5 +1,7 @@
 """What a run leaves to look at: `losses.csv`, `validation.csv`, `loss.png`, and TensorBoard files when asked."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from configs.atomic_files import new_file, write_file
+from configs.atomic_files import FileNotWrittenError, new_file, write_file
 
 
 class History:
@@ -28,23 +30,39 @@ class History:
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder / "tensorboard"))
+            self._tensorboard = folder / "tensorboard"
+            with self._named():
+                self._writer = SummaryWriter(str(self._tensorboard))
 
     def add_step(self, loss: float, rate: float) -> None:
         """Note one step's training loss (nats a token) and the decoder's learning rate."""
         self.losses.append(loss)
         self.rates.append(rate)
         if self._writer is not None:
-            self._writer.add_scalar("loss/training", loss, len(self.losses))
-            self._writer.add_scalar("learning_rate", rate, len(self.losses))
+            with self._named():
+                self._writer.add_scalar("loss/training", loss, len(self.losses))
+                self._writer.add_scalar("learning_rate", rate, len(self.losses))
 
     def add_validation(self, **measures: Any) -> None:
         """Note one validation: step, loss, cider_d, seconds."""
         self.validations.append(measures)
         if self._writer is not None:
-            for name in ("loss", "cider_d"):
-                if measures.get(name) is not None:
-                    self._writer.add_scalar(f"{name}/validation", measures[name], measures["step"])
+            with self._named():
+                for name in ("loss", "cider_d"):
+                    if measures.get(name) is not None:
+                        self._writer.add_scalar(f"{name}/validation", measures[name], measures["step"])
+
+    def validated(self, step: int) -> bool:
+        """Whether the weights after a step were validated."""
+        return any(measures["step"] == step for measures in self.validations)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """TensorBoard's writer tells of a full disk without the file."""
+        try:
+            yield
+        except OSError as error:
+            raise FileNotWrittenError(error.errno, error.strerror or str(error), str(self._tensorboard)) from error
 
     def state(self) -> dict[str, Any]:
         """What `load` needs; plain values only."""
@@ -55,8 +73,8 @@ class History:
         self.losses, self.rates = list(state["losses"]), list(state["rates"])
         self.validations = list(state["validations"])
 
-    def write(self) -> None:
-        """Write the tables and redraw the plot.
+    def write_tables(self) -> None:
+        """Write `losses.csv` and `validation.csv`.
 
         Raises:
             FileNotWrittenError: no space, or no permission; older files stay.
@@ -65,8 +83,15 @@ class History:
         table = pd.DataFrame({"step": steps, "loss": self.losses, "learning_rate": self.rates})
         write_file(self.folder / "losses.csv", table.to_csv(index=False))
         write_file(self.folder / "validation.csv", pd.DataFrame(self.validations).to_csv(index=False))
+
+    def draw(self) -> None:
+        """Redraw `loss.png`.
+
+        Raises:
+            FileNotWrittenError: as of `write_tables`.
+        """
         with new_file(self.folder / "loss.png") as file:
-            self._plot(steps).savefig(file, dpi=120, format="png")
+            self._plot(np.arange(1, len(self.losses) + 1)).savefig(file, dpi=120, format="png")
 
     def _plot(self, steps: Any) -> Figure:
         figure = Figure(figsize=(8, 4.5), layout="constrained")

@@ -1,40 +1,46 @@
-"""The training loop: steps, validation and saving of one run."""
+"""One training run: its networks, its steps, its validation, and what is saved."""
 
 import itertools
 import logging
-import multiprocessing
-import os
-import signal
+import math
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
+from accelerate.utils import set_seed
+from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
+from configs.commands import LogFile
 from configs.schema import Config
+from configs.stopping import StopSignals
 from data.audio import AudioError
 from models.encoders.build import encoder_label
 from training.batches import Batch
 from training.datasets import load_clips
 from training.objective import token_weights
-from training.optimisation import MovingAverage, build_optimizer, set_learning_rates, usable_precision
+from training.optimisation import MovingAverage, build_optimizer, set_learning_rates
 from training.phases import Phase, Phases
-from training.resume import TrainingState, resume
-from training.run_folder import RunFolder, TrainingError
+from training.processes import build_accelerator, restarts
+from training.resume import TrainingState, find_state, not_finite, resume
+from training.run_folder import LOCK_FILE, RunFolder, TrainingError
 from training.self_critical import CiderReward, find_captions
 from training.start import begin_with
-from training.tagger import TAGGER_FILE, load_tagger, save_tagger, tune_tagger
+from training.tagger import TAGGER_FILE, load_tagger, running_statistics, save_tagger, tune_tagger
 from training.text_only.text_labels import build_caption_store
 from training.tracking import History
+from training.tuning_progress import TuningProgress
 from training.validation import ValidationResult, validate
 
-logger = logging.getLogger("train")
+LOG_FILE = Path("train.log")  # of the run's folder; train1.log of the second process, and so on
+LONGEST_OF_OTHERS_S = 5.0  # that the other processes wait for the first one's end
 
 
 class Trainer:
@@ -43,28 +49,35 @@ class Trainer:
     Args:
         config: the experiment.
         resumes: go on from the newest whole checkpoint.
+        signals: which are told what to keep at a stop.
+        closing: closes the run's folder and log at the end.
+
+    Raises:
+        TrainingError: the run cannot start or go on.
     """
 
-    def __init__(self, config: Config, resumes: bool) -> None:
+    def __init__(self, config: Config, resumes: bool, signals: StopSignals, closing: ExitStack) -> None:
         settings = config.training
         trains_encoder = config.captioner.encoder.train_from_step is not None
         self.config = config
-        on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
-        self.accelerator = Accelerator(
-            mixed_precision=usable_precision(settings.mixed_precision, on_cpu or not torch.accelerator.is_available()),
-            dataloader_config=DataLoaderConfiguration(),
-            # A trained encoder's tagger has no gradient without the tags' loss.
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)] if trains_encoder else [],
-            cpu=on_cpu,
-        )
-        self._check_world_size()
+        self.accelerator = build_accelerator(settings, trains_encoder)
         model_name = f"{encoder_label(config.captioner.encoder.name)}_llama"
-        path = Path(settings.checkpoints_dir) / settings.run_name / model_name
-        self.run = RunFolder(path, settings.keep) if self.accelerator.is_main_process else None
+        self.path = Path(settings.checkpoints_dir) / settings.run_name / model_name
+        self.run = RunFolder(self.path, settings.keep) if self.accelerator.is_main_process else None
+        if self.run:
+            closing.callback(self.run.close)
+            closing.enter_context(LogFile(self.path / LOG_FILE))
+        else:
+            name = LOG_FILE.with_stem(f"{LOG_FILE.stem}{self.accelerator.process_index}")
+            closing.enter_context(LogFile(self.path / name, level=logging.ERROR))
         if self.run and self.run.steps() and not resumes:
             raise TrainingError(
-                f"{path} holds a run already: go on with --resume, or choose another training.run_name."
+                f"{self.path} holds a run already: go on with --resume, or choose another training.run_name."
             )
+        found = None
+        if resumes:
+            begun = restarts() > 0 or (self.path / TAGGER_FILE).exists() or TuningProgress.exists(self.path)
+            found = find_state(self.run or RunFolder.reader(self.path), may_begin=begun)
         set_seed(settings.seed)
         self.clips = load_clips(config.data, settings.seed)
         self.captioner = begin_with(config, self.clips.train)
@@ -75,20 +88,24 @@ class Trainer:
             raise TrainingError(f"{config.captioner.encoder.name} has no tagger to teach: set training.tag_loss to 0.")
         self.captioner.encoder.set_trained(False)
         self.captioner.to(self.accelerator.device)
+        if settings.tagger.num_steps:
+            self._tune_tagger(self.path / TAGGER_FILE, found is not None, signals)
         optimizer = build_optimizer(self.captioner, settings, trains_encoder)
         trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
         self.trained = [(name, p) for name, p in self.captioner.named_parameters() if id(p) in trained]
         self.optimizer = self.accelerator.prepare(optimizer)
         self.average = MovingAverage(self.trained, settings.ema_decay)
-        self.history = History(path, settings.tensorboard and self.accelerator.is_main_process)
+        self.history = History(self.path, settings.tensorboard and self.accelerator.is_main_process)
         self.state = TrainingState(self.trained, self.optimizer, self.average, self.history, self.accelerator.scaler)
         self.phases = Phases(config, self.clips, self.captioner, self.accelerator)
         self.phase: Phase
-        self.stop_requested = False
-        if resumes:
-            resume(self.state, self.captioner, config, self.run or RunFolder.reader(path), may_begin=restarts() > 0)
-        if settings.tagger.num_steps:
-            self._tune_tagger(path / TAGGER_FILE)
+        self.lock = threading.RLock()  # held while anything changes that a checkpoint has
+        self._saved_step = 0
+        self._statistics: dict[str, Tensor] = {}
+        if found is not None:
+            resume(self.state, self.captioner, config, *found)
+            self._saved_step = self.step
+        signals.keep = self.keep
         self.accelerator.wait_for_everyone()
 
     @property
@@ -96,28 +113,45 @@ class Trainer:
         """Optimiser steps so far."""
         return self.state.step
 
-    def _tune_tagger(self, kept: Path) -> None:
+    def _tune_tagger(self, kept: Path, resumes: bool, signals: StopSignals) -> None:
         """Train the tagger further, or take the one that an earlier start of this run left behind."""
-        encoder = self.captioner.encoder
-        if self.step and not kept.exists():
+        encoder, config = self.captioner.encoder, self.config
+        if resumes and not kept.exists():
             raise TrainingError(
                 f"{kept} is gone, without which this run cannot go on: put it back, or begin a new run."
             )
         with self.accelerator.main_process_first():
             if not kept.exists():
-                tune_tagger(encoder, self.clips.labelled, self.config.training.tagger, self.config.training.seed)
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                save_tagger(encoder, kept)
+                settings, seed = config.training.tagger, config.training.seed
+                progress = TuningProgress(self.path, encoder, self.clips.labelled, settings, seed)
+                signals.keep = progress.keep
+                tune_tagger(encoder, self.clips.labelled, settings, seed, progress, config.data.bad_clips == "skip")
+                with progress.lock:
+                    save_tagger(encoder, kept)
+                    progress.clear()
+                signals.keep = lambda: f"the trained tagger is in {kept}"
             load_tagger(encoder, kept)
 
     def start_phase(self) -> int:
         """Build what the current step's phase needs; returns the step where the phase ends."""
-        settings = self.config.training
-        if settings.ema_decay and self.step == settings.num_steps:  # found captions are rewarded from the averages on
-            self.average.restart(self.trained)
+        if self.step == self.config.training.num_steps:  # found captions are rewarded from the averages on
+            with self.lock:
+                self.average.restart()
         # A phase's last validation comes at the step where the next one begins, so what it needs is kept until then.
         self.phase = self.phases.build(self.step)
         return self.phase.end_step
+
+    def owes_validation(self) -> bool:
+        """Whether the weights are to be validated now, and were not: the run was stopped before, or a clip was lost."""
+        settings = self.config.training
+        ends = self.step in (settings.num_steps, settings.total_steps)
+        due = self.step > 0 and (self.step % settings.validate_every == 0 or ends)
+        return due and not self.history.validated(self.step)
+
+    def validate_again(self) -> None:
+        """Validate the weights that the run was resumed with, as the phase that gave them would have."""
+        self.phase = self.phases.build(self.step - 1)
+        self.validate_and_save()
 
     # -- one step ------------------------------------------------------------------------------------------------------
 
@@ -130,19 +164,25 @@ class Trainer:
         try:
             parts = list(itertools.islice(self.phase.loader, self.config.training.accumulation))
         except AudioError as error:
-            self.save(is_best=False)
-            reason = str(error).strip().splitlines()[-1].split("AudioError: ")[-1]  # a loader process sends a traceback
-            raise TrainingError(
-                f"training stopped after step {self.step}, which is saved: {reason} Put the clip back and go on with "
-                "--resume, or set data.bad_clips to skip."
-            ) from error
+            raise self._stopped_by(error, "training") from error
         return [batch.to(self.accelerator.device) for batch in parts]
+
+    def _stopped_by(self, error: AudioError, doing: str) -> TrainingError:
+        """Save, because of a clip that cannot be read."""
+        if self.step:
+            self.save(is_best=False)
+        reason = str(error).strip().splitlines()[-1].split("AudioError: ")[-1]  # a loader process sends a traceback
+        reason = reason if reason.endswith(".") else f"{reason}."
+        return TrainingError(
+            f"{doing} stopped after step {self.step}, which is saved: {reason} Put the clip back and go on with "
+            "--resume, or set data.bad_clips to skip."
+        )
 
     def train_step(self, batches: Sequence[Batch]) -> float:
         """Update the weights once; returns the mean training loss a token over all processes, or minus the mean reward.
 
         Raises:
-            TrainingError: the loss is not finite; no weight was changed.
+            TrainingError: the loss or its gradient is not finite; no weight was changed.
         """
         settings = self.config.training
         # Dropout is seeded by the step, so that a resumed run needs no generator state to repeat it.
@@ -165,19 +205,18 @@ class Trainer:
                 self.accelerator.backward(loss * self.accelerator.num_processes)
         self._check_finite(losses, batches)
         total = torch.stack(losses).sum()
-        if settings.gradient_clip:
-            parameters = [parameter for _, parameter in self.trained if parameter.grad is not None]
-            self.accelerator.clip_grad_norm_(parameters, settings.gradient_clip)
-        rate = set_learning_rates(self.optimizer, self.step, settings, self.phases.encoder_first_step)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if settings.ema_decay:
-            self.average.update(self.trained)
-        self.state.step += 1
+        self._check_gradient(batches)
         if reward is not None:
             total = torch.tensor(-reward / self.accelerator.num_processes, device=total.device)
         mean = float(self.accelerator.reduce(total, "sum"))
-        self.history.add_step(mean, rate)
+        with self.lock:
+            rate = set_learning_rates(self.optimizer, self.step, settings, self.phases.encoder_first_step)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.average.update()
+            self._statistics = running_statistics(self.captioner.encoder) if self.phase.trains_encoder else {}
+            self.state.step += 1
+            self.history.add_step(mean, rate)
         return mean
 
     def _criticise(self, batches: Sequence[Batch], reward: CiderReward) -> tuple[list[Batch], float]:
@@ -193,46 +232,92 @@ class Trainer:
         finite = torch.isfinite(torch.stack(list(losses)))
         if float(self.accelerator.reduce(finite.all().float(), "sum")) == self.accelerator.num_processes:
             return
-        good = self.run.last_good() if self.run else "in the main process's folder"
         known = zip(batches, finite.tolist(), strict=True)
-        lost = [name for batch, is_finite in known if not is_finite for name in batch.names]
-        names = ", ".join(lost[:8]) + (" ..." if len(lost) > 8 else "")
-        raise TrainingError(
-            f"the loss is not finite at step {self.step + 1} (clips: {names}); no weight was changed; the last good "
-            f"checkpoint is {good}: lower training.learning_rate or look at those clips."
+        lost = _some_names([batch for batch, is_finite in known if not is_finite])
+        raise self._not_finite(f"the loss is not finite at step {self.step + 1} (clips: {lost})")
+
+    def _check_gradient(self, batches: Sequence[Batch]) -> None:
+        """Clip the gradient; refuse one that is not finite, but for fp16's, whose scaler leaves such steps out."""
+        parameters = [parameter for _, parameter in self.trained if parameter.grad is not None]
+        limit = self.config.training.gradient_clip
+        if limit:
+            norm = self.accelerator.clip_grad_norm_(parameters, limit)
+        else:
+            norm = torch.nn.utils.get_total_norm(
+                [parameter.grad for parameter in parameters if parameter.grad is not None]
+            )
+        if self.accelerator.scaler is None and not math.isfinite(float(norm)):
+            names = _some_names(batches)
+            raise self._not_finite(f"the gradient of the loss is not finite at step {self.step + 1} (clips: {names})")
+
+    def _not_finite(self, what: str) -> TrainingError:
+        """Let the run go on from the last good checkpoint: the weights of this step lead to numbers that are not finite."""
+        good = "in the main process's folder"
+        if self.run:
+            self.run.withdraw()
+            good = self.run.last_good()
+        return TrainingError(
+            f"{what}; nothing was changed or saved. The last good checkpoint is {good}, which --resume goes on from: lower "
+            "training.learning_rate, or look at those clips."
         )
 
     # -- validation and saving -----------------------------------------------------------------------------------------
 
-    def validate_and_save(self) -> ValidationResult | None:
-        """Measure and save the averaged weights; other processes wait."""
-        result = None
+    def validate_and_save(self) -> None:
+        """Measure and save the averaged weights; other processes wait.
+
+        Raises:
+            TrainingError: the weights or their validation loss are not finite, and not saved; or a validation clip cannot be read
+                any more, and the weights are saved.
+        """
         if self.accelerator.is_main_process:
             started = time.monotonic()
-            if self.config.training.ema_decay:
-                self.average.exchange(self.trained)
-            result = validate(
+            result = self._validate()
+            with self.lock:
+                self._check_weights(result)
+                self.history.add_validation(
+                    step=self.step,
+                    loss=result.loss,
+                    cider_d=result.cider_d,
+                    seconds=round(time.monotonic() - started, 1),
+                )
+                score = self._score(result)
+                is_best = score > self.state.best_score
+                self.state.best_score = max(score, self.state.best_score)
+                self.save(is_best, result)
+            tqdm.write(_validation_line(self.step, result), file=sys.stderr)
+            self.history.draw()
+        self.phase.objective.train()
+        self.accelerator.wait_for_everyone()
+
+    def _validate(self) -> ValidationResult:
+        with self.lock:
+            self.average.exchange()
+        try:
+            return validate(
                 self.captioner,
                 self.clips.validation,
                 self.phase.load_audio,
                 self.phase.trains_encoder,
                 self.config.decoding,
                 self.config.training.max_validation_captions,
+                skips_bad_clips=self.config.data.bad_clips == "skip",
             )
-            if self.config.training.ema_decay:
-                self.average.exchange(self.trained)
-            self.history.add_validation(
-                step=self.step, loss=result.loss, cider_d=result.cider_d, seconds=round(time.monotonic() - started, 1)
-            )
-            tqdm.write(_validation_line(self.step, result), file=sys.stderr)
-            score = self._score(result)
-            is_best = score > self.state.best_score
-            self.state.best_score = max(score, self.state.best_score)
-            self.save(is_best, result)
-            self.history.write()
-        self.phase.objective.train()
-        self.accelerator.wait_for_everyone()
-        return result
+        except AudioError as error:
+            with self.lock:
+                self.average.exchange()
+                raise self._stopped_by(error, "validation") from error
+        finally:
+            with self.lock:
+                if self.average.exchanged:
+                    self.average.exchange()
+
+    def _check_weights(self, result: ValidationResult) -> None:
+        """Refuse weights that nothing can go on from, before they take a good checkpoint's place."""
+        if found := self.state.not_finite() or not_finite(dict(self.captioner.named_buffers())):
+            raise self._not_finite(f"{found} has numbers that are not finite after step {self.step}")
+        if not math.isfinite(result.loss):
+            raise self._not_finite(f"the validation loss is not finite after step {self.step}")
 
     def _score(self, result: ValidationResult) -> float:
         select = self.config.training.select
@@ -241,95 +326,44 @@ class Trainer:
         return result.cider_d if select == "cider_d" and result.cider_d is not None else -result.loss
 
     def save(self, is_best: bool, result: ValidationResult | None = None) -> None:
-        """Write the checkpoint of the current step, and let `last` (and `best`) name it."""
+        """Write the checkpoint of the current step, and let `last` (and `best`) name it; the tables are never behind it."""
         if self.run is None:
             return
-        metrics = {"loss": result.loss, "cider_d": result.cider_d} if result else {}
-        metadata = {"step": self.step, "validation": metrics, "data": self.clips.summary}
-        state = self.average.values if self.config.training.ema_decay else self.state.weights()
-        self.captioner.save_pretrained(self.run.step_folder(self.step), metadata, state, self.state.to_save())
-        self.run.publish(self.step, is_best)
+        with self.lock:
+            metrics = {"loss": result.loss, "cider_d": result.cider_d} if result else {}
+            metadata = {"step": self.step, "validation": metrics, "data": self.clips.summary}
+            statistics = {f"encoder.{name}": tensor for name, tensor in self._statistics.items()}
+            state = {**(self.average.values or self.state.weights()), **statistics}
+            self.history.write_tables()
+            self.captioner.save_pretrained(self.run.step_folder(self.step), metadata, state, self.state.to_save())
+            self.run.publish(self.step, is_best)
+            self._saved_step = self.step
 
-    # -- processes -----------------------------------------------------------------------------------------------------
-
-    def _check_world_size(self) -> None:
-        promised = int(os.environ.get("WORLD_SIZE", "1"))
-        if promised != self.accelerator.num_processes:
-            raise TrainingError(
-                f"{promised} processes were started but {self.accelerator.num_processes} found each other: "
-                "start them with torchrun --nproc_per_node N train.py."
-            )
-
-    def should_stop(self) -> bool:
-        """Whether any process was told to end (SIGTERM, SIGINT)."""
-        if self.accelerator.num_processes == 1:
-            return self.stop_requested
-        flag = torch.tensor(float(self.stop_requested), device=self.accelerator.device)
-        return bool(float(self.accelerator.reduce(flag, "sum")) > 0)
-
-
-def restarts() -> int:
-    """How often torchrun (`--max-restarts`) has started this run again after a process of it died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-
-def fit(trainer: Trainer) -> bool:
-    """The training loop; returns False when a signal ended it early (what was learnt is saved)."""
-    try:
-        return _run_steps(trainer)
-    except RuntimeError as error:
-        if "DataLoader" not in str(error):
-            raise
-        # It is raised at whatever line the loop was at, so the weights may be half-way through a step: nothing is saved.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the loader's own handler would raise at the kill
-        for process in multiprocessing.active_children():
-            process.kill()  # a frozen one would be waited for at the end
-        what = "froze" if "timed out" in str(error) else "died"
-        good = trainer.run.last_good() if trainer.run else "in the main process's folder"
-        raise TrainingError(
-            f"a process that loads clips {what} ({str(error).strip().splitlines()[0]}); the last good checkpoint is {good}: "
-            "go on with --resume, and with data.num_workers 0 if it comes again."
-        ) from error
+    def keep(self) -> str:
+        """Save what was learnt, because the process is about to end; nothing changes any more afterwards."""
+        if self.run is None:  # the first process may need this one to come to the end of its step
+            with suppress(Timeout):
+                FileLock(self.path / LOCK_FILE).acquire(timeout=LONGEST_OF_OTHERS_S)
+            return "the first process keeps what was learnt"
+        self.lock.acquire()
+        if self.average.exchanged:
+            self.average.exchange()
+        if self.step == 0:
+            return "no step was done yet"
+        if self.step != self._saved_step:
+            if found := self.state.not_finite():
+                self.run.withdraw()
+                return f"{found} has numbers that are not finite, so step {self.step} is not saved; {self.run.last_good()} is"
+            self.save(is_best=False)
+        return f"step {self.step} is saved in {self.run.step_folder(self.step)}, and --resume goes on from it"
 
 
-def _run_steps(trainer: Trainer) -> bool:
-    settings = trainer.config.training
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: setattr(trainer, "stop_requested", True))
-    show = trainer.accelerator.is_main_process
-    limit_s = settings.max_minutes * 60 or float("inf")
-    with tqdm(total=settings.total_steps, initial=trainer.step, unit="step", disable=not show, smoothing=0.05) as bar:
-        while trainer.step < settings.total_steps:
-            phase_end = trainer.start_phase()
-            bar.unpause()  # half an hour of embeddings is no part of a step
-            while trainer.step < phase_end:
-                started = time.monotonic()
-                batches = trainer.next_batches()
-                loss = trainer.train_step(batches)
-                duration = time.monotonic() - started
-                trainer.state.seconds += duration
-                rate = trainer.history.rates[-1]
-                num_clips = sum(len(batch.names) for batch in batches) * trainer.accelerator.num_processes
-                bar.set_postfix_str(
-                    f"loss {loss:.3f}, rate {rate:.1e}, {num_clips / duration:.0f} clips/s", refresh=False
-                )
-                bar.update()
-                if trainer.should_stop():
-                    trainer.save(is_best=False)
-                    return False
-                out_of_time = trainer.state.seconds >= limit_s
-                ends = trainer.step in (settings.num_steps, settings.total_steps)
-                if trainer.step % settings.validate_every == 0 or ends or out_of_time:
-                    trainer.validate_and_save()
-                if out_of_time:
-                    logger.info("stopping after %.1f minutes at step %d.", trainer.state.seconds / 60, trainer.step)
-                    return True
-    return True
+def _some_names(batches: Sequence[Batch]) -> str:
+    names = [name for batch in batches for name in batch.names]
+    return ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
 
 
-def _no_sync_unless(accelerator: Accelerator, model: Any, synchronise: bool) -> Any:
-    from contextlib import nullcontext
-
+def _no_sync_unless(accelerator: Accelerator, model: Any, synchronise: bool) -> AbstractContextManager[Any]:
     return nullcontext() if synchronise else accelerator.no_sync(model)
 
 

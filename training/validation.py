@@ -1,5 +1,6 @@
 """What chooses the best checkpoint: loss over the whole validation split, and CIDEr-D of decoded captions."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,11 +11,14 @@ from pycocoevalcap.cider.cider import Cider
 from tqdm import tqdm
 
 from configs.schema import DecodingConfig
+from data.audio import AudioError
 from data.captions import encode_caption, normalize_caption
 from data.clotho import Clip
 from models.captioner import AudioCaptioner
 from training.batches import Collate, Sample, style_number
 from training.objective import CaptioningLoss, token_weights
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ def validate(
     decoding: DecodingConfig,
     max_captions: int = 0,
     batch_size: int = 16,
+    skips_bad_clips: bool = False,
 ) -> ValidationResult:
     """Measure a captioner.
 
@@ -66,18 +71,27 @@ def validate(
         decoding: how captions are searched for.
         max_captions: clips to decode, spread evenly over the split; 0 decodes all.
         batch_size: clips at once.
+        skips_bad_clips: whether a clip that cannot be read is left out, with a warning.
+
+    Raises:
+        AudioError: a clip cannot be read, and bad clips are not skipped (or there is no other kind).
     """
     captioner.eval()
     objective = CaptioningLoss(captioner, label_smoothing=0.0, trains_encoder=False).eval()
     collate = Collate(captioner.token_ids["pad"])
     step = max(1, len(clips) // max_captions) if max_captions else 1
     decoded = {clip.name for clip in clips[::step]}
-    loss_sum, weight_sum = 0.0, 0.0
+    loss_sum, weight_sum, num_read = 0.0, 0.0, 0
     captions: dict[str, str] = {}
     with tqdm(total=len(clips), desc="validation", unit="clip", leave=False) as bar:
         for start in range(0, len(clips), batch_size):
-            part = clips[start : start + batch_size]
-            batch = collate([_sample(captioner, clip, load_audio(clip)) for clip in part]).to(captioner.device)
+            read = _read(clips[start : start + batch_size], load_audio, skips_bad_clips)
+            bar.update(len(clips[start : start + batch_size]))
+            if not read:
+                continue
+            part = [clip for clip, _ in read]
+            num_read += len(part)
+            batch = collate([_sample(captioner, clip, audio) for clip, audio in read]).to(captioner.device)
             if takes_waveforms:
                 output = captioner.encode(batch.audio, batch.lengths)
                 batch = replace(batch, audio=output.embeddings, lengths=output.lengths)
@@ -89,9 +103,24 @@ def validate(
                     batch.audio[rows], batch.lengths[rows], decoding, batch.styles[rows]
                 )
                 captions |= {part[row].name: best[0].text for row, best in zip(rows, found, strict=True)}
-            bar.update(len(part))
+    if not num_read:
+        raise AudioError("none of the validation clips can be read any more: look at data.dataset_root.")
     references = {clip.name: clip.captions for clip in clips}
     return ValidationResult(loss_sum / max(weight_sum, 1e-9), cider_d(captions, references), captions)
+
+
+def _read(
+    clips: Sequence[Clip], load_audio: Callable[[Clip], NDArray[np.float32]], skips_bad_clips: bool
+) -> list[tuple[Clip, NDArray[np.float32]]]:
+    read = []
+    for clip in clips:
+        try:
+            read.append((clip, load_audio(clip)))
+        except AudioError as error:
+            if not skips_bad_clips:
+                raise
+            logger.warning("left out of this validation: %s", error)
+    return read
 
 
 def _sample(captioner: AudioCaptioner, clip: Clip, audio: NDArray[np.float32]) -> Sample:

@@ -58,7 +58,8 @@ def write_training_history(path: Path, size: int) -> None:
     history = TrainingHistory(path)
     for _ in range(size):
         history.add_step(1.0, 0.1)
-    history.write()
+    history.write_tables()
+    history.draw()
 
 
 def write_small_checkpoint(path: Path, size: int, **more: Any) -> None:

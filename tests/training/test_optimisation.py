@@ -34,12 +34,12 @@ def test_the_average_follows_and_swaps_back() -> None:
     average = MovingAverage([("w", weight)], 0.9)
     with torch.no_grad():
         weight.fill_(1.0)
-    average.update([("w", weight)])
+    average.update()
     expected = 1 - 2 / 11  # the first update decays by (1 + 1) / (10 + 1)
     assert torch.allclose(average.values["w"], torch.full((3,), expected))
-    average.exchange([("w", weight)])
+    average.exchange()
     assert torch.allclose(weight, torch.full((3,), expected))
-    average.exchange([("w", weight)])
+    average.exchange()
     assert torch.equal(weight, torch.ones(3))
     copy = MovingAverage([("w", weight)], 0.9)
     copy.load(**average.state())  # type: ignore[arg-type]

@@ -1,0 +1,52 @@
+"""The processes of one training: how they find each other, and how long they wait for each other."""
+
+import os
+from datetime import timedelta
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, InitProcessGroupKwargs
+
+from configs.schema import TrainingConfig
+from training.optimisation import usable_precision
+from training.run_folder import TrainingError
+
+# The others wait while the first process trains the tagger, computes embeddings or validates, which may take hours; a process
+# that died is noticed by torchrun, not by this.
+LONGEST_WAIT = timedelta(days=7)
+_WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # torchrun's, and those of MPI
+_REMEDY = "start them with torchrun --nproc_per_node N train.py."
+
+
+def build_accelerator(settings: TrainingConfig, trains_encoder: bool) -> Accelerator:
+    """This process's part in the training.
+
+    Raises:
+        TrainingError: several processes were asked for, and this one does not know the others.
+    """
+    promised = max(int(os.environ.get(name) or 1) for name in _WORLD_SIZES)
+    # accelerate launch gives an address to meet at, but on CPUs starts one process, whatever --num_processes says
+    if promised == 1 and "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
+        raise TrainingError(f"accelerate launch starts one process here, whatever its --num_processes says: {_REMEDY}")
+    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
+    handlers: list[DistributedDataParallelKwargs | InitProcessGroupKwargs] = [
+        InitProcessGroupKwargs(timeout=LONGEST_WAIT)
+    ]
+    if trains_encoder:  # its tagger has no gradient without the tags' loss
+        handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
+    accelerator = Accelerator(
+        mixed_precision=usable_precision(settings.mixed_precision, on_cpu or not torch.accelerator.is_available()),
+        dataloader_config=DataLoaderConfiguration(),
+        kwargs_handlers=handlers,
+        cpu=on_cpu,
+    )
+    if promised != accelerator.num_processes:
+        raise TrainingError(
+            f"{promised} processes were started but {accelerator.num_processes} found each other: {_REMEDY}"
+        )
+    return accelerator
+
+
+def restarts() -> int:
+    """How often torchrun (`--max-restarts`) has started this run again after a process of it died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
