@@ -166,7 +166,8 @@ def draw_pool(
         if start in kept:
             part = kept.pop(start)
             numbers[start : start + config.batch_size] = part["numbers"].tolist()
-            parts.append((part["maps"], part["frames"], part["before"]))
+            maps = torch.empty_strided(part["maps"].shape, part["strides"].tolist(), dtype=part["maps"].dtype)
+            parts.append((maps.copy_(part["maps"]), part["frames"], part["before"]))
             bar.update(len(part["frames"]))
             continue
         waveforms = next(waiting)
@@ -179,15 +180,13 @@ def draw_pool(
             band=torch.from_numpy(np.stack([draw_spans(*BAND_MASKS, generator) for _ in drawn])).to(device),
         )
         maps, frames = teacher.frozen_part(waveform.to(device), lengths.to(device), masks)
-        part = {
-            "maps": maps.half().cpu().contiguous(),
-            "frames": frames.cpu(),
-            "before": teacher.trained_part(maps, frames).cpu().contiguous(),
-            "numbers": torch.tensor(drawn),
-        }
-        if progress:
+        before = teacher.trained_part(maps, frames).cpu()
+        maps, frames = maps.half().cpu(), frames.cpu()
+        parts.append((maps, frames, before))
+        if progress:  # in another layout, convolutions would add up in another order
+            part = {"maps": maps.contiguous(), "strides": torch.tensor(maps.stride()), "frames": frames}
+            part |= {"before": before.contiguous(), "numbers": torch.tensor(drawn)}
             progress.keep_part(f"{seed}-{start}", part)
-        parts.append((part["maps"], part["frames"], part["before"]))
         bar.update(len(drawn))
     bar.close()
     maps, frames, before = (torch.cat(rows) for rows in zip(*parts, strict=True))
