@@ -97,6 +97,11 @@ class Team:
         finally:
             self.stop()
 
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the processes that caption."""
+        return [pid for member in self._members if (pid := member.process.pid) is not None]
+
     def stop(self) -> None:
         """End all processes at once."""
         for member in self._members:

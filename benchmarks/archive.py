@@ -1,0 +1,216 @@
+"""How fast recordings are captioned by one and several processes and by batch size, and what memory many of them take.
+
+    python -m benchmarks archive --clips datasets/captioned/clips --output benchmarks/results/archive.md
+
+Each setting is run in turn, several times over, on the same clips, and compared within its round: what else the machine does
+falls on all of them alike. The rate counts from the moment when all captioners are loaded. CPU time per clip is told too, because
+other programs do not change it much. Memory is the peak of a process of its own that lists, records and writes so many simulated
+recordings, with everything but the network. Hours and cost of archives are computed from the rate of one core, not measured.
+"""
+
+import argparse
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from captioning.file_store import FileStore
+from captioning.files import expand
+from captioning.jobs import Captioned, Ended, Event, Job
+from captioning.options import add_captioner_options, add_decoding_options
+from captioning.outputs import OutputPlan
+from captioning.progress import Tally
+from captioning.rerank_clap import add_rerank_options
+from captioning.shown import Selection
+from captioning.spool import Spool
+from captioning.team import Team
+from configs.commands import run_command
+from data.caption_formats import CaptionRecord, ScoredCaption
+
+logger = logging.getLogger(__name__)
+
+HEADING = ("processes", "batch size", "clips/s", "beside 1 process, batch 8", "CPU s per clip", "captions changed")
+MACHINES = (2, 16, 64)
+ARCHIVE_CLIPS = 10_000_000
+
+
+class Timing(NamedTuple):
+    """One run: clips per second, CPU seconds per clip, and the captions by number."""
+
+    rate: float
+    cpu_s: float
+    captions: dict[int, str]
+
+
+def measure(clips: Sequence[Path], ckpt_path: str, num_processes: int, batch_size: int) -> Timing:
+    """Caption clips by processes of one thread each; timed from when all of them have a captioner."""
+    parser = argparse.ArgumentParser()
+    for add in (add_captioner_options, add_decoding_options, add_rerank_options):
+        add(parser)
+    parser.set_defaults(timeline=None, track=None, min_probability=0.0)
+    options = parser.parse_args(["--ckpt_path", ckpt_path, "--device", "cpu", "--batch_size", str(batch_size)])
+    jobs = [Job(number, path.name, path) for number, path in enumerate(clips)]
+    ready: list[float] = []
+    team = Team(options, num_processes, 1, lambda _: ready.append(time.monotonic()))
+    size = max(1, min(8 * batch_size, len(jobs) // (2 * num_processes)))
+    chunks = iter([jobs[start : start + size] for start in range(0, len(jobs), size)])
+    ends: list[float] = []
+    captions: dict[int, str] = {}
+    cpu_begin = cpu_end = 0.0
+    for events in team.events(chunks):
+        if len(ready) == num_processes and not cpu_begin:
+            cpu_begin, begun = _cpu_s(team), len(ends)
+            begin = time.monotonic()
+        for event in events:
+            if isinstance(event, Captioned):
+                captions[event.number] = event.record.caption
+            else:
+                ends.append(time.monotonic())
+        cpu_end = _cpu_s(team) if cpu_begin else 0.0
+    if not cpu_begin or len(ends) - begun < 2:
+        raise ValueError(f"{len(clips)} clips were captioned before all processes were loaded: give more.")
+    number = len(ends) - begun
+    return Timing(number / (ends[-1] - begin), (cpu_end - cpu_begin) / number, captions)
+
+
+def _cpu_s(team: Team) -> float:
+    """CPU time that the processes of a team have taken, in seconds."""
+    ticks = 0
+    for pid in team.process_ids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # in user and in kernel mode, proc(5)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def simulate(num_recordings: int) -> dict[str, float]:
+    """List, record and write so many recordings that are not there; peak memory in megabytes, and seconds."""
+    begin = time.monotonic()
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as folder:
+        plan = OutputPlan(Path(folder, "captions.csv"), ("csv",), False, False, 0, Selection())
+        store = FileStore(plan, {}, folder, tally)
+        names = (b"/archive/site%03d/SITE_20240131_%06d.wav" % (n // 100_000, n) for n in range(num_recordings))
+        jobs: list[Job] = []
+        for number, name in enumerate(tqdm(Spool(names), total=num_recordings, delay=2, unit="file")):
+            jobs.append(Job(number, name.decode(), Path(os.fsdecode(name))))
+            if len(jobs) == 256 or number == num_recordings - 1:
+                for events in _simulated(store.pending(jobs)):
+                    store.take(events)
+                    tally.add(events)
+                jobs = []
+        store.finish()
+        size_mb = plan.manifest.stat().st_size / 1e6
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"peak_mb": peak_mb, "seconds": time.monotonic() - begin, "manifest_mb": size_mb}
+
+
+def _simulated(jobs: Sequence[Job]) -> Iterator[list[Event]]:
+    captions = (ScoredCaption("a dog barks while rain falls on a roof in the distance", -12.3456, 0.5),)
+    for start in range(0, len(jobs), 64):
+        events: list[Event] = []
+        for job in jobs[start : start + 64]:
+            events += [
+                Captioned(job.number, 0, CaptionRecord(job.name, 0.0, 10.0, captions)),
+                Ended(job.number, job.name),
+            ]
+        yield events
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, and write the tables; returns the exit status."""
+    if options.simulate:
+        print(json.dumps(simulate(options.simulate)))
+        return 0
+    from benchmarks.common import markdown_table, publish  # with torch, which would count as memory above
+
+    found = [Path(name) for name in expand([options.clips])]
+    clips = [found[number % len(found)] for number in range(options.num_clips)]
+    settings = [(processes, size) for processes in options.processes for size in options.batch_sizes]
+    if (1, 8) not in settings:
+        settings.insert(0, (1, 8))
+    runs: dict[tuple[int, int], list[Timing]] = {setting: [] for setting in settings}
+    begun = os.getloadavg()[0]
+    for number in tqdm(range(options.rounds * len(settings)), desc="captioning", unit="run"):
+        setting = settings[number % len(settings)]
+        runs[setting].append(measure(clips, options.ckpt_path, *setting))
+    rows = []
+    for setting, timings in runs.items():
+        ratios = [one.rate / other.rate for one, other in zip(timings, runs[1, 8], strict=True)]
+        changed = sum(timings[0].captions[key] != text for key, text in runs[1, 8][0].captions.items())
+        cells = (f"{median(one.rate for one in timings):.2f}", f"{median(ratios):.2f}")
+        rows.append(
+            (*map(str, setting), *cells, f"{median(one.cpu_s for one in timings):.4f}", f"{changed} of {len(clips)}")
+        )
+    text = markdown_table(HEADING, rows)
+    text += f"\n{len(clips)} clips, {options.rounds} rounds in turn, {os.cpu_count()} cores, one thread a process; "
+    text += f"load average {begun:.1f} before and {os.getloadavg()[0]:.1f} after.\n"
+    text += _memory(options.recordings) + _computed(min(timing.cpu_s for timing in runs[1, 8]), options.price)
+    publish(text, options.output)
+    return 0
+
+
+def _memory(numbers: Sequence[int]) -> str:
+    from benchmarks.common import markdown_table
+
+    rows = []
+    for number in numbers:
+        command = [sys.executable, "-m", "benchmarks", "archive", "--simulate", str(number)]
+        found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
+        rows.append(
+            (f"{number:,}", f"{found['peak_mb']:.0f}", f"{found['manifest_mb']:.0f}", f"{found['seconds']:.0f}")
+        )
+    heading = ("simulated recordings", "peak memory, MB", "manifest, MB", "listed, recorded and written in, s")
+    return "\n" + markdown_table(heading, rows) if rows else ""
+
+
+def _computed(cpu_s: float, price: float) -> str:
+    from benchmarks.common import markdown_table
+
+    rows = []
+    for cores in MACHINES:
+        hours = ARCHIVE_CLIPS * cpu_s / cores / 3600
+        rows.append((str(cores), f"{hours:,.0f}", f"{hours * cores * price:,.0f}"))
+    heading = ("cores", f"hours for {ARCHIVE_CLIPS:,} clips", f"cost at {price:g} dollars a core hour")
+    return (
+        "\nComputed, not measured: every core takes the CPU time per clip that one process takes here.\n\n"
+        + markdown_table(heading, rows)
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks archive",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--ckpt_path", default="checkpoints/any_sound", help="captioner to measure")
+    parser.add_argument("--clips", help="folder of recordings; they are used again where there are too few")
+    parser.add_argument("--num_clips", type=int, default=192, help="clips captioned in each run")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="numbers of processes")
+    parser.add_argument("--batch_sizes", type=int, nargs="+", default=[1, 8, 32], help="clips captioned at once")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each setting, in turn")
+    parser.add_argument("--recordings", type=int, nargs="*", default=[100_000], help="simulated recordings, for memory")
+    parser.add_argument("--price", type=float, default=0.05, help="US dollars for an hour of a core")
+    parser.add_argument("--simulate", type=int, default=0, help="only this, and print it as JSON")
+    parser.add_argument("--output", type=Path, help="Markdown file to write")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    return run_command(build_parser(), run, arguments, logger)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
