@@ -88,5 +88,5 @@ def test_the_table_is_written(
     assert text == capsys.readouterr().out
     assert text.startswith("Trained on 150 captions, evaluated on 30 others (seed 0)")
     assert all(column in text for column in COLUMNS) and text.count("\n| ") == 1 + 6
-    assert main(arguments) == 2 and "--held_out is 2500: expected 1 to 179" in caplog.text
+    assert main(arguments) == 2 and "--held_out 2500, expected 1 to 179" in caplog.text
     assert main([*arguments[:2], "--label_table", str(tmp_path / "none.csv")]) == 2 and "none.csv" in caplog.text
