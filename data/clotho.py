@@ -64,7 +64,7 @@ class Clip(Protocol):
 
     @property
     def style(self) -> str:
-        """Manner in which the captions are written, where known."""
+        """Style of the captions, if known."""
 
     @property
     def identity(self) -> str:
@@ -83,7 +83,7 @@ class FileClip:
         captions: reference captions, as written in the table.
         labels: names of what sounds in it; empty where unknown.
         source_id: the recording it was cut from, which must not be spread over splits; empty where unknown.
-        style: manner in which the captions are written, the column `corpus` of a table; empty where unknown.
+        style: style of the captions, the column `corpus` of a table; empty where unknown.
     """
 
     path: Path

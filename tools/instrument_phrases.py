@@ -37,7 +37,7 @@ class Instrument:
         tags: AudioSet's classes for it.
         program: General MIDI's number, 0 to 127; None for drums.
         keys: what it can play, 0 to 127.
-        manners: names in MANNERS to draw from.
+        patterns: names in PATTERNS to draw from.
         slow: whether its notes are long.
         drone: key that sounds all the while.
         count: phrases.
@@ -47,7 +47,7 @@ class Instrument:
     tags: tuple[str, ...]
     program: int | None
     keys: tuple[int, ...]
-    manners: tuple[str, ...]
+    patterns: tuple[str, ...]
     slow: bool = False
     drone: int | None = None
     count: int = 10
@@ -60,7 +60,7 @@ def instruments() -> tuple[Instrument, ...]:
     for entry in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")):
         low, high = entry.pop("range", (0, -1))
         entry = {"program": None, "keys": range(low, high + 1)} | entry
-        found.append(Instrument(**entry | {name: tuple(entry[name]) for name in ("tags", "keys", "manners")}))
+        found.append(Instrument(**entry | {name: tuple(entry[name]) for name in ("tags", "keys", "patterns")}))
     return tuple(found)
 
 
@@ -125,7 +125,7 @@ def _beat(random: Random, keys: Sequence[int], step: float, length: float) -> li
     return notes
 
 
-MANNERS: dict[str, Callable[[Random, Sequence[int], float, float], list[Note]]] = {
+PATTERNS: dict[str, Callable[[Random, Sequence[int], float, float], list[Note]]] = {
     "held": _held, "scale": _scale, "chords": _chords, "melody": _melody, "strikes": _strikes, "beat": _beat,
 }  # fmt: skip
 
@@ -136,7 +136,7 @@ def draw_phrase(instrument: Instrument, random: Random) -> list[Note]:
     scale, root = random.choice(SCALES), random.randrange(12)
     keys = [key for key in instrument.keys if instrument.program is None or (key - root) % 12 in scale]
     step = random.choice(SLOW if instrument.slow else QUICK)
-    notes = MANNERS[random.choice(instrument.manners)](random, keys, step, length)
+    notes = PATTERNS[random.choice(instrument.patterns)](random, keys, step, length)
     if instrument.drone is not None:
         notes.append(Note(0.0, length, instrument.drone))
     velocity = random.randint(60, 115)

@@ -61,7 +61,7 @@ class Batch:
         time_spans: (B, K, 2) float32, spectrogram spans to hide in time.
         band_spans: (B, M, 2) float32, spectrogram spans to hide over bands.
         tags: (B, 527) float32, 1 for what sounds, 0 for what does not, -1 where nobody knows.
-        styles: (B,) int64, the manner of each clip's captions.
+        styles: (B,) int64, the style of each clip's captions.
     """
 
     names: list[str]
@@ -97,7 +97,7 @@ class TrainingSet(Dataset[Sample]):
         sample_rate: of the waveforms, hertz.
         max_duration_s: longest waveform.
         skips_bad_clips: whether a clip that cannot be read gives way to the next one, with a warning.
-        styles: names of the captioner's manners of writing.
+        styles: names of the captioner's styles.
         simulate: gives a text's embeddings (T, E), where there are texts.
     """
 
@@ -255,7 +255,7 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
 
 
 def style_number(clip: Clip, styles: Sequence[str]) -> int:
-    """Number of the manner that a clip's captions are written in; 0, the usual one, where it is unknown or not among `styles`."""
+    """Number of the style of a clip's captions; 0, the first one, where it is unknown or not among `styles`."""
     return styles.index(clip.style) if clip.style in styles else 0
 
 

@@ -35,7 +35,7 @@ class History:
                 self._writer = SummaryWriter(str(self._tensorboard))
 
     def add_step(self, loss: float, rate: float) -> None:
-        """Note one step's training loss (nats a token) and the decoder's learning rate."""
+        """Note one step's training loss (nats per token) and the decoder's learning rate."""
         self.losses.append(loss)
         self.rates.append(rate)
         if self._writer is not None:
@@ -105,7 +105,7 @@ class History:
             [row["step"] for row in found], [row["loss"] for row in found], "o-", color="#1f6feb", label="validation"
         )
         scored = [row for row in self.validations if row.get("cider_d") is not None]
-        axes.set(xlabel="step", ylabel="loss (nats a token)")
+        axes.set(xlabel="step", ylabel="loss (nats per token)")
         axes.grid(alpha=0.25)
         handles, labels = axes.get_legend_handles_labels()
         if scored:

@@ -179,7 +179,7 @@ class Trainer:
         )
 
     def train_step(self, batches: Sequence[Batch]) -> float:
-        """Update the weights once; returns the mean training loss a token over all processes, or minus the mean reward.
+        """Update the weights once; returns the mean training loss per token over all processes, or minus the mean reward.
 
         Raises:
             TrainingError: the loss or its gradient is not finite; no weight was changed.

@@ -1,8 +1,8 @@
-"""Candidates that join two short captions, for clips of sounds that no training caption has together.
+"""Candidates made of two short captions, for combinations of sounds that no training caption has.
 
-A decoder finds pairs of sounds that people wrote of; of a clip with a siren and a hen every beam may name one alone. Most
-strong tags have a short caption among the candidates and the retrieved references, and two of them joined are a candidate too.
-The decoder's own probability and the ranking decide whether it is taken.
+A decoder rarely combines sounds that are not combined in its training captions: for a siren and a hen, all beams may name one
+of them only. Most strong tags have a short caption among the candidates and references; pairs of these, joined, become
+candidates. The decoder's log-probability and the ranking decide whether they are used.
 
 Shapes: C tag classes.
 """
@@ -16,19 +16,19 @@ from models.generation.rerank import STRONG_TAG
 from vocabulary.audioset import wide_tags
 from vocabulary.words import classes_of, sources_in
 
-MOST_TAGS = 4  # strongest tags that are looked at
-MOST_WORDS = 6  # of a caption that is joined
-LATER = 0.5  # thirds of a clip by which a sound has to come later to be said to follow
+MOST_TAGS = 4  # maximum number of tags, those with the highest scores
+MOST_WORDS = 6  # maximum length of a joined caption, in words
+LATER = 0.5  # minimum delay of a sound that is said to follow another, in thirds of a clip
 
 
 def join_short_captions(captions: Sequence[str], part_scores: Tensor) -> list[str]:
-    """Pairs of short captions, each naming one sound, of a clip's strongest tags.
+    """Join pairs of short captions, each naming one sound, for a clip's strongest tags.
 
     Args:
-        captions: in lower case, the likeliest first.
-        part_scores: (4, C) probabilities of the tags in the whole clip and its thirds.
+        captions: captions in lower case, most likely first.
+        part_scores: (4, C) tag scores of the whole clip and its thirds.
     """
-    values, wide = part_scores.amax(dim=0).tolist(), wide_tags()  # single numbers are read faster from a list
+    values, wide = part_scores.amax(dim=0).tolist(), wide_tags()  # lists are faster for single values
     strong = [number for number, value in enumerate(values) if value >= STRONG_TAG and number not in wide]
     strong = sorted(strong, key=lambda number: -values[number])[:MOST_TAGS]
     if len(strong) < 2:
@@ -49,6 +49,6 @@ def join_short_captions(captions: Sequence[str], part_scores: Tensor) -> list[st
 
 
 def _mean_third(scores: Tensor) -> float:
-    """Mean third, 0 to 2, in which a tag with scores (3,) sounds."""
+    """Mean position of a sound, 0 to 2 thirds, from its scores (3,) in the thirds."""
     start, middle, end = scores.tolist()
     return (middle + 2 * end) / max(start + middle + end, 1e-6)

@@ -1,4 +1,4 @@
-"""Rules of the next token (`models.decoder.search.Rule`): never say a content word twice, nor a token without a text.
+"""Rules of the next token (`models.decoder.search.Rule`): no repeated content words, tag bonuses, unsupported words.
 
 Labbé et al. (CoNeTTE, arXiv 2309.00454) ban repeated content words in beam search and report that fluency errors fall
 from a few per cent to about 0.1 %.
@@ -14,13 +14,13 @@ from torch import Tensor
 from vocabulary.audioset import speech_tags, tag_ids
 from vocabulary.words import classes_of
 
-HUMAN_TAGS = tuple(range(tag_ids()["Animal"]))  # AudioSet's table lists the sounds of people first
+HUMAN_TAGS = tuple(range(tag_ids()["Animal"]))  # the first classes in AudioSet's order
 MUSIC_TAGS = (tag_ids()["Music"],)
-MUSIC = frozenset(("music", "band", "orchestra"))  # not "tune" or "song": people and birds have those
+MUSIC = frozenset(("music", "band", "orchestra"))  # not "tune" or "song", which are said of people and birds too
 PEOPLE = frozenset(
     """man men woman women male males female females adult adults people boy boys girl girls guy lady""".split()  # noqa: SIM905
 )
-# English function words, numerals and a few words that a sentence about sounds needs more than once.
+# English function words, numerals, and words that often occur more than once in a caption.
 FUNCTION_WORDS = frozenset(
     """a about above across after again against along also although among an and another any are around as at away back be
     because been before behind being below between both but by can could did do does down during each either every few for
@@ -86,14 +86,14 @@ class UnsupportedWordBan:
 
 
 class NamedClasses:
-    """The AudioSet classes that the word which a token begins stands for.
+    """AudioSet classes of the word that each token begins.
 
     Args:
-        words: of the decoder's tokenizer.
+        words: word table of the decoder's tokenizer.
 
     Attributes:
-        main: (V,) int64, the main class of each token; C, the number of classes, where it names none.
-        all: (V, K) int64, every class that a token names, padded with C.
+        main: (V,) int64, main class of each token; C (the number of classes) if it names none.
+        all: (V, K) int64, all classes of each token, padded with C.
     """
 
     MOST = 6
@@ -109,15 +109,15 @@ class NamedClasses:
 
 
 class TagBonus:
-    """Raises words for tags that a hypothesis has not named yet, so that the search finds captions that name them.
+    """Bonus for words of tags that a hypothesis has not named yet.
 
     Args:
-        bonus: (P, C) what a word for a class gains after each of P prefixes, in nats.
-        named: what the tokens name.
+        bonus: (P, C) bonus of a word of each class for each of P prefixes, in nats.
+        named: classes of the tokens.
     """
 
     def __init__(self, bonus: Tensor, named: NamedClasses) -> None:
-        self.bonus = torch.nn.functional.pad(bonus, (0, 1))  # nothing for what names no class
+        self.bonus = torch.nn.functional.pad(bonus, (0, 1))  # no bonus for tokens without a class
         self.main, self.all = named.main.to(bonus.device), named.all.to(bonus.device)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -136,16 +136,16 @@ class TagBonus:
 
 
 class SupportedWords:
-    """Words for people, speech and music that the tag scores of a clip support.
+    """Words for people, speech and music, which are allowed only with sufficient tag scores.
 
-    Captions speak of people wherever people may be, and of music in the background; a decoder that learnt from them does so
-    too, whether or not there are any, so that the search is kept from them. A word for people needs any sound that people make,
-    one for speech any kind of speech, one for music the tag of music. All other sounds are judged in whole captions
-    (`models.generation.rerank.lowest_support`): the classes of a single word say too little ("an old door creaks").
+    Training captions mention people and background music often, and decoders trained on them do so without evidence. Words for
+    people need a score of any human sound, words for speech one of any kind of speech, words for music one of music. Other
+    sounds are checked in whole captions (`models.generation.rerank.lowest_support`), since the classes of a single word are
+    ambiguous ("an old door creaks").
 
     Args:
-        words: of the decoder's tokenizer.
-        named: the classes that its tokens name.
+        words: word table of the decoder's tokenizer.
+        named: classes of its tokens.
     """
 
     def __init__(self, words: WordTable, named: NamedClasses) -> None:
@@ -160,7 +160,7 @@ class SupportedWords:
         )
 
     def unsupported(self, scores: Tensor, min_score: float) -> Tensor:
-        """Tokens (B, V) bool whose tags all score below `min_score`, among scores of C tags (B, C) on the CPU."""
+        """Mask (B, V) of the tokens whose tags all have scores below `min_score`; tag scores (B, C) on the CPU."""
         enough = scores >= min_score  # (B, C)
         banned = torch.zeros(len(scores), self.num_tokens, dtype=torch.bool)
         for token_ids, tags in self.groups:
@@ -170,18 +170,18 @@ class SupportedWords:
 
 @dataclass(frozen=True)
 class SearchRules:
-    """What the tags ask of a search after each of P prefixes.
+    """Rules of a search for each of P prefixes.
 
     Attributes:
-        banned: (P, V) bool, tokens that are not said; None allows all.
-        bonus: (P, C) float, what words for each class gain (`TagBonus`); None for nothing.
+        banned: (P, V) bool, forbidden tokens; None allows all.
+        bonus: (P, C) float, bonus of each class's words (`TagBonus`), in nats; None for none.
     """
 
     banned: Tensor | None = None
     bonus: Tensor | None = None
 
     def of(self, rows: slice) -> "SearchRules":
-        """The rules of some prefixes."""
+        """Rules of some of the prefixes."""
         banned, bonus = (None if rule is None else rule[rows] for rule in (self.banned, self.bonus))
         return SearchRules(banned, bonus)
 
@@ -191,7 +191,7 @@ class ContentWordBan:
 
     def __init__(self, words: WordTable) -> None:
         self.words = words
-        self._content: dict[tuple[int, ...], bool] = {}  # the same few words come again at each step of a search
+        self._content: dict[tuple[int, ...], bool] = {}  # the same words recur in each step of a search
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Set the scores (R, V) of forbidden next tokens of each hypothesis (R, L) to minus infinity."""

@@ -1,4 +1,4 @@
-"""From what a decoder sees of clips to their captions: search by the rules of the tags, reading, ranking.
+"""Caption generation from decoder prefixes: search with rules from the tag scores, detokenization, ranking.
 
 Shapes: B clips, T' prefix tokens, D decoder width, N sequences found after a prefix, L tokens, C tag classes, V vocabulary.
 """
@@ -34,8 +34,8 @@ from models.generation.retrieval import CaptionStore, References
 from vocabulary.audioset import wide_tags
 
 logger = logging.getLogger(__name__)
-NUM_RETRIEVED = 100  # likeliest references that may become candidates
-NUM_ADDED = 8  # those of them that do: the ones with the highest expected similarity to all references
+NUM_RETRIEVED = 100  # most likely references, from which candidates are chosen
+NUM_ADDED = 8  # references added to the candidates: those with the highest expected similarity to all references
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Caption:
 
     Attributes:
         text: the sentence.
-        log_probability: natural logarithm of the probability of exactly this sentence, the end token included.
-        probability: that it names the right sounds, 0 to 1; None where the checkpoint has no calibration, or the calibration
-            needs a similarity that is None.
-        num_tokens: its tokens, the end token included.
-        similarity: expected similarity, 0 to 10, to the captions retrieved for the clip; None where none were retrieved.
+        log_probability: natural logarithm of the probability of this sentence, including the end token.
+        probability: calibrated probability, 0 to 1, that the caption names the right sounds; None if the checkpoint has no
+            calibration, or if the calibration needs a similarity that is None.
+        num_tokens: number of tokens, including the end token.
+        similarity: expected similarity, 0 to 10, to the captions retrieved for the clip; None if none were retrieved.
     """
 
     text: str
@@ -59,18 +59,18 @@ class Caption:
 
     @property
     def per_token(self) -> float:
-        """Log-probability divided by the tokens."""
+        """Log-probability per token."""
         return self.log_probability / self.num_tokens
 
 
 @dataclass(frozen=True)
 class ClipCandidates:
-    """What the search found for one clip, and what its ranking goes by.
+    """Candidate captions of one clip with the data for their ranking.
 
     Attributes:
-        captions: distinct, in the order in which the search gives them, then those retrieved.
-        part_scores: (4, C) probabilities of the tags in the whole clip and its thirds, on the CPU; None where no tagger is asked.
-        references: captions retrieved for the tag scores; None where none are asked for or there is no store.
+        captions: distinct captions in the order of the search, followed by retrieved ones.
+        part_scores: (4, C) tag scores of the whole clip and its thirds, on the CPU; None if no tag scores are needed.
+        references: captions retrieved for the tag scores; None if not needed or without a caption store.
     """
 
     captions: list[Caption]
@@ -79,21 +79,21 @@ class ClipCandidates:
 
     @cached_property
     def tag_scores(self) -> Tensor | None:
-        """(C,) probability of each tag, the highest of the whole clip and its thirds."""
+        """(C,) tag scores: the maximum over the whole clip and its thirds."""
         return None if self.part_scores is None else self.part_scores.amax(dim=0)
 
 
 class CaptionSearch:
-    """Finds, reads and ranks captions after prefixes.
+    """Searches, detokenizes and ranks captions for decoder prefixes.
 
     Args:
-        decoder: writes token ids.
-        tokenizer: turns them into text.
-        words: of the tokenizer.
-        token_ids: ids of the padding, begin and end tokens, under "pad", "bos" and "eos".
+        decoder: language model that generates token ids.
+        tokenizer: tokenizer of the decoder.
+        words: word table of the tokenizer.
+        token_ids: ids of the padding, begin and end tokens, with the keys "pad", "bos" and "eos".
 
     Attributes:
-        store: training captions for `decoding.tags.consensus_weight`; None for none.
+        store: caption store for `decoding.tags.consensus_weight`; None if the checkpoint has none.
     """
 
     def __init__(
@@ -104,12 +104,12 @@ class CaptionSearch:
 
     @cached_property
     def named_classes(self) -> NamedClasses:
-        """The classes that tokens name; made when they are first asked for, which takes 0.3 s."""
+        """Classes named by each token; computed on first use, which takes 0.3 s."""
         return NamedClasses(self.words)
 
     @cached_property
     def supported_words(self) -> SupportedWords:
-        """The tokens that tag scores support."""
+        """Words that need the support of tag scores."""
         return SupportedWords(self.words, self.named_classes)
 
     def captions(
@@ -121,20 +121,20 @@ class CaptionSearch:
         decoding: DecodingConfig,
         calibration: Calibration | None,
     ) -> list[list[Caption]]:
-        """The best captions of clips.
+        """Return the best captions of each clip.
 
         Args:
             prefix: (B, T', D).
             prefix_lengths: (B,).
-            styles: (B,) int64, the number of each clip's style.
-            part_scores: (B, 4, C) probabilities of the tags in whole clips and their thirds; None where no tagger is asked.
-            decoding: how to search and rank.
-            calibration: of their probabilities.
+            styles: (B,) int64, style number of each clip.
+            part_scores: (B, 4, C) tag scores of whole clips and their thirds; None if no tag scores are needed.
+            decoding: settings of search and ranking.
+            calibration: calibration of the probabilities; None for none.
 
         Returns:
-            For each of B clips its captions, best first.
+            For each of the B clips a list of captions, best first.
         """
-        if part_scores is not None:  # the rules and the ranking read single numbers
+        if part_scores is not None:  # rules and ranking read single values
             part_scores = part_scores.cpu()
         rules = SearchRules() if part_scores is None else self._rules(part_scores.amax(dim=1), decoding, prefix.device)
         found = self._find(prefix, prefix_lengths, rules, decoding)
@@ -149,7 +149,7 @@ class CaptionSearch:
         return [self._best(clip, decoding, calibration) for clip in clips]
 
     def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
-        """Log-probability of each caption (token ids without marks) after one clip's prefix (T', D)."""
+        """Log-probability of each caption (token ids without special tokens) given one clip's prefix (T', D)."""
         bos, eos, pad = (self.token_ids[mark] for mark in ("bos", "eos", "pad"))
         counts = [len(ids) + 1 for ids in caption_ids]
         rows = [torch.tensor([bos, *ids]) for ids in caption_ids]
@@ -163,14 +163,14 @@ class CaptionSearch:
         return [-math.fsum(losses[end - count : end]) for count, end in zip(counts, ends, strict=True)]
 
     def without_marks(self, ids: list[int]) -> list[int]:
-        """Token ids before the end token, or all where there is none, without padding."""
+        """Token ids before the end token (all if there is none), without padding."""
         words = ids[: ids.index(self.token_ids["eos"])] if self.token_ids["eos"] in ids else ids
         return [token_id for token_id in words if token_id != self.token_ids["pad"]]
 
     # -- search ----------------------------------------------------------------------------------------------------
 
     def _rules(self, scores: Tensor, decoding: DecodingConfig, device: torch.device) -> SearchRules:
-        """What tag scores (B, C) ask of a search, on the device of the search."""
+        """Rules of the search for tag scores (B, C), on the given device."""
         banned = bonus = None
         if decoding.tags.min_score:
             banned = self.supported_words.unsupported(scores, decoding.tags.min_score).to(device)  # (B, V)
@@ -183,7 +183,7 @@ class CaptionSearch:
     def _find(
         self, prefix: Tensor, prefix_lengths: Tensor, rules: SearchRules, decoding: DecodingConfig
     ) -> list[list[Caption]]:
-        """Distinct captions found after each of B prefixes, in the order in which the search gives them."""
+        """Distinct captions found for each of B prefixes, in the order of the search."""
         if decoding.method != "sample":
             ids, sums = self._search(prefix, prefix_lengths, rules, decoding)  # (B * N, L), (B * N,)
             rows = list(zip(ids.reshape(len(prefix), -1, ids.shape[-1]), sums.reshape(len(prefix), -1), strict=True))
@@ -245,13 +245,13 @@ class CaptionSearch:
         return [replace(one, probability=_probability(one, clip.tag_scores, calibration)) for one in captions]
 
     def _with_references(self, clip: ClipCandidates, style: int) -> ClipCandidates:
-        """A clip's candidates with captions retrieved for its tag scores, where the store has any in its style."""
+        """Add references retrieved for the clip's tag scores, if the store has captions of the style."""
         if self.store is None or clip.part_scores is None or not self.store.has_style(style):
             return clip
         return replace(clip, references=self.store.retrieve(clip.part_scores[0].numpy(), style))
 
     def _with_retrieved(self, clip: ClipCandidates, prefix: Tensor, length: Tensor) -> ClipCandidates:
-        """A clip's candidates with the best of its references, and short ones joined (`models/generation/composites.py`)."""
+        """Add the best references and joined short captions (`models/generation/composites.py`) to the candidates."""
         if self.store is None or clip.references is None or clip.part_scores is None:
             return clip
         known = {caption.text.lower(): None for caption in clip.captions}
@@ -270,19 +270,19 @@ class CaptionSearch:
         return replace(clip, captions=[*clip.captions, *retrieved])
 
     def _expected_similarity(self, clip: ClipCandidates) -> list[float] | None:
-        """Expected similarity, 0 to 10, of each candidate to the retrieved captions; None where there are none."""
+        """Expected similarity, 0 to 10, of each candidate to the references; None without references."""
         if self.store is None or clip.references is None:
             return None
         return self.store.expected_similarity([caption.text.lower() for caption in clip.captions], clip.references)
 
 
 def _by_consensus(decoding: DecodingConfig) -> bool:
-    """Whether captions are ranked by their expected similarity to retrieved ones, which are candidates too."""
+    """Whether candidates are ranked by their expected similarity to retrieved captions."""
     return decoding.tags.consensus_weight > 0 and decoding.method == "beam"
 
 
 def _probability(caption: Caption, tag_scores: Tensor | None, calibration: Calibration) -> float | None:
-    """Probability that a caption names the right sounds; None where the similarity that it takes is not known."""
+    """Calibrated probability of a caption; None if it needs a similarity that is not known."""
     if calibration.uses_similarity and caption.similarity is None:
         return None
     if not calibration.uses_tags or tag_scores is None:

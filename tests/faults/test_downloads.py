@@ -29,9 +29,9 @@ BLOCK = bytes(50_000)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Sends CONTENT, with what `manner` says is wrong; `sent` counts bytes."""
+    """Sends CONTENT, with what `fault` says is wrong; `sent` counts bytes."""
 
-    manner = "well"
+    fault = "well"
     sent = 0
 
 
@@ -40,32 +40,32 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.0"
 
     def do_GET(self) -> None:
-        manner, wanted = self.server.manner, self.headers.get("Range")
+        fault, wanted = self.server.fault, self.headers.get("Range")
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        if start >= len(CONTENT) and manner != "forever":
+        if start >= len(CONTENT) and fault != "forever":
             self.send_response(416)
             self.end_headers()
             return
-        if manner == "another part":
+        if fault == "another part":
             start //= 2
         body = CONTENT[start:]
         self.send_response(206 if wanted else 200)
         if wanted:
             self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
-        if manner == "huge":
+        if fault == "huge":
             self.send_header("Content-Length", str(1 << 50))
-        elif manner != "forever":
+        elif fault != "forever":
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         try:
-            if manner in ("forever", "huge"):
+            if fault in ("forever", "huge"):
                 while self.server.sent < 1 << 30:
                     self.wfile.write(BLOCK)
                     self.server.sent += len(BLOCK)
             for place in range(0, len(body), 20_000):
                 self.wfile.write(body[place : place + 20_000])
                 self.server.sent += 20_000
-                if manner == "slow":
+                if fault == "slow":
                     time.sleep(0.05)
         except OSError:
             pass
@@ -95,12 +95,12 @@ def remote(size: int | None = None, checked: bool = True) -> RemoteFile:
 
 
 @pytest.mark.parametrize("size", [None, len(CONTENT)])
-@pytest.mark.parametrize("manner", ["forever", "huge"])
+@pytest.mark.parametrize("fault", ["forever", "huge"])
 def test_an_endless_file_ends(
-    server: Server, tmp_path: Path, manner: str, size: int | None, monkeypatch: pytest.MonkeyPatch
+    server: Server, tmp_path: Path, fault: str, size: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "MAX_BYTES", 3_000_000)
-    server.manner = manner
+    server.fault = fault
     with pytest.raises(DownloadError, match="has more than .* nothing of it was kept"):
         fetch(remote(size), tmp_path, mirror(server))
     assert server.sent < 20_000_000  # what the sockets hold is sent in vain
@@ -131,7 +131,7 @@ def test_a_disk_that_fills_meanwhile(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_server_that_sends_another_part(server: Server, tmp_path: Path) -> None:
-    server.manner = "another part"
+    server.fault = "another part"
     (tmp_path / "file.bin.part").write_bytes(CONTENT[:600_000])
     assert fetch(remote(), tmp_path, mirror(server)).read_bytes() == CONTENT
 
@@ -173,7 +173,7 @@ DOWNLOAD = (
 
 @pytest.mark.slow
 def test_stops_at_random_moments(server: Server, tmp_path: Path) -> None:
-    server.manner = "slow"  # 2.5 s in all
+    server.fault = "slow"  # 2.5 s in all
     md5 = hashlib.md5(CONTENT).hexdigest()
     generator, kept = random.Random(0), 0
     for number in [signal.SIGKILL, signal.SIGINT, signal.SIGTERM] * 3 + [signal.SIGHUP]:
@@ -199,7 +199,7 @@ def test_stops_at_random_moments(server: Server, tmp_path: Path) -> None:
         if number != signal.SIGKILL:
             assert f"what was fetched is kept in {tmp_path}" in errors
     assert kept > 200_000
-    server.manner = "well"
+    server.fault = "well"
     assert fetch(remote(), tmp_path, mirror(server)).read_bytes() == CONTENT
 
 

@@ -14,7 +14,7 @@ import soundfile
 from data.labelled.collections import read_labelled
 from data.tables import DatasetError, TableReport, read_rows
 from tools import package_sounds
-from tools.instrument_phrases import LONGEST, MANNERS, SOUND_FONT, draw_phrase, draw_phrases, instruments, play_phrases
+from tools.instrument_phrases import LONGEST, PATTERNS, SOUND_FONT, draw_phrase, draw_phrases, instruments, play_phrases
 from tools.package_sounds import find_sound, main, table_rows, write_clip
 from vocabulary.audioset import tag_ids
 
@@ -41,7 +41,7 @@ def test_every_row_of_the_table_can_be_used() -> None:
 def test_every_instrument_can_be_used() -> None:
     assert len({instrument.label for instrument in instruments()}) == len(instruments()) > 50
     for instrument in instruments():
-        assert set(instrument.tags) <= tag_ids().keys() and set(instrument.manners) <= MANNERS.keys(), instrument.label
+        assert set(instrument.tags) <= tag_ids().keys() and set(instrument.patterns) <= PATTERNS.keys(), instrument.label
         for seed in range(20):
             notes = draw_phrase(instrument, Random(seed))
             assert notes and max(note.start + note.length for note in notes) <= LONGEST + 1e-6, instrument.label

@@ -83,7 +83,7 @@ def short_text(record: CaptionRecord) -> str:
 
 
 def as_sound_event(text: str) -> str:
-    """A caption in the manner of subtitles for people who cannot hear: "a dog barks." becomes "[dog barks]"."""
+    """A caption in the style of subtitles for people who cannot hear: "a dog barks." becomes "[dog barks]"."""
     return f"[{_ARTICLE.sub('', text.strip().rstrip('.'))}]"
 
 
