@@ -41,7 +41,9 @@ def test_every_row_of_the_table_can_be_used() -> None:
 def test_every_instrument_can_be_used() -> None:
     assert len({instrument.label for instrument in instruments()}) == len(instruments()) > 50
     for instrument in instruments():
-        assert set(instrument.tags) <= tag_ids().keys() and set(instrument.patterns) <= PATTERNS.keys(), instrument.label
+        assert set(instrument.tags) <= tag_ids().keys() and set(instrument.patterns) <= PATTERNS.keys(), (
+            instrument.label
+        )
         for seed in range(20):
             notes = draw_phrase(instrument, Random(seed))
             assert notes and max(note.start + note.length for note in notes) <= LONGEST + 1e-6, instrument.label
