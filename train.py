@@ -41,13 +41,13 @@ def run(arguments: Sequence[str], closing: ExitStack) -> int:
     """Train as the arguments say; returns the exit status."""
     if not any(argument.split("=")[0] == "--config" for argument in arguments):
         arguments = ["--config", str(DEFAULT_CONFIG), *arguments]
-    with StopSignals(LONGEST_SAVE_S) as signals:
-        config, options = parse_config(build_parser(), arguments)
-        check_config(config)
-        from training.loop import fit  # takes seconds, which --help and a wrong setting do without
-        from training.processes import restarts
-        from training.trainer import Trainer
+    config, options = parse_config(build_parser(), arguments)
+    check_config(config)
+    from training.loop import fit  # takes seconds, which --help and a wrong setting do without
+    from training.processes import restarts
+    from training.trainer import Trainer
 
+    with StopSignals(LONGEST_SAVE_S) as signals:
         trainer = Trainer(config, options.resume or restarts() > 0, signals, closing)
         fit(trainer)
     if trainer.run:
