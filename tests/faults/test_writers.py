@@ -29,6 +29,7 @@ from models.encoders.build import build_encoder
 from tests.conftest import ROOT
 from training.tagger import load_tagger, save_tagger
 from training.tracking import History as TrainingHistory
+from ui.store.documents import Kind
 from ui.store.exports import export
 from ui.store.history import History
 
@@ -78,7 +79,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, int], Any]]] = {
     "table": ("a.csv", lambda folder, size: write_rows(folder / "a.csv", ["name"], [["x" * size]])),
     "scores": ("scores_per_clip.csv", write_scores),
     "results of benchmarks": ("a.json", lambda folder, size: publish("| a |\n", folder / "a.md", {"a": "x" * size})),
-    "export": ("a.json", lambda folder, size: export(records(size), folder / "a.json")),
+    "export": ("a.json", lambda folder, size: export({folder / "a.json": records(size)}, "json")),
     "losses": ("losses.csv", write_training_history),
     "embeddings": (
         ".npy",
@@ -119,13 +120,14 @@ def test_a_full_disk_under_the_apps_history(tmp_path: Path) -> None:
     history = History(tmp_path)
     told: list[str] = []
     history.tell = told.append
-    entry = history.add("file", "a.wav", records(10))
+    entry = history.add(Kind.FILE, "a.wav", records(10))
     before = contents(tmp_path)
     with full_disk():
-        history.set_records(entry.key, records(2 * LIMIT_BYTES))
+        entry.edit(entry.rows[0], "a " * 2 * LIMIT_BYTES)
+        history.keep(entry)
     assert contents(tmp_path) == before and len(told) == 1
     assert f"{entry.key}.json cannot be written (File too large)" in told[0]
-    assert history.entries[0].records == tuple(records(2 * LIMIT_BYTES))  # the window still shows them
+    assert len(history.entries[0].records[0].caption) > LIMIT_BYTES  # the window still shows it
 
 
 def contents(folder: Path) -> dict[str, bytes]:
