@@ -1,1 +1,1 @@
-"""The desktop app. Widgets know signals, workers know the captioner and the sound devices, the controller joins them."""
+"""Desktop app: widgets emit signals, workers run the captioner and the sound devices, controllers connect both."""

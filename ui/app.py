@@ -1,4 +1,4 @@
-"""The app's process: command line, Qt, and what happens when something unforeseen fails."""
+"""Entry point of the desktop app: command line, Qt application and handler of unhandled exceptions."""
 
 import argparse
 import logging
@@ -25,21 +25,21 @@ NAME = "Audio Caption"
 
 
 def build(engine: Engine, system: SoundSystem, settings: QSettings, history: Path) -> Controller:
-    """The window with everything behind it; needs a QApplication.
+    """Create the controller, with the window and the workers; requires a QApplication.
 
     Args:
         engine: the captioner.
         system: the sound devices.
-        settings: where settings are kept.
-        history: folder of past recordings and captions.
+        settings: persistent storage of the settings.
+        history: folder of the history files.
     """
     return Controller(start_workers(engine, system), SettingsStore(settings), History(history))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
+    """Run the app; return the exit status, 0 on success."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
-    parser = argparse.ArgumentParser(prog="UI_Code.py", description="A window that hears and tells.")
+    parser = argparse.ArgumentParser(prog="UI_Code.py", description="Record, play and caption audio in a window.")
     parser.add_argument("recordings", nargs="*", type=Path, help="recordings or folders to open")
     parser.add_argument("--ckpt_path", help="captioner to use from now on: checkpoint folder, step=N.pth or hub id")
     options = parser.parse_args(arguments)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     application.setOrganizationName(NAME)
     data_folder = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.AppDataLocation)
     controller = build(EngineProcess(), SoundSystem(), QSettings(), Path(data_folder) / "history")
-    _tell_unforeseen(controller)
+    _report_unhandled(controller)
     waker = _close_on_signals(controller)
     if options.ckpt_path:
         controller.change(checkpoint=options.ckpt_path)
@@ -63,14 +63,14 @@ def main(arguments: Sequence[str]) -> int:
     status = application.exec()
     waker.stop()
     controller.close()
-    if not controller.all_ended:  # a sound server that does not answer must not keep a closed window alive
+    if not controller.all_ended:  # a sound server that does not respond must not keep the process running
         sys.stderr.flush()
         os._exit(status)
     return status
 
 
 def _close_on_signals(controller: Controller) -> QTimer:
-    """Ctrl+C and SIGTERM close the window as its own button does; Python needs the timer to notice them."""
+    """Close the window on SIGINT and SIGTERM; the returned timer lets Python handle signals during the event loop."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: controller.window.close())
     timer = QTimer()
@@ -79,11 +79,11 @@ def _close_on_signals(controller: Controller) -> QTimer:
     return timer
 
 
-def _tell_unforeseen(controller: Controller) -> None:
-    """An error that nobody foresaw is told and logged; PyQt would end the process, and with it a recording."""
+def _report_unhandled(controller: Controller) -> None:
+    """Log and display unhandled exceptions, for which PyQt would abort the process and lose the recording."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         logger.error("unforeseen error", exc_info=(kind, error, trace))
-        controller.window.tell(f"Something went wrong ({kind.__name__}: {error}). Recordings are kept.")
+        controller.window.show_message(f"Something went wrong ({kind.__name__}: {error}). Recordings are kept.")
 
     sys.excepthook = hook

@@ -119,7 +119,7 @@ def test_a_full_disk(tmp_path: Path, writer: str) -> None:
 def test_a_full_disk_under_the_apps_history(tmp_path: Path) -> None:
     history = History(tmp_path)
     told: list[str] = []
-    history.tell = told.append
+    history.on_error = told.append
     entry = history.add(Kind.FILE, "a.wav", records(10))
     before = contents(tmp_path)
     with full_disk():

@@ -113,7 +113,7 @@ def fill(qtbot: QtBot, app: Controller, path: Path, at_s: float = 0.0) -> None:
     records = [CaptionRecord(str(path), at_s + 5 * n, at_s + 5 * n + 5, scores) for n in range(12)]
     assert app.documents.open is not None
     app.documents.open.swap([], [Row(record) for record in records])
-    app.window.captions.set_latency("behind by 123 s, 4567 left out")
+    app.window.captions.set_latency("behind by 123 s, 4567 skipped")
 
 
 def shrink(qtbot: QtBot, app: Controller) -> None:
@@ -200,7 +200,9 @@ def test_no_button_moves_or_changes_its_width(app: Controller, qtbot: QtBot, sou
     qtbot.wait(50)
     before = {part: place_of(part, window) for part in buttons}
     fill(qtbot, app, sound_file)
-    window.tell("The microphone was lost: it was unplugged. What was recorded until then is kept in /a/long/path.wav.")
+    window.show_message(
+        "The microphone was lost: it was unplugged. What was recorded until then is kept in /a/long/path.wav."
+    )
     window.controls.set_saved("/home/somebody/Music/Audio Caption/recording_2026-11-25_09-06-09.wav", 3.0)
     states = [
         {"captioning": True}, {"captioning": False, "has_region": True}, {"has_region": False, "playing": True},
@@ -243,7 +245,9 @@ def test_everything_at_once_in_the_smallest_window(app: Controller, qtbot: QtBot
     fill(qtbot, app, sound_file)
     shrink(qtbot, app)
     window = app.window
-    window.tell("The microphone was lost: it was unplugged. What was recorded until then is kept in /a/long/path.wav.")
+    window.show_message(
+        "The microphone was lost: it was unplugged. What was recorded until then is kept in /a/long/path.wav."
+    )
     window.fold_log(False)
     window.controls.set_saved("/home/somebody/Music/Audio Caption/" + "a very long folder name " * 4 + "/x.wav", 12.3)
     app._session.update(captioning=True)

@@ -65,7 +65,7 @@ def test_a_slow_captioner_is_told_as_behind(
     engine.live_text = slow
     app.change(live_window_s=1.0, live_hop_s=0.5)
     click(qtbot, app.window.controls.listen)
-    pattern = r"behind by \d+ s, \d+ left out"
+    pattern = r"behind by \d+ s, \d+ skipped"
     qtbot.waitUntil(lambda: bool(re.fullmatch(pattern, app.window.captions.latency.text())), timeout=8000)
     click(qtbot, app.window.controls.listen)
     qtbot.waitUntil(lambda: app.state.listening is Listening.OFF)

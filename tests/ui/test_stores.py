@@ -63,12 +63,12 @@ def test_deleting_never_touches_files_of_others(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["0.wav", "1.wav"]
 
 
-def test_a_damaged_entry_is_put_aside_and_told_and_the_others_stay(tmp_path: Path) -> None:
+def test_a_damaged_entry_is_renamed_and_reported_and_the_others_stay(tmp_path: Path) -> None:
     history = History(tmp_path)
     damaged, whole = history.add(Kind.FILE, "a.wav"), history.add(Kind.FILE, "b.wav")
     (tmp_path / f"{damaged.key}.json").write_text('{"key": ')
     again = History(tmp_path)
-    assert [entry.key for entry in again.entries] == [whole.key] and "put aside" in str(again.notice)
+    assert [entry.key for entry in again.entries] == [whole.key] and "is skipped" in str(again.notice)
     assert (tmp_path / f"{damaged.key}.damaged").read_text() == '{"key": '
 
 

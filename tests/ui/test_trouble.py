@@ -187,10 +187,10 @@ def test_a_listening_that_ends_with_the_window_is_noted(
 
 
 def test_an_unforeseen_error_is_told_and_the_window_stays(app: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ui.app import _tell_unforeseen
+    from ui.app import _report_unhandled
 
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    _tell_unforeseen(app)
+    _report_unhandled(app)
     sys.excepthook(KeyError, KeyError("x"), None)
     assert "Something went wrong (KeyError" in app.window.banner.text.text()
 

@@ -1,1 +1,1 @@
-"""What joins widgets and workers."""
+"""Controllers: connect widgets and workers."""

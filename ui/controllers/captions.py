@@ -1,4 +1,4 @@
-"""Joins the window with the captioner: which recording is captioned when. Captions go into its document, never elsewhere."""
+"""Connects the window with the captioner: queue of captioning jobs, whose captions are stored in their document."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -23,16 +23,16 @@ _keys = iter(range(1, 1 << 62))
 
 @dataclass
 class Job:
-    """A recording, or a span of it, that waits for its captions or is captioned.
+    """Captioning job for a recording or a span of it, waiting or running.
 
     Attributes:
-        document: where the captions go.
-        start_s: where the span begins, seconds.
-        end_s: where it ends; None: the recording's end.
-        own_silence: the microphone's silence threshold counts, as for what the app records.
-        key: names it in the worker's answers.
-        started: when, by time.monotonic.
-        run: takes the captions.
+        document: document that receives the captions.
+        start_s: start of the span, seconds.
+        end_s: end of the span, seconds; None for the end of the recording.
+        own_silence: apply the microphone's silence threshold, as for recordings made by the app.
+        key: identifier of the job in the worker's signals.
+        started: start time by `time.monotonic`, seconds.
+        run: collects the captions.
     """
 
     document: Document
@@ -48,21 +48,21 @@ class Job:
 
     @property
     def name(self) -> str:
-        """For a person."""
+        """Display name."""
         return self.document.name
 
 
 class CaptionController(QObject):
-    """Captions one job after another; those that come before the captioner is ready wait for it.
+    """Runs captioning jobs one after another; jobs wait until the captioner is loaded.
 
     Args:
-        session: what all controllers share.
-        documents: what is shown.
-        sound: what is open and recorded.
+        session: state shared by all controllers.
+        documents: controller of the displayed document.
+        sound: controller of the open recording and of the recorder.
     """
 
-    progressed = pyqtSignal(object, float)  # Job; the share done, 0 to 1
-    ended = pyqtSignal(object, object, str)  # Job; its Status; a sentence where it failed
+    progressed = pyqtSignal(object, float)  # Job; completed fraction, 0 to 1
+    ended = pyqtSignal(object, object, str)  # Job; its Status; error message if it failed
     _load = pyqtSignal(object)
     _caption = pyqtSignal(str, object)
 
@@ -71,7 +71,7 @@ class CaptionController(QObject):
         self._session, self._documents, self._sound = session, documents, sound
         self._window, self._workers, self._history = session.window, session.workers, session.history
         self.info: CaptionerInfo | None = None
-        self._loaded: CaptionerInfo | None = None  # the last that could be loaded
+        self._loaded: CaptionerInfo | None = None  # last choice that was loaded successfully
         self._job: Job | None = None
         self._waiting: list[Job] = []
         self._caption_next_recording = False
@@ -92,7 +92,7 @@ class CaptionController(QObject):
         captioning.cancelled.connect(self._on_cancelled)
 
     def load(self) -> None:
-        """Load the captioner that the settings name."""
+        """Load the captioner selected in the settings."""
         settings = self._session.settings
         self._session.update(model_ready=False)
         self.info = None
@@ -107,7 +107,7 @@ class CaptionController(QObject):
             self.add(Job(self._documents.open, start_s, end_s))
 
     def run_live(self) -> None:
-        """Caption the last recording; one that is still going on is stopped and saved first."""
+        """Caption the last recording; a recording in progress is stopped and saved first."""
         if self._session.state.recording is not Recording.OFF:
             self._caption_next_recording = True
             self._sound.stop_recording()
@@ -119,12 +119,12 @@ class CaptionController(QObject):
             self.add(Job(document, own_silence=True))
 
     def caption_document(self, document: Document) -> None:
-        """Caption a whole recording, and open it."""
+        """Open a recording and caption all of it."""
         self._sound.open(document.path)
         self.add(Job(document))
 
     def add(self, job: Job) -> None:
-        """Caption a recording as soon as the captioner is ready and free."""
+        """Queue a job; it starts when the captioner is loaded and idle."""
         self._window.banner.hide()
         self._waiting.append(job)
         self._next()
@@ -132,7 +132,7 @@ class CaptionController(QObject):
             self._window.set_status(f"{job.name} is captioned as soon as the captioner is loaded.")
 
     def cancel(self) -> None:
-        """Give up what is being captioned and what waits; captions that are there stay."""
+        """Cancel the running job and all waiting jobs; existing captions are kept."""
         waiting, self._waiting = self._waiting, []
         for job in waiting:
             self.ended.emit(job, Status.CANCELLED, "")
@@ -165,7 +165,7 @@ class CaptionController(QObject):
         self._caption.emit(job.key, request)
 
     def _finish(self, key: str) -> Job | None:
-        """The job that has ended, if it is still the present one."""
+        """Remove and return the current job if it has this key, else None."""
         if self._job is None or self._job.key != key:
             return None
         job, self._job = self._job, None
@@ -197,7 +197,7 @@ class CaptionController(QObject):
             return
         job.run.close()
         self._window.set_status(f"{job.name} could not be captioned.")
-        self._window.tell(sentence)
+        self._window.show_message(sentence)
         self._end(job, Status.FAILED, sentence)
 
     def _on_cancelled(self, key: str) -> None:
@@ -206,9 +206,9 @@ class CaptionController(QObject):
             return
         job.run.close()
         kept = len(job.run.records)
-        told = f"Cancelled; {kept} captions are kept." if kept > 1 else "Cancelled."
-        self._window.set_status(told)
-        self._window.log.add(f"{job.name}: {told}")
+        outcome = f"Cancelled; {kept} captions are kept." if kept > 1 else "Cancelled."
+        self._window.set_status(outcome)
+        self._window.log.add(f"{job.name}: {outcome}")
         self._end(job, Status.CANCELLED)
 
     def _end(self, job: Job, status: Status, sentence: str = "") -> None:
@@ -219,7 +219,9 @@ class CaptionController(QObject):
         document = self._documents.shown
         if document is None or not document.path:
             if rows:
-                self._window.tell("The sound of this listening was not kept, so that it cannot be captioned again.")
+                self._window.show_message(
+                    "The sound of this listening was not kept, so that it cannot be captioned again."
+                )
             return
         for row in rows:
             self.add(Job(document, row.record.start_s, row.record.end_s, document.kind is Kind.RECORDING))
@@ -245,14 +247,14 @@ class CaptionController(QObject):
         settings = self._session.settings
         if settings.device in ("cuda", "mps"):
             self._session.change(replace(settings, device="auto"))
-            self._window.tell(f"{sentence} The captioner runs where it can instead.")
+            self._window.show_message(f"{sentence} The captioner runs on another device instead.")
             self.load()
         elif self._loaded is not None and self._loaded.checkpoint != settings.checkpoint:
             self._session.change(replace(settings, checkpoint=self._loaded.checkpoint))
-            self._window.tell(f"{sentence} The captioner from before is used.")
+            self._window.show_message(f"{sentence} The previous captioner is used.")
             self.load()
         else:
             self._window.captioner.setText("no captioner")
             self.cancel()
             self._window.set_status("You can record and play, but not caption.")
-            self._window.tell(sentence)
+            self._window.show_message(sentence)

@@ -1,4 +1,4 @@
-"""Which document is shown, and what a person does with its captions."""
+"""Selection of the displayed document, and the user's edits of its captions."""
 
 from PyQt6.QtCore import QObject, QTimer, pyqtSignal
 from PyQt6.QtGui import QGuiApplication
@@ -9,22 +9,22 @@ from ui.store.exports import shown_text
 from ui.widgets.parts import time_span
 from ui.widgets.tabs import LIVE, RECORDING
 
-KEEP_MS = 1500  # after a change, until it is written to the history
+KEEP_MS = 1500  # delay between a change and writing it to the history
 KEEP_LIVE_MS = 30_000
 MAX_LIVE_ROWS = (
-    2000  # a longer listening is written at its end alone: writing takes longer than a window may stand still
+    2000  # longer listening sessions are written only at their end: writing would block the event loop too long
 )
 
 
 class DocumentController(QObject):
-    """Owns the open recording's document and the last listening's, and shows one of them.
+    """Owns the documents of the open recording and of the last listening session, and displays one of them.
 
     Args:
-        session: what all controllers share.
+        session: state shared by all controllers.
     """
 
     shown_changed = pyqtSignal()
-    rows_changed = pyqtSignal()  # of the document that is shown
+    rows_changed = pyqtSignal()  # of the displayed document
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -50,16 +50,16 @@ class DocumentController(QObject):
 
     @property
     def shown(self) -> Document | None:
-        """The document that is shown."""
+        """Displayed document, or None."""
         return self.live if self._live_in_front else self.open
 
     @property
     def shows_live(self) -> bool:
-        """Whether the microphone's document is in front, or would be if there were one."""
+        """True if the tab of the listening session is selected, whether or not a session exists."""
         return self._live_in_front
 
     def show_open(self, document: Document, in_front: bool = True) -> None:
-        """Take a recording in place of the one that is open."""
+        """Replace the open recording's document, and display it if `in_front`."""
         self.open = document
         if in_front:
             self.bring(live=False)
@@ -67,28 +67,28 @@ class DocumentController(QObject):
             self._show(False)
 
     def show_live(self, document: Document) -> None:
-        """Take a listening in place of the one before."""
+        """Replace the document of the last listening session, and display it."""
         self.live = document
         self.bring(live=True)
 
     def bring(self, live: bool) -> None:
-        """Show one of both documents, its tab in front."""
+        """Display the listening session (`live`) or the open recording, and select its tab."""
         self._window.tabs.show_tab(LIVE if live else RECORDING)
         self._show(live)
 
     def keep(self, document: Document) -> None:
-        """Write a document to the history now."""
+        """Write a document to the history immediately."""
         self._unwritten.pop(document.key, None)
         self._history.keep(document)
         self._window.history.set_entries(self._history.entries)
 
     def write(self) -> None:
-        """Write what has changed."""
+        """Write pending changes to the history."""
         for document in list(self._unwritten.values()):
             self.keep(document)
 
     def copy(self) -> None:
-        """Put the selected captions on the clipboard, or all; one a line."""
+        """Copy the selected captions, or all if none is selected, to the clipboard, one per line."""
         clipboard = QGuiApplication.clipboard()
         if clipboard is None or self.shown is None:
             return
@@ -129,7 +129,7 @@ class DocumentController(QObject):
         self._window.set_status(f"{what}: {name}." if name else "There is nothing to undo.")
 
     def _on_change(self, document: Document) -> None:
-        """Any document has changed: show it if it is in front, and keep it."""
+        """Update the view if the changed document is displayed, and schedule writing it."""
         if document is self.shown:
             self._window.captions.refresh()
             self._session.update(has_captions=bool(document.rows))

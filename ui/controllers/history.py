@@ -1,4 +1,4 @@
-"""Joins the list of past documents with what opens, captions and deletes them."""
+"""Connects the history list with the controllers that open, caption and delete documents."""
 
 from PyQt6.QtCore import QObject
 
@@ -10,13 +10,13 @@ from ui.store.documents import Kind
 
 
 class HistoryController(QObject):
-    """Opens past documents with their captions, captions them again, deletes them.
+    """Opens, captions again and deletes documents of the history.
 
     Args:
-        session: what all controllers share.
-        documents: shows them.
+        session: state shared by all controllers.
+        documents: displays documents.
         sound: opens recordings.
-        captions: captions them.
+        captions: captions recordings.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class HistoryController(QObject):
         panel.delete_asked.connect(self._delete)
 
     def open(self, key: str) -> None:
-        """Show a document: a recording with its sound, a listening with its captions alone."""
+        """Open a document by its key: a recording with its sound, a listening session with its captions only."""
         document = self._history.entry(key)
         if document is None:
             return
@@ -53,9 +53,9 @@ class HistoryController(QObject):
         try:
             self._history.delete(key, with_recording)
         except OSError as error:
-            self._window.tell(f"The recording could not be deleted ({error.strerror}).")
+            self._window.show_message(f"The recording could not be deleted ({error.strerror}).")
         else:
             if document is not None and not with_recording:
-                sentence = f"{document.name} was taken out of the history."
+                sentence = f"{document.name} was removed from the history."
                 self._window.offer(sentence, "Undo", lambda: self._documents.keep(document))
         self._window.history.set_entries(self._history.entries)

@@ -1,4 +1,4 @@
-"""Joins the window with continuous captions of the microphone."""
+"""Connects the window with continuous captioning of the microphone."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from ui.controllers.session import Session
 from ui.controllers.sound import SoundController
 from ui.engine.live import LiveUpdate
 from ui.engine.requests import CaptionerInfo
-from ui.store.alerts import alert_words, heard_words
+from ui.store.alerts import alert_words, matching_words
 from ui.store.documents import Document, Kind, Row
 from ui.store.exports import shown_text
 from ui.widgets.notifier import Notifier
@@ -19,13 +19,13 @@ from ui.widgets.state import Listening
 
 
 class LiveController(QObject):
-    """Listening: its start, pause and end, its document and its lateness.
+    """Controls a listening session: start, pause and stop, its document and its latency.
 
     Args:
-        session: what all controllers share.
-        documents: shows what is heard.
-        sound: draws the microphone.
-        info: gives the captioner that is loaded, if one is.
+        session: state shared by all controllers.
+        documents: displays the session's captions.
+        sound: draws the microphone's waveform.
+        info: returns the loaded captioner's description, or None.
     """
 
     _listen = pyqtSignal(object, int)
@@ -43,7 +43,7 @@ class LiveController(QObject):
         self._session, self._documents, self._sound, self._info = session, documents, sound, info
         self._window, self._history = session.window, session.history
         window, microphone = session.window, session.workers.microphone
-        self.document: Document | None = None  # what is being heard
+        self.document: Document | None = None  # document of the running session
         self._notifier = Notifier(window)
         window.controls.listen_clicked.connect(self.listen_or_stop)
         window.controls.listen_pause_clicked.connect(self._pause_or_resume)
@@ -56,7 +56,7 @@ class LiveController(QObject):
         microphone.loud_event.connect(self._on_loud_event)
 
     def listen_or_stop(self) -> None:
-        """The listen button."""
+        """Start or stop listening; slot of the Listen button."""
         if self._session.state.listening is not Listening.OFF:
             self._stop_listening.emit()
         elif (info := self._info()) is not None:
@@ -100,20 +100,20 @@ class LiveController(QObject):
             if update.latency_s <= hop_s
             else f"behind by {update.latency_s:.0f} s"
         )
-        tip = "From a sound's end to its caption."
+        tip = "Delay from the end of a sound to its caption."
         if update.num_dropped:
-            text += f", {update.num_dropped} left out"
-            tip += f" The captioner was slower than the microphone: {update.num_dropped} windows were left out."
+            text += f", {update.num_dropped} skipped"
+            tip += f" The captioner was slower than the microphone: {update.num_dropped} windows were skipped."
         if self._documents.shown is self.document:
             self._window.captions.set_latency(text, tip)
 
     def _alert(self, caption: str, extends: bool) -> None:
-        """Tell of alert words outside the window too, once for each caption."""
-        words = heard_words(alert_words(self._session.settings.alert_words), caption)
+        """Show a message and a desktop notification, once per caption, if it contains alert words."""
+        words = matching_words(alert_words(self._session.settings.alert_words), caption)
         if words and not extends:
             sentence = f"{', '.join(words).capitalize()}: {caption}"
-            self._window.tell(sentence)
-            self._notifier.tell("Audio Caption heard", sentence)
+            self._window.show_message(sentence)
+            self._notifier.notify("Audio Caption", sentence)
             if self._window.large.isVisible():
                 self._window.large.flash()
 

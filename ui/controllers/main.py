@@ -1,4 +1,4 @@
-"""The app without a process around it: window, workers, settings, history."""
+"""Main controller: creates and connects the window, the workers, the settings and the history."""
 
 import logging
 from dataclasses import replace
@@ -27,34 +27,34 @@ from ui.widgets.theme import ASSETS, apply_theme, colours_of
 from ui.workers.threads import Workers
 
 EXAMPLE = ASSETS / "siren_then_waves.flac"
-READERS = ("data.audio", "data.decoding", "data.survey")  # their warnings are about a recording that is being opened
+READERS = ("data.audio", "data.decoding", "data.survey")  # loggers whose warnings concern the recording being opened
 PLACES = ("geometry", "splitter", "right", "large")
 
 
 class _LogHandler(logging.Handler):
-    """Brings log messages of any thread to the window's."""
+    """Logging handler that forwards messages of any thread to the window's thread."""
 
     class Bridge(QObject):
-        """A signal crosses threads."""
+        """Signals that deliver messages across threads."""
 
         message = pyqtSignal(str)
-        about_sound = pyqtSignal(str)  # what a person must know of the recording that they opened
+        about_sound = pyqtSignal(str)  # warnings about the opened recording
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.bridge = self.Bridge()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand on one message."""
+        """Forward one log record."""
         signal = self.bridge.about_sound if record.name.startswith(READERS) else self.bridge.message
         signal.emit(record.getMessage())
 
 
 class Controller(QObject):
-    """Owns everything and joins it.
+    """Owns the window, the workers and all controllers, and connects them.
 
     Args:
-        workers: the workers, started.
+        workers: started workers.
         store: settings.
         history: past recordings and captions.
     """
@@ -76,19 +76,19 @@ class Controller(QObject):
         self.live = LiveController(self._session, self.documents, self.sound, lambda: self.captions.info)
         self._log = _LogHandler()
         self._log.bridge.message.connect(self.window.log.add)
-        self._log.bridge.about_sound.connect(self.window.tell)
+        self._log.bridge.about_sound.connect(self.window.show_message)
         logging.getLogger().addHandler(self._log)
         self._fill_window()
         self._connect()
 
     @property
     def settings(self) -> AppSettings:
-        """The settings as they are."""
+        """Current settings."""
         return self._session.settings
 
     @property
     def state(self) -> WindowState:
-        """What the window shows."""
+        """Current state of the window."""
         return self._session.state
 
     def _fill_window(self) -> None:
@@ -99,13 +99,13 @@ class Controller(QObject):
         window.captions.table.rows.set_threshold(self.settings.perhaps_below / 100)
         self._show_folders()
         window.history.set_entries(self._history.entries)
-        self._history.tell = window.tell
+        self._history.on_error = window.show_message
         window.restore_places({name: place for name in PLACES if (place := self._store.read_place(name)) is not None})
         window.fold_log(not self.settings.log_shown)
         self._paint()
         window.show_state(self.state)
         if self._history.notice:
-            window.tell(self._history.notice)
+            window.show_message(self._history.notice)
 
     def _connect(self) -> None:
         window = self.window
@@ -135,11 +135,11 @@ class Controller(QObject):
         self.captions.load()
 
     def open_paths(self, paths: list[Path]) -> None:
-        """Open one recording, or put several, or a folder's, into the queue."""
+        """Open a single recording; add several recordings, or those of a folder, to the queue."""
         try:
             files = expand([str(path) for path in paths])
         except ValueError as error:
-            self.window.tell(str(error)[:1].upper() + str(error)[1:])
+            self.window.show_message(str(error)[:1].upper() + str(error)[1:])
             return
         if len(files) == 1:
             self.sound.open(files[0])
@@ -147,16 +147,16 @@ class Controller(QObject):
             self.queue.add([Path(file) for file in files])
 
     def change(self, **changes: Any) -> None:
-        """Change settings and keep them."""
+        """Change fields of the settings and store them."""
         self._session.change(replace(self.settings, **changes))
 
     def export(self, path: Path, form: str, whole_queue: bool) -> None:
-        """Write the shown captions, or those of all files of the list; what is there is replaced only after a question.
+        """Export the displayed captions, or those of all queued files; asks before replacing existing files.
 
         Args:
-            path: where to.
+            path: target file.
             form: a key of `ui.store.exports.EXPORT_FORMS`.
-            whole_queue: those of the list.
+            whole_queue: export the captions of all queued files.
         """
         documents = [item.document for item in self.queue.files.items] if whole_queue else [self.documents.shown]
         records = [record for document in documents if document is not None for record in document.records]
@@ -167,7 +167,7 @@ class Controller(QObject):
                 return
             export(targets, form)
         except (ValueError, OSError) as error:  # sentences
-            self.window.tell(str(error))
+            self.window.show_message(str(error))
         else:
             self.change(export_folder=str(path.parent))
             self._show_folders()
@@ -176,7 +176,7 @@ class Controller(QObject):
             self.window.log.add(f"Exported to {names}.")
 
     def close(self) -> None:
-        """Keep the window's place, save what is being recorded, end all work."""
+        """Store the window's geometry, save the recording in progress and stop all workers."""
         if self._closed:
             return
         self._closed = True
@@ -189,7 +189,7 @@ class Controller(QObject):
         self.documents.write()
 
     def apply_settings(self, settings: AppSettings) -> None:
-        """Take new settings; the captioner is loaded again only if it is another."""
+        """Apply new settings; the captioner is reloaded only if its checkpoint or device changed."""
         old = self.settings
         self._session.change(settings)
         if settings.theme != old.theme:

@@ -1,4 +1,4 @@
-"""Joins the list of files with the captioner."""
+"""Connects the file queue with the captioner."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ from ui.widgets.tabs import FILES
 
 
 class QueueController(QObject):
-    """Captions files one after another.
+    """Captions the queued files one after another.
 
     Args:
-        session: what all controllers share.
-        captions: captions them.
+        session: state shared by all controllers.
+        captions: captions recordings.
     """
 
     def __init__(self, session: Session, captions: CaptionController) -> None:
@@ -35,25 +35,25 @@ class QueueController(QObject):
         captions.ended.connect(self._on_ended)
 
     def add(self, paths: Sequence[Path]) -> None:
-        """Put files into the list."""
+        """Add files to the queue."""
         self.files.add([self._history.of(str(path)) for path in paths])
         self._window.tabs.show_tab(FILES)
         self._show()
         self._window.set_status(f"{len(paths)} files were added: press Caption All.")
 
     def run(self) -> None:
-        """Caption the files that wait, were given up or failed, one after another."""
+        """Caption the files that are waiting, cancelled or failed, one after another."""
         self.files.begin()
         self._next()
 
     def clear(self) -> None:
-        """Take files that have ended off the list; what was captioned stays in the history, and this can be undone."""
+        """Remove finished files from the queue; their captions stay in the history. Can be undone."""
         before = list(self.files.items)
         self.files.clear()
         self._show()
         gone = len(before) - len(self.files.items)
         if gone:
-            self._window.offer(f"{gone} files were taken off the list; their captions stay in the history.", "Undo",
+            self._window.offer(f"{gone} files were removed from the list; their captions stay in the history.", "Undo",
                                lambda: self._put_back(before))  # fmt: skip
 
     def _put_back(self, items: list[QueueItem]) -> None:

@@ -1,4 +1,4 @@
-"""What all controllers share."""
+"""State shared by all controllers."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,17 +11,17 @@ from ui.workers.threads import Workers
 
 
 class Session:
-    """The window, the workers behind it, and what is kept and shown.
+    """Window, workers, stores and current state.
 
     Args:
-        window: the window.
-        workers: the workers, started.
-        store: settings.
+        window: main window.
+        workers: started workers.
+        store: persistent settings.
         history: past recordings and captions.
 
     Attributes:
-        settings: the settings as they are.
-        state: what the window shows.
+        settings: current settings.
+        state: current state of the window.
     """
 
     def __init__(self, window: MainWindow, workers: Workers, store: SettingsStore, history: History) -> None:
@@ -30,12 +30,12 @@ class Session:
         self.state = WindowState()
 
     def change(self, settings: AppSettings) -> None:
-        """Take other settings and keep them."""
+        """Replace the settings and store them."""
         self.settings = settings
         self.store.write(settings)
 
     def update(self, **changes: Any) -> None:
-        """Change fields of the state, and show it."""
+        """Change fields of the state and update the window."""
         state = replace(self.state, **changes)
         if state != self.state:
             self.state = state

@@ -1,4 +1,4 @@
-"""Joins the window with the microphone, the player and the decoder."""
+"""Connects the window with the microphone, the player and the decoder."""
 
 from pathlib import Path
 
@@ -21,15 +21,15 @@ DEVICES_MS = 4000
 
 
 class SoundController(QObject):
-    """What is open, recorded, drawn and played.
+    """Controls opening, recording, drawing and playback of recordings.
 
     Args:
-        session: what all controllers share.
-        documents: what is shown.
+        session: state shared by all controllers.
+        documents: controller of the displayed document.
     """
 
-    opened = pyqtSignal(str)  # this recording is open and drawn anew
-    recording_kept = pyqtSignal(str)  # a recording of this app is complete
+    opened = pyqtSignal(str)  # path of the recording that was opened and drawn
+    recording_kept = pyqtSignal(str)  # a recording made by the app is complete
     _record = pyqtSignal(object)
     _stop_recording = pyqtSignal()
     _pause_recording = pyqtSignal()
@@ -49,12 +49,12 @@ class SoundController(QObject):
         self._duration_s = 0.0
         self.region: tuple[float, float] | None = None
         self.last_recording = ""
-        self._recorded: Document | None = None  # what is being recorded
-        self._before: Document | None = None  # what was open before
+        self._recorded: Document | None = None  # document being recorded
+        self._before: Document | None = None  # previously open document
         self._path_before = ""
-        self._reading = ""  # what is being decoded
-        self._taken = ""  # and was found to be readable
-        self._growing: dict[str, GrowingSound] = {}  # by their document's key
+        self._reading = ""  # recording being decoded
+        self._taken = ""  # its beginning could be read
+        self._growing: dict[str, GrowingSound] = {}  # by document key
         self._notice = ""
         self._connect_window()
         self._connect_workers()
@@ -90,11 +90,11 @@ class SoundController(QObject):
         microphone.recording_saved.connect(self._on_saved)
         microphone.recording_ended.connect(self._on_ended)
         microphone.recorded_s.connect(self._window.controls.set_recorded)
-        microphone.heard.connect(self._on_heard)
-        microphone.notice.connect(self._window.tell)
+        microphone.captured.connect(self._on_level)
+        microphone.notice.connect(self._window.show_message)
         microphone.notice.connect(self._keep_notice)
         microphone.notice_over.connect(self._end_notice)
-        microphone.trouble.connect(self._window.tell)
+        microphone.trouble.connect(self._window.show_message)
         self._refresh.connect(self._workers.devices.refresh)
         self._refresh_if_changed.connect(self._workers.devices.refresh_if_changed)
         self._workers.devices.inputs.connect(self._on_devices)
@@ -105,13 +105,13 @@ class SoundController(QObject):
         self._load.connect(playback.load)
         playback.playing.connect(lambda playing: self._session.update(playing=playing))
         playback.position.connect(self._on_position)
-        playback.trouble.connect(self._window.tell)
+        playback.trouble.connect(self._window.show_message)
         decoding.progress.connect(self._on_reading)
         decoding.decoded.connect(self._on_decoded)
         decoding.failed.connect(self._on_decoding_failed)
 
     def open(self, path: str) -> None:
-        """Open a recording in place of another, which stays open until this one turns out to be readable."""
+        """Open a recording; the previous one stays open until the new one is known to be readable."""
         if path == self._reading:
             return
         self._window.banner.hide()
@@ -121,11 +121,11 @@ class SoundController(QObject):
         self._workers.decoding.ask(path)
 
     def close(self) -> None:
-        """Look for devices no more."""
+        """Stop polling for sound devices."""
         self._devices_timer.stop()
 
     def record_or_stop(self) -> None:
-        """The record button."""
+        """Start or stop recording; slot of the Record Audio button."""
         if self._session.state.recording is Recording.OFF:
             self._window.banner.hide()
             self._pause_playback()
@@ -138,17 +138,17 @@ class SoundController(QObject):
             self.stop_recording()
 
     def stop_recording(self) -> None:
-        """Save what is recorded."""
+        """Stop and save the recording."""
         self._window.set_status("Saving the recording…")
         self._stop_recording.emit()
 
     def grow(self, document: Document) -> None:
-        """Draw a document's sound as it comes from now on."""
+        """Start drawing a document's sound as it is captured."""
         self._growing[document.key] = GrowingSound(OUTLINE_HZ)
         self._draw()
 
     def _draw(self) -> None:
-        """The sound of the document that is shown."""
+        """Draw the sound of the displayed document."""
         document, sound = self._documents.shown, self._window.sound
         if document is None:
             sound.set_sound(None)
@@ -167,7 +167,7 @@ class SoundController(QObject):
         self._window.sound.set_rows(document.rows if document is not None else (), threshold)
 
     def _take(self, path: str) -> None:
-        """The recording that was asked for can be read: it takes the place of the one that is open."""
+        """Replace the open recording by the requested one, which is readable."""
         self._pause_playback()
         self._sound, self.region, self._duration_s = None, None, 0.0
         self._session.update(path=path, can_play=False, has_region=False)
@@ -189,7 +189,7 @@ class SoundController(QObject):
             self._window.set_status("Recording.")
 
     def _on_started(self, path: str) -> None:
-        document = self._history.add(Kind.RECORDING, path)  # noted before anything can go wrong with it
+        document = self._history.add(Kind.RECORDING, path)  # first, so that later errors cannot lose it
         self._recorded, self._before = document, self._documents.open
         self._path_before = self._session.state.path
         self._session.update(recording=Recording.ON, path=path, can_play=False, has_region=False)
@@ -210,7 +210,7 @@ class SoundController(QObject):
         was_on = self._session.state.recording is not Recording.OFF
         self._session.update(recording=Recording.OFF)
         recorded, self._recorded = self._recorded, None
-        if was_on:  # nothing came, so nothing was saved
+        if was_on:  # no samples arrived, so no file was saved
             self._window.set_status("Nothing was recorded.")
             if recorded is not None:
                 self._history.delete(recorded.key)
@@ -221,7 +221,7 @@ class SoundController(QObject):
         if self._session.state.listening is not Listening.ON:
             self._window.controls.meter.clear()
 
-    def _on_heard(self, extremes: NDArray[np.float32], peak_db: float, rms_db: float) -> None:
+    def _on_level(self, extremes: NDArray[np.float32], peak_db: float, rms_db: float) -> None:
         state, grown = self._session.state, []
         if state.recording is Recording.ON and self._recorded is not None:
             grown.append(self._recorded)
@@ -232,13 +232,13 @@ class SoundController(QObject):
                 self._growing[document.key].add(extremes)
                 if self._window.sound.sound is self._growing[document.key]:
                     self._window.sound.grow()
-        if grown:  # what is paused hears nothing, and shows so
+        if grown:  # while paused, the level meter stands still
             self._window.controls.meter.set_level(peak_db, rms_db)
         else:
             self._window.controls.meter.clear()
 
     def end_growth(self, document: Document) -> None:
-        """A listening has ended; its outline is drawn as long as the app runs."""
+        """Mark a listening session as ended; its waveform stays visible while the app runs."""
         if document.key in self._growing:
             self._growing[document.key].grows = False
         self._draw()
@@ -277,7 +277,7 @@ class SoundController(QObject):
         self._draw_rows()
         self._window.set_status(f"{sound.path.name}, {decimal(sound.duration_s)} s.")
         if sound.damage:
-            self._window.tell(sound.damage)
+            self._window.show_message(sound.damage)
         self.opened.emit(path)
 
     def _on_decoding_failed(self, path: str, sentence: str) -> None:
@@ -286,7 +286,7 @@ class SoundController(QObject):
             self._session.update(reading=False)
             name = self._documents.open.name if self._documents.open is not None else ""
             self._window.set_status(f"{name} stays open." if name else "Nothing is open.")
-        self._window.tell(sentence)
+        self._window.show_message(sentence)
 
     def _on_position(self, seconds: float) -> None:
         self._window.controls.set_position(seconds, self._duration_s)
@@ -299,17 +299,17 @@ class SoundController(QObject):
                 self._window.sound.timeline.set_chosen(row.number)
 
     def _on_row(self, row: Row) -> None:
-        """A person went to a row of the table, or clicked its span."""
+        """Seek to a row that was selected in the table or on the time axis."""
         self._window.captions.table.show_row(row.number)
         self._window.sound.show_row(row)
         if self._window.sound.sound is self._sound and self._sound is not None:
             self._seek.emit(row.record.start_s)
 
     def _save_clip(self, row: Row) -> None:
-        """Write the sound of a row to a file of its own."""
+        """Save a row's span as a WAV file."""
         sound, record = self._sound, row.record
         if sound is None or self._window.sound.sound is not sound:
-            self._window.tell("The sound of this caption is not there: open its recording first.")
+            self._window.show_message("The sound of this caption is not available: open its recording first.")
             return
         stem = f"{sound.path.stem} {minutes_seconds(record.start_s).replace(':', '-')} {short_text(record)[:40]}"
         path = self._window.ask_for_clip(stem)
@@ -318,7 +318,7 @@ class SoundController(QObject):
         try:
             write_clip(path, sound.pcm, PCM_RATE_HZ, record.start_s, record.end_s)
         except OSError as error:
-            self._window.tell(str(error))
+            self._window.show_message(str(error))
         else:
             self._window.set_status(f"Saved {path}.")
 

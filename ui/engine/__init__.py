@@ -1,1 +1,1 @@
-"""The captioner as the app uses it: in a process of its own, for files and for a microphone."""
+"""Captioner of the app: runs in a separate process and captions files and microphone input."""

@@ -1,4 +1,4 @@
-"""The captioner at work, step by step, in the process that has PyTorch."""
+"""Step-wise captioning of recordings; runs in the process that imports PyTorch."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ from data.caption_formats import SILENCE, CaptionRecord, merge_neighbours
 from models.captioner import AudioCaptioner
 from ui.engine.requests import CaptionerChoice, CaptionerInfo, CaptionRequest, Captions, EngineError
 
-WINDOWS_AT_ONCE = 4  # a person who cancels waits for so many
+WINDOWS_AT_ONCE = 4  # windows per step; a cancel takes effect after a step
 SHORTEST_CLIP_S = 0.1
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far a recording is captioned.
+    """Progress of captioning a recording.
 
     Attributes:
-        share: done, 0 to 1.
-        new: captions since the last step, in order of time.
-        records: all captions, neighbours that say the same joined, once the share is 1.
+        share: completed fraction, 0 to 1.
+        new: captions since the previous step, in order of time.
+        records: all captions, with equal neighbours merged, once `share` is 1.
     """
 
     share: float
@@ -37,17 +37,17 @@ class Step:
 
 
 class CaptioningEngine:
-    """Holds one captioner and captions with it."""
+    """Loads a captioner and captions recordings and waveforms with it."""
 
     def __init__(self) -> None:
         self._choice: CaptionerChoice | None = None
         self._captioner: AudioCaptioner | None = None
 
     def load(self, choice: CaptionerChoice) -> CaptionerInfo:
-        """Load a captioner, unless it is the one that is loaded."""
+        """Load a captioner unless it is already loaded."""
         if self._captioner is None or choice != self._choice:
-            device = choose_device(choice.device)  # one that is not there must not cost the captioner that is
-            self._captioner = None  # two would not always fit
+            device = choose_device(choice.device)  # a missing checkpoint must not unload the current captioner
+            self._captioner = None  # memory may not suffice for two captioners
             self._captioner = AudioCaptioner.from_pretrained(choice.checkpoint, device)
             self._choice = choice
         captioner = self._captioner
@@ -62,10 +62,10 @@ class CaptioningEngine:
         )
 
     def steps(self, request: CaptionRequest) -> Iterator[Step]:
-        """Caption a recording: windows of one that is long, neighbours that say the same joined.
+        """Caption a recording, window by window if it is long; equal neighbouring captions are merged.
 
         Raises:
-            EngineError: it cannot be read, or is too short.
+            EngineError: if the recording cannot be read or is too short.
         """
         captioner = self._loaded()
         duration_s = audio_duration_s(request.path)
@@ -97,7 +97,7 @@ class CaptioningEngine:
         yield Step(1.0, records=merge_neighbours(records) if in_windows else records)
 
     def caption_waveform(self, waveform: Waveform, decoding: dict[str, Any]) -> Captions:
-        """Caption samples (S,) at the captioner's rate."""
+        """Caption a waveform (S,), float32, at the captioner's sample rate."""
         if is_silent(waveform):
             return SILENCE
         [found] = self._loaded().caption([waveform], self._decoding(decoding))
@@ -116,11 +116,11 @@ class CaptioningEngine:
 
 
 def sentence(error: BaseException) -> str:
-    """What to tell a person about an error of the captioner."""
+    """Return the message shown to the user for an error of the captioner."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         words in str(error).lower() for words in _MEMORY_WORDS
     ):
         return "There is not enough memory to caption this: close other programs, or choose shorter windows."
-    if isinstance(error, EngineError | ValueError | OSError):  # their messages are sentences already
+    if isinstance(error, EngineError | ValueError | OSError):  # these errors have user-readable messages
         return str(error)
     return f"The captioner failed ({type(error).__name__}: {error})."

@@ -1,7 +1,7 @@
-"""Continuous captions of a microphone: the last seconds, again and again.
+"""Continuous captioning of a microphone with a sliding window over the most recent samples.
 
-The window slides by a hop. Memory is bounded: a ring buffer of sound and a bounded list of lines. When the captioner is
-slower than the hop, windows are left out, so that what is shown is always about the newest sound.
+The window advances by a hop. Memory is bounded by a ring buffer of samples and a bounded list of captions. If the captioner
+is slower than the hop, windows are skipped, so that captions always describe the most recent sound.
 """
 
 import logging
@@ -18,19 +18,19 @@ from ui.engine.requests import Captions, EngineError
 from ui.sound.ring_buffer import RingBuffer
 
 logger = logging.getLogger(__name__)
-MAX_LINES = 10_000  # a day of ten-second lines
+MAX_LINES = 10_000  # 24 hours of captions of ten seconds each
 LIVE_SOURCE = "live"
 
 
 @dataclass(frozen=True)
 class LiveUpdate:
-    """What one window brought.
+    """Result of captioning one window.
 
     Attributes:
-        record: the newest line; it replaces the one before where `extends`.
-        extends: the line before said the same and is now longer.
-        latency_s: from the window's last sample to its caption, seconds of sound.
-        num_dropped: windows left out since the start.
+        record: newest caption; it replaces the previous one if `extends`.
+        extends: the caption equals the previous one, whose span is extended.
+        latency_s: delay from the window's last sample to its caption, seconds.
+        num_dropped: number of windows skipped since the start.
     """
 
     record: CaptionRecord
@@ -40,14 +40,14 @@ class LiveUpdate:
 
 
 class LiveCaptioner:
-    """Captions what it is fed.
+    """Captions a stream of samples.
 
     Args:
-        caption: captions samples (S,) at `sample_rate`.
-        sample_rate: the captioner's, hertz.
-        window_s: seconds captioned at once.
-        hop_s: seconds between windows, at most `window_s`.
-        silence_peak: below this amplitude, 0 to 1, nothing is captioned.
+        caption: function that captions a waveform (S,) at `sample_rate`.
+        sample_rate: sample rate of the captioner, hertz.
+        window_s: length of a window, seconds.
+        hop_s: hop between windows, seconds, at most `window_s`.
+        silence_peak: windows whose peak amplitude, 0 to 1, is below this are not captioned.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class LiveCaptioner:
 
     @property
     def received_s(self) -> float:
-        """Seconds of sound that have come."""
+        """Duration of the samples received so far, seconds."""
         return self._ring.total / self._sample_rate
 
     def feed(self, block: Waveform, sample_rate: int) -> None:
-        """Take samples (S,) at `sample_rate` hertz."""
+        """Append samples (S,) at `sample_rate` hertz."""
         if self._paused:
             return
         if sample_rate != self._sample_rate:
@@ -93,11 +93,11 @@ class LiveCaptioner:
             self._changed.notify_all()
 
     def pause(self) -> None:
-        """Hear nothing until `resume`; the clock of the lines stands still meanwhile."""
+        """Discard samples until `resume`; the time of the captions does not advance while paused."""
         self._paused = True
 
     def resume(self) -> None:
-        """Hear again; no window joins sounds from before and after the pause."""
+        """Accept samples again; no window spans the pause."""
         with self._changed:
             if self._paused:
                 self._next_end = self._ring.total + self._window
@@ -106,13 +106,13 @@ class LiveCaptioner:
             self._paused = False
 
     def stop(self) -> None:
-        """End `run` after the window that it is at."""
+        """Make `run` return after the current window."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
     def run(self, on_update: Callable[[LiveUpdate], None], on_error: Callable[[str], None]) -> None:
-        """Caption until `stop`; an error is told, and the next window tried."""
+        """Caption until `stop`; after an error, which is passed to `on_error`, continue with the next window."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopped or self._ring.total >= self._next_end)
@@ -128,15 +128,15 @@ class LiveCaptioner:
                 on_update(update)
 
     def step(self) -> LiveUpdate | None:
-        """Caption the newest window that is due, if one is.
+        """Caption the newest due window; return None if no window is due.
 
         Raises:
-            EngineError: the captioner failed; the window counts as heard.
+            EngineError: if the captioner failed; the window is not captioned again.
         """
         with self._changed:
             if self._ring.total < self._next_end:
                 return None
-            late = (self._ring.total - self._next_end) // self._hop  # whole hops: windows to leave out
+            late = (self._ring.total - self._next_end) // self._hop  # whole hops: number of windows to skip
             self._num_dropped += late
             end = self._next_end + late * self._hop
             self._next_end = end + self._hop
@@ -148,13 +148,13 @@ class LiveCaptioner:
         return LiveUpdate(self.lines[-1], extends, latency_s, self._num_dropped)
 
     def _add(self, record: CaptionRecord) -> bool:
-        """Add a line, or make the last one longer where it says the same."""
+        """Append a caption, or extend the last one if it is equal; return whether it was extended."""
         if self.lines and self.lines[-1].end_s * self._sample_rate > self._resumed_at:
             joined = merge_neighbours([self.lines[-1], record])
             if len(joined) == 1:
                 self.lines[-1] = joined[0]
                 return True
-            # Windows overlap; lines do not: the new one begins with the sound that the one before had not heard.
+            # Windows overlap, captions do not: a new caption starts no earlier than the previous one ends.
             record = CaptionRecord(
                 record.file, max(record.start_s, self.lines[-1].end_s), record.end_s, record.captions
             )

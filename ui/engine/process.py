@@ -1,7 +1,7 @@
-"""The captioner in a process of its own, seen from the window's.
+"""Client of the captioner's process, used by the window's process.
 
-Why not a thread: importing PyTorch and generating captions hold Python's lock for longer than a window may stand still, a
-captioner that runs out of memory would take the recording with it, and a thread cannot be stopped when the window closes.
+A thread would not do: importing PyTorch and generating captions hold the GIL long enough to block the event loop, a
+captioner that runs out of memory would end the recording too, and a thread cannot be stopped when the window closes.
 """
 
 import logging
@@ -28,7 +28,7 @@ from ui.engine.server import serve
 logger = logging.getLogger(__name__)
 Outbox = queue.SimpleQueue[tuple[int, str, Any] | None]
 DIED = (
-    "The captioner's process ended, most likely for want of memory: close other programs or choose shorter windows. "
+    "The captioner's process ended, most likely because memory ran out: close other programs or choose shorter windows. "
     "Recordings are kept; the next caption starts it again."
 )
 CLOSED = "The captioner was closed."
@@ -40,7 +40,7 @@ class EngineProcess:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: SpawnProcess | None = None
-        self._outbox: Outbox | None = None  # a message None ends its thread
+        self._outbox: Outbox | None = None  # None ends the writing thread
         self._answers: dict[int, queue.SimpleQueue[tuple[str, Any]]] = {}
         self._next_number = 1
         self._job: int | None = None
@@ -49,26 +49,26 @@ class EngineProcess:
         self._closed = False
 
     def load(self, choice: CaptionerChoice) -> CaptionerInfo:
-        """Load a captioner, unless it is the one that is loaded."""
+        """Load a captioner unless it is already loaded."""
         self._choice = choice
         info: CaptionerInfo = self._ask("load", choice)
         self._loaded = True
         return info
 
     def caption_file(self, request: CaptionRequest, on_progress: OnProgress) -> list[CaptionRecord]:
-        """Caption a recording; `cancel` ends the wait at once, the process after the windows that it is at."""
+        """Caption a recording; `cancel` makes this call raise immediately, the process stops after its current windows."""
         self._load_again()
         records: list[CaptionRecord] = self._ask("file", request, on_progress)
         return records
 
     def caption_waveform(self, waveform: Waveform, decoding: dict[str, Any]) -> Captions:
-        """Caption samples (S,) at the captioner's rate, also between the steps of a recording."""
+        """Caption a waveform (S,) at the captioner's sample rate, also between the steps of a recording."""
         self._load_again()
         captions: Captions = self._ask("waveform", (waveform, decoding))
         return captions
 
     def cancel(self) -> None:
-        """Give up the recording that is being captioned."""
+        """Cancel captioning of the current recording."""
         with self._lock:
             job = self._job
             if job is None:
@@ -79,7 +79,7 @@ class EngineProcess:
                 self._outbox.put((0, "cancel", job))
 
     def close(self) -> None:
-        """End the process now."""
+        """Terminate the process."""
         with self._lock:
             self._closed = True
             process = self._process
@@ -89,7 +89,7 @@ class EngineProcess:
         self._fail_all(CLOSED)
 
     def _load_again(self) -> None:
-        """After a death the captioner is loaded anew by whoever asks next."""
+        """Load the captioner again if the process has ended since it was loaded."""
         if not self._loaded and self._choice is not None:
             self.load(self._choice)
 
@@ -120,7 +120,7 @@ class EngineProcess:
                     self._job = None
 
     def _running(self) -> Outbox:
-        """What goes to the process, which is started where it does not run; the lock is held."""
+        """Return the queue of outgoing messages, starting the process if necessary; the caller holds the lock."""
         if self._closed:
             raise EngineError(CLOSED)
         if self._outbox is None or self._process is None or not self._process.is_alive():
@@ -128,7 +128,7 @@ class EngineProcess:
             connection, theirs = context.Pipe()
             self._process = context.Process(target=serve, args=(theirs,), name="captioner", daemon=True)
             self._process.start()
-            theirs.close()  # so that the pipe ends with the process
+            theirs.close()  # so that the pipe closes when the process ends
             self._loaded = False
             self._outbox = queue.SimpleQueue()
             for target in (self._write, self._listen):
@@ -138,12 +138,12 @@ class EngineProcess:
 
     @staticmethod
     def _write(connection: Connection, outbox: Outbox) -> None:
-        """Send; a thread of its own, since a pipe may be full while the process captions and a window must not wait."""
+        """Write outgoing messages in a thread, since a full pipe would block the window while the process captions."""
         while (message := outbox.get()) is not None:
             try:
                 connection.send(message)
             except OSError:
-                return  # the process is gone, which the listening thread tells
+                return  # the process has ended, which the reading thread reports
 
     def _listen(self, connection: Connection, outbox: Outbox) -> None:
         while True:
@@ -162,7 +162,7 @@ class EngineProcess:
                 logger.warning("%s", content)
                 continue
             with self._lock:
-                answers = self._answers.get(number)  # none: it was cancelled
+                answers = self._answers.get(number)  # no waiting call: it was cancelled
             if answers is not None:
                 answers.put((kind, content))
 

@@ -1,4 +1,4 @@
-"""What the app asks of a captioner and what it answers; plain data that also crosses between processes."""
+"""Interface of the captioner: requests and results, as plain data that can be sent between processes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,20 +10,20 @@ from data.caption_formats import CaptionRecord, ScoredCaption
 
 
 class EngineError(RuntimeError):
-    """A captioner that cannot do what it was asked; the message is one sentence."""
+    """Raised when a request fails; the message is one sentence for the user."""
 
 
 class Cancelled(Exception):
-    """A person does not want the captions any more."""
+    """Raised when captioning was cancelled."""
 
 
 @dataclass(frozen=True)
 class CaptionerChoice:
-    """Which captioner to load.
+    """Choice of checkpoint and device.
 
     Attributes:
-        checkpoint: folder, `step=N.pth` file or hub id.
-        device: auto, cpu, cuda, mps.
+        checkpoint: checkpoint folder, `step=N.pth` file or hub id.
+        device: "auto", "cpu", "cuda" or "mps".
     """
 
     checkpoint: str
@@ -32,15 +32,15 @@ class CaptionerChoice:
 
 @dataclass(frozen=True)
 class CaptionerInfo:
-    """The captioner that was loaded.
+    """Description of the loaded captioner.
 
     Attributes:
-        checkpoint: as it was chosen.
-        encoder: its encoder's name.
-        device: where it runs.
-        sample_rate: what it takes, hertz.
-        max_duration_s: longest clip that it captions at once, seconds.
-        styles: of captions that it knows, the usual one first; empty where it knows no styles.
+        checkpoint: checkpoint as given in `CaptionerChoice`.
+        encoder: name of the encoder.
+        device: device that the captioner runs on.
+        sample_rate: sample rate of its input, hertz.
+        max_duration_s: maximum duration of a clip, seconds.
+        styles: caption styles, the default first; empty if the checkpoint has none.
     """
 
     checkpoint: str
@@ -53,16 +53,16 @@ class CaptionerInfo:
 
 @dataclass(frozen=True)
 class CaptionRequest:
-    """A recording to caption.
+    """Request to caption a recording.
 
     Attributes:
-        path: the recording.
-        decoding: fields of `configs.schema.DecodingConfig` that replace the checkpoint's own.
-        window_s: length of windows, seconds, for recordings longer than one clip, or for all with `always_windows`.
-        always_windows: also caption short recordings window by window.
-        start_s: where to begin, seconds.
-        end_s: where to stop, seconds; None: the end.
-        silence_peak: below this amplitude, 0 to 1, a window is called silence.
+        path: audio file.
+        decoding: fields of `configs.schema.DecodingConfig` that override the checkpoint's values.
+        window_s: window length, seconds, for recordings longer than one clip, or for all with `always_windows`.
+        always_windows: caption short recordings window by window, too.
+        start_s: start of the span, seconds.
+        end_s: end of the span, seconds; None for the end of the recording.
+        silence_peak: windows whose peak amplitude, 0 to 1, is below this are labelled silence.
     """
 
     path: Path
@@ -75,36 +75,36 @@ class CaptionRequest:
 
 
 Captions = tuple[ScoredCaption, ...]  # best first
-OnProgress = Callable[[float, list[CaptionRecord]], None]  # the share done, 0 to 1; captions since the last call
+OnProgress = Callable[[float, list[CaptionRecord]], None]  # completed fraction, 0 to 1; captions since the last call
 
 
 class Engine(Protocol):
-    """A captioner, wherever it runs. `cancel` and `close` may be called from any thread."""
+    """Protocol of a captioner. `cancel` and `close` may be called from any thread."""
 
     def load(self, choice: CaptionerChoice) -> CaptionerInfo:
-        """Load a captioner, unless it is the one that is loaded.
+        """Load a captioner unless it is already loaded.
 
         Raises:
-            EngineError: it cannot be loaded.
+            EngineError: if it cannot be loaded.
         """
 
     def caption_file(self, request: CaptionRequest, on_progress: OnProgress) -> list[CaptionRecord]:
-        """Caption a recording; returns all its captions.
+        """Caption a recording and return all captions.
 
         Raises:
-            EngineError: it cannot be captioned.
-            Cancelled: `cancel` was called.
+            EngineError: if it cannot be captioned.
+            Cancelled: if `cancel` was called.
         """
 
     def caption_waveform(self, waveform: Waveform, decoding: dict[str, Any]) -> Captions:
-        """Caption samples (S,) at the captioner's rate, also while a recording is being captioned.
+        """Caption a waveform (S,) at the captioner's sample rate, also while a recording is being captioned.
 
         Raises:
-            EngineError: it cannot be captioned.
+            EngineError: if it cannot be captioned.
         """
 
     def cancel(self) -> None:
-        """Give up the recording that is being captioned."""
+        """Cancel captioning of the current recording."""
 
     def close(self) -> None:
-        """Stop at once; waiting calls raise."""
+        """Stop immediately; pending calls raise."""

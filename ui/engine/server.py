@@ -1,7 +1,7 @@
-"""The captioner's process: takes messages from a pipe and answers.
+"""Main loop of the captioner's process: handles messages from a pipe and sends replies.
 
-A recording is captioned step by step. Between steps the pipe is looked at, so that a cancel is obeyed, and a window from
-the microphone captioned, while hours of recordings are under way.
+A recording is captioned step by step. The pipe is polled between steps, so that cancel requests and microphone windows are
+handled while a long recording is being captioned.
 """
 
 import logging
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-LOWER_PRIORITY = 5  # sound and window come first when both cores are busy
+LOWER_PRIORITY = 5  # low priority, so that audio and the window stay responsive under load
 
 
 class _PipeHandler(logging.Handler):
-    """Sends warnings to the window's log."""
+    """Logging handler that sends warnings to the window's log."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(logging.WARNING)
@@ -26,10 +26,8 @@ class _PipeHandler(logging.Handler):
 
 
 def serve(connection: Connection) -> None:
-    """Answer (number, kind, content) messages with (number, kind, content) until the pipe closes."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl+C in a terminal reaches both processes; the window ends this one
+    """Reply to (number, kind, content) messages with (number, kind, content) until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # SIGINT reaches both processes; the window's process ends this one
     if hasattr(os, "nice"):
         os.nice(LOWER_PRIORITY)
     for name in ("data", "captioning", "models"):
@@ -37,12 +35,12 @@ def serve(connection: Connection) -> None:
     try:
         _Server(connection).run()
     except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
-        return  # the window is gone
+        return  # the window's process has ended
 
 
 class _Server:
     def __init__(self, connection: Connection) -> None:
-        import torch  # half a minute's worth of work on a slow disk: only in this process
+        import torch  # imported only in this process: takes up to 30 s on a slow disk
 
         from ui.engine.captioning import CaptioningEngine, Step, sentence
 
@@ -67,7 +65,7 @@ class _Server:
                 self._job = (number, self._engine.steps(content))
             elif kind == "cancel" and self._job is not None and self._job[0] == content:
                 self._job = None
-        except Exception as error:  # whatever it was, the window must hear of it and the process go on
+        except Exception as error:  # any error is reported to the window, and the process continues
             self._connection.send((number, "error", self._sentence(error)))
 
     def _advance(self) -> None:

@@ -1,1 +1,1 @@
-"""Sound without a window: devices, microphone, recorder, player, decoded recordings."""
+"""Audio without user interface: devices, microphone, recorder, player and decoded recordings."""

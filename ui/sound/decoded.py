@@ -1,7 +1,7 @@
-"""A recording decoded once for the eye and the ear.
+"""Recordings decoded once for drawing and playback.
 
-Its samples lie in a file that is mapped into memory, so that a recording of hours can be drawn, played and sought in
-without lying in memory; what is drawn of it is bounded too.
+The samples are kept in a memory-mapped file, so that recordings of several hours can be drawn, played and sought without
+being loaded; the size of the drawn data is bounded, too.
 """
 
 import logging
@@ -16,29 +16,29 @@ from data.audio import AudioError, audio_duration_s, stream_audio
 from ui.sound.levels import extremes, to_int16
 
 logger = logging.getLogger(__name__)
-PCM_RATE_HZ = 48_000  # what sound cards have
-PEAK_SAMPLES = 480  # one pair of extremes for 10 ms
+PCM_RATE_HZ = 48_000  # rate supported by common sound cards
+PEAK_SAMPLES = 480  # one pair of extremes per 10 ms
 FFT_SAMPLES, FFT_HOP = 2048, 1024
 NUM_BANDS = FFT_SAMPLES // 2  # 0 to 24 kHz
 LOWEST_TOP_HZ = 4000.0
-FAINTEST_TOP_DB = -6.0  # 60 dB below the power of a sine of full scale: what is fainter than that never looks loud
-MAX_SPECTRA = 2048  # spectra kept; neighbours are joined beyond
+FAINTEST_TOP_DB = -6.0  # 60 dB below the power of a full-scale sine: lower bound of the colour scale's maximum
+MAX_SPECTRA = 2048  # maximum number of spectra; neighbours are merged beyond it
 DYNAMIC_RANGE_DB = 80.0
-_BLOCK_S = 5.12  # a whole number of FFT hops and of peaks
+_BLOCK_S = 5.12  # integer multiple of the FFT hop and of the peak interval
 
 
 @dataclass(frozen=True)
 class DecodedSound:
-    """What is drawn and played of a recording.
+    """Samples, waveform outline and spectrogram of a recording.
 
     Attributes:
-        path: the recording.
-        duration_s: seconds.
-        pcm: (S,) int16 at PCM_RATE_HZ, mapped from a file.
-        extremes: (K, 2) int16, smallest and largest sample of each 10 ms.
-        spectrogram: (T, F) uint8, 0 to 255 for the loudest 80 dB, bands from 0 to `highest_hz`.
-        highest_hz: upper end of the spectrogram; above it there is nothing within these 80 dB.
-        damage: a sentence where not all of the recording could be read, else empty.
+        path: audio file.
+        duration_s: duration, seconds.
+        pcm: (S,) int16 samples at PCM_RATE_HZ, memory-mapped.
+        extremes: (K, 2) int16, minimum and maximum sample of each 10 ms.
+        spectrogram: (T, F) uint8, 0 to 255 over the top 80 dB, frequencies from 0 to `highest_hz`.
+        highest_hz: highest frequency of the spectrogram, hertz; all content above it is below the 80 dB range.
+        damage: message if part of the recording could not be read, else empty.
     """
 
     grows = False
@@ -54,15 +54,15 @@ class DecodedSound:
     def outline(
         self, start_s: float, end_s: float, num_columns: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Times and amplitudes of a line through the extremes of a span.
+        """Compute the waveform outline of a span: a line through its minima and maxima.
 
         Args:
-            start_s: left end, seconds.
-            end_s: right end, seconds.
-            num_columns: columns of the drawing.
+            start_s: start of the span, seconds.
+            end_s: end of the span, seconds.
+            num_columns: width of the drawing, pixels.
 
         Returns:
-            Times (2 N,) in seconds and amplitudes (2 N,), -1 to 1, N about `num_columns`.
+            Times (2 N,) in seconds and amplitudes (2 N,), -1 to 1, with N about `num_columns`.
         """
         start, stop = max(0, int(start_s * PCM_RATE_HZ)), min(len(self.pcm), int(end_s * PCM_RATE_HZ) + 1)
         if stop <= start:
@@ -88,17 +88,17 @@ def decode(
     """Decode a recording.
 
     Args:
-        path: any recording that `data.audio` reads.
-        pcm_path: file to write its samples to.
-        on_progress: takes the share done, 0 to 1.
-        is_stopped: asked between blocks.
+        path: audio file in any format that `data.audio` reads.
+        pcm_path: file to write the samples to.
+        on_progress: called with the completed fraction, 0 to 1.
+        is_stopped: polled between blocks; decoding stops when it returns True.
 
     Returns:
-        The sound, or None when stopped.
+        The decoded sound, or None if stopped.
 
     Raises:
-        AudioError: as `data.audio.load_audio`.
-        OSError: `pcm_path` cannot be written.
+        AudioError: as for `data.audio.load_audio`.
+        OSError: if `pcm_path` cannot be written.
     """
     duration_s = max(0.01, audio_duration_s(path))
     peaks: list[NDArray[np.int16]] = []
@@ -126,7 +126,7 @@ def decode(
 
 
 class _Spectra:
-    """Power spectra of blocks, at most MAX_SPECTRA of them: neighbours are joined by their larger value."""
+    """Power spectra of successive blocks, at most MAX_SPECTRA; neighbours are merged by their maximum."""
 
     def __init__(self) -> None:
         self._window = np.hanning(FFT_SAMPLES).astype(np.float32)
@@ -143,7 +143,7 @@ class _Spectra:
             self._columns = list(_halve(np.stack(self._columns), 2))
 
     def image(self) -> tuple[NDArray[np.uint8], float]:
-        """The picture (T, F), 0 to 255, without empty bands at its top; its upper end in hertz."""
+        """Return the spectrogram (T, F), 0 to 255, cropped to non-empty bands, and its upper end in hertz."""
         levels = np.stack(self._columns)
         scaled = (levels - max(float(levels.max()), FAINTEST_TOP_DB)) / DYNAMIC_RANGE_DB + 1
         picture = np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)

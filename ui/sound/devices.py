@@ -1,8 +1,8 @@
-"""Microphones and loudspeakers by PortAudio (sounddevice).
+"""Audio input and output devices by PortAudio (sounddevice).
 
-PortAudio keeps the list of devices that it found when it was initialised; it is initialised again to find new ones, which
-would end every open stream, so that is done only while none is open. sounddevice is imported on first use: without
-PortAudio the rest of the app works.
+PortAudio lists devices only when it is initialised. To find new devices it is initialised again, which would close all
+streams and is therefore done only while none is open. sounddevice is imported on first use, so that the rest of the app
+works without PortAudio.
 """
 
 import logging
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
-LATENCY_S = 0.2  # on a busy machine PortAudio's own "high" latency, 35 ms by ALSA, loses sound
+LATENCY_S = 0.2  # PortAudio's "high" latency, 35 ms with ALSA, overruns on a busy machine
 SOUND_CARDS = Path("/dev/snd")  # Linux
 COMMON_RATES_HZ = (48000, 44100, 32000, 16000)
 NO_INPUT = "No microphone was found: plug one in, then choose it under Input device."
@@ -25,36 +25,36 @@ NO_OUTPUT = "No output device was found: plug in headphones or loudspeakers, the
 
 
 class SoundDeviceError(RuntimeError):
-    """A sound device that is missing or refuses; the message is one sentence for a person."""
+    """Raised when a sound device is missing or cannot be used; the message is one sentence for the user."""
 
 
 class SoundStream(Protocol):
-    """What the app needs of sounddevice's streams."""
+    """Protocol of the sounddevice streams used by the app."""
 
     samplerate: float
     latency: float
 
     def start(self) -> None:
-        """Let sound flow."""
+        """Start the stream."""
 
     def stop(self) -> None:
-        """End the flow now."""
+        """Stop the stream immediately."""
 
     def close(self) -> None:
-        """Give the device back."""
+        """Close the stream and release the device."""
 
 
-InputCallback = Callable[[NDArray[np.float32]], None]  # a block (S, channels)
-OutputCallback = Callable[[NDArray[np.float32]], bool]  # fills a block (S, 1); False: nothing comes after it
+InputCallback = Callable[[NDArray[np.float32]], None]  # receives a block (S, channels)
+OutputCallback = Callable[[NDArray[np.float32]], bool]  # fills a block (S, 1); returns False after the last block
 
 
 @dataclass(frozen=True)
 class InputDevice:
-    """A microphone.
+    """Input device.
 
     Attributes:
-        name: as PortAudio calls it; the system's default device has the empty name.
-        label: for a person.
+        name: PortAudio's name; empty for the system default.
+        label: display name.
     """
 
     name: str
@@ -62,7 +62,7 @@ class InputDevice:
 
 
 class _CountedStream:
-    """A stream that tells when it is closed."""
+    """Stream wrapper that reports when it is closed."""
 
     def __init__(self, stream: Any, on_close: Callable[[], None]) -> None:
         self._stream, self._on_close = stream, on_close
@@ -74,7 +74,7 @@ class _CountedStream:
         self._stream.start()
 
     def stop(self) -> None:
-        self._stream.abort()  # a lost sound server would let stop() wait for samples that no one plays
+        self._stream.abort()  # abort, since stop() would wait indefinitely if the sound server was lost
 
     def close(self) -> None:
         try:
@@ -84,7 +84,7 @@ class _CountedStream:
 
 
 class SoundSystem:
-    """The machine's sound devices."""
+    """Access to the sound devices of the machine."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -93,13 +93,13 @@ class SoundSystem:
         self._listed: tuple[str, ...] = ()
 
     def inputs(self, refresh: bool = False) -> list[InputDevice]:
-        """Microphones, the system's default first.
+        """List the input devices, the system default first.
 
         Args:
-            refresh: look for devices that came or went; left undone while a stream is open.
+            refresh: search for added and removed devices; ignored while a stream is open. Default: False.
 
         Raises:
-            SoundDeviceError: PortAudio is missing.
+            SoundDeviceError: if PortAudio is missing.
         """
         with self._lock:
             library = self._portaudio()
@@ -115,7 +115,7 @@ class SoundSystem:
         return devices
 
     def devices_changed(self) -> bool:
-        """Whether devices may have come or gone since this was last asked; cheap where the system lists them."""
+        """Return whether devices may have been added or removed since the last call."""
         if not SOUND_CARDS.is_dir():
             return True
         listed = tuple(sorted(path.name for path in SOUND_CARDS.iterdir()))
@@ -123,15 +123,15 @@ class SoundSystem:
         return changed
 
     def open_input(self, name: str, callback: InputCallback, on_finished: Callable[[], None]) -> SoundStream:
-        """A stream, not started yet, from the microphone `name` ("": the default) at the device's own rate.
+        """Open, but do not start, an input stream at the device's default sample rate.
 
         Args:
-            name: as in `inputs`.
-            callback: takes each block (S, channels), on PortAudio's thread.
-            on_finished: called when the stream has ended for whatever reason.
+            name: device name as in `inputs`; empty for the system default.
+            callback: called with each block (S, channels), float32, on PortAudio's thread.
+            on_finished: called when the stream has ended for any reason.
 
         Raises:
-            SoundDeviceError: no such device, or it cannot be opened.
+            SoundDeviceError: if the device does not exist or cannot be opened.
         """
         lost = False
 
@@ -142,12 +142,12 @@ class SoundSystem:
                 lost = True
                 logger.warning("This machine is too busy: a moment of the microphone's sound was lost.")
 
-        with self._lock, self._told("microphone"):
+        with self._lock, self._translated_errors("microphone"):
             library = self._portaudio()
             if not any(device["max_input_channels"] > 0 for device in library.query_devices()):
                 raise SoundDeviceError(NO_INPUT)
             info = library.query_devices(name or None, "input")
-            channels = min(2, int(info["max_input_channels"]))  # some devices refuse one channel
+            channels = min(2, int(info["max_input_channels"]))  # some devices do not support one channel
             rate = self._rate(
                 info, lambda rate: library.check_input_settings(name or None, channels, "float32", samplerate=rate)
             )
@@ -158,22 +158,22 @@ class SoundSystem:
             return self._counted(stream)
 
     def open_output(self, rate: int, callback: OutputCallback, on_finished: Callable[[], None]) -> SoundStream:
-        """A stream, not started yet, to the default loudspeaker, at `rate` where the device knows it.
+        """Open, but do not start, a stream to the default output device, at `rate` if the device supports it.
 
         Args:
-            rate: wished rate, hertz; the stream's `samplerate` tells the one that it got.
-            callback: fills each block (S, 1), on PortAudio's thread, and returns whether more will come.
-            on_finished: called when the stream has ended for whatever reason.
+            rate: requested sample rate, hertz; the actual rate is the stream's `samplerate`.
+            callback: fills each block (S, 1), float32, on PortAudio's thread, and returns False after the last one.
+            on_finished: called when the stream has ended for any reason.
 
         Raises:
-            SoundDeviceError: no device, or it cannot be opened.
+            SoundDeviceError: if there is no output device or it cannot be opened.
         """
 
         def forward(outdata: NDArray[np.float32], frames: int, time: Any, status: Any) -> None:
             if not callback(outdata):
                 raise self._library.CallbackStop
 
-        with self._lock, self._told("output device"):
+        with self._lock, self._translated_errors("output device"):
             library = self._portaudio()
             if not any(device["max_output_channels"] > 0 for device in library.query_devices()):
                 raise SoundDeviceError(NO_OUTPUT)
@@ -192,7 +192,7 @@ class SoundSystem:
                 return rate
             except (self._library.PortAudioError, ValueError):
                 logger.info("%s refuses %d Hz", info["name"], rate)
-        return rates[0]  # opening says what is wrong
+        return rates[0]  # opening the stream reports the error
 
     def _counted(self, stream: Any) -> SoundStream:
         self._open += 1
@@ -213,7 +213,7 @@ class SoundSystem:
         return self._library
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _translated_errors(self, what: str) -> Iterator[None]:
         try:
             yield
         except SoundDeviceError:

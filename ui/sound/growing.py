@@ -1,4 +1,4 @@
-"""The outline of a sound that is being heard, bounded however long it goes on."""
+"""Waveform outline of a sound that is being captured, in bounded memory."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from data.audio import Waveform
 from ui.sound.levels import extremes
 
-MAX_PAIRS = 1 << 18  # an hour and a half at 50 pairs a second; beyond, neighbours are joined
+MAX_PAIRS = 1 << 18  # 1.5 hours at 50 pairs per second; neighbours are merged beyond
 
 
 class OutlineStream:
-    """Smallest and largest samples at a steady rate, however the sound is cut into blocks.
+    """Computes minimum and maximum samples at a constant rate, independently of the block size.
 
     Args:
         pairs_per_s: pairs of extremes for each second of sound.
@@ -20,10 +20,10 @@ class OutlineStream:
         self._pairs_per_s = pairs_per_s
         self._rest = np.zeros(0, np.float32)
         self._rate = 0
-        self._taken = self._pairs = 0  # samples and pairs that have gone out
+        self._taken = self._pairs = 0  # samples consumed and pairs returned so far
 
     def feed(self, block: Waveform, rate: int) -> NDArray[np.float32]:
-        """Take samples (S,) at `rate` hertz; gives the pairs that are complete, (K, 2)."""
+        """Append samples (S,) at `rate` hertz; return the completed pairs (K, 2), float32."""
         if rate != self._rate:
             self._rate, self._rest, self._taken, self._pairs = rate, np.zeros(0, np.float32), 0, 0
         samples = np.concatenate([self._rest, block])
@@ -39,7 +39,7 @@ class OutlineStream:
 
 
 class GrowingSound:
-    """What is drawn of a sound that grows; there are no samples to play, and no spectrogram.
+    """Outline of a sound that is being captured; it has neither samples to play nor a spectrogram.
 
     Args:
         pairs_per_s: pairs of extremes for each second of sound.
@@ -49,20 +49,20 @@ class GrowingSound:
     highest_hz = 0.0
 
     def __init__(self, pairs_per_s: float) -> None:
-        self.grows = True  # until the sound has ended
+        self.grows = True  # False once the sound has ended
         self._pairs_per_s = pairs_per_s
         self._pairs = np.zeros((1 << 12, 2), np.float32)
         self._count = 0
-        self._every = 1  # pairs that came for each one kept
-        self._loose = np.zeros((0, 2), np.float32)  # pairs that came, fewer than that
+        self._every = 1  # number of received pairs merged into each stored one
+        self._loose = np.zeros((0, 2), np.float32)  # received pairs not yet merged
 
     @property
     def duration_s(self) -> float:
-        """Seconds so far."""
+        """Current duration, seconds."""
         return self._count / self._pairs_per_s
 
     def add(self, pairs: NDArray[np.float32]) -> None:
-        """Take pairs of extremes (K, 2) that follow those before."""
+        """Append pairs of extremes (K, 2), float32."""
         if self._every > 1:
             came = np.concatenate([self._loose, pairs])
             whole = len(came) // self._every * self._every
@@ -85,23 +85,23 @@ class GrowingSound:
     def outline(
         self, start_s: float, end_s: float, num_columns: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """As `ui.sound.decoded.DecodedSound.outline`."""
+        """See `ui.sound.decoded.DecodedSound.outline`."""
         start = max(0, int(start_s * self._pairs_per_s))
         stop = min(self._count, int(end_s * self._pairs_per_s) + 1)
         if stop <= start:
             return np.zeros(0), np.zeros(0, np.float32)
         every = max(1, (stop - start) // num_columns)
-        start -= start % every  # the same groups whatever is in view, so that the picture does not flicker
+        start -= start % every  # groups do not depend on the visible range, so that the drawing does not flicker
         joined = extremes(self._pairs[start:stop].reshape(-1), 2 * every)  # (N, 2)
         times = (start + every * (np.arange(len(joined)) + 0.5)) / self._pairs_per_s
         return np.repeat(times, 2), joined.reshape(-1)
 
 
 class NoSound:
-    """A listening of which only the captions are kept: a time axis with nothing on it.
+    """Empty outline of a past listening session, of which only the captions are stored.
 
     Args:
-        duration_s: its length, seconds.
+        duration_s: duration, seconds.
     """
 
     spectrogram = None
@@ -114,5 +114,5 @@ class NoSound:
     def outline(
         self, start_s: float, end_s: float, num_columns: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """A line at zero."""
+        """Return a line at amplitude 0."""
         return np.array([start_s, end_s]), np.zeros(2, np.float32)

@@ -1,4 +1,4 @@
-"""Loudness in decibels of full scale (dBFS)."""
+"""Levels in decibels relative to full scale (dBFS)."""
 
 import math
 from collections import deque
@@ -9,42 +9,42 @@ from numpy.typing import NDArray
 
 from data.audio import Waveform
 
-FLOOR_DB = -90.0  # the meter's lower end; 16-bit silence lies at about -96 dBFS
+FLOOR_DB = -90.0  # lower end of the meter; 16-bit resolution is about -96 dBFS
 
 
 def to_db(value: float) -> float:
-    """An amplitude, 0 to 1, in dBFS, not below FLOOR_DB."""
+    """Convert an amplitude, 0 to 1, to dBFS, at least FLOOR_DB."""
     return max(FLOOR_DB, 20 * math.log10(value)) if value > 0 else FLOOR_DB
 
 
 def to_amplitude(decibels: float) -> float:
-    """The amplitude, 0 to 1, of a level in dBFS."""
+    """Convert a level in dBFS to an amplitude, 0 to 1."""
     return float(10 ** (decibels / 20))
 
 
 def peak_and_rms_db(block: Waveform) -> tuple[float, float]:
-    """Peak and root mean square of samples (S,) in dBFS."""
+    """Compute the peak and the root mean square of samples (S,), in dBFS."""
     if not len(block):
         return FLOOR_DB, FLOOR_DB
     return to_db(float(np.abs(block).max())), to_db(float(np.sqrt(np.mean(np.square(block, dtype=np.float64)))))
 
 
 def to_int16(block: Waveform) -> NDArray[np.int16]:
-    """Samples (S,), -1 to 1, as 16-bit numbers; what is louder is clipped."""
+    """Convert samples (S,), -1 to 1, to int16; values outside the range are clipped."""
     samples: NDArray[np.int16] = np.clip(np.round(block * 32767), -32768, 32767).astype(np.int16)
     return samples
 
 
 def extremes(samples: NDArray[Any], every: int) -> NDArray[Any]:
-    """Smallest and largest of each `every` samples (S,), (ceil(S / every), 2)."""
+    """Compute minimum and maximum of each `every` consecutive samples (S,); returns (ceil(S / every), 2)."""
     starts = np.arange(0, len(samples), every)
     return np.stack([np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)], axis=1)
 
 
 class LoudEvents:
-    """Finds sounds that stand out from the seconds before them, for a flash that replaces hearing.
+    """Detects sounds that are louder than the preceding seconds, for visual alerts.
 
-    At most one event a second: more than three flashes a second can harm people with photosensitive epilepsy (W3C, Web
+    At most one event per second: more than three flashes a second can harm people with photosensitive epilepsy (W3C, Web
     Content Accessibility Guidelines 2.2, criterion 2.3.1).
     """
 
@@ -58,7 +58,7 @@ class LoudEvents:
         self._last_event_s = -math.inf
 
     def feed(self, time_s: float, peak_db: float) -> bool:
-        """Take the peak of a block in dBFS; tells whether a loud event begins in it."""
+        """Process the peak level of a block, in dBFS; return whether a loud event starts in it."""
         before = [level for _, level in self._levels]
         self._levels.append((time_s, peak_db))
         while self._levels[0][0] < time_s - self.MEMORY_S:

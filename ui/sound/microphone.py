@@ -1,7 +1,7 @@
-"""A microphone whose sound goes to several listeners.
+"""Microphone input, distributed to several listeners.
 
-PortAudio's thread only puts blocks into a queue; a thread of the microphone's own takes them out, joins them, measures
-them and hands them on, so that no file, drawing or captioner can hold up the sound card.
+PortAudio's callback only puts blocks into a queue. A second thread concatenates them, measures their level and passes them
+to the listeners, so that file access, drawing and captioning cannot block the audio callback.
 """
 
 import queue
@@ -18,10 +18,10 @@ from data.audio import Waveform
 from ui.sound.devices import InputCallback, SoundStream
 from ui.sound.levels import peak_and_rms_db
 
-PUMP_S = 0.05  # listeners get a block about this often
-ZEROS_S = 1.2  # digital silence for so long is told; with the pump's and the window's delay within two seconds
-STALL_S = 1.2  # a stream that sends nothing for so long is lost
-OPENING_S = 5.0  # a sound server may need a moment before the first block
+PUMP_S = 0.05  # interval between blocks passed to the listeners
+ZEROS_S = 1.2  # digital silence of this length is reported, within two seconds including all delays
+STALL_S = 1.2  # a stream without data for this time is considered lost
+OPENING_S = 5.0  # longer before the first block, since a sound server may start slowly
 DIGITAL_SILENCE = "The microphone sends digital silence: it may be muted, unplugged, or not permitted to this program."
 LOST = "The microphone was lost: it was unplugged, or the sound server stopped."
 
@@ -29,22 +29,22 @@ OpenInput = Callable[[str, InputCallback, Callable[[], None]], SoundStream]
 
 
 class Listener(Protocol):
-    """Takes a microphone's sound, on the microphone's thread."""
+    """Protocol of a receiver of microphone samples; called on the microphone's thread."""
 
     def feed(self, block: Waveform, sample_rate: int) -> None:
-        """Take mono samples (S,) at `sample_rate` hertz, in order and without gaps."""
+        """Process mono samples (S,) at `sample_rate` hertz; blocks are consecutive and without gaps."""
 
 
 @dataclass(frozen=True)
 class MicrophoneEvents:
-    """What a microphone tells, on its own thread.
+    """Callbacks of a microphone, called on its thread.
 
     Attributes:
-        on_started: the first samples are here; the rate in hertz.
-        on_block: a block (S,), its peak and its root mean square in dBFS.
-        on_notice: a sentence; the microphone goes on.
-        on_notice_over: what the last notice said holds no longer.
-        on_lost: a sentence; the microphone has stopped.
+        on_started: called with the sample rate, hertz, when the first samples arrive.
+        on_block: called with each block (S,), its peak and its root mean square in dBFS.
+        on_notice: called with a warning; the microphone continues.
+        on_notice_over: called when the last warning no longer applies.
+        on_lost: called with an error message when the microphone has stopped.
     """
 
     on_started: Callable[[int], None]
@@ -55,12 +55,12 @@ class MicrophoneEvents:
 
 
 class Microphone:
-    """One input stream, opened while somebody listens.
+    """Input stream with any number of listeners.
 
     Args:
-        open_input: `SoundSystem.open_input`, or a test's.
-        events: whom to tell.
-        clock: seconds that never go back.
+        open_input: opens an input stream, as `SoundSystem.open_input`.
+        events: callbacks.
+        clock: monotonic clock, seconds.
     """
 
     def __init__(
@@ -77,16 +77,16 @@ class Microphone:
 
     @property
     def is_open(self) -> bool:
-        """Whether a stream is open."""
+        """True while a stream is open."""
         return self._stream is not None
 
     def add(self, listener: Listener) -> None:
-        """Hand sound to one more listener, from the next block on."""
+        """Add a listener, which receives samples from the next block on."""
         with self._lock:
             self._listeners = (*self._listeners, listener)
 
     def remove(self, listener: Listener) -> None:
-        """Hand no more sound to a listener; it gets nothing once this has returned."""
+        """Remove a listener; it receives no samples after this returns."""
         with self._lock:
             self._listeners = tuple(other for other in self._listeners if other is not listener)
 
@@ -94,7 +94,7 @@ class Microphone:
         """Open and start the input device `name` ("": the default).
 
         Raises:
-            SoundDeviceError: it cannot be opened.
+            SoundDeviceError: if it cannot be opened.
         """
         if self.is_open:
             return
@@ -109,12 +109,12 @@ class Microphone:
         self._thread.start()
 
     def drain(self) -> None:
-        """Wait until what was said before this call has reached the listeners; the stream goes on."""
+        """Wait until all samples captured before this call have reached the listeners; the stream continues."""
         if self._stream is not None:
             time.sleep(min(0.5, self._stream.latency) + 2 * PUMP_S)
 
     def close(self) -> None:
-        """Stop; what was said until now, the device's own delay included, reaches the listeners before this returns."""
+        """Close the stream after all samples captured so far, including the device's latency, have reached the listeners."""
         if self._thread is not None:
             self._stopping.set()
             self._thread.join(timeout=3.0)
@@ -130,7 +130,7 @@ class Microphone:
     def _pump(self, stream: SoundStream) -> None:
         rate = round(stream.samplerate)
         last_block = last_sound = self._clock()
-        started, told = False, False
+        started, reported = False, False
         stop_at: float | None = None
         while True:
             finished, now = self._finished.is_set(), self._clock()
@@ -142,11 +142,11 @@ class Microphone:
                 last_block = now
                 self._hand_on(block, rate)
                 if block.any():
-                    if told:
+                    if reported:
                         self._events.on_notice_over()
-                    last_sound, told = now, False
-                elif now - last_sound > ZEROS_S and not told:
-                    told = True
+                    last_sound, reported = now, False
+                elif now - last_sound > ZEROS_S and not reported:
+                    reported = True
                     self._events.on_notice(DIGITAL_SILENCE)
             elif finished or now - last_block > (STALL_S if started else OPENING_S):
                 if not self._stopping.is_set():
@@ -159,7 +159,7 @@ class Microphone:
                     return
 
     def _take(self, wait: bool = True) -> Waveform:
-        """What has come within PUMP_S, (S,) mono."""
+        """Return the samples received within PUMP_S, (S,), mono."""
         blocks, until = [], self._clock() + PUMP_S
         while True:
             try:

@@ -1,7 +1,7 @@
-"""Playback of a decoded recording, by the same library as the microphone.
+"""Playback of a decoded recording with sounddevice.
 
-QtMultimedia was not taken: it ends at once and without an error where there is no output device, it decodes strangers'
-files by rules of its own, and it needs more system libraries.
+QtMultimedia is not used: without an output device it stops immediately and reports no error, its decoders differ from those
+of `data.audio`, and it requires more system libraries.
 """
 
 import threading
@@ -19,11 +19,11 @@ OpenOutput = Callable[[int, OutputCallback, Callable[[], None]], SoundStream]
 
 
 class Player:
-    """Plays samples from any place in them.
+    """Plays samples from any position.
 
     Args:
-        open_output: `SoundSystem.open_output`, or a test's.
-        on_finished: called, on PortAudio's thread, when playback stopped by itself: None at the end, else a sentence.
+        open_output: opens an output stream, as `SoundSystem.open_output`.
+        on_finished: called on PortAudio's thread when playback stopped by itself, with None at the end or an error message.
     """
 
     def __init__(self, open_output: OpenOutput, on_finished: Callable[[str | None], None]) -> None:
@@ -32,36 +32,36 @@ class Player:
         self._pcm: NDArray[np.int16] = np.zeros(0, np.int16)
         self._rate = 1
         self._position = 0.0  # samples
-        self._step = 1.0  # samples of the recording for one of the device
+        self._step = 1.0  # ratio of the recording's to the device's sample rate
         self._stream: SoundStream | None = None
         self._at_end = False
         self._loop: tuple[float, float] | None = None  # samples
 
     @property
     def is_playing(self) -> bool:
-        """Whether a stream is open."""
+        """True while a stream is open."""
         return self._stream is not None
 
     @property
     def duration_s(self) -> float:
-        """Length of what was loaded, seconds."""
+        """Duration of the loaded samples, seconds."""
         return len(self._pcm) / self._rate
 
     @property
     def position_s(self) -> float:
-        """What is heard now, seconds from the start: what was handed over, less the device's delay."""
+        """Current playback position, seconds, corrected for the latency of the device."""
         stream = self._stream
         delay_s = min(0.5, stream.latency) if stream is not None and not self._at_end else 0.0
         return min(self.duration_s, max(0.0, self._position / self._rate - delay_s))
 
     def load(self, pcm: NDArray[np.int16], rate: int) -> None:
-        """Take samples (S,) at `rate` hertz in place of others; playback stops."""
+        """Load samples (S,), int16, at `rate` hertz; playback stops."""
         self.pause()
         with self._lock:
             self._pcm, self._rate, self._position, self._loop = pcm, rate, 0.0, None
 
     def set_loop(self, span_s: tuple[float, float] | None) -> None:
-        """Play this span again and again; None: play to the end."""
+        """Loop over a span (start, end), seconds; None to play to the end."""
         with self._lock:
             self._loop = None
             if span_s is not None and span_s[1] - span_s[0] >= SHORTEST_LOOP_S:
@@ -71,10 +71,10 @@ class Player:
                     self._position = start
 
     def play(self) -> None:
-        """Play on, or from the start after the end.
+        """Resume playback, or restart it if the end was reached.
 
         Raises:
-            SoundDeviceError: there is no output device, or it cannot be opened.
+            SoundDeviceError: if there is no output device or it cannot be opened.
         """
         if self._stream is not None or not len(self._pcm):
             return
@@ -88,7 +88,7 @@ class Player:
         stream.start()
 
     def pause(self) -> None:
-        """Stop, and stay where it was."""
+        """Stop playback and keep the position."""
         position_s = self.position_s
         stream, self._stream = self._stream, None
         if stream is not None:
@@ -97,7 +97,7 @@ class Player:
             self._position = position_s * self._rate
 
     def seek(self, seconds: float) -> None:
-        """Go to a place, playing or not."""
+        """Set the position, seconds, whether playing or paused."""
         with self._lock:
             self._position = float(np.clip(seconds * self._rate, 0, len(self._pcm)))
 
@@ -113,7 +113,7 @@ class Player:
             left = np.where(inside, self._pcm[np.minimum(whole, len(self._pcm) - 1)], 0).astype(np.float32)
             if self._step == 1.0:
                 block[:, 0] = left / 32768
-            else:  # a device that knows only another rate: straight lines between samples
+            else:  # linear interpolation if the device does not support the recording's rate
                 right = np.where(inside, self._pcm[np.minimum(whole + 1, len(self._pcm) - 1)], 0)
                 block[:, 0] = (left + (right - left) * (places - whole)) / 32768
             self._position = min(len(self._pcm), after)
@@ -121,5 +121,5 @@ class Player:
             return not self._at_end
 
     def _finished(self, stream: SoundStream) -> None:
-        if self._stream is stream:  # not paused by a person
+        if self._stream is stream:  # not paused by the user
             self._on_finished(None if self._at_end else OUTPUT_LOST)

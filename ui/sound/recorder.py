@@ -1,4 +1,4 @@
-"""Sound into a WAV file that is whole after every block, so that nothing that fails later can take a recording away."""
+"""Recording to a WAV file that is valid after every block, so that later failures cannot lose the recording."""
 
 import threading
 import time
@@ -10,29 +10,29 @@ from pathlib import Path
 from data.audio import Waveform
 from ui.sound.levels import to_int16
 
-MAX_FILE_BYTES = (1 << 32) - (1 << 20)  # a WAV header counts to 4 GiB: twelve hours at 48 kHz
+MAX_FILE_BYTES = (1 << 32) - (1 << 20)  # maximum size of a WAV file, 4 GiB: twelve hours at 48 kHz
 
 
 class RecordingError(OSError):
-    """A recording that cannot be written; the message is one sentence."""
+    """Raised when a recording cannot be written; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A saved recording."""
+    """Path and duration of a saved recording."""
 
     path: Path
     duration_s: float
 
 
 class Recorder:
-    """Writes a microphone's blocks to a new file: 16 bits, mono, the device's own rate.
+    """Writes microphone samples to a new WAV file: 16 bit, mono, at the device's sample rate.
 
     Args:
-        folder: where recordings go; made where missing.
+        folder: folder of the recordings; created if missing.
 
     Raises:
-        RecordingError: nothing can be written there.
+        RecordingError: if the folder is not writable.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,11 +54,11 @@ class Recorder:
 
     @property
     def duration_s(self) -> float:
-        """Seconds written so far."""
+        """Duration written so far, seconds."""
         return self._num_samples / self._rate if self._rate else 0.0
 
     def feed(self, block: Waveform, sample_rate: int) -> None:
-        """Write samples (S,), unless paused; after a failure `error` says why nothing more is written."""
+        """Write samples (S,) unless paused; after a failure, `error` holds the message and nothing more is written."""
         with self._lock:
             if self._paused or self._closed or self.error:
                 return
@@ -75,29 +75,29 @@ class Recorder:
             self._writer.setparams((1, 2, sample_rate, 0, "NONE", "not compressed"))
         if 2 * (self._num_samples + len(block)) > MAX_FILE_BYTES:
             raise wave.Error("the file has reached 4 GiB")
-        self._writer.writeframes(to_int16(block).astype("<i2").tobytes())  # also brings the header up to date
+        self._writer.writeframes(to_int16(block).astype("<i2").tobytes())  # also updates the header
         self._file.flush()
         self._num_samples += len(block)
 
     def pause(self) -> None:
-        """Leave out what comes until `resume`."""
+        """Discard samples until `resume`."""
         with self._lock:
             self._paused = True
 
     def resume(self) -> None:
-        """Write again."""
+        """Resume writing."""
         with self._lock:
             self._paused = False
 
     def finish(self) -> Recording | None:
-        """Close the file; None, and no file, if no sound ever came."""
+        """Close the file; returns None and leaves no file if no samples were written."""
         with self._lock:
             self._closed = True
             try:
                 if self._writer is not None:
                     self._writer.close()
                 self._file.close()
-            except (OSError, wave.Error) as error:  # the header is right already; only the last flush failed
+            except (OSError, wave.Error) as error:  # the header is already valid; only the last flush failed
                 self.error = self.error or f"The end of {self.path} may be missing ({error})."
             if not self._num_samples:
                 self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The last seconds of a stream without an end."""
+"""Ring buffer of the most recent samples of a stream."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from data.audio import Waveform
 
 
 class RingBuffer:
-    """Keeps the newest samples of a stream, and counts all.
+    """Stores the newest samples of a stream and counts all samples.
 
     Args:
-        capacity: samples kept.
+        capacity: number of samples stored.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -17,7 +17,7 @@ class RingBuffer:
         self.total = 0
 
     def write(self, block: Waveform) -> None:
-        """Add samples (S,) at the end of the stream."""
+        """Append samples (S,)."""
         capacity = len(self._samples)
         kept = block[-capacity:]
         start = (self.total + len(block) - len(kept)) % capacity
@@ -27,10 +27,10 @@ class RingBuffer:
         self.total += len(block)
 
     def read(self, start: int, stop: int) -> Waveform:
-        """A copy of the stream's samples `start` to `stop`, (stop - start,) float32.
+        """Return a copy of the stream's samples `start` to `stop`, (stop - start,), float32.
 
         Raises:
-            IndexError: they have not come yet, or are kept no longer.
+            IndexError: if the samples have not been written yet or are no longer stored.
         """
         capacity = len(self._samples)
         if not max(0, self.total - capacity) <= start <= stop <= self.total:

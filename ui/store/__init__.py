@@ -1,1 +1,1 @@
-"""What the app keeps: settings, history, the queue of files, exports."""
+"""Data of the app: settings, history, file queue and exports."""

@@ -1,15 +1,15 @@
-"""Words that a person wants to be told of when they are heard."""
+"""Alert words: words in live captions that trigger a notification."""
 
 import re
 from collections.abc import Sequence
 
 
 def alert_words(text: str) -> tuple[str, ...]:
-    """The words of a comma-separated list, in lower case."""
+    """Split a comma-separated list into lower-case words."""
     return tuple(word for part in text.split(",") if (word := " ".join(part.casefold().split())))
 
 
-def heard_words(words: Sequence[str], caption: str) -> list[str]:
-    """Those of the words that a caption has, as whole words; a plural counts as its word."""
+def matching_words(words: Sequence[str], caption: str) -> list[str]:
+    """Return the words that occur in a caption as whole words, in singular or plural."""
     text = caption.casefold()
     return [word for word in words if re.search(rf"\b{re.escape(word)}(s|es)?\b", text)]

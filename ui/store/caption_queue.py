@@ -1,4 +1,4 @@
-"""Files that wait for their captions, one worked on at a time."""
+"""Queue of files to caption, processed one at a time."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from ui.store.documents import Document
 
 
 class Status(Enum):
-    """Where a file of the queue stands."""
+    """Status of a file of the queue."""
 
     WAITING = "waiting"
     WORKING = "captioning"
@@ -24,13 +24,13 @@ _OPEN = (Status.WAITING, Status.WORKING)
 
 @dataclass
 class QueueItem:
-    """A file of the queue.
+    """Entry of the queue.
 
     Attributes:
-        document: the file and its captions.
-        status: where it stands.
-        share: how much of it is captioned, 0 to 1.
-        message: why it failed.
+        document: document of the file.
+        status: status of the file.
+        share: captioned fraction, 0 to 1.
+        message: error message if it failed, else empty.
     """
 
     document: Document
@@ -40,25 +40,25 @@ class QueueItem:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of the file."""
         return Path(self.document.path)
 
 
 class CaptionQueue:
-    """Order, status, percentage and time left of several files.
+    """Queue of files with status, progress and estimated remaining time.
 
     Args:
-        clock: seconds that never go back.
+        clock: monotonic clock, seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._started = 0.0
-        self._run: list[QueueItem] = []  # what the present run captions, also what was forgotten meanwhile
+        self._run: list[QueueItem] = []  # items of the current run, including items removed since
         self.items: list[QueueItem] = []
 
     def add(self, documents: Sequence[Document]) -> None:
-        """Put files at the end, but none that is there already; those that were given up wait again."""
+        """Append files that are not in the queue yet; cancelled files are queued again."""
         there = {item.document.key: item for item in self.items}
         added = []
         for document in documents:
@@ -69,13 +69,13 @@ class CaptionQueue:
             elif item.status not in _OPEN:
                 item.status, item.message, item.share = Status.WAITING, "", 0.0
         self.items += added
-        if any(item.status in _OPEN for item in self._run):  # it is captioned in the run that is under way
+        if any(item.status in _OPEN for item in self._run):  # it is captioned in the current run
             self._run += added
 
     def begin(self) -> None:
-        """Start a run: percentage and time left are of what waits now, and of what is added meanwhile.
+        """Start a run; progress and remaining time cover the waiting files and files added during the run.
 
-        Files that failed or were cancelled are tried again.
+        Failed and cancelled files are queued again.
         """
         for item in self.items:
             if item.status in (Status.FAILED, Status.CANCELLED):
@@ -84,7 +84,7 @@ class CaptionQueue:
         self._run = [item for item in self.items if item.status is Status.WAITING]
 
     def next(self) -> QueueItem | None:
-        """Start the first file that waits; None if none does, or one is under way."""
+        """Start the first waiting file; returns None if there is none or a file is being captioned."""
         if self.working is not None:
             return None
         item = next((item for item in self.items if item.status is Status.WAITING), None)
@@ -94,28 +94,28 @@ class CaptionQueue:
 
     @property
     def working(self) -> QueueItem | None:
-        """The file under way."""
+        """File being captioned, or None."""
         return next((item for item in self.items if item.status is Status.WORKING), None)
 
     @property
     def share(self) -> float:
-        """How much of the present run is done, 0 to 1; files count alike."""
+        """Completed fraction of the current run, 0 to 1; all files have equal weight."""
         if not self._run:
             return 0.0
         return sum(item.share if item.status in _OPEN else 1.0 for item in self._run) / len(self._run)
 
     @property
     def time_left_s(self) -> float | None:
-        """Seconds that the rest of the run may take, at the pace so far; None while that cannot be said."""
+        """Estimated remaining time of the run, seconds; None while it is unknown."""
         share, spent = self.share, self._clock() - self._started
         return spent * (1 - share) / share if share >= 0.02 and spent >= 1 else None
 
     def cancel(self) -> None:
-        """Give up what waits and what is under way."""
+        """Cancel waiting files and the file being captioned."""
         for item in self.items:
             if item.status in _OPEN:
                 item.status = Status.CANCELLED
 
     def clear(self) -> None:
-        """Forget what has ended."""
+        """Remove finished files from the queue."""
         self.items = [item for item in self.items if item.status in _OPEN]

@@ -1,7 +1,7 @@
-"""Recordings with their captions: what the app opens, shows, edits and keeps.
+"""Documents: recordings with their captions, and undoable edits of these.
 
-Captions live in a `Document` and nowhere else. Whatever captions a recording holds the document that it was started for, so
-that captions cannot end up with another recording, whatever is open by then. A listening session is a document that grows.
+Captions are stored only in their `Document`. A captioning job holds a reference to the document that it was started for, so
+that captions are never added to another recording. A listening session is a document that grows.
 """
 
 import itertools
@@ -13,20 +13,20 @@ from pathlib import Path
 from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption, merge_neighbours
 
 MAX_UNDO = 100
-EDGE_S = 0.05  # rows that reach beyond a span by less than this count as inside it
+EDGE_S = 0.05  # rows that exceed a span by less than this, seconds, count as inside it
 _numbers = itertools.count(1)
 
 
 class Kind(StrEnum):
-    """Where a document's sound comes from."""
+    """Source of a document's sound."""
 
     FILE = "file"
-    RECORDING = "recording"  # recorded by this app
-    LIVE = "live"  # captioned while it was heard; its sound is not kept
+    RECORDING = "recording"  # recorded by the app
+    LIVE = "live"  # listening session: captioned live; the sound is not stored
 
 
 class Review(StrEnum):
-    """What a person did with a caption."""
+    """Review status of a caption."""
 
     FOUND = "found"
     ACCEPTED = "accepted"
@@ -35,13 +35,13 @@ class Review(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """The captions of one span.
+    """Captions of one span.
 
     Attributes:
-        record: the span and its captions, best first.
-        review: what a person did with it.
-        heard_at: local time of its start, ISO 8601; empty unless it was heard live.
-        number: identifies the row while it is edited; not kept.
+        record: span and its captions, best first.
+        review: review status.
+        heard_at: local start time, ISO 8601; empty unless captioned live.
+        number: identifier of the row within the running app; not stored.
     """
 
     record: CaptionRecord
@@ -51,18 +51,18 @@ class Row:
 
     @property
     def is_kept(self) -> bool:
-        """Whether a person's work is in it, which captioning again must not replace."""
+        """True if the user edited or accepted the row, so that captioning again must not replace it."""
         return self.review is not Review.FOUND
 
 
 @dataclass(frozen=True)
 class Change:
-    """A step that can be undone.
+    """Undoable change.
 
     Attributes:
-        name: for a person, for example "Delete 2 captions".
-        removed: rows that were there before.
-        added: rows that took their place.
+        name: display name, such as "Delete 2 Captions".
+        removed: removed rows.
+        added: rows added in their place.
     """
 
     name: str
@@ -72,14 +72,14 @@ class Change:
 
 @dataclass
 class Document:
-    """A recording and its captions.
+    """Recording or listening session with its captions.
 
     Attributes:
-        key: unique.
-        kind: where its sound comes from.
-        created: local time, ISO 8601.
-        path: the recording; empty for a listening session.
-        rows: its captions in order of time.
+        key: unique identifier.
+        kind: source of the sound.
+        created: local time of creation, ISO 8601.
+        path: audio file; empty for a listening session.
+        rows: captions in order of time.
         on_change: called after each change of the rows.
     """
 
@@ -94,30 +94,30 @@ class Document:
 
     @property
     def name(self) -> str:
-        """The recording's file name, or when it was listened to."""
+        """File name of the recording, or the time of the listening session."""
         return Path(self.path).name if self.path else f"Listening {self.created[:16].replace('T', ' ')}"
 
     @property
     def records(self) -> tuple[CaptionRecord, ...]:
-        """The captions without what a person did with them."""
+        """Caption records of all rows, without review status."""
         return tuple(row.record for row in self.rows)
 
     @property
     def undo_name(self) -> str:
-        """What `undo` would undo; empty for nothing."""
+        """Name of the change that `undo` would revert; empty if there is none."""
         return self._undo[-1].name if self._undo else ""
 
     @property
     def redo_name(self) -> str:
-        """What `redo` would do again; empty for nothing."""
+        """Name of the change that `redo` would repeat; empty if there is none."""
         return self._redo[-1].name if self._redo else ""
 
     def row(self, number: int) -> Row | None:
-        """The row of a number, if it is still there."""
+        """Return the row with this number, or None if it no longer exists."""
         return next((row for row in self.rows if row.number == number), None)
 
     def grow(self, row: Row, extends: bool) -> None:
-        """Add the newest row of a listening session, or put it in place of the last one where `extends`."""
+        """Append the newest row of a listening session, or replace the last row with it if `extends`."""
         if extends and self.rows and not self.rows[-1].is_kept:
             self.rows[-1] = replace(row, heard_at=self.rows[-1].heard_at, number=self.rows[-1].number)
         else:
@@ -125,7 +125,7 @@ class Document:
         self.on_change(self)
 
     def edit(self, row: Row, text: str) -> None:
-        """Put a person's words in place of a row's best caption; the old ones stay below it as alternatives."""
+        """Replace a row's best caption by the user's text; the previous captions become alternatives."""
         text = " ".join(text.split())
         if not text or text == row.record.caption:
             return
@@ -137,14 +137,14 @@ class Document:
         self._change(Change("Edit Caption", (row,), (changed,)))
 
     def choose(self, row: Row, place: int) -> None:
-        """Make another of a row's captions, counted from 0, the best one."""
+        """Make the caption at index `place` (from 0) the best caption of its row."""
         captions = list(row.record.captions)
         captions.insert(0, captions.pop(place))
         changed = replace(row, record=replace(row.record, captions=tuple(captions)), review=Review.ACCEPTED)
         self._change(Change("Choose Caption", (row,), (changed,)))
 
     def accept(self, rows: Sequence[Row]) -> None:
-        """Mark rows as right, or no longer, if all of them are accepted already."""
+        """Mark rows as accepted; if all of them are accepted already, remove the mark."""
         undone = all(row.review is Review.ACCEPTED for row in rows)
         review = Review.FOUND if undone else Review.ACCEPTED
         changed = tuple(replace(row, review=review) for row in rows)
@@ -155,7 +155,7 @@ class Document:
         self._change(Change("Delete Caption" if len(rows) == 1 else f"Delete {len(rows)} Captions", tuple(rows), ()))
 
     def undo(self) -> str:
-        """Undo the last change; what came later by itself stays. Returns its name, empty if there was none."""
+        """Revert the last change and return its name, empty if there was none; captions added since then are kept."""
         if not self._undo:
             return ""
         change = self._undo.pop()
@@ -165,7 +165,7 @@ class Document:
         return change.name
 
     def redo(self) -> str:
-        """Do again what was undone; returns its name, empty if there was nothing."""
+        """Repeat the last reverted change and return its name, empty if there was none."""
         if not self._redo:
             return ""
         change = self._redo.pop()
@@ -175,14 +175,14 @@ class Document:
         return change.name
 
     def note(self, change: Change) -> None:
-        """Let a change that was made step by step be undone as one."""
+        """Add a change, already applied step by step, to the undo history as a single step."""
         if change.removed or change.added:
             self._undo.append(change)
             del self._undo[:-MAX_UNDO]
             self._redo.clear()
 
     def swap(self, removed: Sequence[Row], added: Sequence[Row]) -> None:
-        """Replace rows, without a step to undo."""
+        """Replace rows without adding to the undo history."""
         self._apply(removed, added)
         self.on_change(self)
 
@@ -197,18 +197,18 @@ class Document:
 
 
 class CaptionRun:
-    """Captions of a document, or of a span of it, that come one after another.
+    """Incremental captioning of a document or of a span of it.
 
-    Rows that lie in the span are replaced as soon as captions reach them; rows outside it, and rows with a person's work,
-    stay. What has come stays, too, if the run is given up.
+    Rows inside the span are replaced as soon as new captions reach them; rows outside it, and rows that the user edited or
+    accepted, are kept. If the run is cancelled, the captions received so far are kept.
 
     Args:
-        document: whose captions they are.
-        start_s: where the span begins, seconds.
-        end_s: where it ends; None: at the recording's end.
+        document: document that receives the captions.
+        start_s: start of the span, seconds.
+        end_s: end of the span, seconds; None for the end of the recording.
 
     Attributes:
-        records: captions so far.
+        records: captions received so far.
     """
 
     def __init__(self, document: Document, start_s: float = 0.0, end_s: float | None = None) -> None:
@@ -218,23 +218,23 @@ class CaptionRun:
         self._removed: list[Row] = []
 
     def put(self, records: Sequence[CaptionRecord]) -> None:
-        """Take captions that follow those before; neighbours that say the same are joined."""
+        """Append captions that follow the previous ones; equal neighbours are merged."""
         if records:
             self.records = merge_neighbours([*self.records, *records])
             self._show(self.records[-1].end_s)
 
     def finish(self, records: Sequence[CaptionRecord]) -> None:
-        """Take all captions of the span; older rows in it are gone."""
+        """Set all captions of the span and remove the older rows inside it."""
         self.records = list(records)
         self._show(float("inf") if self._end_s is None else self._end_s)
         self.close()
 
     def close(self) -> None:
-        """End the run; what has come can be undone as one step."""
+        """End the run and add it to the undo history as a single step."""
         present = {row.number for row in self.document.rows}
         added = tuple(row for row in self._added if row.number in present)
         self.document.note(Change("Captions of a Run", tuple(self._removed), added))
-        self.document.on_change(self.document)  # there is something to undo now
+        self.document.on_change(self.document)  # undo has become available
 
     def _show(self, reached_s: float) -> None:
         own = {row.number for row in self._added}

@@ -1,4 +1,4 @@
-"""Captions as files, by the writers of `captioning.formats`; subtitles also as sound events for people who cannot hear."""
+"""Export of captions with the writers of `captioning.formats`, and of subtitles as sound events for deaf viewers."""
 
 import io
 import json
@@ -20,13 +20,13 @@ from data.caption_formats import SILENCE, CaptionRecord
 
 @dataclass(frozen=True)
 class ExportForm:
-    """A form of exported captions.
+    """Export format.
 
     Attributes:
-        name: for a person.
-        suffix: of its files.
-        writer: its key in `captioning.formats.registry.FORMATS`; empty for a form of the app's own.
-        sound_events: captions in brackets, without silence.
+        name: display name.
+        suffix: file name suffix, with the dot.
+        writer: key in `captioning.formats.registry.FORMATS`; empty for formats defined here.
+        sound_events: write captions in brackets and omit silence.
     """
 
     name: str
@@ -36,12 +36,12 @@ class ExportForm:
 
     @property
     def one_recording(self) -> bool:
-        """Whether each recording has a file of its own."""
+        """True if each recording is written to a separate file."""
         return bool(self.writer) and FORMATS[self.writer].for_one_recording
 
     @property
     def filter(self) -> str:
-        """As file dialogs show it."""
+        """Name filter for file dialogs."""
         return f"{self.name} (*{self.suffix})"
 
 
@@ -56,39 +56,39 @@ EXPORT_FORMS = {
     "audacity": ExportForm("Audacity labels", FORMATS["audacity"].suffix, "audacity"),
     "raven": ExportForm("Raven selection table", FORMATS["raven"].suffix, "raven"),
 }
-LINE_CHARACTERS = 42  # a line of subtitles, as broadcasters' guides have it (BBC Subtitle Guidelines: 37 to 42)
+LINE_CHARACTERS = 42  # characters per subtitle line (BBC Subtitle Guidelines: 37 to 42)
 _ARTICLE = re.compile(r"^(a|an|the|some)\s+", re.IGNORECASE)
 
 
 def is_silence(record: CaptionRecord) -> bool:
-    """Whether nothing was heard."""
+    """Return whether the record is labelled silence."""
     return record.captions == SILENCE
 
 
 def shown_text(record: CaptionRecord) -> str:
-    """A record's best caption as the window shows it."""
+    """Return a record's best caption as displayed in the window."""
     return "(silence)" if is_silence(record) else record.caption
 
 
 def summary(records: Sequence[CaptionRecord], most: int = 2) -> str:
-    """The first different captions of a recording, and how many more there are."""
+    """Return the first `most` distinct captions of a recording and the number of further ones."""
     texts = list(dict.fromkeys(shown_text(record) for record in records))
     more = f" … and {len(texts) - most} more" if len(texts) > most else ""
     return "; ".join(texts[:most]) + more
 
 
 def short_text(record: CaptionRecord) -> str:
-    """A record's best caption without its first article, for narrow places."""
+    """Return a record's best caption without leading article, for narrow widgets."""
     return _ARTICLE.sub("", shown_text(record).strip().rstrip("."))
 
 
 def as_sound_event(text: str) -> str:
-    """A caption in the style of subtitles for people who cannot hear: "a dog barks." becomes "[dog barks]"."""
+    """Format a caption as a sound event in subtitles for deaf viewers: "a dog barks." becomes "[dog barks]"."""
     return f"[{_ARTICLE.sub('', text.strip().rstrip('.'))}]"
 
 
 def sound_event_records(records: Sequence[CaptionRecord]) -> list[CaptionRecord]:
-    """Records for subtitles: silence left out, captions bracketed."""
+    """Return records for sound-event subtitles: silence omitted, captions in brackets."""
     return [
         replace(record, captions=(record.captions[0]._replace(text=as_sound_event(record.caption)),))
         for record in records
@@ -97,14 +97,14 @@ def sound_event_records(records: Sequence[CaptionRecord]) -> list[CaptionRecord]
 
 
 def export_text(records: Sequence[CaptionRecord], form: str) -> str:
-    """Records as the content of a file.
+    """Format records as the content of a file.
 
     Args:
-        records: of one recording for forms that belong to one, of any for the others.
+        records: captions; of a single recording if the format requires one file per recording.
         form: a key of EXPORT_FORMS.
 
     Raises:
-        ValueError: several recordings in a form that belongs to one.
+        ValueError: if records of several recordings are given to such a format.
     """
     chosen = EXPORT_FORMS[form]
     if form == "json":
@@ -116,7 +116,7 @@ def export_text(records: Sequence[CaptionRecord], form: str) -> str:
 
 
 def plain_text(records: Sequence[CaptionRecord]) -> str:
-    """Captions under the name of their recording: a line for each span, with its other captions indented below."""
+    """Format captions as text: the recording's name, one line per span, and alternative captions indented below."""
     blocks = []
     for file in dict.fromkeys(record.file for record in records):
         lines = [file]
@@ -129,15 +129,15 @@ def plain_text(records: Sequence[CaptionRecord]) -> str:
 
 
 def export_targets(records: Sequence[CaptionRecord], path: Path, form: str) -> dict[Path, list[CaptionRecord]]:
-    """Which file gets which records: one for all, or one for each recording where the form belongs to one.
+    """Assign records to files: one file for all, or one per recording if the format requires it.
 
     Args:
-        records: what is exported.
-        path: the file that a person named, with or without the form's suffix.
+        records: captions to export.
+        path: file chosen by the user, with or without the format's suffix.
         form: a key of EXPORT_FORMS.
 
     Raises:
-        ValueError: there is nothing to write.
+        ValueError: if there are no captions.
     """
     if not records:
         raise ValueError("There are no captions to export yet: run the model first.")
@@ -150,7 +150,7 @@ def export_targets(records: Sequence[CaptionRecord], path: Path, form: str) -> d
     for file in files:
         name, number = f"{stem}_{Path(file).stem}", 2
         target = path.with_name(name + suffix)
-        while target in targets:  # recordings of one name from several folders
+        while target in targets:  # recordings of the same name from different folders
             target, number = path.with_name(f"{name}_{number}{suffix}"), number + 1
         targets[target] = [record for record in records if record.file == file]
     return targets
@@ -160,17 +160,17 @@ def export(targets: dict[Path, list[CaptionRecord]], form: str) -> None:
     """Write each file of `export_targets`.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: if a file cannot be written.
     """
     for target, records in targets.items():
         write_file(target, export_text(records, form))
 
 
 def write_clip(path: Path, pcm: NDArray[np.int16], rate: int, start_s: float, end_s: float) -> None:
-    """Write a span of samples (S,) at `rate` hertz as a WAV file.
+    """Write a span, in seconds, of samples (S,), int16, at `rate` hertz to a WAV file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: if the file cannot be written.
     """
     samples = np.asarray(pcm[round(start_s * rate) : round(end_s * rate)], dtype="<i2")
     content = io.BytesIO()
@@ -181,5 +181,5 @@ def write_clip(path: Path, pcm: NDArray[np.int16], rate: int, start_s: float, en
 
 
 def wrapped(text: str) -> str:
-    """A caption in lines short enough for subtitles in large type."""
+    """Break a caption into lines for subtitles."""
     return "\n".join(textwrap.wrap(text, LINE_CHARACTERS)) or text

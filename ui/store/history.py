@@ -1,4 +1,4 @@
-"""Past recordings and captions, one JSON file for each, so that a change writes little and damage stays small."""
+"""History of documents, one JSON file per document, which limits the cost of a change and the extent of damage."""
 
 import json
 import logging
@@ -18,15 +18,15 @@ MAX_ENTRIES = 1000
 
 
 class History:
-    """The newest documents first; one file for each.
+    """Persistent list of documents, newest first.
 
     Args:
-        folder: where the files lie; made when something is added. A damaged file is put aside under another name.
+        folder: folder of the files; created when an entry is added. Damaged files are renamed and skipped.
 
     Attributes:
-        entries: newest first.
-        notice: what was wrong with the files, if anything.
-        tell: takes a sentence when a file cannot be written.
+        entries: documents, newest first.
+        notice: message about unreadable files; empty if there were none.
+        on_error: called with a message when a file cannot be written or deleted.
         on_change: called with a document whose rows have changed.
     """
 
@@ -34,39 +34,39 @@ class History:
         self._folder = folder
         self.entries: list[Document] = []
         self.notice: str | None = None
-        self.tell: Callable[[str], None] = logger.error
+        self.on_error: Callable[[str], None] = logger.error
         self.on_change: Callable[[Document], None] = lambda document: None
-        self._not_kept: dict[str, Document] = {}  # opened, but without captions so far; by path
+        self._not_kept: dict[str, Document] = {}  # opened documents without captions, by path
         for path in sorted(folder.glob("*.json")):
             try:
                 self.entries.append(self._adopt(_document(json.loads(path.read_text(encoding="utf-8")))))
             except OSError as error:
-                self.notice = f"{path} could not be read ({error.strerror}): the history lacks it."
+                self.notice = f"{path} could not be read ({error.strerror}): it is missing from the history."
             except (ValueError, KeyError, TypeError, RecursionError) as error:
-                self.notice = f"An entry of the history could not be read and was put aside: {_put_aside(path)}."
+                self.notice = f"An entry of the history could not be read and is skipped: {_put_aside(path)}."
                 logger.warning("%s (%s)", self.notice, error)
         self.entries.sort(key=lambda entry: entry.created, reverse=True)
 
     def new(self, kind: Kind, path: str, records: Sequence[CaptionRecord] = ()) -> Document:
-        """A document with the present time; `keep` puts it into the history."""
+        """Create a document with the current time; `keep` adds it to the history."""
         rows = [Row(record) for record in records]
         return self._adopt(Document(uuid.uuid4().hex, kind, datetime.now().isoformat(), path, rows))
 
     def add(self, kind: Kind, path: str, records: Sequence[CaptionRecord] = ()) -> Document:
-        """A new document that is in the history at once."""
+        """Create a document and add it to the history."""
         document = self.new(kind, path, records)
         self.keep(document)
         return document
 
     def of(self, path: str) -> Document:
-        """The one document of a recording: from the history, or a new one."""
+        """Return the document of a recording: from the history, or a new one."""
         found = self.find(path) or self._not_kept.get(path)
         if found is None:
             found = self._not_kept[path] = self.new(Kind.FILE, path)
         return found
 
     def keep(self, document: Document) -> None:
-        """Write a document to disk, and put it into the history if it was not there."""
+        """Write a document to disk and add it to the history if necessary."""
         if document not in self:
             self._not_kept.pop(document.path, None)
             place = next(
@@ -82,22 +82,22 @@ class History:
         return any(entry is document for entry in self.entries)
 
     def entry(self, key: str) -> Document | None:
-        """The document of a key, if it is still there."""
+        """Return the document with this key, or None if it no longer exists."""
         return next((entry for entry in self.entries if entry.key == key), None)
 
     def find(self, path: str) -> Document | None:
-        """The newest document of a recording."""
+        """Return the newest document of a recording, or None."""
         return next((entry for entry in self.entries if entry.path == path), None)
 
     def delete(self, key: str, with_recording: bool = False) -> None:
-        """Forget a document.
+        """Delete a document from the history.
 
         Args:
-            key: which.
-            with_recording: also delete the sound, if this app recorded it; files of others are never deleted.
+            key: key of the document.
+            with_recording: also delete the audio file, only if the app recorded it. Default: False.
 
         Raises:
-            OSError: the recording cannot be deleted; the entry stays.
+            OSError: if the recording cannot be deleted; the entry is kept.
         """
         for entry in [entry for entry in self.entries if entry.key == key]:
             if with_recording and entry.kind is Kind.RECORDING:
@@ -118,18 +118,18 @@ class History:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_file(self._file(entry), json.dumps({**content, "records": rows}, ensure_ascii=False, indent=1))
-        except OSError as error:  # recordings and captions go on without it
-            self.tell(f"The history could not be saved: {error}")
+        except OSError as error:  # the app continues without the history
+            self.on_error(f"The history could not be saved: {error}")
 
     def _forget(self, entry: Document) -> None:
         try:
             self._file(entry).unlink(missing_ok=True)
         except OSError as error:
-            self.tell(f"{self._file(entry)} could not be deleted ({error.strerror}).")
+            self.on_error(f"{self._file(entry)} could not be deleted ({error.strerror}).")
 
 
 def _put_aside(path: Path) -> Path:
-    """Rename a damaged file, so that it is looked at once; where even that fails it stays."""
+    """Rename a damaged file, so that it is not read again; if renaming fails, the file is kept as it is."""
     try:
         return path.replace(path.with_suffix(".damaged"))
     except OSError:
@@ -138,12 +138,12 @@ def _put_aside(path: Path) -> Path:
 
 
 def _caption(text: Any, log_probability: Any, probability: Any = None) -> ScoredCaption:
-    """A caption of an entry; older entries have no calibrated probability."""
+    """Create a caption from an entry's fields; older entries have no calibrated probability."""
     return ScoredCaption(str(text), float(log_probability), None if probability is None else float(probability))
 
 
 def _row(content: dict[str, Any]) -> Row:
-    """A row of an entry; older entries know no review."""
+    """Create a row from an entry's fields; older entries have no review status."""
     record = CaptionRecord(
         content["file"],
         float(content["start_s"]),

@@ -1,4 +1,4 @@
-"""What the app remembers from one start to the next."""
+"""Persistent settings of the app."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -24,39 +24,39 @@ SMALLEST = {
 
 
 def default_recordings_folder() -> Path:
-    """Where recordings go unless a person says otherwise: a folder of their music."""
+    """Return the default folder of recordings, inside the user's music folder."""
     music = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.MusicLocation)
     return Path(music or Path.home()) / "Audio Caption"
 
 
 @dataclass(frozen=True)
 class AppSettings:
-    """All settings.
+    """Settings of the app.
 
     Attributes:
-        checkpoint: folder, `step=N.pth` file or hub id of the captioner.
-        device: auto, cpu, cuda or mps.
-        style: style of the captions, one of the captioner's; empty for its usual one.
-        method: how captions are searched for; "own" leaves it, beams and temperature to the checkpoint.
-        num_captions: captions of each clip.
-        num_beams: beams of the beam search.
-        temperature: of sampling.
-        top_k: of sampling; 0 keeps all tokens.
-        seed: of sampling.
-        window_s: windows of long recordings, seconds.
-        always_windows: caption short recordings in windows too.
-        live_window_s: seconds that continuous listening captions at once.
-        live_hop_s: seconds between these windows.
-        silence_db: peaks below this level, dBFS, are silence to microphone captions.
-        input_device: name of the microphone; empty for the system's default.
-        recordings_folder: where recordings go.
-        theme: colours.
-        log_shown: whether the log is unfolded.
-        perhaps_below: captions less probable than this, per cent, are shown as "perhaps"; 0 marks none.
-        alert_words: comma-separated words; a live caption with one of them is told outside the window too.
-        open_folder: where recordings were opened last.
-        export_folder: where captions were exported last.
-        recent: recordings that were opened, the newest first, one a line.
+        checkpoint: checkpoint folder, `step=N.pth` file or hub id of the captioner.
+        device: "auto", "cpu", "cuda" or "mps".
+        style: caption style, one of the captioner's; empty for its default.
+        method: decoding method; "own" uses the checkpoint's method, beams and temperature.
+        num_captions: number of captions per clip.
+        num_beams: number of beams of beam search.
+        temperature: sampling temperature.
+        top_k: sample from the k most probable tokens; 0 for all tokens.
+        seed: random seed of sampling.
+        window_s: window length for long recordings, seconds.
+        always_windows: caption short recordings window by window, too.
+        live_window_s: window length of continuous captioning, seconds.
+        live_hop_s: hop between these windows, seconds.
+        silence_db: microphone windows with a peak below this level, dBFS, are labelled silence.
+        input_device: name of the input device; empty for the system default.
+        recordings_folder: folder of recordings.
+        theme: "system", "light" or "dark".
+        log_shown: show the log.
+        perhaps_below: captions with a probability below this, per cent, are marked "perhaps"; 0 disables the mark.
+        alert_words: comma-separated words; live captions that contain one trigger a desktop notification.
+        open_folder: folder of the last opened recording.
+        export_folder: folder of the last export.
+        recent: paths of the recently opened recordings, newest first, one per line.
     """
 
     checkpoint: str = str(DEFAULT_CHECKPOINT)
@@ -85,17 +85,17 @@ class AppSettings:
 
     @property
     def recent_paths(self) -> list[str]:
-        """Recordings that were opened, the newest first."""
+        """Paths of the recently opened recordings, newest first."""
         return self.recent.splitlines()
 
     def with_recent(self, path: str) -> "AppSettings":
-        """A copy in which a recording is the newest of those that were opened."""
+        """Return a copy with `path` as the most recently opened recording."""
         paths = [path, *(other for other in self.recent_paths if other != path)]
         return replace(self, recent="\n".join(paths[:MAX_RECENT]), open_folder=str(Path(path).parent))
 
     @property
     def decoding(self) -> dict[str, Any]:
-        """Fields of `configs.schema.DecodingConfig` in place of the checkpoint's own."""
+        """Return the fields of `configs.schema.DecodingConfig` that override the checkpoint's values."""
         found: dict[str, Any] = {"num_captions": self.num_captions}
         if self.style:
             found["style"] = self.style
@@ -109,22 +109,22 @@ class AppSettings:
 
     @property
     def recordings(self) -> Path:
-        """Where recordings go."""
+        """Folder of recordings."""
         return Path(self.recordings_folder) if self.recordings_folder else default_recordings_folder()
 
 
 class SettingsStore:
-    """Settings and the window's place, by QSettings.
+    """Reads and writes settings and window geometry with QSettings.
 
     Args:
-        store: where they lie.
+        store: underlying QSettings.
     """
 
     def __init__(self, store: QSettings) -> None:
         self._store = store
 
     def read(self) -> AppSettings:
-        """The settings; one that is missing or makes no sense takes its default."""
+        """Return the stored settings; missing and invalid values are replaced by their defaults."""
         found: dict[str, Any] = {}
         for item in fields(AppSettings):
             value = self._store.value(item.name)
@@ -139,7 +139,7 @@ class SettingsStore:
         return settings
 
     def write(self, settings: AppSettings) -> None:
-        """Keep the settings; those at their default are not written, so that a later default is taken."""
+        """Store the settings that differ from their defaults, so that later changes of defaults take effect."""
         defaults = AppSettings()
         for item in fields(AppSettings):
             value = getattr(settings, item.name)
@@ -149,17 +149,17 @@ class SettingsStore:
                 self._store.setValue(item.name, value)
 
     def read_place(self, name: str) -> QByteArray | None:
-        """Place and layout of a part of the window, as Qt wrote it."""
+        """Return the stored geometry or state of a part of the window, or None."""
         value = self._store.value(f"window/{name}")
         return value if isinstance(value, QByteArray) else None
 
     def write_place(self, name: str, value: QByteArray) -> None:
-        """Keep place and layout of a part of the window."""
+        """Store the geometry or state of a part of the window."""
         self._store.setValue(f"window/{name}", value)
 
 
 def _parse(name: str, kind: type, value: Any) -> Any:
-    """A stored value as its setting's type; None if it makes no sense."""
+    """Convert a stored value to the type of its setting; returns None if it is invalid."""
     if kind is bool:
         return str(value).lower() == "true"
     try:

@@ -1,1 +1,1 @@
-"""The window's parts; they know signals and plain data, neither the captioner nor the sound devices."""
+"""Widgets: display plain data and emit signals, independently of the captioner and the sound devices."""

@@ -1,17 +1,17 @@
-"""Buttons that stay where they are and keep the keyboard's focus, and a progress bar that seeks."""
+"""Buttons of constant size that keep the keyboard focus, and a progress bar that seeks."""
 
 from PyQt6.QtCore import QEvent, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
 from PyQt6.QtWidgets import QProgressBar, QPushButton
 
-SEEK_SHARE = 0.05  # of the recording, for one arrow key
+SEEK_SHARE = 0.05  # fraction of the recording per arrow key press
 
 
 class SteadyButton(QPushButton):
-    """A button that never moves its neighbours and never gives the keyboard's focus away.
+    """Button with a constant width that keeps the keyboard focus while disabled.
 
-    It is wide enough for each of its texts. A button that is disabled while it has the focus only looks so and cannot be
-    pressed; it is disabled when the focus leaves it. Qt would hand the focus to the next control, under a person's fingers.
+    It is wide enough for each of its texts. Qt moves the focus away from a disabled widget; this button, if disabled while
+    it has the focus, is only drawn as disabled and ignores clicks, and is disabled in Qt when it loses the focus.
     """
 
     def __init__(self, text: str) -> None:
@@ -21,26 +21,26 @@ class SteadyButton(QPushButton):
         self._widest = 0  # pixels
 
     def set_texts(self, *texts: str) -> None:
-        """All texts that it may have."""
+        """Set all texts that the button may display."""
         self._texts = texts
         self._measure()
 
     def sizeHint(self) -> QSize:
-        """For the widest text."""
+        """Size for the widest text."""
         return super().sizeHint().expandedTo(QSize(self._widest, 0))
 
     def minimumSizeHint(self) -> QSize:
-        """For the widest text."""
+        """Size for the widest text."""
         return super().minimumSizeHint().expandedTo(QSize(self._widest, 0))
 
     def changeEvent(self, e: QEvent | None) -> None:
-        """Another font or style makes texts wider or narrower."""
+        """Measure the texts again after a change of font or style."""
         super().changeEvent(e)
         if e is not None and e.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
             self._measure()
 
     def _measure(self) -> None:
-        """Ask the style how wide the button would be with each text."""
+        """Compute the width of the button for each text with the current style."""
         shown, self._widest = self.text(), 0
         if len(self._texts) > 1:
             for text in self._texts:
@@ -50,33 +50,33 @@ class SteadyButton(QPushButton):
             self.updateGeometry()
 
     def isEnabled(self) -> bool:
-        """Whether it can be pressed."""
+        """Return whether the button can be clicked."""
         return super().isEnabled() and not self._off
 
     def setEnabled(self, a0: bool) -> None:
-        """Let it be pressed, or no more."""
+        """Enable or disable the button."""
         self._set_off(not a0 and self.hasFocus() and super().isEnabled())
         if not self._off:
             super().setEnabled(a0)
 
     def click(self) -> None:
-        """Press it, as a menu does."""
+        """Click the button programmatically, if enabled."""
         if self.isEnabled():
             super().click()
 
     def mousePressEvent(self, e: QMouseEvent | None) -> None:
-        """Nothing while it cannot be pressed."""
+        """Ignore clicks while disabled."""
         if not self._off:
             super().mousePressEvent(e)
 
     def keyPressEvent(self, a0: QKeyEvent | None) -> None:
-        """Only moves of the focus while it cannot be pressed."""
+        """Handle only focus navigation while disabled."""
         presses = (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Select)
         if not (self._off and a0 is not None and a0.key() in presses):
             super().keyPressEvent(a0)
 
     def focusOutEvent(self, a0: QFocusEvent | None) -> None:
-        """Now it can be disabled."""
+        """Disable the button in Qt if that was deferred."""
         super().focusOutEvent(a0)
         if self._off and a0 is not None and a0.reason() is not Qt.FocusReason.ActiveWindowFocusReason:
             self._set_off(False)
@@ -93,28 +93,28 @@ class SteadyButton(QPushButton):
 
 
 class SeekBar(QProgressBar):
-    """How much has been played; a click, a drag or the arrow keys go elsewhere."""
+    """Playback progress bar; click, drag and arrow keys seek."""
 
-    seek_asked = pyqtSignal(float)  # share of the recording, 0 to 1
+    seek_asked = pyqtSignal(float)  # fraction of the recording, 0 to 1
 
     def __init__(self) -> None:
         super().__init__()
-        self.setTextVisible(False)  # the time stands beside it
+        self.setTextVisible(False)  # the time is displayed beside the bar
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def mousePressEvent(self, a0: QMouseEvent | None) -> None:
-        """Go there."""
+        """Seek to the clicked position."""
         if a0 is not None:
             self.seek_asked.emit(min(1.0, max(0.0, a0.position().x() / max(1, self.width()))))
 
     def mouseMoveEvent(self, a0: QMouseEvent | None) -> None:
-        """Drag."""
+        """Seek while dragging."""
         if a0 is not None and a0.buttons() & Qt.MouseButton.LeftButton:
             self.mousePressEvent(a0)
 
     def keyPressEvent(self, a0: QKeyEvent | None) -> None:
-        """Arrows go back and forth."""
+        """Seek with the arrow keys."""
         steps = {Qt.Key.Key_Left: -SEEK_SHARE, Qt.Key.Key_Right: SEEK_SHARE, Qt.Key.Key_Home: -1.0, Qt.Key.Key_End: 1.0}
         if a0 is not None and a0.key() in steps:
             self.seek_asked.emit(min(1.0, max(0.0, self.value() / 100 + steps[Qt.Key(a0.key())])))

@@ -1,4 +1,4 @@
-"""The table of a document's captions: one row for each span, its other captions below it."""
+"""Table of a document's captions: one row per span, with alternative captions as child rows."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ _REVIEWS = {Review.ACCEPTED: "accepted", Review.EDITED: "edited"}
 
 
 def row_probability(row: Row) -> float:
-    """How probable a row's best caption is, 0 to 1; 1 for silence, which is measured, and for a person's words."""
+    """Return the probability of a row's best caption, 0 to 1; 1 for silence and for captions edited by the user."""
     best = row.record.captions[0]
     if is_silence(row.record) or row.is_kept:
         return 1.0
@@ -28,20 +28,20 @@ def row_probability(row: Row) -> float:
 
 
 def is_doubtful(row: Row, threshold: float) -> bool:
-    """Whether a row's caption lies under a person's threshold, 0 to 1; captions without a calibrated probability never do."""
+    """Return whether a row's calibrated probability is below the threshold, 0 to 1; False if it is not calibrated."""
     return row_probability(row) < threshold
 
 
 def caption_shown(row: Row, threshold: float) -> str:
-    """A row's best caption, with "perhaps" under the threshold."""
+    """Return a row's best caption, prefixed with "perhaps" if its probability is below the threshold."""
     text = shown_text(row.record)
     return f"perhaps {text}" if is_doubtful(row, threshold) else text
 
 
 class CaptionModel(QAbstractItemModel):
-    """Rows of a document, filtered and sorted; a row's children are its other captions.
+    """Item model of a document's rows, filtered and sorted; a row's children are its alternative captions.
 
-    An index of the upper level has the internal id 0, a child the number of its row.
+    Top-level indexes have the internal id 0, child indexes the number of their row.
     """
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -56,26 +56,26 @@ class CaptionModel(QAbstractItemModel):
 
     @property
     def shown(self) -> Sequence[Row]:
-        """The rows of the upper level."""
+        """Top-level rows."""
         return self._shown
 
     def set_rows(self, rows: Sequence[Row]) -> None:
-        """Show rows; those that stay keep their place, selection and children."""
+        """Set the rows; rows that remain keep their position, selection and expanded state."""
         self._all = list(rows)
         self._update()
 
     def set_filter(self, text: str) -> None:
-        """Show rows one of whose captions has all these words."""
+        """Show only rows with a caption that contains all these words."""
         self._words = tuple(text.casefold().split())
         self._update()
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        """Order rows by time, caption or probability."""
+        """Sort rows by time, caption or probability."""
         self._order = (column, order is Qt.SortOrder.DescendingOrder)
         self._update()
 
     def set_threshold(self, threshold: float) -> None:
-        """Mark captions less probable than this, 0 to 1."""
+        """Set the probability, 0 to 1, below which captions are marked "perhaps"."""
         self.threshold = threshold
         self.repaint()
 
@@ -85,7 +85,7 @@ class CaptionModel(QAbstractItemModel):
         self.repaint()
 
     def repaint(self) -> None:
-        """All rows look different now."""
+        """Request repainting of all rows."""
         if self._shown:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self._shown) - 1, len(COLUMNS) - 1))
 
@@ -108,7 +108,7 @@ class CaptionModel(QAbstractItemModel):
         return any(all(word in text.casefold() for word in self._words) for text in texts)
 
     def _update(self) -> None:
-        """Change what has changed between the rows at the beginning and those at the end that are the same."""
+        """Replace the changed rows between the common first and last rows, so that the view keeps the others."""
         old, new = self._shown, self._wanted()
         same = lambda a, b: a.number == b.number and len(a.record.captions) == len(b.record.captions)  # noqa: E731
         most = min(len(old), len(new))
@@ -133,30 +133,30 @@ class CaptionModel(QAbstractItemModel):
         self._places = {row.number: place for place, row in enumerate(rows)}
 
     def place_of(self, number: int) -> QModelIndex:
-        """The index of a row; invalid where it is not shown."""
+        """Return the index of a row; invalid if it is not shown."""
         place = self._places.get(number)
         return QModelIndex() if place is None else self.index(place, 0)
 
     def row_of(self, index: QModelIndex) -> tuple[Row, int]:
-        """The row of an index, and which of its captions, from 0, the index stands for."""
+        """Return the row of an index and the position, from 0, of the caption in this row."""
         if index.internalId():
             return self._shown[self._places[index.internalId()]], index.row() + 1
         return self._shown[index.row()], 0
 
-    # what Qt asks
+    # QAbstractItemModel
 
-    def index(self, row: int, column: int, parent: QModelIndex = QModelIndex()) -> QModelIndex:  # noqa: B008 - as Qt has it
-        """Where something stands."""
+    def index(self, row: int, column: int, parent: QModelIndex = QModelIndex()) -> QModelIndex:  # noqa: B008 - signature of Qt
+        """Return the index of an item."""
         if not self.hasIndex(row, column, parent):
             return QModelIndex()
         return self.createIndex(row, column, self._shown[parent.row()].number if parent.isValid() else 0)
 
     def parent(self, index: QModelIndex = QModelIndex()) -> QModelIndex:  # type: ignore[override]  # noqa: B008
-        """The row of one of its other captions."""
+        """Return the row index of an alternative caption."""
         return self.place_of(index.internalId()) if index.isValid() and index.internalId() else QModelIndex()
 
     def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
-        """Rows, or other captions of a row."""
+        """Return the number of rows, or of a row's alternative captions."""
         if not parent.isValid():
             return len(self._shown)
         if parent.internalId() or parent.column():
@@ -164,20 +164,20 @@ class CaptionModel(QAbstractItemModel):
         return len(self._shown[parent.row()].record.captions) - 1
 
     def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
-        """Time, caption, probability."""
+        """Return the number of columns."""
         return len(COLUMNS)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = _ITEM.DisplayRole) -> Any:
-        """Their names."""
+        """Return the column titles."""
         return COLUMNS[section] if role == _ITEM.DisplayRole and orientation is Qt.Orientation.Horizontal else None
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
-        """The caption can be edited."""
+        """Return the flags of an item; captions are editable."""
         flags = super().flags(index)
         return flags | Qt.ItemFlag.ItemIsEditable if index.column() == CAPTION and not index.internalId() else flags
 
     def data(self, index: QModelIndex, role: int = _ITEM.DisplayRole) -> Any:
-        """What a cell shows."""
+        """Return the data of a cell."""
         if not index.isValid():
             return None
         row, rank = self.row_of(index)
@@ -222,17 +222,17 @@ def _probability(caption: ScoredCaption) -> str:
 
 
 class CaptionTable(FittedColumns, QTreeView):
-    """Shows captions; tells which row is current, and what a person wants with it."""
+    """Tree view of captions with editing; emits signals for the current row and for edits."""
 
     current_changed = pyqtSignal(object)  # Row
     edited = pyqtSignal(object, str)  # Row; its new text
-    chosen = pyqtSignal(object, int)  # Row; which of its captions, from 0
+    chosen = pyqtSignal(object, int)  # Row; index of the chosen caption, from 0
 
     def __init__(self) -> None:
         super().__init__()
         self.rows = CaptionModel(self)
         self._updating = False
-        self._alone = 0  # the number of the row that was expanded because it is the only one
+        self._alone = 0  # number of the row expanded because it is the only one
         self.setModel(self.rows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         triggers = QAbstractItemView.EditTrigger
@@ -245,15 +245,15 @@ class CaptionTable(FittedColumns, QTreeView):
         describe(self, "Captions", "Click a row to go there; F2 edits it.")
 
     def set_rows(self, rows: Sequence[Row]) -> None:
-        """Show captions; the selection and the end of the list, where it is in view, stay in view."""
+        """Set the rows; keeps the selection, and keeps the end of the list visible if it was."""
         bar = self.verticalScrollBar()
         follows = bar is not None and bar.value() == bar.maximum() and bar.maximum() > 0
         chosen = {row.number for row in self.selected()}
-        self._updating = True  # where Qt moves the current row to is not where a person went
+        self._updating = True  # ignore changes of the current row made by Qt, not by the user
         self.rows.set_rows(rows)
         self._updating = False
         missing = chosen - {row.number for row in self.selected()}
-        for number in missing:  # rows whose captions have become more or fewer
+        for number in missing:  # rows whose number of captions has changed
             place, selection = self.rows.place_of(number), self.selectionModel()
             if place.isValid() and selection is not None:
                 flags = QItemSelectionModel.SelectionFlag
@@ -265,7 +265,7 @@ class CaptionTable(FittedColumns, QTreeView):
             self.scrollToBottom()
 
     def selected(self) -> list[Row]:
-        """The selected rows, in order of the list."""
+        """Return the selected rows in display order."""
         selection = self.selectionModel()
         if selection is None:
             return []
@@ -273,7 +273,7 @@ class CaptionTable(FittedColumns, QTreeView):
         return [row for row in self.rows.shown if row.number in found]
 
     def show_row(self, number: int) -> None:
-        """Make a row current, as the play head reaches it; whoever asked is not told."""
+        """Make a row current without emitting signals, as during playback."""
         place, selection = self.rows.place_of(number), self.selectionModel()
         if place.isValid() and selection is not None and place.row() != self._current_place():
             flags = QItemSelectionModel.SelectionFlag
@@ -283,29 +283,29 @@ class CaptionTable(FittedColumns, QTreeView):
             self.scrollTo(place)
 
     def choose(self) -> None:
-        """Make the current one of a row's other captions its best."""
+        """Make the current alternative caption the best caption of its row."""
         index = self.currentIndex()
         if index.isValid() and index.internalId():
             self.chosen.emit(*self.rows.row_of(index))
 
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
-        """Tell the row that a person went to."""
+        """Emit the row that the user selected."""
         super().currentChanged(current, previous)
         if current.isValid() and not self._updating:
             self.current_changed.emit(self.rows.row_of(current)[0])
 
     def commitData(self, editor: Any) -> None:
-        """Tell what was written in place of a caption."""
+        """Emit the edited text of a caption."""
         row, _ = self.rows.row_of(self.currentIndex())
         text = editor.property("text")
-        QTimer.singleShot(0, lambda: self.edited.emit(row, text))  # the row may change once the editor is closed
+        QTimer.singleShot(0, lambda: self.edited.emit(row, text))  # the row may change when the editor is closed
 
     def _current_place(self) -> int:
         index = self.currentIndex()
         return index.parent().row() if index.parent().isValid() else index.row()
 
     def _expand_alone(self) -> None:
-        """A recording with a single span shows all its captions; those of many stand one below the other."""
+        """Expand the row if it is the only one, and collapse it once there are more."""
         if len(self.rows.shown) == 1:
             self.expandAll()
             self._alone = self.rows.shown[0].number

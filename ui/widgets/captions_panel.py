@@ -1,4 +1,4 @@
-"""The captions of the document that is shown, with what can be done with them."""
+"""Panel with the captions of the displayed document and their actions."""
 
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QAction, QKeySequence
@@ -15,11 +15,11 @@ LIVE_HINT = "Press Listen, or record something\nand press Run Live Prediction."
 
 
 class CaptionsPanel(QWidget):
-    """One table for both kinds of document: recordings that were opened, and what the microphone heard.
+    """Caption table with actions, for open recordings and for listening sessions.
 
     Attributes:
-        table: the captions.
-        document: whose they are; None for none.
+        table: table of captions.
+        document: displayed document, or None.
     """
 
     copy_clicked = pyqtSignal()
@@ -59,7 +59,7 @@ class CaptionsPanel(QWidget):
         self.export = button("Export…", "Save the captions as text, table or subtitles.", "Ctrl+E")
         self.undo = button("Undo", "Undo the last change of the captions.", "Ctrl+Z")
         self.large = button("Large Type", "Show live captions in a window of large letters.", "F11")
-        self._headings = QStackedWidget()  # as wide as the wider one, so that nothing moves
+        self._headings = QStackedWidget()  # width of the widest text, so that the layout does not change
         self._headings.addWidget(self.file_heading)
         self._headings.addWidget(self.live_heading)
         self._headings.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -91,7 +91,7 @@ class CaptionsPanel(QWidget):
         self.search.textChanged.connect(self.table.rows.set_filter)
 
     def _make_row_actions(self) -> None:
-        """What can be done with selected rows: in the table's menu and by its keys."""
+        """Create the actions on selected rows, for the context menu and the shortcuts."""
         table = self.table
         chosen = table.selected
         for name, keys, action in (
@@ -111,23 +111,23 @@ class CaptionsPanel(QWidget):
         table.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
 
     def show_state(self, state: WindowState) -> None:
-        """Enable what can be pressed."""
+        """Enable the buttons that are available in this state."""
         self.copy.setEnabled(state.has_captions)
         self.export.setEnabled(state.has_captions)
 
     def set_document(self, document: Document | None, live: bool) -> None:
-        """Show a document's captions.
+        """Set the displayed document.
 
         Args:
-            document: whose captions; None: nothing is open.
-            live: what the empty list is about where there is no document.
+            document: document, or None if none is open.
+            live: if there is no document, show the hint about listening instead of that about recordings.
         """
         other = document is not self.document
         self.document = document
-        heard = live if document is None else document.kind is not Kind.FILE
-        self._headings.setCurrentIndex(1 if heard else 0)
+        is_live = live if document is None else document.kind is not Kind.FILE
+        self._headings.setCurrentIndex(1 if is_live else 0)
         self.name.setText("" if document is None else document.name)
-        self.table.set_hint(LIVE_HINT if heard and live else FILE_HINT)
+        self.table.set_hint(LIVE_HINT if is_live and live else FILE_HINT)
         if other:
             self.search.clear()
             self.table.clearSelection()
@@ -135,13 +135,13 @@ class CaptionsPanel(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the document's rows as they are now."""
+        """Update the table from the document's rows."""
         self.table.set_rows(self.document.rows if self.document is not None else ())
         name = self.document.undo_name if self.document is not None else ""
         self.undo.setEnabled(bool(name))
         self.undo.setToolTip(f"Undo {name} (Ctrl+Z)" if name else "Undo the last change of the captions. (Ctrl+Z)")
 
     def set_latency(self, text: str, tip: str = "") -> None:
-        """Show how far live captions are behind."""
+        """Display the latency of live captions."""
         self.latency.setText(text)
         self.latency.setToolTip(tip or text)

@@ -1,4 +1,4 @@
-"""The left side: what to hear, and what to do with it."""
+"""Control panel on the left side of the window: input, recording, playback and captioning."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,10 +40,10 @@ PICTURE = QSize(277, 65)
 
 
 class DeviceBox(QComboBox):
-    """Input devices; asks for the newest list whenever it opens."""
+    """Combo box of input devices; requests an updated list when it opens."""
 
     opening = pyqtSignal()
-    device_chosen = pyqtSignal(str)  # the device's name
+    device_chosen = pyqtSignal(str)  # name of the chosen device
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class DeviceBox(QComboBox):
         self.set_devices([], "")
 
     def set_devices(self, devices: Sequence[tuple[str, str]], chosen: str) -> None:
-        """Show (name, label) pairs; a chosen device that is gone stays in the list and is marked."""
+        """Set the devices as (name, label) pairs; a chosen device that was disconnected stays in the list and is marked."""
         shown = list(devices)
         if chosen and chosen not in [name for name, _ in devices]:
             shown.append((chosen, f"{chosen} (not connected)"))
@@ -69,13 +69,13 @@ class DeviceBox(QComboBox):
         self.blockSignals(False)
 
     def showPopup(self) -> None:
-        """Open the list."""
+        """Open the list and request an update of it."""
         self.opening.emit()
         super().showPopup()
 
 
 class ControlPanel(QScrollArea):
-    """Buttons and what they say; tells what a person wants."""
+    """Buttons and displays of the control panel; emits signals for user actions."""
 
     open_clicked = pyqtSignal()
     record_clicked = pyqtSignal()
@@ -112,7 +112,7 @@ class ControlPanel(QScrollArea):
             self._model_card(),
             self._image,
         ):
-            layout.addWidget(part)  # the picture last: it changes its size, and nothing may move with it
+            layout.addWidget(part)  # picture last, so that its changes of size do not move other widgets
         layout.addStretch(1)
         self._page_layout = layout
         self.setWidget(page)
@@ -164,7 +164,7 @@ class ControlPanel(QScrollArea):
         self.cancel = button("Cancel", "Stop captioning.", "Esc")
         self.share = QProgressBar()
         self.share.setFormat("%p %")
-        self.share.setTextVisible(False)  # it stands beside it, where it can be read on one colour
+        self.share.setTextVisible(False)  # the percentage is displayed beside the bar, on a single background colour
         describe(self.share, "Captioning progress")
         self.left = YieldingLabel()
         self.left.setProperty("muted", True)
@@ -213,29 +213,29 @@ class ControlPanel(QScrollArea):
         return card(count, self.run_model, self.run_live, work)
 
     def _set_picture_size(self, small: bool) -> None:
-        """Small beside captions, which have taken its place as the answer to what this does."""
+        """Shrink the picture once there are captions."""
         self.picture.setFixedSize(PICTURE / 2 if small else PICTURE)
 
     def minimumSizeHint(self) -> QSize:
-        """Wide enough for every button and a scroll bar."""
+        """Minimum size with room for all buttons and a scroll bar."""
         page = self.widget()
         width = page.minimumSizeHint().width() if page is not None else 0
         return QSize(max(330, width + 10), super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """See whether the picture has room."""
+        """Update the picture's visibility after a resize."""
         super().resizeEvent(event)
         self._show_image()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """The same after a change of what is shown."""
+        """Update the picture's visibility after a layout change."""
         answer = super().eventFilter(watched, event)
         if event is not None and event.type() is QEvent.Type.LayoutRequest:
             self._show_image()
         return answer
 
     def _show_image(self) -> None:
-        """In a low window the picture gives way to the buttons."""
+        """Show the picture only if the window is high enough for it and the buttons."""
         viewport = self.viewport()
         if viewport is None:
             return
@@ -246,7 +246,7 @@ class ControlPanel(QScrollArea):
         self._image.setVisible(hint <= viewport.height())
 
     def show_state(self, state: WindowState) -> None:
-        """Enable what can be pressed, and paint in the accent what to press next."""
+        """Enable the available buttons and highlight the suggested next action."""
         recording = state.recording is not Recording.OFF
         self.path.setText(state.path)
         self.path.setToolTip(state.path or "The recording that is open.")
@@ -281,22 +281,22 @@ class ControlPanel(QScrollArea):
             set_primary(candidate, candidate is first)
 
     def set_recorded(self, seconds: float) -> None:
-        """Show how long the recording is."""
+        """Display the duration of the recording in progress, seconds."""
         self.timer.setText(minutes_seconds(seconds))
 
     def set_saved(self, path: str, seconds: float) -> None:
-        """Show where a recording went."""
+        """Display the path and the duration of a saved recording."""
         self.timer.setText(minutes_seconds(seconds))
         self.saved.setText(f"Saved {decimal(seconds)} s: {Path(path).name}")
         self.saved.setToolTip(path)
 
     def set_position(self, position_s: float, duration_s: float) -> None:
-        """Show what is played now."""
+        """Display the playback position and the duration, seconds."""
         self.progress.setValue(round(100 * position_s / duration_s) if duration_s else 0)
         self.play_time.setText(f"{minutes_seconds(position_s)} / {minutes_seconds(duration_s)}")
 
     def set_share(self, share: float, time_left_s: float | None) -> None:
-        """Show how much is captioned, and how long the rest takes."""
+        """Display the captioned fraction, 0 to 1, and the remaining time, seconds, None if unknown."""
         self.share.setValue(round(100 * share))
         left = "" if time_left_s is None else f", {minutes_seconds(time_left_s + 0.999)} left"
         self.left.setText(f"{100 * share:.0f} %{left}")

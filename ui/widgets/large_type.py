@@ -1,4 +1,4 @@
-"""Live captions in large letters, with a flash on loud sounds, for people who cannot hear."""
+"""Live captions in large type with a flash on loud sounds, for deaf and hard-of-hearing users."""
 
 from datetime import datetime
 
@@ -22,9 +22,9 @@ START_HINT = "Press Ctrl+L to listen"
 
 
 class LargeTypeWindow(QWidget):
-    """A window of its own: what is heard, since when, and in letters as large whether anything is heard at all.
+    """Window with the latest live caption, its time, and the state of the microphone in the same size.
 
-    Escape leaves the full screen, then closes it; F11 fills the screen; Ctrl+L listens and stops.
+    Escape leaves full screen, then closes the window; F11 toggles full screen; Ctrl+L starts and stops listening.
     """
 
     listen_asked = pyqtSignal()
@@ -36,7 +36,7 @@ class LargeTypeWindow(QWidget):
         self.resize(1000, 420)
         self._colours = LIGHT
         self._listening = Listening.OFF
-        self._last = ("", "")  # the newest caption, and when it was heard
+        self._last = ("", "")  # latest caption and its time
         self.caption, self.before, self.state = QLabel(), QLabel(), QLabel()
         for label in (self.caption, self.before, self.state):
             label.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -61,11 +61,11 @@ class LargeTypeWindow(QWidget):
 
     @property
     def is_flashing(self) -> bool:
-        """Whether a loud sound is being shown."""
+        """True while a flash is displayed."""
         return self._flash.isActive()
 
     def show_state(self, state: WindowState) -> None:
-        """Show whether the microphone is heard; when it no longer is, the last caption is not left standing as if it were."""
+        """Display the microphone's state; when it is not listening, the last caption is no longer shown as current."""
         if state.listening is not self._listening:
             self._listening = state.listening
             if state.listening is Listening.OPENING:
@@ -74,7 +74,7 @@ class LargeTypeWindow(QWidget):
             self._show()
 
     def show_caption(self, text: str, extends: bool) -> None:
-        """Show the newest caption; the one before moves up unless this is the same one going on."""
+        """Display the latest caption; the previous one moves up unless `extends`."""
         if not extends:
             if self._last[0]:
                 self.before.setText(f"{self._last[1]}  {self._last[0]}")
@@ -82,17 +82,17 @@ class LargeTypeWindow(QWidget):
         self._show()
 
     def flash(self) -> None:
-        """Turn the window into the accent for a moment: something loud was heard."""
+        """Fill the window with the accent colour for a moment to signal a loud sound."""
         self._flash.start()
         self._paint()
 
     def set_colours(self, colours: Colours) -> None:
-        """Take a theme."""
+        """Apply the colours of a theme."""
         self._colours = colours
         self._paint()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Letters grow with the window."""
+        """Scale the font with the window."""
         super().resizeEvent(event)
         size = max(14, min(self.height() // 9, self.width() // 26))
         for label, share in ((self.caption, 1.0), (self.before, 0.5), (self.state, 0.5)):
@@ -113,9 +113,9 @@ class LargeTypeWindow(QWidget):
         self._paint()
 
     def _show_clock(self) -> None:
-        told = _STATES[self._listening] if self._listening is not Listening.OFF else START_HINT
+        text = _STATES[self._listening] if self._listening is not Listening.OFF else START_HINT
         since = f"  ·  since {self._last[1]}" if self._last[0] and self._listening is Listening.ON else ""
-        self.state.setText(f"{datetime.now():%H:%M:%S}  ·  {told}{since}")
+        self.state.setText(f"{datetime.now():%H:%M:%S}  ·  {text}{since}")
 
     def _leave(self) -> None:
         if self.isFullScreen():
@@ -130,10 +130,10 @@ class LargeTypeWindow(QWidget):
             self.showFullScreen()
 
     def _paint(self) -> None:
-        flashing, hears = self.is_flashing, self._listening in (Listening.ON, Listening.OPENING)
-        background = self._colours.accent if flashing else self._colours.surface if hears else self._colours.warning
+        flashing, listening = self.is_flashing, self._listening in (Listening.ON, Listening.OPENING)
+        background = self._colours.accent if flashing else self._colours.surface if listening else self._colours.warning
         text = self._colours.on_accent if flashing else self._colours.text
-        muted = self._colours.on_accent if flashing else self._colours.muted if hears else self._colours.text
+        muted = self._colours.on_accent if flashing else self._colours.muted if listening else self._colours.text
         self.setStyleSheet(f"#large {{ background: {background}; }}")
         self.caption.setStyleSheet(f"color: {text};")
         for label in (self.before, self.state):

@@ -1,4 +1,4 @@
-"""The queue of files, and the history."""
+"""Panels of the file queue and of the history."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ KIND_NAMES = {Kind.RECORDING: "Recording", Kind.FILE: "File", Kind.LIVE: "Listen
 
 
 class QueuePanel(QWidget):
-    """Several files, with the status of each."""
+    """List of queued files with their status."""
 
     run_clicked = pyqtSignal()
     cancel_clicked = pyqtSignal()
@@ -56,7 +56,7 @@ class QueuePanel(QWidget):
         self.files.itemActivated.connect(lambda item: self.open_asked.emit(item.data(0, _KEY)))
 
     def set_items(self, items: Sequence[QueueItem], progress: str) -> None:
-        """Show the queue; lines that stay are changed in place, so that a long list does not flicker."""
+        """Set the items; existing lines are updated in place, so that a long list does not flicker."""
         while self.files.topLevelItemCount() > len(items):
             self.files.takeTopLevelItem(self.files.topLevelItemCount() - 1)
         while self.files.topLevelItemCount() < len(items):
@@ -76,24 +76,24 @@ class QueuePanel(QWidget):
         self.summary.setText(progress)
 
     def follow(self, place: int) -> None:
-        """Keep the file that is worked on in view."""
+        """Scroll to the file that is being captioned."""
         line = self.files.topLevelItem(place)
         if line is not None:
             self.files.scrollToItem(line)
 
     def show_state(self, state: WindowState) -> None:
-        """Enable what can be pressed."""
+        """Enable the buttons that are available in this state."""
         self.run.setEnabled(not state.captioning and state.num_waiting > 0)
         set_primary(self.run, state.num_waiting > 0)
         self.cancel.setEnabled(state.captioning)
 
 
 class HistoryPanel(QWidget):
-    """Past recordings and captions."""
+    """List of past documents."""
 
     open_asked = pyqtSignal(str)  # an entry's key
     rerun_asked = pyqtSignal(str)
-    delete_asked = pyqtSignal(str, bool)  # an entry's key; its recording too
+    delete_asked = pyqtSignal(str, bool)  # an entry's key; whether to delete its recording, too
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,13 +121,13 @@ class HistoryPanel(QWidget):
         self._enable()
 
     def set_entries(self, entries: Sequence[Document]) -> None:
-        """Show the history, newest first, once somebody looks at it."""
+        """Set the entries, newest first; the list is filled when the panel becomes visible."""
         self._by_key = {entry.key: entry for entry in entries}
         if self.isVisible():
             self._fill()
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Bring the list up to date."""
+        """Update the list when the panel becomes visible."""
         super().showEvent(event)
         self._fill()
 
@@ -147,7 +147,7 @@ class HistoryPanel(QWidget):
         self._enable()
 
     def show_state(self, state: WindowState) -> None:
-        """Enable what can be pressed."""
+        """Enable the buttons that are available in this state."""
         self._ready = not state.captioning
         self._enable()
 

@@ -1,4 +1,4 @@
-"""The window: its parts, menus and shortcuts."""
+"""Main window: layout, menus and shortcuts."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,10 +35,12 @@ TITLE = "Audio Caption Interface"
 
 
 class MainWindow(QMainWindow):
-    """Everything a person sees; the parts tell by signals what they want."""
+    """Main window; its widgets emit signals for user actions."""
 
     paths_chosen = pyqtSignal(list)  # Path
-    export_chosen = pyqtSignal(object, str, bool)  # Path; a key of EXPORT_FORMS; the captions of all files of the list
+    export_chosen = pyqtSignal(
+        object, str, bool
+    )  # Path; key of EXPORT_FORMS; whether to export the captions of all queued files
     settings_asked = pyqtSignal()
     example_asked = pyqtSignal()
     recent_asked = pyqtSignal(str)  # a path
@@ -79,7 +81,7 @@ class MainWindow(QMainWindow):
         layout.setSpacing(8)
         layout.addWidget(self.splitter, 1)
         layout.addWidget(self.log)
-        self.area = QScrollArea()  # on a small or strongly magnified screen all of the page can be reached
+        self.area = QScrollArea()  # scroll area, for small and magnified screens
         self.area.setFrameShape(QScrollArea.Shape.NoFrame)
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.area.setWidgetResizable(True)
@@ -171,17 +173,17 @@ class MainWindow(QMainWindow):
                         menu.addMenu(self._recent)
             if menu is not None and title == "&Edit":
                 menu.addSeparator()
-                menu.addActions(captions.table.actions())  # what can be done with selected rows
+                menu.addActions(captions.table.actions())  # actions on selected rows
 
     def _escape(self) -> None:
-        """Give up what is being captioned; if nothing is, close the message."""
+        """Cancel captioning if it is running, else close the message."""
         if self.controls.cancel.isEnabled():
             self.controls.cancel.click()
         else:
             self.banner.hide()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """The message stays in the middle."""
+        """Keep the message banner centred."""
         super().resizeEvent(event)
         self.banner.place()
 
@@ -191,27 +193,27 @@ class MainWindow(QMainWindow):
         self.captions.search.setFocus()
 
     def show_state(self, state: WindowState) -> None:
-        """Hand the state to every part."""
+        """Pass the state to all widgets."""
         for part in (self.controls, self.captions, self.queue, self.history, self.large):
             part.show_state(state)
 
     def set_colours(self, colours: Colours) -> None:
-        """Hand a theme to the parts that paint themselves."""
+        """Pass the colours to all widgets with custom painting."""
         for part in (self.sound, self.controls.meter, self.large, self.captions.table.rows):
             part.set_colours(colours)
 
-    def tell(self, sentence: str) -> None:
-        """Tell a person something that went wrong."""
-        self.banner.tell(sentence)
+    def show_message(self, sentence: str) -> None:
+        """Display a message in the banner and add it to the log."""
+        self.banner.show_message(sentence)
         self.log.add(sentence)
 
     def offer(self, sentence: str, name: str, action: Callable[[], object]) -> None:
-        """Tell something with a button beside it, for example to undo it."""
-        self.banner.tell(sentence, name, action)
+        """Display a message with a button, such as Undo."""
+        self.banner.show_message(sentence, name, action)
         self.log.add(sentence)
 
     def set_status(self, text: str) -> None:
-        """What is going on, in the status line."""
+        """Set the text of the status bar."""
         self.status.setText(text)
 
     def fold_log(self, folded: bool) -> None:
@@ -222,12 +224,12 @@ class MainWindow(QMainWindow):
         self.log_folded.emit(folded)
 
     def show_large(self) -> None:
-        """Show the window of large letters."""
+        """Show the large-type window."""
         self.large.show()
         self.large.raise_()
 
     def places(self) -> dict[str, QByteArray]:
-        """Where the window and its splitters stand."""
+        """Return the geometry of the window and the state of its splitters, by name."""
         return {
             "geometry": self.saveGeometry(),
             "splitter": self.splitter.saveState(),
@@ -236,7 +238,7 @@ class MainWindow(QMainWindow):
         }
 
     def restore_places(self, places: dict[str, QByteArray]) -> None:
-        """Put the window and its splitters where they stood."""
+        """Restore the geometry of the window and the state of its splitters."""
         actions = {
             "geometry": self.restoreGeometry,
             "splitter": self.splitter.restoreState,
@@ -247,7 +249,7 @@ class MainWindow(QMainWindow):
             actions[name](value)
 
     def ask_for_files(self) -> None:
-        """Choose recordings by a dialog."""
+        """Show a file dialog to open recordings."""
         endings = " ".join(f"*{suffix}" for suffix in sorted(AUDIO_SUFFIXES))
         names, _ = QFileDialog.getOpenFileNames(
             self, "Open recordings", self._open_folder, filter=f"Recordings ({endings});;All files (*)"
@@ -272,7 +274,7 @@ class MainWindow(QMainWindow):
             self.export_chosen.emit(Path(name), filters.get(chosen) or _form_of(name), whole_queue)
 
     def ask_for_clip(self, stem: str) -> Path | None:
-        """Where a clip shall be saved."""
+        """Ask for the path of a clip to save; returns None if cancelled."""
         folder = self._folder(self.captions.document)
         name, _ = QFileDialog.getSaveFileName(
             self, "Save this clip", str(folder / f"{stem}.wav"), "WAV (*.wav)",
@@ -281,11 +283,13 @@ class MainWindow(QMainWindow):
         return (Path(name) if name.lower().endswith(".wav") else Path(f"{name}.wav")) if name else None
 
     def confirm_replacing(self, paths: Sequence[Path]) -> bool:
-        """Ask whether files that are there may be replaced."""
+        """Ask whether existing files may be replaced."""
         box = QMessageBox(self)
         box.setIcon(QMessageBox.Icon.Question)
         names = ", ".join(path.name for path in paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
-        box.setText(f"{'These files are' if len(paths) > 1 else 'This file is'} there already: {names}.")
+        box.setText(
+            f"{'These files' if len(paths) > 1 else 'This file'} already exist{'s' if len(paths) == 1 else ''}: {names}."
+        )
         replace = box.addButton("Replace", QMessageBox.ButtonRole.DestructiveRole)
         keep = box.addButton(QMessageBox.StandardButton.Cancel)
         box.setDefaultButton(keep)
@@ -295,7 +299,7 @@ class MainWindow(QMainWindow):
         return answer
 
     def set_folders(self, open_folder: str, export_folder: str, recent: Sequence[str]) -> None:
-        """Where dialogs begin, and what the menu of recent recordings has."""
+        """Set the initial folders of the dialogs and the entries of the Open Recent menu."""
         self._open_folder, self._export_folder = open_folder, export_folder
         self._recent.clear()
         for path in recent:
@@ -306,7 +310,7 @@ class MainWindow(QMainWindow):
         self._recent.setEnabled(bool(recent))
 
     def _folder(self, document: Document | None) -> Path:
-        """Where something was exported last, else where the recording lies."""
+        """Return the folder of the last export, else the folder of the recording."""
         if self._export_folder and Path(self._export_folder).is_dir():
             return Path(self._export_folder)
         return Path(document.path).parent if document is not None and document.path else Path.home()
@@ -319,13 +323,13 @@ class MainWindow(QMainWindow):
         QMessageBox.information(self, "Keyboard shortcuts", f"<table>{lines}</table>")
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Take files."""
+        """Accept drags that contain files."""
         data = event.mimeData() if event is not None else None
         if event is not None and data is not None and data.hasUrls():
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open what was dropped."""
+        """Open the dropped files."""
         data = event.mimeData() if event is not None else None
         if event is None or data is None:
             return
@@ -335,15 +339,15 @@ class MainWindow(QMainWindow):
         if paths:
             self.paths_chosen.emit(paths)
         elif urls:
-            self.tell("Only files on this machine can be opened: save the recording first, then drop it here.")
+            self.show_message("Only files on this machine can be opened: save the recording first, then drop it here.")
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
-        """Tell that the window closes; it never asks, since recordings are on disk already."""
+        """Emit that the window closes; no confirmation is needed, since recordings are already on disk."""
         self.closing.emit()
         self.large.close()
         super().closeEvent(event)
 
 
 def _form_of(name: str) -> str:
-    """The form whose suffix a file's name has; text where none has it."""
+    """Return the export format for a file name's suffix; "txt" if it is unknown."""
     return next((key for key, form in EXPORT_FORMS.items() if name.lower().endswith(form.suffix)), "txt")

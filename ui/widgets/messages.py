@@ -1,4 +1,4 @@
-"""What the window tells: a banner for what needs a person, a log for everything."""
+"""Messages of the window: a banner for important messages and a log for all."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -13,11 +13,11 @@ MARGIN, NARROWEST, WIDEST = 12, 320, 900  # pixels
 
 
 class Banner(QFrame):
-    """One sentence that floats above a part of the window, so that nothing moves, until it is closed or another comes.
+    """Message that floats above a part of the window until it is closed or replaced.
 
     Args:
-        parent: what it lies in.
-        below: a part of that, which it lies over.
+        parent: parent widget.
+        below: widget inside `parent` that the banner covers.
     """
 
     def __init__(self, parent: QWidget, below: QWidget) -> None:
@@ -27,7 +27,7 @@ class Banner(QFrame):
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.action = button("Undo", "Undo what this message tells.")
+        self.action = button("Undo", "Undo the action that this message reports.")
         self.action.clicked.connect(self._act)
         self._on_action: Callable[[], object] = lambda: None
         self.close_button = button("Dismiss", "Close this message.", flat=True)
@@ -39,8 +39,8 @@ class Banner(QFrame):
         layout.addWidget(self.close_button)
         self.hide()
 
-    def tell(self, sentence: str, name: str = "", action: Callable[[], object] = lambda: None) -> None:
-        """Show a sentence, with a button called `name` beside it where there is one."""
+    def show_message(self, sentence: str, name: str = "", action: Callable[[], object] = lambda: None) -> None:
+        """Display a sentence, with a button labelled `name` that calls `action` if `name` is not empty."""
         self.text.setText(sentence)
         self.action.setText(name)
         self.action.setAccessibleName(name)
@@ -52,14 +52,14 @@ class Banner(QFrame):
         self.raise_()
 
     def place(self) -> None:
-        """Stand at the top of that part, in its middle, as wide as the sentence needs."""
+        """Move the banner to the top centre of the covered widget, with the width of its text."""
         owner, layout = self.parentWidget(), self.layout()
         if owner is None or layout is None:
             return
         buttons = self.close_button.sizeHint().width() + (self.action.sizeHint().width() if self.action.text() else 0)
         wished = self.text.fontMetrics().horizontalAdvance(self.text.text()) + buttons + 80
         room = QRect(self._below.mapTo(owner, QPoint(0, 0)), self._below.size()).intersected(owner.rect())
-        if room.width() < NARROWEST:  # that part is scrolled out of view
+        if room.width() < NARROWEST:  # the covered widget is scrolled out of view
             room = owner.rect()
         width = min(room.width() - 2 * MARGIN, max(NARROWEST, wished), WIDEST)
         self.resize(width, layout.heightForWidth(width))
@@ -71,7 +71,7 @@ class Banner(QFrame):
 
 
 class LogPanel(QPlainTextEdit):
-    """Everything that happened, with times; bounded."""
+    """Log of events with their time; limited in length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,5 +82,5 @@ class LogPanel(QPlainTextEdit):
         describe(self, "Log", "What happened, with times.")
 
     def add(self, line: str) -> None:
-        """Add a line."""
+        """Append a line with the current time."""
         self.appendPlainText(f"{datetime.now():%H:%M:%S}  {line}")

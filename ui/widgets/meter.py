@@ -1,4 +1,4 @@
-"""The level meter, with the silence threshold drawn on it."""
+"""Level meter with the silence threshold."""
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
@@ -11,7 +11,7 @@ LOWEST_DB, LOWEST_THRESHOLD_DB, HIGHEST_THRESHOLD_DB = -90.0, -80.0, -10.0
 
 
 class LevelMeter(QWidget):
-    """Peak and loudness of the microphone, and a threshold that a person drags or moves with the arrow keys."""
+    """Displays peak and RMS level of the microphone, and a threshold set by dragging or with the arrow keys."""
 
     threshold_changed = pyqtSignal(float)  # dBFS
 
@@ -27,37 +27,37 @@ class LevelMeter(QWidget):
 
     @property
     def threshold_db(self) -> float:
-        """Below this level a recording counts as silence, dBFS."""
+        """Silence threshold, dBFS."""
         return self._threshold_db
 
     def set_threshold(self, threshold_db: float) -> None:
-        """Move the threshold without telling anybody."""
+        """Set the threshold, dBFS, without emitting a signal."""
         self._threshold_db = min(HIGHEST_THRESHOLD_DB, max(LOWEST_THRESHOLD_DB, threshold_db))
         self._describe()
         self.update()
 
     def set_level(self, peak_db: float, rms_db: float) -> None:
-        """Show a level in dBFS; a peak sinks slowly."""
+        """Display a level in dBFS; the peak marker decays slowly."""
         self._peak_db = max(peak_db, self._peak_db - 1.5)
         self._rms_db = max(rms_db, self._rms_db - 3.0)
         self.update()
 
     def clear(self) -> None:
-        """Show that nothing is heard."""
+        """Reset the display to no signal."""
         self._peak_db = self._rms_db = LOWEST_DB
         self.update()
 
     def set_colours(self, colours: Colours) -> None:
-        """Take a theme."""
+        """Apply the colours of a theme."""
         self._colours = colours
         self.update()
 
     def sizeHint(self) -> QSize:
-        """Wide and low."""
+        """Preferred size of the meter."""
         return QSize(220, 30)
 
     def _describe(self) -> None:
-        text = f"Below {self._threshold_db:.0f} dB a microphone caption is (silence). Drag, or use the arrow keys."
+        text = f"Below {self._threshold_db:.0f} dB a microphone caption is (silence). Drag it or use the arrow keys."
         describe(self, "Input level and silence threshold", text)
 
     def _bar(self) -> QRectF:
@@ -68,7 +68,7 @@ class LevelMeter(QWidget):
         return bar.left() + bar.width() * (min(0.0, max(LOWEST_DB, level_db)) - LOWEST_DB) / -LOWEST_DB
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Bar, level, peak, threshold."""
+        """Paint the level, the peak marker and the threshold."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -76,11 +76,11 @@ class LevelMeter(QWidget):
         painter.setBrush(QColor(self._colours.raised))
         painter.drawRoundedRect(bar, 5, 5)
         accent = QColor(self._colours.accent)
-        heard = self._peak_db >= self._threshold_db
-        accent.setAlphaF(0.35 if heard else 0.18)
+        is_loud = self._peak_db >= self._threshold_db
+        accent.setAlphaF(0.35 if is_loud else 0.18)
         painter.setBrush(accent)
         painter.drawRoundedRect(QRectF(bar.left(), bar.top(), self._x(self._peak_db) - bar.left(), bar.height()), 5, 5)
-        accent.setAlphaF(1.0 if heard else 0.45)
+        accent.setAlphaF(1.0 if is_loud else 0.45)
         painter.setBrush(accent)
         painter.drawRoundedRect(QRectF(bar.left(), bar.top(), self._x(self._rms_db) - bar.left(), bar.height()), 5, 5)
         x = self._x(self._threshold_db)
@@ -90,7 +90,7 @@ class LevelMeter(QWidget):
         painter.drawEllipse(QPointF(x, bar.top() - 6), 3, 3)
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
-        """Take the threshold."""
+        """Move the threshold to the clicked level."""
         if event is not None:
             self._move_to(event.position().x())
 

@@ -1,21 +1,21 @@
-"""Tells of an alert word outside the window too: a notification of the desktop, and a flash in the task bar."""
+"""Desktop notifications of alert words."""
 
 from PyQt6.QtWidgets import QApplication, QSystemTrayIcon, QWidget
 
 
 class Notifier:
-    """A notification where the desktop has a tray, and the window's entry in the task bar asks for attention.
+    """Shows desktop notifications, if a system tray is available, and marks the window's task bar entry.
 
     Args:
-        window: whose icon and entry they are.
+        window: window whose icon and task bar entry are used.
     """
 
     def __init__(self, window: QWidget) -> None:
         self._window = window
         self._tray: QSystemTrayIcon | None = None
 
-    def tell(self, title: str, sentence: str) -> None:
-        """Tell something that a person must not miss."""
+    def notify(self, title: str, sentence: str) -> None:
+        """Show a notification."""
         QApplication.alert(self._window)
         if QSystemTrayIcon.isSystemTrayAvailable():
             if self._tray is None:

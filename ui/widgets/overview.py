@@ -1,4 +1,4 @@
-"""The whole recording in one line, with the part that is in view."""
+"""Overview of the whole recording with the visible range."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +9,13 @@ from PyQt6.QtWidgets import QScrollBar, QSizePolicy, QVBoxLayout, QWidget
 from ui.widgets.parts import describe
 from ui.widgets.theme import LIGHT, Colours
 
-STEPS_PER_S = 1000  # of the scroll bar, which counts in whole numbers
+STEPS_PER_S = 1000  # integer steps of the scroll bar
 
 
 class _Outline(QWidget):
-    """Draws the recording and frames what is in view; a drag moves that."""
+    """Draws the recording's outline and the visible range, which can be dragged."""
 
-    moved_to = pyqtSignal(float)  # the middle of what shall be in view, seconds
+    moved_to = pyqtSignal(float)  # requested centre of the visible range, seconds
 
     def __init__(self, left: int, right: int) -> None:
         super().__init__()
@@ -34,14 +34,14 @@ class _Outline(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        """Low."""
+        """Preferred size of the outline."""
         return QSize(200, 26)
 
     def _x(self, seconds: float) -> float:
         return self._left + (self.width() - self._left - self._right) * seconds / max(1e-3, self.duration_s)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """The outline, muted; what is in view stands on the accent."""
+        """Paint the outline and highlight the visible range."""
         if not self.duration_s:
             return
         painter = QPainter(self)
@@ -61,26 +61,26 @@ class _Outline(QWidget):
         painter.drawPolyline(QPolygonF(points))
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
-        """Go there."""
+        """Centre the visible range at the clicked time."""
         if event is not None and self.duration_s:
             width = max(1, self.width() - self._left - self._right)
             self.moved_to.emit(self.duration_s * (event.position().x() - self._left) / width)
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
-        """Drag what is in view."""
+        """Drag the visible range."""
         if event is not None and event.buttons() & Qt.MouseButton.LeftButton:
             self.mousePressEvent(event)
 
 
 class Overview(QWidget):
-    """An outline of the whole recording above a scroll bar; both show and move what is in view.
+    """Outline of the whole recording above a scroll bar; both show and move the visible range.
 
     Args:
-        left: where the plots begin, pixels.
-        right: pixels to the right of them.
+        left: margin left of the plots, pixels.
+        right: margin right of the plots, pixels.
     """
 
-    range_asked = pyqtSignal(float, float)  # what shall be in view, seconds
+    range_asked = pyqtSignal(float, float)  # requested visible range, seconds
     resized = pyqtSignal()
 
     def __init__(self, left: int, right: int) -> None:
@@ -88,7 +88,7 @@ class Overview(QWidget):
         self.outline = _Outline(left, right)
         self.bar = QScrollBar(Qt.Orientation.Horizontal)
         self.bar.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        describe(self.bar, "Scroll in time", "Move what is in view.")
+        describe(self.bar, "Scroll in time", "Move the visible range.")
         inner = QVBoxLayout()
         inner.setContentsMargins(left, 0, right, 0)
         inner.addWidget(self.bar)
@@ -106,27 +106,27 @@ class Overview(QWidget):
 
     @property
     def num_columns(self) -> int:
-        """How many columns an outline has room for."""
+        """Width of the outline, columns."""
         return max(100, self.outline.width() // 2)
 
     def set_outline(self, times: NDArray[np.float64], line: NDArray[np.float32], duration_s: float) -> None:
-        """Show a recording: times (2 N,) in seconds, amplitudes (2 N,), and its length in seconds."""
+        """Set the outline: times (2 N,) in seconds, amplitudes (2 N,), -1 to 1, and the duration in seconds."""
         self.outline.set_outline(times, line, duration_s)
         self._show_range()
 
     def set_range(self, start_s: float, end_s: float) -> None:
-        """What is in view, seconds."""
+        """Set the visible range, seconds."""
         self.outline.range = (start_s, end_s)
         self.outline.update()
         self._show_range()
 
     def set_colours(self, colours: Colours) -> None:
-        """Take a theme."""
+        """Apply the colours of a theme."""
         self.outline.colours = colours
         self.outline.update()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """There is room for more or fewer columns."""
+        """Request an outline for the new width."""
         super().resizeEvent(event)
         self.resized.emit()
 

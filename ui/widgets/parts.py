@@ -1,4 +1,4 @@
-"""Small things that every panel uses."""
+"""Helper functions and widgets shared by all panels."""
 
 import math
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from ui.widgets.buttons import SteadyButton
 
 
 def card(*parts: QWidget | QLayout) -> QFrame:
-    """A surface with rounded corners that holds parts one below the other."""
+    """Create a frame with rounded corners that stacks its parts vertically."""
     frame = QFrame()
     frame.setObjectName("card")
     layout = QVBoxLayout(frame)
@@ -41,7 +41,7 @@ def card(*parts: QWidget | QLayout) -> QFrame:
 
 
 def describe(widget: QWidget, name: str, tip: str = "", shortcut: str = "") -> None:
-    """Give a control the name that screen readers say, and a tooltip; not for texts, whose name is what they say."""
+    """Set the accessible name and the tooltip of a control; labels need none, since their text is their name."""
     keys = QKeySequence(shortcut).toString(QKeySequence.SequenceFormat.NativeText) if shortcut else ""
     widget.setAccessibleName(name)
     widget.setAccessibleDescription(tip)
@@ -49,7 +49,7 @@ def describe(widget: QWidget, name: str, tip: str = "", shortcut: str = "") -> N
 
 
 def button(text: str, tip: str, shortcut: str = "", flat: bool = False) -> SteadyButton:
-    """A button with its tooltip; the shortcut is told here and bound in the window's menus."""
+    """Create a button with a tooltip that mentions the shortcut; the shortcut itself is bound in the window's menus."""
     made = SteadyButton(text)
     describe(made, text, tip, shortcut)
     if flat:
@@ -58,7 +58,7 @@ def button(text: str, tip: str, shortcut: str = "", flat: bool = False) -> Stead
 
 
 def heading(text: str, buddy: QWidget | None = None) -> QLabel:
-    """A label above a control."""
+    """Create a heading label, with an optional buddy control."""
     label = QLabel(text)
     label.setProperty("heading", True)
     if buddy is not None:
@@ -67,19 +67,19 @@ def heading(text: str, buddy: QWidget | None = None) -> QLabel:
 
 
 class YieldingLabel(QLabel):
-    """A line whose text, however long, never keeps the window wide: where there is no room it ends in "…"."""
+    """Single-line label that elides its text with "…" instead of widening the window."""
 
     def __init__(self, text: str = "") -> None:
         super().__init__(text)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def setText(self, text: str | None) -> None:
-        """Show a text; the tooltip has all of it."""
+        """Set the text, and the tooltip to the full text."""
         super().setText(text)
         self.setToolTip(text)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """As much of the text as fits."""
+        """Paint the elided text."""
         painter = QPainter(self)
         room = self.contentsRect()
         text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room.width())
@@ -88,14 +88,14 @@ class YieldingLabel(QLabel):
 
 
 def muted(text: str = "") -> QLabel:
-    """A label that is read second."""
+    """Create a label in the muted text colour."""
     label = QLabel(text)
     label.setProperty("muted", True)
     return label
 
 
 def set_primary(target: QPushButton, primary: bool) -> None:
-    """Paint a button in the accent, or no more."""
+    """Set whether a button is painted in the accent colour."""
     if bool(target.property("primary")) != primary:
         target.setProperty("primary", primary)
         style = target.style()
@@ -105,17 +105,17 @@ def set_primary(target: QPushButton, primary: bool) -> None:
 
 
 class _WrappingDelegate(QStyledItemDelegate):
-    """Gives a line the height that its broken text needs, which a tree does not do by itself."""
+    """Item delegate that computes the height of wrapped text, which QTreeView does not do."""
 
-    PADDING = 4  # pixels beside the text, as the style sheet has it
-    LINE_GAP = 6  # pixels between lines of the list
+    PADDING = 4  # horizontal padding, pixels, as in the style sheet
+    LINE_GAP = 6  # vertical gap between rows, pixels
 
     def __init__(self, tree: QTreeView) -> None:
         super().__init__(tree)
         self._tree = tree
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
-        """The text's size, broken at the column's width."""
+        """Return the size of the text wrapped at the column's width."""
         room = QStyleOptionViewItem(option)
         room.rect = QRect(0, 0, max(40, self._tree.columnWidth(index.column()) - self.PADDING), 1)
         return super().sizeHint(room, index) + QSize(0, self.LINE_GAP)
@@ -124,36 +124,36 @@ class _WrappingDelegate(QStyledItemDelegate):
 if TYPE_CHECKING:
     _Tree = QTreeView
 else:
-    _Tree = object  # PyQt allows one base of Qt's, which the class that uses this names
+    _Tree = object  # PyQt allows a single Qt base class, which the subclass names
 
 
 class FittedColumns(_Tree):
-    """Columns of which one breaks its lines and takes the room that is left, at least READABLE pixels.
+    """Mixin for column widths: one column wraps its text and takes the remaining width, at least READABLE pixels.
 
-    For a QTreeView or QTreeWidget, which calls `fit_columns` once its model is there.
+    For QTreeView and QTreeWidget; call `fit_columns` after the model is set.
     """
 
-    READABLE = 200  # pixels: some thirty letters
-    SHORTEST = 70  # pixels of any other column
+    READABLE = 200  # pixels, about 30 characters
+    SHORTEST = 70  # minimum width of any other column, pixels
 
     def fit_columns(self, stretched: int, hint: str = "", optional: int | None = None) -> None:
-        """Begin to share out the room.
+        """Start fitting the column widths.
 
         Args:
-            stretched: the column that takes the room.
-            hint: stands in the list while it is empty.
-            optional: a column that gives way where room is short.
+            stretched: index of the column that takes the remaining width.
+            hint: text displayed while the list is empty.
+            optional: index of a column that is hidden if the width is insufficient, or None.
         """
         self._stretched, self._optional, self._hint = stretched, optional, hint
         self.setWordWrap(True)
         self.setItemDelegateForColumn(stretched, _WrappingDelegate(self))
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # lines are broken instead
-        self.setMinimumHeight(112)  # the header and a caption of four lines
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # text is wrapped instead
+        self.setMinimumHeight(112)  # height of the header and a caption of four lines
         header, model = self.header(), self.model()
         assert header is not None and model is not None
         header.setStretchLastSection(False)
         header.setMinimumSectionSize(20)
-        header.setResizeContentsPrecision(50)  # rows that are measured: more take longer than a window may stand still
+        header.setResizeContentsPrecision(50)  # maximum number of rows measured, which limits the time of an update
         header.sectionResized.connect(self.scheduleDelayedItemsLayout)
         for column in range(model.columnCount()):
             mode = QHeaderView.ResizeMode.Stretch if column == stretched else QHeaderView.ResizeMode.Fixed
@@ -166,19 +166,19 @@ class FittedColumns(_Tree):
             changed.connect(self._fitting.start)
 
     def set_hint(self, hint: str) -> None:
-        """Another text for the empty list."""
+        """Set the text displayed while the list is empty."""
         self._hint = hint
         viewport = self.viewport()
         if viewport is not None:
             viewport.update()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Share out the room anew."""
+        """Fit the column widths after a resize."""
         super().resizeEvent(event)
         self._fit()
 
     def _fit(self) -> None:
-        """Give each column the width of what is in it, as far as the stretched one stays readable."""
+        """Set each column to the width of its content, as long as the stretched column keeps its minimum width."""
         header, viewport, model = self.header(), self.viewport(), self.model()
         assert header is not None and viewport is not None and model is not None
         if self._optional is not None:
@@ -199,7 +199,7 @@ class FittedColumns(_Tree):
             header.resizeSection(column, width)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """The lines, or the hint."""
+        """Paint the rows, or the hint if there are none."""
         super().paintEvent(event)
         viewport, model = self.viewport(), self.model()
         if viewport is not None and model is not None and self._hint and not model.rowCount():
@@ -210,14 +210,14 @@ class FittedColumns(_Tree):
 
 
 class Table(FittedColumns, QTreeWidget):
-    """A list with columns.
+    """List with several columns.
 
     Args:
-        columns: their names.
-        stretched: the column that takes the room.
-        name: what screen readers say.
+        columns: column titles.
+        stretched: index of the column that takes the remaining width.
+        name: accessible name.
         tip: tooltip.
-        hint: stands in the list while it is empty.
+        hint: text displayed while the list is empty.
     """
 
     def __init__(self, columns: tuple[str, ...], stretched: int, name: str, tip: str, hint: str = "") -> None:
@@ -230,7 +230,7 @@ class Table(FittedColumns, QTreeWidget):
 
 
 def minutes_seconds(seconds: float) -> str:
-    """Time as mm:ss, or h:mm:ss from an hour on."""
+    """Format a time, seconds, as mm:ss, or as h:mm:ss from one hour on."""
     whole = int(seconds)
     hours, rest = divmod(whole, 3600)
     clock = f"{rest // 60:02d}:{rest % 60:02d}"
@@ -238,23 +238,23 @@ def minutes_seconds(seconds: float) -> str:
 
 
 def decimal(value: float) -> str:
-    """A number with one decimal, written as the person's locale has it."""
+    """Format a number with one decimal in the user's locale."""
     return QLocale().toString(value, "f", 1)
 
 
 def time_span(start_s: float, end_s: float) -> str:
-    """A stretch of time as "mm:ss – mm:ss"."""
+    """Format a time span, seconds, as "mm:ss – mm:ss"."""
     return f"{minutes_seconds(start_s)} – {minutes_seconds(end_s)}"
 
 
 def probability_text(caption: ScoredCaption) -> str:
-    """A caption's probability in per cent: whole where it is calibrated, else that of exactly this sentence, two figures."""
+    """Format a caption's probability in per cent: calibrated, as an integer, else the sentence's, with two digits."""
     if caption.probability is not None:
         return percent(caption.probability)
     return f"{100 * math.exp(caption.log_probability):.2g} %"
 
 
 def probability_tip(caption: ScoredCaption) -> str:
-    """Which probability that is."""
+    """Return the tooltip that explains a caption's probability."""
     what = "of exactly this sentence" if caption.probability is None else "that this caption names the right sounds"
     return f"Probability {what}: {probability_text(caption)} (log-probability {caption.log_probability:.2f})"

@@ -1,4 +1,4 @@
-"""Settings in a window of their own."""
+"""Settings dialog."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,13 +34,13 @@ DEVICES = {"auto": "automatic", "cpu": "processor", "cuda": "NVIDIA card", "mps"
 
 
 class SettingsDialog(QDialog):
-    """Shows settings and gives back changed ones.
+    """Dialog to edit the settings.
 
     Args:
-        settings: what is shown at first.
-        encoder: the loaded captioner's encoder, to be shown; empty while none is loaded.
-        styles: of captions that the loaded captioner knows.
-        parent: the window that it belongs to.
+        settings: initial settings.
+        encoder: encoder of the loaded captioner, displayed only; empty if none is loaded.
+        styles: caption styles of the loaded captioner.
+        parent: parent window.
     """
 
     def __init__(
@@ -90,15 +90,15 @@ class SettingsDialog(QDialog):
             (self.device, "Device", "Where the captioner runs."),
             (self.style_choice, "Style", "How captions are worded."),
             (self.alert_words, "Alert words", "Listen notifies you when a caption has one of these words."),
-            (self.method, "Search", "How captions are searched for."),
-            (self.num_beams, "Beams", "Beams of the beam search."),
-            (self.temperature, "Temperature", "Of sampling: higher is more varied."),
-            (self.top_k, "Top-k", "Sampling keeps so many most probable pieces of words."),
-            (self.seed, "Seed", "Sampling from one seed gives the same words again."),
+            (self.method, "Search", "Decoding method."),
+            (self.num_beams, "Beams", "Number of beams in beam search."),
+            (self.temperature, "Temperature", "Sampling temperature: higher values give more varied captions."),
+            (self.top_k, "Top-k", "Sample from this number of most probable tokens; 0 for all."),
+            (self.seed, "Seed", "Random seed: the same seed gives the same captions."),
             (self.window_s, "Window", "Long recordings are captioned in windows of this length."),
             (self.always_windows, "Always in windows", "Gives short recordings a timeline too."),
-            (self.live_window_s, "Listening window", "Seconds that Listen captions at once."),
-            (self.live_hop_s, "Listening hop", "Seconds between two captions of Listen."),
+            (self.live_window_s, "Listening window", "Window length of continuous captioning, seconds."),
+            (self.live_hop_s, "Listening hop", "Time between two captions of Listen, seconds."),
             (self.recordings_folder, "Recordings folder", "Where recordings go."),
             (self.theme, "Theme", "Light or dark."),
         ):
@@ -130,7 +130,7 @@ class SettingsDialog(QDialog):
         return form
 
     def settings(self) -> AppSettings:
-        """The settings as they stand in the dialog."""
+        """Return the settings entered in the dialog."""
         folder = self.recordings_folder.text().strip()
         return replace(
             self._settings,
@@ -164,7 +164,7 @@ class SettingsDialog(QDialog):
 
 
 def _centre_names(form: QFormLayout) -> None:
-    """Each name in the middle of its line, where a form puts it at the top."""
+    """Centre the labels of a form vertically; QFormLayout aligns them at the top."""
     for row in range(form.rowCount()):
         name, field = (form.itemAt(row, role) for role in (_ROLES.LabelRole, _ROLES.FieldRole))
         label = name.widget() if name is not None else None

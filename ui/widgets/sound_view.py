@@ -1,4 +1,4 @@
-"""Waveform, captions, spectrogram and overview of one recording, on one time axis."""
+"""View of a recording: waveform, captions, spectrogram and overview on a common time axis."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -17,40 +17,40 @@ from ui.widgets.theme import LIGHT, Colours
 from ui.widgets.time_axis import TimeAxis, TimeBox
 from ui.widgets.timeline_strip import TimelineStrip
 
-AXIS_WIDTH, RIGHT_MARGIN = 58, 12  # pixels, the same in all parts, so that they line up
-FOLLOWED_S = 15.0  # seconds in view of a sound that grows
+AXIS_WIDTH, RIGHT_MARGIN = 58, 12  # pixels, equal in all plots, so that they are aligned
+FOLLOWED_S = 15.0  # visible range of a growing sound, seconds
 REDRAW_MS, OVERVIEW_MS = 50, 500
 ARROW_S, KEY_ZOOM = 1.0, 1.5
-HINT = "Press Record Audio to hear something new,\nor drop a recording here."
+HINT = "Press Record Audio to make a recording,\nor drop a recording here."
 
 
 class Sound(Protocol):
-    """What can be drawn: `ui.sound.decoded.DecodedSound`, or `ui.sound.growing.GrowingSound`."""
+    """Protocol of drawable sounds, such as `ui.sound.decoded.DecodedSound` and `ui.sound.growing.GrowingSound`."""
 
     @property
     def duration_s(self) -> float:
-        """Seconds, so far."""
+        """Current duration, seconds."""
 
     @property
     def spectrogram(self) -> NDArray[np.uint8] | None:
-        """(T, F), 0 to 255; None where there is none."""
+        """Spectrogram (T, F), uint8, 0 to 255, or None."""
 
     @property
     def highest_hz(self) -> float:
-        """Upper end of the spectrogram."""
+        """Highest frequency of the spectrogram, hertz."""
 
     @property
     def grows(self) -> bool:
-        """Whether it is still being heard."""
+        """True while the sound is being captured."""
 
     def outline(
         self, start_s: float, end_s: float, num_columns: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Times and amplitudes of a line through the extremes of a span."""
+        """Compute the waveform outline of a span: times (2 N,) in seconds and amplitudes (2 N,), -1 to 1."""
 
 
 class SoundView(QWidget):
-    """Draws; tells where a person clicked and what they selected."""
+    """Draws a sound with its captions; emits signals for clicks and selections."""
 
     seek_asked = pyqtSignal(float)  # seconds
     row_asked = pyqtSignal(object)  # Row: a click on its span
@@ -127,7 +127,9 @@ class SoundView(QWidget):
         layout.addWidget(self.waveform, 1)
         for part in (self.timeline, self.spectrogram, self.overview):
             layout.addWidget(part)
-        drawing.setMinimumHeight(drawing.minimumSizeHint().height())  # also without a spectrogram: nothing moves
+        drawing.setMinimumHeight(
+            drawing.minimumSizeHint().height()
+        )  # also without a spectrogram: the layout must not change
         self._stack = QStackedLayout(self)
         self._stack.addWidget(empty)
         self._stack.addWidget(drawing)
@@ -143,10 +145,10 @@ class SoundView(QWidget):
         self.overview.resized.connect(self._draw_overview)
         self._box.sigXRangeChanged.connect(self._on_range)
 
-    # what is drawn
+    # drawn sound
 
     def set_sound(self, sound: Sound | None) -> None:
-        """Draw a sound; None: nothing but a hint. One that grows is followed until a person looks elsewhere."""
+        """Draw a sound, or a hint if None. The view follows a growing sound until the user scrolls away from its end."""
         if sound is not None and sound is self._sound:
             return
         self._sound = sound
@@ -167,35 +169,35 @@ class SoundView(QWidget):
         line = sound.outline(0, sound.duration_s, 1000)[1]
         self._loudest = max(0.05, 1.1 * float(np.abs(line).max(initial=0.0)))
         self._draw()
-        self._redraw_overview.start(REDRAW_MS)  # not in the same breath: a window must not stand still
+        self._redraw_overview.start(REDRAW_MS)  # deferred, so that the event loop is not blocked
 
     def grow(self) -> None:
-        """The sound that is drawn has grown; how often that is drawn is bounded."""
+        """Schedule redrawing of a growing sound, at a limited rate."""
         if self._sound is not None and not self._redraw.isActive():
             self._redraw.start()
 
     @property
     def sound(self) -> Sound | None:
-        """What is drawn."""
+        """Drawn sound, or None."""
         return self._sound
 
     def set_rows(self, rows: Sequence[Row], threshold: float = 0.0) -> None:
-        """Show captions along the time axis; those less probable than the threshold, 0 to 1, are outlined only."""
+        """Show captions along the time axis; captions with a probability below the threshold, 0 to 1, are only outlined."""
         self.timeline.set_rows(rows, threshold)
 
     def set_position(self, seconds: float, playing: bool = False) -> None:
-        """Move the play head; while it plays, what is in view goes with it."""
+        """Move the play head, seconds; the visible range follows it while playing."""
         for head in self.heads:
             head.setVisible(self._sound is not None and not self._sound.grows)
             head.setValue(seconds)
-        hears = self._sound is not None and self._sound.grows  # then there is no play head
-        self.timeline.set_position(-1.0 if hears else seconds)
+        is_growing = self._sound is not None and self._sound.grows  # a growing sound has no play head
+        self.timeline.set_position(-1.0 if is_growing else seconds)
         start_s, end_s = self._box.viewRange()[0]
         if playing and self._sound is not None and not start_s <= seconds <= end_s:
             self._box.setXRange(seconds, seconds + end_s - start_s, padding=0)
 
     def show_row(self, row: Row) -> None:
-        """Frame a row's span and bring it into view."""
+        """Frame a row's span and scroll it into view."""
         self.timeline.set_chosen(row.number)
         start_s, end_s = self._box.viewRange()[0]
         if not start_s <= row.record.start_s < end_s and self._sound is not None:
@@ -208,14 +210,14 @@ class SoundView(QWidget):
         self._on_drag(start_s, end_s)
 
     def clear_region(self) -> None:
-        """Select nothing."""
+        """Clear the selection."""
         if self.region.isVisible():
             self.region.hide()
             self.lower_region.hide()
             self.region_changed.emit(None)
 
     def show_all(self) -> None:
-        """Zoom out; nothing is selected any more."""
+        """Show the whole sound and clear the selection."""
         if self._sound is None:
             return
         self.clear_region()
@@ -224,7 +226,7 @@ class SoundView(QWidget):
         self._box.setXRange(max(0.0, end_s - FOLLOWED_S) if self._follows else 0, max(end_s, 0.01), padding=0)
 
     def set_colours(self, colours: Colours) -> None:
-        """Take a theme."""
+        """Apply the colours of a theme."""
         self._colours = colours
         for plot in (self.waveform, self.spectrogram):
             plot.setBackground(colours.surface)
@@ -250,10 +252,10 @@ class SoundView(QWidget):
         self.timeline.set_colours(colours)
         self.overview.set_colours(colours)
 
-    # what a person does
+    # user input
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Space plays; arrows go back and forth, Home and End to the ends, + and - zoom, [ and ] select from and to here."""
+        """Handle keys: Space plays, arrows, Home and End seek, + and - zoom, [ and ] set the ends of the selection."""
         sound = self._sound
         if event is None or sound is None:
             super().keyPressEvent(event)
@@ -299,7 +301,7 @@ class SoundView(QWidget):
         self.region_changed.emit((max(0.0, start_s), min(self._sound.duration_s, end_s)))
 
     def _on_moved(self) -> None:
-        """A person zoomed or panned: a sound that grows is followed only while its end is in view."""
+        """Follow a growing sound after zooming or panning only if its end is visible."""
         if self._sound is not None and self._sound.grows:
             self._follows = self._box.viewRange()[0][1] >= self._sound.duration_s
 

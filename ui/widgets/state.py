@@ -1,11 +1,11 @@
-"""What the window shows, as plain data from the controller."""
+"""State of the window as plain data, set by the controllers."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Recording(Enum):
-    """What the recorder does."""
+    """State of the recorder."""
 
     OFF = "off"
     OPENING = "opening"
@@ -14,7 +14,7 @@ class Recording(Enum):
 
 
 class Listening(Enum):
-    """What continuous captions do."""
+    """State of continuous captioning."""
 
     OFF = "off"
     OPENING = "opening"
@@ -24,21 +24,21 @@ class Listening(Enum):
 
 @dataclass(frozen=True)
 class WindowState:
-    """What may be pressed, and what to press next.
+    """State of the window, which determines the available actions.
 
     Attributes:
-        path: the recording that is open; empty for none.
-        reading: another recording is being opened.
-        can_play: it has been decoded.
-        playing: it is heard.
-        recording: what the recorder does.
-        listening: what continuous captions do.
+        path: path of the open recording; empty if none is open.
+        reading: a recording is being opened.
+        can_play: the open recording has been decoded.
+        playing: the open recording is being played.
+        recording: state of the recorder.
+        listening: state of continuous captioning.
         model_ready: a captioner is loaded.
-        captioning: a recording is being captioned, or waits for the captioner.
-        has_recording: there is a recording of this app to caption.
-        has_captions: the shown document has captions to copy or export.
-        has_region: a part is selected.
-        num_waiting: files of the queue that wait.
+        captioning: a recording is being captioned or waits for the captioner.
+        has_recording: a recording made by the app is available to caption.
+        has_captions: the displayed document has captions to copy or export.
+        has_region: a part of the recording is selected.
+        num_waiting: number of waiting files in the queue.
     """
 
     path: str = ""

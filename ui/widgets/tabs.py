@@ -1,4 +1,4 @@
-"""Captions of the open recording, captions of the microphone, files and history: one at a time."""
+"""Tabs: captions of the open recording, live captions, file queue and history."""
 
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QStackedWidget, QTabBar, QVBoxLayout, QWidget
@@ -11,15 +11,15 @@ RECORDING, LIVE, FILES, HISTORY = range(4)
 
 
 class Tabs(QWidget):
-    """The first two tabs show one table, of the open recording and of the last listening.
+    """Tab widget whose first two tabs share a caption table, for the open recording and the last listening session.
 
     Args:
-        captions: the table of captions.
-        queue: the files.
-        history: past recordings.
+        captions: panel of captions.
+        queue: panel of the file queue.
+        history: panel of the history.
     """
 
-    document_asked = pyqtSignal(bool)  # the captions of the microphone, else of the open recording
+    document_asked = pyqtSignal(bool)  # True for live captions, False for those of the open recording
 
     def __init__(self, captions: CaptionsPanel, queue: QueuePanel, history: HistoryPanel) -> None:
         super().__init__()
@@ -42,11 +42,11 @@ class Tabs(QWidget):
 
     @property
     def current(self) -> int:
-        """Which tab is in front."""
+        """Index of the selected tab."""
         return self.bar.currentIndex()
 
     def show_tab(self, tab: int) -> None:
-        """Bring a tab to the front; the keyboard's focus stays where it is."""
+        """Select a tab without changing the keyboard focus."""
         self.bar.setCurrentIndex(tab)
 
     def _on_changed(self, tab: int) -> None:

@@ -1,4 +1,4 @@
-"""Colours and shapes: calm surfaces, one accent, no frames."""
+"""Colours and style sheet of the window."""
 
 import gc
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ ASSETS = Path(__file__).parents[2] / "assets"
 
 @dataclass(frozen=True)
 class Colours:
-    """A theme, as CSS colours.
+    """Colours of a theme, as CSS colours.
 
     Attributes:
-        window: behind everything.
-        surface: cards.
-        raised: buttons and fields on cards.
-        text: what is read.
-        muted: what is read second; at least 4.5:1 on `surface`.
-        accent: what to press, what plays, what is heard.
-        on_accent: text on the accent.
-        warning: behind a warning.
+        window: background of the window.
+        surface: background of cards.
+        raised: background of buttons and fields on cards.
+        text: primary text.
+        muted: secondary text, with a contrast of at least 4.5:1 on `surface`.
+        accent: suggested action, play head and live sound.
+        on_accent: text on the accent colour.
+        warning: background of warnings.
     """
 
     window: str
@@ -99,7 +99,7 @@ QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 
 
 def colours_of(theme: str) -> Colours:
-    """The colours of a theme: "light", "dark", or "system" for what the desktop asks for."""
+    """Return the colours of a theme: "light", "dark", or "system" for the desktop's colour scheme."""
     if theme == "system":
         hints = QGuiApplication.styleHints()
         dark = hints is not None and hints.colorScheme() == Qt.ColorScheme.Dark
@@ -108,7 +108,7 @@ def colours_of(theme: str) -> Colours:
 
 
 def apply_theme(application: QApplication, colours: Colours) -> None:
-    """Give all windows these colours."""
+    """Apply colours to all windows of the application."""
     palette = QPalette()
     roles = {
         QPalette.ColorRole.Window: colours.window,

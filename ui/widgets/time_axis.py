@@ -1,4 +1,4 @@
-"""A time axis in minutes and seconds, and a plot whose mouse seeks, selects, zooms and pans."""
+"""Time axis in minutes and seconds, and a plot area with mouse seeking, selection, zoom and pan."""
 
 import math
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ import pyqtgraph as pg
 from PyQt6.QtCore import Qt, pyqtSignal
 
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
-PAN_SHARE = 0.15  # of what is in view, for one step of the wheel
+PAN_SHARE = 0.15  # fraction of the visible range per wheel step
 
 
 def clock_text(seconds: float, step_s: float) -> str:
-    """Time as m:ss or h:mm:ss, with as many decimals as tell neighbours `step_s` seconds apart."""
+    """Format a time, seconds, as m:ss or h:mm:ss, with the decimals needed to distinguish steps of `step_s` seconds."""
     decimals = max(0, math.ceil(-math.log10(step_s) - 1e-9)) if step_s < 1 else 0
     whole, hundredths = divmod(round(seconds * 10**decimals), 10**decimals)
     minutes, rest = divmod(whole, 60)
@@ -22,14 +22,14 @@ def clock_text(seconds: float, step_s: float) -> str:
 
 
 class TimeAxis(pg.AxisItem):
-    """Ticks at whole seconds, minutes or hours; below a second, at tenths, hundredths and so on."""
+    """Axis with ticks at whole seconds, minutes or hours, and at decimal fractions below one second."""
 
     def __init__(self) -> None:
         super().__init__("bottom")
         self.enableAutoSIPrefix(False)
 
     def tickSpacing(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, float]]:  # noqa: N803
-        """One tick for about 90 pixels."""
+        """Return the tick spacing for about one tick per 90 pixels."""
         wished = (maxVal - minVal) / max(1.0, size / 90)
         if wished <= 0.5:
             power = 10 ** math.floor(math.log10(max(wished, 1e-6)))
@@ -39,17 +39,17 @@ class TimeAxis(pg.AxisItem):
         return [(step, 0)]
 
     def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
-        """Minutes and seconds."""
+        """Return the tick labels in minutes and seconds."""
         return [clock_text(value, spacing) for value in values]
 
 
 class TimeBox(pg.ViewBox):
-    """A click goes somewhere, a drag selects, the wheel zooms in time or pans, a double click shows everything."""
+    """View box in which a click seeks, a drag selects, the wheel zooms or pans, and a double click shows everything."""
 
     clicked = pyqtSignal(float)
     dragged = pyqtSignal(float, float)
     double_clicked = pyqtSignal()
-    moved = pyqtSignal()  # a person zoomed or panned
+    moved = pyqtSignal()  # the user zoomed or panned
 
     def __init__(self) -> None:
         super().__init__(enableMenu=False)
@@ -59,7 +59,7 @@ class TimeBox(pg.ViewBox):
         return float(self.mapToView(position).x())
 
     def wheelEvent(self, event: Any, axis: int | None = None) -> None:
-        """Zoom about the mouse; with Shift, or turned sideways, pan."""
+        """Zoom around the mouse position; with Shift, or with a horizontal wheel, pan."""
         sideways = event.orientation() == Qt.Orientation.Horizontal
         if sideways or event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
             start, end = self.viewRange()[0]
@@ -76,7 +76,7 @@ class TimeBox(pg.ViewBox):
             self.clicked.emit(self._time(event.pos()))
 
     def mouseDoubleClickEvent(self, event: Any) -> None:
-        """Any button."""
+        """Emit that everything is to be shown, for any mouse button."""
         self.double_clicked.emit()
 
     def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:

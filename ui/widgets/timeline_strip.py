@@ -1,4 +1,4 @@
-"""Captions along the time axis, under the waveform."""
+"""Captions along the time axis, below the waveform."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from ui.widgets.caption_table import caption_shown, is_doubtful, row_probability
 from ui.widgets.parts import describe, time_span
 from ui.widgets.theme import LIGHT, Colours
 
-NARROWEST_TEXT = 46  # pixels: of less than three letters nobody learns anything
-NARROWEST_ROW = 14  # pixels: narrower rows are painted as groups
+NARROWEST_TEXT = 46  # minimum width of a text, pixels, about three characters
+NARROWEST_ROW = 14  # pixels; narrower rows are grouped
 GROUP_WIDTH = 90  # pixels
 FAINTEST, STRONGEST = 0.10, 0.42  # opacity of improbable and of certain captions
 
 
 @dataclass
 class Block:
-    """Neighbouring rows that are painted as one.
+    """Group of neighbouring rows that is painted as one block.
 
     Attributes:
         rows: at least one, in order of time.
-        left: pixels.
-        right: pixels.
-        lane: 0, or 1 where it would cover the row before.
+        left: left edge, pixels.
+        right: right edge, pixels.
+        lane: vertical lane: 0, or 1 if it would overlap the previous block.
     """
 
     rows: list[Row]
@@ -37,7 +37,7 @@ class Block:
 
     @property
     def commonest(self) -> Row:
-        """The row whose caption covers most of the time."""
+        """Return the row whose caption covers the longest time."""
         seconds: dict[str, float] = {}
         for row in self.rows:
             seconds[row.record.caption] = seconds.get(row.record.caption, 0.0) + row.record.end_s - row.record.start_s
@@ -45,18 +45,18 @@ class Block:
 
     @property
     def probability(self) -> float:
-        """Mean over the rows, 0 to 1."""
+        """Return the mean probability of the rows, 0 to 1."""
         return sum(row_probability(row) for row in self.rows) / len(self.rows)
 
 
 class TimelineStrip(QWidget):
-    """A block for each caption, or for each group of them where they are narrow; a click goes there."""
+    """Strip of blocks, one per caption or group of narrow captions; a click seeks to the caption."""
 
     clicked = pyqtSignal(object)  # Row
 
     def __init__(self, left: int, right: int) -> None:
         super().__init__()
-        self._left, self._right = left, right  # where the plot above begins and ends, pixels
+        self._left, self._right = left, right  # left and right edge of the plot above, pixels
         self._range = (0.0, 1.0)
         self._rows: list[Row] = []
         self._threshold = 0.0
@@ -68,38 +68,38 @@ class TimelineStrip(QWidget):
         describe(self, "Timeline of captions", "Click a caption to go there.")
 
     def set_rows(self, rows: Sequence[Row], threshold: float) -> None:
-        """Show captions; those less probable than the threshold, 0 to 1, are outlined only."""
+        """Set the captions; captions with a probability below the threshold, 0 to 1, are only outlined."""
         self._rows, self._threshold = list(rows), threshold
         self.update()
 
     def set_range(self, start_s: float, end_s: float) -> None:
-        """Show the span that the plot above shows, seconds."""
+        """Set the visible range, seconds, to that of the plot above."""
         self._range = (start_s, max(end_s, start_s + 1e-3))
         self.update()
 
     def set_position(self, seconds: float) -> None:
-        """Mark the caption that is heard now."""
+        """Highlight the caption at the playback position, seconds."""
         before, self._position_s = self.row_at(self._position_s), seconds
         if self._rows and self.row_at(seconds) is not before:
             self.update()
 
     def set_chosen(self, number: int) -> None:
-        """Frame the row that is current in the table; 0 for none."""
+        """Frame the row with this number, the current one of the table; 0 for none."""
         if number != self._chosen:
             self._chosen = number
             self.update()
 
     def set_colours(self, colours: Colours) -> None:
-        """Take a theme."""
+        """Apply the colours of a theme."""
         self._colours = colours
         self.update()
 
     def sizeHint(self) -> QSize:
-        """One line."""
+        """Preferred size of the strip."""
         return QSize(200, 34)
 
     def row_at(self, seconds: float) -> Row | None:
-        """The row at a place; of several, the one that begins last."""
+        """Return the row at a time, seconds; if several overlap, the one that starts last."""
         return next((row for row in reversed(self._rows) if row.record.start_s <= seconds < row.record.end_s), None)
 
     def _x(self, seconds: float) -> float:
@@ -112,7 +112,7 @@ class TimelineStrip(QWidget):
         return self.row_at(start + (end - start) * (x - self._left) / width)
 
     def blocks(self) -> list[Block]:
-        """What is painted of the rows in view."""
+        """Return the blocks of the visible rows."""
         start_s, end_s = self._range
         blocks: list[Block] = []
         for row in self._rows:
@@ -131,7 +131,7 @@ class TimelineStrip(QWidget):
         return blocks
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """The blocks in view, with as much of their text as fits."""
+        """Paint the visible blocks with their elided text."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         room = QRectF(self._left, 0, self.width() - self._left - self._right, self.height())
@@ -170,13 +170,13 @@ class TimelineStrip(QWidget):
         painter.drawRoundedRect(place, 6, 6)
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
-        """Go to a caption's start."""
+        """Seek to the start of the clicked caption."""
         row = self._at_x(event.position().x()) if event is not None else None
         if row is not None:
             self.clicked.emit(row)
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
-        """Show a hand over captions, and the whole text."""
+        """Show a hand cursor and the full text as a tooltip over captions."""
         row = self._at_x(event.position().x()) if event is not None else None
         self.setCursor(Qt.CursorShape.PointingHandCursor if row else Qt.CursorShape.ArrowCursor)
         shown = "Click a caption to go there."

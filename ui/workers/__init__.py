@@ -1,1 +1,1 @@
-"""QObjects that live on threads of their own and talk by signals."""
+"""Workers: QObjects on separate threads that communicate by signals."""

@@ -1,4 +1,4 @@
-"""The captioner behind signals."""
+"""Worker that loads and runs the captioner."""
 
 from PyQt6.QtCore import QObject, pyqtSignal, pyqtSlot
 
@@ -7,7 +7,7 @@ from ui.engine.requests import Cancelled, CaptionerChoice, CaptionRequest, Engin
 
 
 class CaptioningWorker(QObject):
-    """Loads and captions on its thread, one thing after another.
+    """Loads captioners and captions recordings on its thread, one request after another.
 
     Args:
         engine: the captioner.
@@ -15,9 +15,9 @@ class CaptioningWorker(QObject):
 
     loaded = pyqtSignal(object)  # CaptionerInfo
     load_failed = pyqtSignal(str)
-    progress = pyqtSignal(str, float, list)  # the job's key; 0 to 1; captions since the last time
+    progress = pyqtSignal(str, float, list)  # the job's key; completed fraction, 0 to 1; captions since the last signal
     done = pyqtSignal(str, list)  # the job's key; its records
-    failed = pyqtSignal(str, str)  # the job's key; a sentence
+    failed = pyqtSignal(str, str)  # the job's key; error message
     cancelled = pyqtSignal(str)
 
     def __init__(self, engine: Engine) -> None:
@@ -26,7 +26,7 @@ class CaptioningWorker(QObject):
 
     @pyqtSlot(object)
     def load(self, choice: CaptionerChoice) -> None:
-        """Load a captioner, unless it is the one that is loaded."""
+        """Load a captioner unless it is already loaded."""
         try:
             self.loaded.emit(self._engine.load(choice))
         except EngineError as error:
@@ -34,7 +34,7 @@ class CaptioningWorker(QObject):
 
     @pyqtSlot(str, object)
     def caption(self, key: str, request: CaptionRequest) -> None:
-        """Caption a recording; exactly one of `done`, `failed` and `cancelled` follows."""
+        """Caption a recording; emits exactly one of `done`, `failed` and `cancelled` at the end."""
 
         def report(share: float, records: list[CaptionRecord]) -> None:
             self.progress.emit(key, share, records)
@@ -47,9 +47,9 @@ class CaptioningWorker(QObject):
             self.failed.emit(key, str(error))
 
     def cancel(self) -> None:
-        """Give up the recording that is being captioned; called from any thread, since this one is waiting."""
+        """Cancel captioning of the current recording; may be called from any thread."""
         self._engine.cancel()
 
     def close(self) -> None:
-        """End everything; called from any thread."""
+        """Stop the captioner; may be called from any thread."""
         self._engine.close()

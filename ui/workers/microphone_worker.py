@@ -14,14 +14,14 @@ from ui.sound.microphone import Microphone, MicrophoneEvents, OpenInput
 from ui.sound.recorder import Recorder, RecordingError
 from ui.store.settings import AppSettings
 
-OUTLINE_HZ = 50  # pairs of extremes a second, for the moving waveform
+OUTLINE_HZ = 50  # pairs of extremes per second, for the moving waveform
 
 
 class DeviceWorker(QObject):
-    """Lists microphones; that takes PortAudio up to a second.
+    """Lists the input devices on its own thread, since PortAudio takes up to a second.
 
     Args:
-        system: the machine's sound devices.
+        system: access to the sound devices.
     """
 
     inputs = pyqtSignal(list)  # InputDevice
@@ -33,7 +33,7 @@ class DeviceWorker(QObject):
 
     @pyqtSlot()
     def refresh(self) -> None:
-        """Look for devices that came or went."""
+        """Update the list of input devices."""
         try:
             self.inputs.emit(self._system.inputs(refresh=True))
         except SoundDeviceError as error:
@@ -41,7 +41,7 @@ class DeviceWorker(QObject):
 
     @pyqtSlot()
     def refresh_if_changed(self) -> None:
-        """The same, unless nothing can have changed."""
+        """Update the list if devices may have been added or removed."""
         if self._system.devices_changed():
             self.refresh()
 
@@ -51,14 +51,14 @@ class MicrophoneWorker(QObject):
 
     Args:
         open_input: opens an input stream.
-        engine: captions windows.
+        engine: the captioner.
     """
 
-    recording_started = pyqtSignal(str)  # its path; sound is coming
-    recording_saved = pyqtSignal(str, float)  # its path and seconds
-    recording_ended = pyqtSignal()  # after either, and when nothing came
+    recording_started = pyqtSignal(str)  # path; emitted with the first samples
+    recording_saved = pyqtSignal(str, float)  # path; duration in seconds
+    recording_ended = pyqtSignal()  # after a saved, failed or empty recording
     recorded_s = pyqtSignal(float)
-    heard = pyqtSignal(object, float, float)  # (K, 2) extremes, peak and RMS in dBFS
+    captured = pyqtSignal(object, float, float)  # (K, 2) extremes, peak and RMS in dBFS
     loud_event = pyqtSignal()
     notice = pyqtSignal(str)
     notice_over = pyqtSignal()
@@ -83,12 +83,12 @@ class MicrophoneWorker(QObject):
         self._outline = OutlineStream(OUTLINE_HZ)
         self._heard_s = 0.0
         self._rate = 48_000
-        self._lost.connect(self._end_lost)  # from the microphone's thread to this one
+        self._lost.connect(self._end_lost)  # delivered from the microphone's thread to this one
         self._recorder_failed.connect(self.stop_recording)
 
     @pyqtSlot(object)
     def start_recording(self, settings: AppSettings) -> None:
-        """Record to a new file; `recording_started` follows with the first sound, or `trouble` and `recording_ended`."""
+        """Record to a new file; emits `recording_started` with the first samples, or `trouble` and `recording_ended`."""
         if self._recorder is not None:
             return
         try:
@@ -104,19 +104,19 @@ class MicrophoneWorker(QObject):
 
     @pyqtSlot()
     def pause_recording(self) -> None:
-        """Leave out what comes."""
+        """Pause recording; samples are discarded until it is resumed."""
         if self._recorder is not None:
             self._recorder.pause()
 
     @pyqtSlot()
     def resume_recording(self) -> None:
-        """Write again."""
+        """Resume recording."""
         if self._recorder is not None:
             self._recorder.resume()
 
     @pyqtSlot()
     def stop_recording(self) -> None:
-        """Save; `recording_saved` follows if there was any sound."""
+        """Stop recording; emits `recording_saved` if any samples were received."""
         if self._recorder is None:
             return
         if self._live is None:
@@ -138,7 +138,7 @@ class MicrophoneWorker(QObject):
 
     @pyqtSlot(object, int)
     def start_listening(self, settings: AppSettings, sample_rate: int) -> None:
-        """Caption the microphone continuously; `listening_started` or `trouble` and `listening_ended` follow."""
+        """Start continuous captioning; emits `listening_started`, or `trouble` and `listening_ended`."""
         if self._live is not None:
             return
         decoding = {**settings.decoding, "num_captions": 1}
@@ -164,19 +164,19 @@ class MicrophoneWorker(QObject):
 
     @pyqtSlot(bool)
     def pause_listening(self, paused: bool) -> None:
-        """Hear nothing until resumed."""
+        """Pause or resume continuous captioning."""
         if self._live is not None:
             (self._live.pause if paused else self._live.resume)()
 
     @pyqtSlot(float)
     def set_silence(self, silence_db: float) -> None:
-        """Another threshold, in dBFS, from the next window on."""
+        """Set the silence threshold, in dBFS, from the next window on."""
         if self._live is not None:
             self._live.silence_peak = to_amplitude(silence_db)
 
     @pyqtSlot()
     def stop_listening(self) -> None:
-        """End continuous captions."""
+        """Stop continuous captioning."""
         live, self._live = self._live, None
         if live is None:
             return
@@ -188,7 +188,7 @@ class MicrophoneWorker(QObject):
 
     @pyqtSlot()
     def close(self) -> None:
-        """Save what is being recorded and give the microphone back."""
+        """Save the recording in progress and close the microphone."""
         self.stop_listening()
         self.stop_recording()
 
@@ -215,7 +215,7 @@ class MicrophoneWorker(QObject):
             self.recorded_s.emit(recorder.duration_s)
             if recorder.error:
                 self._recorder_failed.emit()
-        self.heard.emit(self._outline.feed(block, self._rate), peak_db, rms_db)
+        self.captured.emit(self._outline.feed(block, self._rate), peak_db, rms_db)
         self._heard_s += len(block) / self._rate
         if self._loud.feed(self._heard_s, peak_db):
             self.loud_event.emit()

@@ -1,4 +1,4 @@
-"""Decoding for the eye and the ear, and playback, behind signals."""
+"""Workers for decoding and playback."""
 
 import tempfile
 from pathlib import Path
@@ -14,11 +14,11 @@ POSITION_MS = 40
 
 
 class DecodingWorker(QObject):
-    """Decodes the recording that was asked for last."""
+    """Decodes the most recently requested recording."""
 
-    progress = pyqtSignal(str, float)  # the path, whose beginning is readable; 0 to 1
+    progress = pyqtSignal(str, float)  # path of a readable recording; completed fraction, 0 to 1
     decoded = pyqtSignal(object)  # DecodedSound
-    failed = pyqtSignal(str, str)  # the path; a sentence
+    failed = pyqtSignal(str, str)  # path; error message
     _asked = pyqtSignal(int, str)
 
     def __init__(self) -> None:
@@ -28,16 +28,16 @@ class DecodingWorker(QObject):
         self._asked.connect(self._decode)
 
     def ask(self, path: str) -> None:
-        """Decode a recording in place of any other; called from any thread."""
+        """Request decoding of a recording instead of any earlier one; may be called from any thread."""
         self._newest += 1
         self._asked.emit(self._newest, path)
 
     def close(self) -> None:
-        """Stop decoding; called from any thread."""
+        """Stop decoding; may be called from any thread."""
         self._newest += 1
 
     def remove_files(self) -> None:
-        """Delete the decoded samples, once no thread needs them."""
+        """Delete the files of decoded samples when no thread uses them."""
         self._folder.cleanup()
 
     @pyqtSlot(int, str)
@@ -57,7 +57,7 @@ class DecodingWorker(QObject):
                 self.decoded.emit(sound)
         for other in Path(self._folder.name).glob("*.pcm"):
             if other != pcm_path:
-                other.unlink(missing_ok=True)  # what is mapped still stays readable where it is in use
+                other.unlink(missing_ok=True)  # an existing memory map stays valid after its file is deleted
 
 
 class PlaybackWorker(QObject):
@@ -75,21 +75,21 @@ class PlaybackWorker(QObject):
     def __init__(self, open_output: OpenOutput) -> None:
         super().__init__()
         self._player = Player(open_output, self._finished.emit)
-        self._finished.connect(self._finish)  # from PortAudio's thread to this one
+        self._finished.connect(self._finish)  # delivered from PortAudio's thread to this one
         self._timer = QTimer(self)
         self._timer.setInterval(POSITION_MS)
-        self._timer.timeout.connect(self._tell)
+        self._timer.timeout.connect(self._emit_position)
 
     @pyqtSlot(object)
     def load(self, sound: DecodedSound) -> None:
-        """Take a recording in place of another; playback stops."""
+        """Load a recording; playback stops."""
         self._stop()
         self._player.load(sound.pcm, PCM_RATE_HZ)
-        self._tell()
+        self._emit_position()
 
     @pyqtSlot()
     def play_or_pause(self) -> None:
-        """Play, or stay where it is."""
+        """Toggle playback."""
         if self._player.is_playing:
             self._stop()
             return
@@ -104,26 +104,26 @@ class PlaybackWorker(QObject):
 
     @pyqtSlot(object)
     def set_loop(self, span_s: tuple[float, float] | None) -> None:
-        """Play a span, in seconds, again and again; None: play to the end."""
+        """Loop over a span (start, end), seconds; None to play to the end."""
         self._player.set_loop(span_s)
-        self._tell()
+        self._emit_position()
 
     @pyqtSlot(float)
     def seek(self, seconds: float) -> None:
-        """Go to a place, playing or not."""
+        """Set the position, seconds, whether playing or paused."""
         self._player.seek(seconds)
-        self._tell()
+        self._emit_position()
 
     @pyqtSlot()
     def close(self) -> None:
-        """Give the output device back."""
+        """Close the output device."""
         self._stop()
 
     def _stop(self) -> None:
         self._timer.stop()
         if self._player.is_playing:
             self._player.pause()
-            self._tell()  # first, so that whoever hears of the end knows the last place
+            self._emit_position()  # before the end is reported, so that receivers know the final position
             self.playing.emit(False)
 
     @pyqtSlot(object)
@@ -132,5 +132,5 @@ class PlaybackWorker(QObject):
         if message is not None:
             self.trouble.emit(message)
 
-    def _tell(self) -> None:
+    def _emit_position(self) -> None:
         self.position.emit(self._player.position_s)

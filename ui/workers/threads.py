@@ -1,4 +1,4 @@
-"""All workers on their threads."""
+"""Creation of the workers and their threads."""
 
 import time
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ CLOSE_S = 2.0
 
 @dataclass(frozen=True)
 class Workers:
-    """The workers; `close` ends them."""
+    """All workers; `close` stops them."""
 
     captioning: CaptioningWorker
     microphone: MicrophoneWorker
@@ -26,26 +26,26 @@ class Workers:
     threads: tuple[QThread, ...]
 
     def close(self) -> bool:
-        """End all work now, a recording saved; tells whether every thread has ended within CLOSE_S."""
+        """Save the recording in progress and stop all workers; return whether all threads ended within CLOSE_S."""
         self.captioning.close()
         self.decoding.close()
         for worker in (self.microphone, self.playback):
             QMetaObject.invokeMethod(worker, "close", Qt.ConnectionType.QueuedConnection)
         until = time.monotonic() + CLOSE_S
         for thread in self.threads:
-            thread.quit()  # after what is queued already
+            thread.quit()  # after the events already queued
         ended = [thread.wait(max(1, round(1000 * (until - time.monotonic())))) for thread in self.threads]
-        QCoreApplication.sendPostedEvents()  # what the workers told last: a recording was saved
+        QCoreApplication.sendPostedEvents()  # deliver the workers' last signals, such as a saved recording
         self.decoding.remove_files()
         return all(ended)
 
 
 def start_workers(engine: Engine, system: SoundSystem) -> Workers:
-    """Make the workers and start their threads.
+    """Create the workers and start their threads.
 
     Args:
         engine: the captioner.
-        system: the machine's sound devices, or a test's.
+        system: access to the sound devices.
     """
     captioning = CaptioningWorker(engine)
     microphone = MicrophoneWorker(system.open_input, engine)
