@@ -170,7 +170,7 @@ def test_an_alert_word_is_told_once(
     system.speed = 4.0
     engine.live_text = lambda waveform: "two dogs bark and an alarm rings"
     told: list[str] = []
-    monkeypatch.setattr(app.live._notifier, "tell", lambda title, sentence: told.append(sentence))
+    monkeypatch.setattr(app.live._notifier, "notify", lambda title, sentence: told.append(sentence))
     app.change(live_window_s=1.0, live_hop_s=0.5, alert_words="Alarm, dog, baby")
     click(qtbot, app.window.controls.listen)
     qtbot.waitUntil(lambda: bool(told))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption
@@ -100,6 +100,7 @@ def test_silence_that_is_edited_becomes_a_caption() -> None:
 
 
 @pytest.mark.parametrize("rate", [48000, 44100, 22050, 11025])
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(1, 5000), min_size=1, max_size=20))
 def test_the_live_time_axis_is_true_however_the_sound_is_cut(rate: int, cuts: list[int]) -> None:
     stream, sound = OutlineStream(50), GrowingSound(50)
