@@ -1,1 +1,1 @@
-"""From files to captions: what every command that captions recordings shares."""
+"""From files to captions: the parts shared by all commands that caption recordings."""

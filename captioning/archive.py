@@ -1,4 +1,4 @@
-"""A run over any number of recordings: list, look up what is done, caption the rest, write."""
+"""Caption any number of recordings: list them, skip those already captioned, caption the others, write the output."""
 
 import argparse
 import math
@@ -18,29 +18,29 @@ from captioning.team import OneProcess, Team
 from configs.checks import Range, outside, refuse
 
 _LOOKED_UP_TOGETHER = 256
-_RECORDINGS_A_PROCESS = 100  # for so many it pays to load one captioner more
-_WORKERS_OF_A_CLUSTER = 64  # among whom a list is shared out, as long as nobody knows how many there are
-_WINDOWED_TOGETHER = 8  # recordings of a timeline
+_RECORDINGS_A_PROCESS = 100  # recordings per process from which loading another captioner pays off
+_WORKERS_OF_A_CLUSTER = 64  # processes assumed while the total number of recordings is unknown
+_WINDOWED_TOGETHER = 8  # recordings, with --timeline
 
 
 class Store(Protocol):
-    """Where records go."""
+    """Destination of caption records."""
 
     def begin(self, info: CaptionerInfo) -> None:
-        """The captioner is loaded."""
+        """Called once the captioner is loaded."""
 
     def pending(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        """Those of these recordings, the next ones in order, that are still to be captioned."""
+        """Return those of `jobs`, the next ones in order, that are not captioned yet."""
 
     def take(self, events: Sequence[Event]) -> None:
-        """Write what became known."""
+        """Write new records and ends of recordings."""
 
     def finish(self) -> None:
-        """All is captioned."""
+        """Called after the last recording."""
 
 
 def usable_cores() -> int:
-    """CPU cores that this process may use."""
+    """Return the number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -65,13 +65,13 @@ def _on_cpu(device: str) -> bool:
 
 
 class Run:
-    """Captions all recordings of a source.
+    """Caption all recordings of a source.
 
     Args:
-        options: of the command line.
-        source: what to caption.
-        store: where records go.
-        tally: counts what becomes of them.
+        options: options of the command line.
+        source: recordings to caption.
+        store: destination of the records.
+        tally: counters of captioned, silent and failed recordings.
     """
 
     def __init__(self, options: argparse.Namespace, source: Source, store: Store, tally: Tally) -> None:
@@ -87,7 +87,7 @@ class Run:
             self._team = Team(options, self._num_workers, max(1, cores // self._num_workers), self._ready)
 
     def caption(self) -> None:
-        """Caption everything; the store has it all afterwards.
+        """Caption all recordings and write them to the store.
 
         Raises:
             ValueError: a setting does not fit the captioner, an output cannot be written.
@@ -102,11 +102,11 @@ class Run:
         self._store.finish()
 
     def stop(self) -> None:
-        """End the processes that caption, at once."""
+        """Terminate the captioning processes immediately."""
         self._team.stop()
 
     def _chunks(self, bar: ProgressBar) -> Iterator[list[Job]]:
-        """Recordings that are still to be captioned, as many at a time as share batches."""
+        """Yield the recordings not captioned yet, in chunks whose clips share batches."""
         most = _WINDOWED_TOGETHER if self._options.timeline else self._options.batch_size * BUFFER_BATCHES
         share = -(-self._source.at_least(4 * most * self._num_workers) // (4 * self._num_workers))
         size = max(1, min(most, share)) if self._num_workers > 1 else most
@@ -127,7 +127,7 @@ class Run:
 
 
 def check_captioner(options: argparse.Namespace, info: CaptionerInfo) -> None:
-    """Refuse options that a captioner cannot meet.
+    """Raise an error for options that the captioner does not support.
 
     Raises:
         ValueError: found, expected and remedy in one sentence.
@@ -138,6 +138,6 @@ def check_captioner(options: argparse.Namespace, info: CaptionerInfo) -> None:
 
 
 def timeline_problems(options: argparse.Namespace, max_duration_s: float = math.inf) -> list[str]:
-    """The problem of a window length of --timeline that is not above 0, or above a captioner's longest clip."""
+    """Return an error message if the --timeline window is not in (0, `max_duration_s`] seconds."""
     allowed = Range(0, max_duration_s, low_open=True)
     return [] if options.timeline is None else outside("--timeline", options.timeline, allowed)

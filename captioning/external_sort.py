@@ -11,13 +11,13 @@ _READ_AT_ONCE = 1000
 
 
 def sorted_bytes(items: Iterable[bytes], run_length: int = RUN_LENGTH) -> Iterator[bytes]:
-    """Items in their order.
+    """Return items in ascending order.
 
-    All are taken before this returns; at most `run_length` of them are in memory at a time.
+    The iterable is consumed before this returns; at most `run_length` items are in memory at a time.
 
     Args:
-        items: each under 65,536 bytes.
-        run_length: items sorted in memory.
+        items: byte strings, each shorter than 65,536 bytes.
+        run_length: number of items sorted in memory at once.
 
     Raises:
         OSError: no space for the temporary file.
@@ -37,7 +37,7 @@ def sorted_bytes(items: Iterable[bytes], run_length: int = RUN_LENGTH) -> Iterat
 
 
 def _read(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
-    """The items between two places of a file that others read too."""
+    """Yield the items between two offsets of a file that has several readers."""
     while start < end:
         file.seek(start)
         part: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Captions on their way to files: into the manifest at once, into the output files from there."""
+"""Write captions to files: to the manifest immediately, and from the manifest to the output files."""
 
 import logging
 import threading
@@ -19,26 +19,26 @@ from configs.atomic_files import drop_unfinished
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_WAIT_S = 1.0  # for a write that hangs, when the process is to end
+_LONGEST_WAIT_S = 1.0  # timeout for a blocked write when the process is stopped
 
 
 class FileStore:
-    """A manifest and the files that are made from it.
+    """A manifest and the output files made from it.
 
-    Of a recording it keeps eight bytes in memory, and its name while it is in work.
+    Each recording takes eight bytes of memory, plus its name while it is being captioned.
 
     Args:
-        plan: which files.
-        settings: what all captions of the manifest share.
-        folder: what all recordings are in, absolute.
-        tally: counts recordings that were captioned before.
-        restart: begin the manifest anew.
-        retry_failed: caption recordings again that failed before.
-        max_frequency_hz: half of the captioner's sample rate, as far as it is known without loading it.
+        plan: output files and formats.
+        settings: settings that all captions of the manifest share.
+        folder: absolute path of the folder that contains all recordings.
+        tally: counters; recordings captioned in an earlier run are added to it.
+        restart: start a new manifest.
+        retry_failed: caption recordings again that failed in an earlier run.
+        max_frequency_hz: half the captioner's sample rate, in hertz, if known before the captioner is loaded.
 
     Raises:
-        ManifestError: of other settings, in use, damaged, or not writable.
-        ValueError: the output is no fitting file or folder.
+        ManifestError: the manifest has other settings, is in use, is damaged, or is not writable.
+        ValueError: the output path is not suitable (a folder for a file, or the reverse).
     """
 
     def __init__(
@@ -56,20 +56,20 @@ class FileStore:
         self._plan, self._folder, self._tally = plan, folder, tally
         self._retry_failed, self._max_frequency_hz = retry_failed, max_frequency_hz
         self._manifest = Manifest(plan.manifest, settings, restart)
-        self._places = array("q")  # of each recording by its number: 4 * offset + state
-        self._in_work: dict[int, tuple[Job, str]] = {}  # with keys
-        self._same: dict[str, list[int]] = {}  # numbers of what is in work, by key: one recording may be named twice
+        self._places = array("q")  # 4 * offset + state of each recording, by its number
+        self._in_work: dict[int, tuple[Job, str]] = {}  # jobs with their keys
+        self._same: dict[str, list[int]] = {}  # numbers in progress, by key: one recording may be listed twice
         self._lock = threading.Lock()
 
     def begin(self, info: CaptionerInfo) -> None:
-        """The captioner is loaded."""
+        """Called once the captioner is loaded."""
         self._max_frequency_hz = info.sample_rate / 2
 
     def pending(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        """Recordings that are still to be captioned.
+        """Return the recordings that are not captioned yet.
 
         Args:
-            jobs: the next ones in the order of their numbers.
+            jobs: the next recordings, in the order of their numbers.
         """
         keys = [recording_key(job.path) for job in jobs]
         pending = []
@@ -88,11 +88,11 @@ class FileStore:
         return pending
 
     def take(self, events: Sequence[Event]) -> None:
-        """Write what became known to the manifest.
+        """Write new records and ends of recordings to the manifest.
 
         Raises:
             ManifestError: the disk is full, or the file cannot be written any more.
-            FileNotWrittenError: as of the files of a recording.
+            FileNotWrittenError: the output files of a recording cannot be written.
         """
         keys = {event.number: self._in_work[event.number][1] for event in events}
         with self._lock:
@@ -105,18 +105,18 @@ class FileStore:
                 self._settle(job, place)
 
     def finish(self) -> None:
-        """All is captioned: write the files.
+        """Write the output files after the last recording.
 
         Raises:
-            FileNotWrittenError: no space, or no permission; the manifest has everything.
+            FileNotWrittenError: no space, or no permission; all captions are still in the manifest.
         """
         if not self._plan.per_recording:
             write_tables(self._plan, self._rows, len(self._places), self._max_frequency_hz)
         self._manifest.close()
 
     def keep(self) -> str:
-        """The process is about to end: say where the captions are. Nothing is written afterwards."""
-        if not self._lock.acquire(timeout=_LONGEST_WAIT_S):  # and it stays locked
+        """Stop writing before the process ends, and return a sentence that says where the captions are."""
+        if not self._lock.acquire(timeout=_LONGEST_WAIT_S):  # the lock is kept
             return "the output got stuck"
         drop_unfinished()
         return self._kept()
@@ -128,18 +128,18 @@ class FileStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            kept = self._kept()
+            message = self._kept()
             self._manifest.close()
             if self._manifest.num_written and not isinstance(error, ManifestError):
-                logger.warning("not finished: %s.", kept)
+                logger.warning("not finished: %s.", message)
 
     def _kept(self) -> str:
         number = self._manifest.num_written
         if not self._manifest.has_lines:
             self._manifest.path.unlink(missing_ok=True)
             return "nothing was captioned yet"
-        told = "1 recording is" if number == 1 else f"{number} recordings are"
-        return f"{told} done in {self._manifest.path}, and the same command goes on from there"
+        count = "1 recording is" if number == 1 else f"{number} recordings are"
+        return f"{count} done in {self._manifest.path}, and the same command goes on from there"
 
     def _settle(self, job: Job, place: Place) -> None:
         self._places[job.number] = 4 * place.offset + STATES.index(place.state)

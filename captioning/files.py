@@ -1,4 +1,4 @@
-"""Which files to caption and with what; light to import, so that a window can open before PyTorch is there."""
+"""Find the files to caption. Does not import PyTorch, so that the desktop window opens quickly."""
 
 import glob
 import os
@@ -14,24 +14,24 @@ from data.decoding.errors import shown
 
 DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "any_sound"
 
-_MOST_NAMED = 10  # files left out, in the line that names them
+_MOST_NAMED = 10  # skipped files named in the summary line
 _FILE, _FOLDER, _LINK = b"f", b"d", b"l"
 _LeaveOut = Callable[[Path, str], object]
 
 
 class Recordings:
-    """Recordings that arguments name: themselves, those in a folder, or those a pattern matches.
+    """Recordings given as paths, folders or glob patterns.
 
-    Iterating lists them one by one and keeps none, so that ten million take no more memory than ten. They come in the
-    order of the arguments and sorted within a folder. In a folder a recording is told by its suffix, and by its content
-    where the suffix does not tell. Linked folders are followed behind the others, each folder once; hidden files and
-    folders are not looked at.
+    Iteration yields names one by one and stores none, so memory use does not grow with the number of recordings. The order
+    is that of the arguments, sorted within a folder. In a folder, a recording is recognised by its suffix, or by its
+    content if the suffix is unknown. Symbolic links to folders are followed last, each folder once; hidden files and
+    folders are skipped.
 
     Args:
         inputs: files, folders and patterns.
 
     Attributes:
-        num_left_out: files of folders that were not captioned, so far.
+        num_left_out: number of files in folders that have been skipped so far.
     """
 
     def __init__(self, inputs: Sequence[str]) -> None:
@@ -40,12 +40,12 @@ class Recordings:
 
     def _forget(self) -> None:
         self.num_left_out = 0
-        self._named: list[str] = []  # the first media that are not read, and what cannot be opened
-        self._others: list[str] = []  # the first that are no sound at all
-        self._num_others: Counter[str] = Counter()  # by suffix
+        self._named: list[str] = []  # the first media files of unsupported formats, and files that cannot be opened
+        self._others: list[str] = []  # the first files that are not audio
+        self._num_others: Counter[str] = Counter()  # number of skipped files by suffix
 
     def __iter__(self) -> Iterator[str]:
-        """Names of recordings.
+        """Yield the names of recordings.
 
         Raises:
             ValueError: a folder without recordings, or a pattern that no file matches.
@@ -55,7 +55,7 @@ class Recordings:
             yield from self._of(argument)
 
     def check(self) -> None:
-        """Look for one recording behind each argument, before anything long begins.
+        """Check early that each argument gives at least one recording.
 
         Raises:
             ValueError: a folder without recordings, or a pattern that no file matches.
@@ -81,7 +81,9 @@ class Recordings:
         found = self._in_folder(argument) if os.path.isdir(argument) else _matches(argument)
         first = next(found, None)
         if first is None and os.path.isdir(argument):
-            raise ValueError(f"the folder {argument} holds no audio files.{' ' if self.told() else ''}{self.told()}")
+            raise ValueError(
+                f"the folder {argument} holds no audio files.{' ' if self.skipped_summary() else ''}{self.skipped_summary()}"
+            )
         if first is None:
             raise ValueError(f"no file matches {argument}.")
         yield first
@@ -95,8 +97,8 @@ class Recordings:
             else:
                 self._leave_out(path, reason)
 
-    def told(self) -> str:
-        """One line that counts and names what is left out; empty where that is nothing."""
+    def skipped_summary(self) -> str:
+        """Return one line with the number and names of skipped files; empty if there are none."""
         if not self.num_left_out:
             return ""
         named = [*self._named, *self._others[: max(0, _MOST_NAMED - len(self._named))]]
@@ -119,7 +121,7 @@ class Recordings:
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
-    """All recordings that arguments name, in one list.
+    """Return all recordings given by the arguments as a list.
 
     Raises:
         ValueError: as `Recordings`.
@@ -128,12 +130,12 @@ def expand(inputs: Sequence[str]) -> list[str]:
 
 
 def shown_name(name: str) -> str:
-    r"""A file's name as UTF-8 text; bytes that are none become escapes such as \xe9."""
+    r"""Return a file name as UTF-8 text; invalid bytes become escapes such as \xe9."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def common_folder(inputs: Sequence[str]) -> str:
-    """The innermost folder that holds all that arguments name, as an absolute path.
+    """Return the absolute path of the innermost folder that contains all recordings of the arguments.
 
     Raises:
         ValueError: they are on different drives.
@@ -141,7 +143,7 @@ def common_folder(inputs: Sequence[str]) -> str:
     folders = []
     for argument in inputs:
         while not os.path.isdir(argument):
-            argument = os.path.dirname(argument) or os.curdir  # a pattern's part before its first wildcard, too
+            argument = os.path.dirname(argument) or os.curdir  # for a pattern, the part before its first wildcard
         folders.append(os.path.abspath(argument))
     return os.path.commonpath(folders)
 
@@ -152,7 +154,7 @@ def _matches(pattern: str) -> Iterator[str]:
 
 
 def _files_below(folder: str, leave_out: _LeaveOut) -> Iterator[Path]:
-    """All that is no folder; real folders come first, so that each has its own name rather than a link's."""
+    """Yield all non-folders; real folders come before links, so that files get their real path rather than a link's."""
     seen: set[tuple[int, int]] = set()
     linked = [os.fsencode(folder)]
     while linked:
@@ -172,13 +174,13 @@ def _files_below(folder: str, leave_out: _LeaveOut) -> Iterator[Path]:
 
 
 def _entries(folder: bytes, seen: set[tuple[int, int]], leave_out: _LeaveOut) -> Iterator[tuple[bytes, bytes]]:
-    """Paths and kinds of what is in a folder, sorted by name; nothing the second time."""
+    """Return paths and kinds of a folder's entries, sorted by name; empty if the folder was listed before."""
     try:
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in seen:
             return
         seen.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:  # a name ends with the byte that no name has
+        with os.scandir(folder) as entries:  # names end with a byte that no name contains
             found = sorted_bytes(entry.name + b"\0" + _kind(entry) for entry in entries if entry.name[:1] != b".")
     except OSError as error:
         leave_out(Path(os.fsdecode(folder)), f"a folder that cannot be read: {error.strerror}")
@@ -191,5 +193,5 @@ def _entries(folder: bytes, seen: set[tuple[int, int]], leave_out: _LeaveOut) ->
 def _kind(entry: "os.DirEntry[bytes]") -> bytes:
     if entry.is_dir(follow_symlinks=False):
         return _FOLDER
-    # Unlike the entry's own method, this one says no of links that lead in a circle.
+    # Unlike the entry's own method, this returns False for circular links.
     return _LINK if os.path.isdir(entry.path) else _FILE

@@ -1,4 +1,4 @@
-"""What is to be captioned, and what is told of it while that goes on."""
+"""Captioning jobs and the events reported while they run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,11 @@ class Job:
     """A recording to caption.
 
     Attributes:
-        number: its place in the list of recordings, from 0.
+        number: index in the list of recordings, from 0.
         name: name to print.
-        path: where it is.
-        references: ground truths, where they are known.
-        windows_done: numbers of windows that are captioned already, in a timeline.
+        path: path of the file.
+        references: reference captions, if known.
+        windows_done: indices of the windows already captioned, with --timeline.
     """
 
     number: int
@@ -27,12 +27,12 @@ class Job:
 
 
 class Captioned(NamedTuple):
-    """A record of a job is there; records come in any order.
+    """A new record of a job; records arrive in any order.
 
     Attributes:
-        number: the job's.
-        window: number of the window within the recording, from 0.
-        record: its captions.
+        number: number of the job.
+        window: index of the window within the recording, from 0.
+        record: captions of the window.
     """
 
     number: int
@@ -41,12 +41,12 @@ class Captioned(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A job has no more records.
+    """The end of a job: it has no further records.
 
     Attributes:
-        number: the job's.
-        name: the job's.
-        error: why it could not be captioned, or not to its end; empty where it could.
+        number: number of the job.
+        name: name of the job.
+        error: why the recording could not be captioned, or not completely; empty on success.
     """
 
     number: int

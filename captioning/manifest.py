@@ -1,9 +1,9 @@
-"""The manifest beside an output: every caption is in it, on the disk, as soon as it is known, and no recording twice.
+"""The manifest beside an output file: every caption is written to it immediately, and no recording is captioned twice.
 
-JSON lines. The first has the settings with which the captions were made, and their fingerprint. Each further line is a
-record, or the end of a recording. A recording's lines name it by `key`, a hash of its name, size and time of change, and point
-back to the line before (`previous`, a place in bytes), since several recordings may be in work at once. A line without
-`state` belongs to a recording that is not ended.
+The format is JSON lines. The first line has the settings of the captions and their fingerprint. Each further line is a
+record, or the end of a recording. The lines of a recording have its `key`, a hash of its name, size and modification time, and
+the byte offset of its preceding line (`previous`), since several recordings may be in progress at once. A line without `state`
+belongs to a recording that is not finished.
 """
 
 import contextlib
@@ -35,14 +35,14 @@ STATES = (CAPTIONED, SILENT, FAILED)
 
 
 class ManifestError(ValueError):
-    """A manifest cannot be used or written; the message is one sentence that says where, why and what helps."""
+    """A manifest cannot be used or written; the message is one sentence with the path, the reason and the remedy."""
 
 
 class Place(NamedTuple):
-    """Where an ended recording stands.
+    """Position of a finished recording in the manifest.
 
     Attributes:
-        offset: of its last line, in bytes.
+        offset: offset of its last line, in bytes.
         state: one of STATES.
     """
 
@@ -51,42 +51,42 @@ class Place(NamedTuple):
 
 
 def recording_key(path: Path) -> str:
-    """16 hexadecimal digits that tell a recording, and change when the file does; ten million differ with p > 0.999997."""
+    """Return 16 hexadecimal digits that identify a file and its version; ten million are distinct with p > 0.999997."""
     try:
         status = os.stat(path)
         version = f"{status.st_size}-{status.st_mtime_ns}"
-    except (OSError, ValueError):  # it may be there the next time
+    except (OSError, ValueError):  # the file may exist in the next run
         version = ""
     content = os.fsencode(path) + f"\0{version}".encode()
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """12 hexadecimal digits that tell settings apart."""
+    """Return a hash of settings, 12 hexadecimal digits."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class Manifest:
-    """A manifest that is continued, or begun.
+    """A manifest, new or continued.
 
     Args:
-        path: the file; its folder is made.
+        path: path of the file; its folder is created.
         settings: JSON values that all its captions share.
-        restart: begin anew; the old one stays as `.old`.
+        restart: start a new manifest; the old one is kept as `.old`.
 
     Attributes:
-        num_written: recordings that ended since it was opened.
+        num_written: number of recordings finished since it was opened.
 
     Raises:
-        ManifestError: another run writes it, it was made with other settings, it is damaged, or it cannot be written.
+        ManifestError: it is in use, was made with other settings, is damaged, or cannot be written.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], restart: bool = False) -> None:
         self.path = path
         self.num_written = 0
-        self._open: dict[str, int] = {}  # last line of recordings that are not ended, by key
-        self._silent: dict[str, bool] = {}  # whether all their lines so far are silence
-        self._keys: NDArray[np.uint64] = np.zeros(0, np.uint64)  # of ended recordings when it was opened, sorted
+        self._open: dict[str, int] = {}  # last line of each unfinished recording, by key
+        self._silent: dict[str, bool] = {}  # whether all lines so far of an unfinished recording are silence
+        self._keys: NDArray[np.uint64] = np.zeros(0, np.uint64)  # recordings finished before it was opened, sorted
         self._places: NDArray[np.int64] = np.zeros(0, np.int64)  # 4 * offset + state of each
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,38 +110,38 @@ class Manifest:
 
     @property
     def has_lines(self) -> bool:
-        """Whether anything is captioned."""
+        """Whether it has at least one record."""
         return self._size > self._head_size
 
     def find(self, keys: Sequence[str]) -> list[Place | None]:
-        """Where recordings stand that ended before this manifest was opened; None for the others."""
+        """Return the positions of recordings finished before this manifest was opened; None for other recordings."""
         if not len(self._keys):
             return [None] * len(keys)
         wanted = np.array([int(key, 16) for key in keys], np.uint64)
-        index = np.searchsorted(self._keys, wanted, side="right") - 1  # the last one, if it was captioned twice
+        index = np.searchsorted(self._keys, wanted, side="right") - 1  # the last one, if captioned twice
         found = (index >= 0) & (self._keys[index] == wanted)
         return [
             _place(int(self._places[at])) if there else None for at, there in zip(index.tolist(), found, strict=True)
         ]
 
     def windows_done(self, key: str) -> frozenset[int]:
-        """Windows that are captioned of a recording that is not ended."""
+        """Return the indices of captioned windows of an unfinished recording."""
         if key not in self._open:
             return frozenset()
         return frozenset(line["window"] for line in self._lines(self._open[key]) if "window" in line)
 
     def add(self, events: Iterable[Event], keys: Mapping[int, str]) -> list[tuple[int, Place]]:
-        """Write what became known, and have the disk hold it.
+        """Write events and sync the file to disk.
 
         Args:
-            events: in their order.
-            keys: key of each recording by its number.
+            events: events in order.
+            keys: key of each recording, by its number.
 
         Returns:
-            Number and place of each recording that ended.
+            Number and position of each recording that was finished.
 
         Raises:
-            ManifestError: the disk is full, or the file cannot be written any more; whole lines stay.
+            ManifestError: the disk is full, or the file cannot be written; complete lines are kept.
         """
         lines: list[bytes] = []
         ended: list[tuple[int, Place]] = []
@@ -168,21 +168,21 @@ class Manifest:
         return ended
 
     def rows(self, place: Place) -> list[Row]:
-        """Records of an ended recording in the order of its windows, behind them why it failed, if it did."""
+        """Return the records of a finished recording in the order of its windows, followed by its failure, if any."""
         lines = self._lines(place.offset)
-        windows = {line["window"]: _record(line) for line in lines if "window" in line}  # the first line is the newest
+        windows = {line["window"]: _record(line) for line in lines if "window" in line}  # the newest line comes first
         found: list[Row] = [windows[number] for number in sorted(windows)]
         if "error" in lines[0]:
             found.append(FailedRecording(lines[0]["file"], lines[0]["error"]))
         return found
 
     def close(self) -> None:
-        """Let another run write it."""
+        """Close the file and release its lock."""
         with contextlib.suppress(OSError):
             os.close(self._file)
 
     def _lines(self, offset: int | None) -> list[dict[str, Any]]:
-        """The line at a place and those it points back to."""
+        """Return the line at an offset and its chain of preceding lines."""
         lines = []
         while offset is not None:
             lines.append(json.loads(self._line_at(offset)))
@@ -196,7 +196,7 @@ class Manifest:
                 os.pread(self._file, length, offset) if hasattr(os, "pread") else self._seek_and_read(offset, length)
             )
             if len(content) < length and b"\n" not in content:
-                raise ManifestError(f"{self.path} is damaged at byte {offset}: begin anew with --restart.")
+                raise ManifestError(f"{self.path} is damaged at byte {offset}: start again with --restart.")
             length *= 4
         return content[: content.index(b"\n")]
 
@@ -205,7 +205,7 @@ class Manifest:
         return os.read(self._file, length)
 
     def _read(self, settings: Mapping[str, Any]) -> bool:
-        """Read what is there; returns whether that is anything. An unfinished last line is dropped."""
+        """Read an existing file and return whether it has content. An incomplete last line is removed."""
         if not self._size:
             return False
         with mmap.mmap(self._file, 0, access=mmap.ACCESS_READ) as content:
@@ -224,7 +224,7 @@ class Manifest:
             theirs, before = known["fingerprint"], known["settings"]
         except (ValueError, KeyError, TypeError) as error:
             raise ManifestError(
-                f"{self.path} is no manifest of captions: choose another --output, or begin anew with --restart."
+                f"{self.path} is no manifest of captions: choose another --output, or start again with --restart."
             ) from error
         ours = fingerprint(settings)
         if theirs == ours:
@@ -237,13 +237,13 @@ class Manifest:
         ]
         raise ManifestError(
             f"{self.path} has captions with fingerprint {theirs}, this command's is {ours} ({'; '.join(other)}): "
-            f"use the same settings, choose another --output, or begin anew with --restart."
+            f"use the same settings, choose another --output, or start again with --restart."
         )
 
     def _index(self, content: mmap.mmap, start: int, end: int) -> None:
         keys, places = array("Q"), array("q")
-        told = f"reading {self.path.name}"
-        with tqdm(total=end, initial=start, desc=told, unit="B", unit_scale=True, delay=2, file=sys.stderr) as bar:
+        title = f"reading {self.path.name}"
+        with tqdm(total=end, initial=start, desc=title, unit="B", unit_scale=True, delay=2, file=sys.stderr) as bar:
             offset = start
             while offset < end:
                 stop = content.find(b"\n", offset) + 1
@@ -260,7 +260,7 @@ class Manifest:
                         self._silent[key] = self._silent.get(key, True) and _record(line).captions == SILENCE
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     raise ManifestError(
-                        f"{self.path} is damaged at byte {offset}: begin anew with --restart, or remove that line."
+                        f"{self.path} is damaged at byte {offset}: start again with --restart, or remove that line."
                     ) from error
                 bar.update(stop - offset)
                 offset = stop
@@ -303,7 +303,7 @@ def _encoded(line: Mapping[str, Any]) -> bytes:
 
 
 def _values(record: CaptionRecord) -> dict[str, Any]:
-    """A record as JSON values that lose nothing."""
+    """Convert a record to JSON values, without loss."""
     values: dict[str, Any] = {
         "file": record.file, "start_s": record.start_s, "end_s": record.end_s, "captions": record.captions,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""`inference.py --merge_into`: the sounds of a recording's pauses go between the lines of its subtitles."""
+"""`inference.py --merge_into`: add sound labels to the subtitles of a recording, in the pauses between their lines."""
 
 import argparse
 import logging
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WINDOW_S = 5.0  # where --timeline gives none
-MIN_PROBABILITY = 0.6  # a wrong label is worse than none
+WINDOW_S = 5.0  # window length in seconds without --timeline
+MIN_PROBABILITY = 0.6  # high, since a wrong label is worse than none
 
 
 def add_merge_options(parser: argparse.ArgumentParser) -> None:
-    """--merge_into, which replaces the usual output."""
+    """Add the option --merge_into."""
     parser.add_argument(
         "--merge_into",
         type=Path,
@@ -38,7 +38,7 @@ def add_merge_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_merge(options: argparse.Namespace, num_files: int) -> None:
-    """Refuse what does not go together with --merge_into.
+    """Raise an error for options that cannot be combined with --merge_into.
 
     Raises:
         ValueError: found, expected and remedy in one sentence.
@@ -52,7 +52,7 @@ def check_merge(options: argparse.Namespace, num_files: int) -> None:
 
 
 def run_merge(options: argparse.Namespace, path: Path) -> int:
-    """Merge the sounds of one recording into the subtitles that the options name; returns the exit status."""
+    """Merge sound labels of one recording into the subtitles given by --merge_into; return the exit status."""
     subtitles = SubtitleFile(options.merge_into)
     captioner = load_captioner(options)
     merged = merge_sounds(
@@ -85,17 +85,17 @@ def merge_sounds(
     track: int | None = None,
     min_probability: float = MIN_PROBABILITY,
 ) -> bytes:
-    """The subtitles with labels of sounds.
+    """Return the subtitles with added sound labels.
 
     Args:
-        captioner: the model.
-        decoding: how to search.
-        path: the recording.
-        subtitles: the recording's.
-        window_s: longest part of a pause that is captioned at once, seconds.
-        batch_size: parts at once.
-        track: which of a container's sound tracks, from 1; None: the first.
-        min_probability: captions whose probability is known and lower give no label, 0 to 1.
+        captioner: captioning model.
+        decoding: decoding settings.
+        path: path of the recording.
+        subtitles: subtitles of the recording.
+        window_s: longest part of a pause captioned as one clip, in seconds.
+        batch_size: number of clips per batch.
+        track: audio track of a container, from 1; None for the first.
+        min_probability: minimum probability of a caption, 0 to 1; less probable captions give no label.
 
     Raises:
         AudioError: the recording cannot be read.
@@ -113,10 +113,10 @@ def merge_sounds(
         clips = _clips(path, captioner.sample_rate, parts, track)
         records = list(caption_clips(captioner, clips, decoding, batch_size, advance=bar.update))
     sure = [record for record in records if _probability(record) >= min_probability]
-    labels, num_spoken = place_labels(sure)
+    labels, num_speech = place_labels(sure)
     logger.info(
         "%d labels in %d pauses; of %d captions %d name speech and %d are less probable than %g, which gives no label.",
-        len(labels), len(free), len(records), num_spoken, len(records) - len(sure), min_probability,
+        len(labels), len(free), len(records), num_speech, len(records) - len(sure), min_probability,
     )  # fmt: skip
     return subtitles.merged(labels)
 
@@ -127,6 +127,6 @@ def _clips(path: Path, sample_rate: int, parts: list[Span], track: int | None) -
 
 
 def _probability(record: CaptionRecord) -> float:
-    """Of the caption to be right; 1 where it is unknown, and for silence."""
+    """Return the caption's probability, 0 to 1; 1 if it is unknown, and for silence."""
     probability = record.captions[0].probability
     return 1.0 if probability is None else probability

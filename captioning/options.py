@@ -1,7 +1,7 @@
-"""What commands share: options that choose a captioner, its device and its way of searching.
+"""Command-line options shared by all commands: the captioner, its device and its decoding settings.
 
-torch and the models are imported where they are needed: they take seconds, and a command that only scores or only shows
-its help does without them.
+torch and the models are imported inside functions: importing them takes seconds, and a command that only computes metrics or
+shows its help does not need them.
 """
 
 import argparse
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 
 def add_captioner_options(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
-    """Which captioner, where it runs, how many clips at once."""
+    """Add the options for the captioner, its device and the batch size."""
     parser.add_argument(
-        "--ckpt_path", default=str(DEFAULT_CHECKPOINT), help="checkpoint folder, step=N.pth file or hub id"
+        "--ckpt_path", default=str(DEFAULT_CHECKPOINT), help="checkpoint folder, step=N.pth file or Hub id"
     )
     parser.add_argument(
-        "--encoder_weights", help="the encoder's published weights, where the checkpoint only names them"
+        "--encoder_weights", help="file with the encoder's published weights, if the checkpoint does not contain them"
     )
     parser.add_argument(
         "--tagger",
         choices=("own", "cnn14"),
         default="own",
-        help="whose tags the decoder is told; cnn14 is PANNs', its weights by --encoder_weights or from data.download",
+        help="tagger for the decoder's tags: the encoder's own (default) or PANNs CNN14 (--encoder_weights or data.download)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--batch_size", type=int, default=8, help="clips captioned at once")
+    parser.add_argument("--device", default="auto", help="device: auto (default), cpu, cuda, cuda:N or mps")
+    parser.add_argument("--batch_size", type=int, default=8, help="number of clips per batch (default: 8)")
 
 
 def add_decoding_options(parser: argparse.ArgumentParser) -> None:
-    """One option for each decoding setting; not given, the checkpoint's own holds."""
-    search = parser.add_argument_group("decoding (the checkpoint's own settings where not given)")
+    """Add one option for each decoding setting; the default is the checkpoint's setting."""
+    search = parser.add_argument_group("decoding (default: the checkpoint's settings)")
     for item in _decoding_fields():
         default = item.default
         choices = {"method": ("beam", "greedy", "sample"), "repetition_ban": ("content", "none")}.get(item.name)
@@ -50,7 +50,7 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
 
 
 def choose_device(name: str) -> "torch.device":
-    """The device of that name; "auto" takes CUDA, then Apple's MPS, then the CPU."""
+    """Return the device of a name; "auto" selects CUDA, then Apple's MPS, then the CPU."""
     import torch
 
     if name != "auto":
@@ -66,12 +66,12 @@ def choose_device(name: str) -> "torch.device":
 def choose_decoding(
     own: DecodingConfig, options: argparse.Namespace, styles: Sequence[str] | None = None
 ) -> DecodingConfig:
-    """The checkpoint's decoding settings, overridden by those of the command line.
+    """Return the checkpoint's decoding settings, overridden by those of the command line.
 
     Args:
-        own: settings of the checkpoint.
+        own: decoding settings of the checkpoint.
         options: parsed options of `add_decoding_options`.
-        styles: styles of the captioner; None leaves the style unchecked.
+        styles: styles of the captioner; None to skip the check of the style.
 
     Raises:
         ValueError: one sentence that names every wrong setting.
@@ -82,11 +82,11 @@ def choose_decoding(
 
 
 def option_problems(options: argparse.Namespace, config: Config | None = None) -> list[str]:
-    """Problems of the options of `add_captioner_options` and `add_decoding_options`, for `configs.checks.refuse`.
+    """Return error messages for the captioner and decoding options, for `configs.checks.refuse`.
 
     Args:
         options: parsed options.
-        config: configuration of the checkpoint; None, where it is not known yet, leaves the decoding options unchecked.
+        config: configuration of the checkpoint; None (not known yet) to skip the check of the decoding options.
     """
     problems = [
         problem
@@ -100,7 +100,7 @@ def option_problems(options: argparse.Namespace, config: Config | None = None) -
 
 
 def checkpoint_config(ckpt_path: str) -> Config | None:
-    """Configuration of a checkpoint folder, read without PyTorch; None where loading will report what is wrong."""
+    """Read the configuration of a checkpoint folder without PyTorch; None if it cannot be read (loading reports the error)."""
     folder = Path(ckpt_path)
     if not (folder / "metadata.json").exists() and (folder / "best").is_dir():
         folder = folder / "best"
@@ -125,13 +125,13 @@ def _override(own: DecodingConfig, options: argparse.Namespace) -> DecodingConfi
 
 
 def _decoding_fields() -> "list[dataclasses.Field[Any]]":
-    """Fields that have an option each; those of the tags have plain names too."""
+    """Return the decoding fields that have an option; fields of the tag settings have no prefix."""
     plain = [item for item in dataclasses.fields(DecodingConfig) if item.name != "tags"]
     return [*plain, *dataclasses.fields(TagDecodingConfig)]
 
 
 def load_captioner(options: argparse.Namespace) -> "AudioCaptioner":
-    """The captioner that the command line names, on its device."""
+    """Load the captioner given on the command line onto its device."""
     from models.captioner import AudioCaptioner
 
     refuse(option_problems(options))

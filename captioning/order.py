@@ -1,4 +1,4 @@
-"""Records that come in any order, given out in the order of their recordings."""
+"""Restore the order of recordings for records that arrive in any order."""
 
 import heapq
 from collections.abc import Iterable
@@ -8,15 +8,15 @@ from data.caption_formats import CaptionRecord
 
 
 class InOrder:
-    """Holds records back until those before them are there."""
+    """Buffers records until all preceding records have arrived."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, int, CaptionRecord]] = []
         self._ended: set[int] = set()
-        self._following = 0, 0  # number and window
+        self._following = 0, 0  # (number, window) of the next record
 
     def take(self, events: Iterable[Event]) -> list[CaptionRecord]:
-        """The records that are next, now that these events are known."""
+        """Add events and return the records that are now next in order."""
         for event in events:
             if isinstance(event, Captioned):
                 heapq.heappush(self._waiting, (event.number, event.window, event.record))
@@ -35,7 +35,7 @@ class InOrder:
                 return found
 
     def rest(self) -> list[CaptionRecord]:
-        """All that is held back, in order."""
+        """Return all buffered records, in order."""
         found = [record for *_, record in sorted(self._waiting, key=lambda item: item[:2])]
         self._waiting = []
         return found

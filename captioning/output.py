@@ -1,8 +1,7 @@
-"""One table of captions without a manifest, as `evaluate.py` writes it: each caption is on the disk at once.
+"""A table of captions without a manifest, as written by `evaluate.py`: each caption is written to disk immediately.
 
-A file is written as `NAME.part` beside its final name and renamed when all is done, so that a file with its final name is
-whole. Captions that are known before those in front of them stand in `NAME.part` too, and are moved to their place once
-the others are there.
+A file is written as `NAME.part` and renamed at the end, so that a file with its final name is complete. Captions that
+arrive out of order are also in `NAME.part`, and are moved to their place once the preceding ones have arrived.
 """
 
 import contextlib
@@ -21,27 +20,27 @@ from data.caption_formats import SILENCE, CaptionRecord, merge_neighbours
 logger = logging.getLogger(__name__)
 
 PART_SUFFIX = ".part"
-_LONGEST_WAIT_S = 1.0  # for a write that hangs, when the process is to end
+_LONGEST_WAIT_S = 1.0  # timeout for a blocked write when the process is stopped
 
 
 class OutputError(ValueError):
-    """Captions cannot be written; the message is one sentence that says where and what is kept."""
+    """Captions cannot be written; the message is one sentence with the path and the number of saved captions."""
 
 
 class CaptionOutput:
-    """A file to which records go in a text format.
+    """A file of records in a text format.
 
-    Leaving it without an error makes the file whole; leaving it with one says where the captions so far are.
+    Used as a context manager: a normal exit completes the file; an exception logs where the captions so far are.
 
     Args:
         output: file to write.
         form: one of FORMATS.
-        timeline: records are windows: times are shown, and neighbours that say the same become one.
-        num_references: columns of ground truths in a CSV table.
-        compared: records of sounds have similarities.
+        timeline: whether records are windows: times are written, and adjacent windows with equal captions are merged.
+        num_references: number of columns of reference captions in a CSV table.
+        compared: whether records that are not silent have similarities.
 
     Raises:
-        OutputError: nothing can be written there.
+        OutputError: the path is not writable.
     """
 
     def __init__(
@@ -59,26 +58,26 @@ class CaptionOutput:
         self._columns_known = form not in ("csv", "raven")
         self._head_written = False
         self._num_settled = 0
-        self._waiting: list[CaptionRecord] = []  # in order, may still change
-        self._ahead: list[CaptionRecord] = []  # others before them are missing
+        self._waiting: list[CaptionRecord] = []  # in order; may still be merged
+        self._ahead: list[CaptionRecord] = []  # out of order: preceding records are missing
         self._finished = False
         self._lock = threading.Lock()
         self._sink = PartFile(output)
 
     @property
     def num_records(self) -> int:
-        """Records written so far."""
+        """Number of records written so far."""
         return self._num_settled + len(self._waiting) + len(self._ahead)
 
     def add(self, ready: Sequence[CaptionRecord], ahead: Sequence[CaptionRecord] = ()) -> None:
         """Write records.
 
         Args:
-            ready: the next ones in their order.
-            ahead: all that are known beyond a gap; they come again when the gap is filled.
+            ready: the next records, in order.
+            ahead: all records after a gap; they are passed again once the gap is filled.
 
         Raises:
-            OutputError: the disk is full, or the file cannot be written any more.
+            OutputError: the disk is full, or the file is no longer writable.
         """
         with self._lock:
             waiting = [*self._waiting, *ready]
@@ -87,11 +86,11 @@ class CaptionOutput:
             self._choose_columns([*waiting, *ahead])
             num_settled = len(waiting) if self._columns_known else 0
             if self._merged and num_settled:
-                num_settled -= 1  # the next window may say the same
+                num_settled -= 1  # the next window may have the same caption
             self._write(waiting, num_settled, ahead)
 
     def finish(self) -> None:
-        """All records were added: settle the last ones and give the file its name."""
+        """Write the last records and rename the file to its final name."""
         with self._lock:
             if not self._finished:
                 self._write(self._waiting, len(self._waiting), self._ahead)
@@ -99,8 +98,8 @@ class CaptionOutput:
                 self._finished = True
 
     def keep(self) -> str:
-        """Keep what is done, because the process is about to end, and say where it is; nothing can be added afterwards."""
-        if not self._lock.acquire(timeout=_LONGEST_WAIT_S):  # and it stays locked
+        """Save the records before the process ends and return a sentence with their path; no records can be added afterwards."""
+        if not self._lock.acquire(timeout=_LONGEST_WAIT_S):  # the lock is kept
             return f"{self.num_records} captions were done when the output got stuck"
         return self._keep()
 
@@ -114,15 +113,15 @@ class CaptionOutput:
             self.finish()
         elif not self._finished:
             with self._lock:
-                kept = self._keep()
+                message = self._keep()
             if self.num_records and not isinstance(error, OutputError):
-                logger.warning("not finished: %s.", kept)
+                logger.warning("not finished: %s.", message)
 
     def _keep(self) -> str:
         return self._sink.stop(self.num_records)
 
     def _choose_columns(self, records: Sequence[CaptionRecord]) -> None:
-        """Columns of a table are known with the first record that is not silent."""
+        """Choose the columns of a table from the first record that is not silent."""
         if self._columns_known:
             return
         found = TableColumns.of(records)
@@ -133,7 +132,7 @@ class CaptionOutput:
         )
 
     def _write(self, waiting: Sequence[CaptionRecord], num_settled: int, ahead: Sequence[CaptionRecord]) -> None:
-        """Settle the first `num_settled` of the waiting records."""
+        """Write the waiting records; the first `num_settled` of them are final."""
         shown = [*waiting[num_settled:], *ahead]
         shown = [*waiting[:num_settled], *(merge_neighbours(shown) if self._merged else shown)]
         pieces = [self._format.piece(record, number) for number, record in enumerate(shown, self._num_settled + 1)]
@@ -145,14 +144,14 @@ class CaptionOutput:
         except WriteError as error:
             kept = max(0, error.num_pieces - len(head)) + self._num_settled
             self._waiting, self._ahead, self._num_settled = [], [], kept
-            raise OutputError(f"{error}: {_told(kept)} kept there.") from error
+            raise OutputError(f"{error}: {_count(kept)} kept there.") from error
         self._head_written |= settles_head
         self._num_settled += num_settled
         self._waiting, self._ahead = list(waiting[num_settled:]), list(ahead)
 
 
 class WriteError(Exception):
-    """So many of the pieces were written whole."""
+    """A write failed after `num_pieces` complete pieces."""
 
     def __init__(self, message: str, num_pieces: int) -> None:
         super().__init__(message)
@@ -160,18 +159,18 @@ class WriteError(Exception):
 
 
 class PartFile:
-    """`NAME.part`, which becomes `NAME` at the end; one run at a time writes it.
+    """The file `NAME.part`, renamed to `NAME` at the end and locked against other runs.
 
     Args:
-        path: its final name. Its folder is made.
+        path: final path. Its folder is created.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it is not writable.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.part = path, path.with_name(path.name + PART_SUFFIX)
-        self._settled = 0  # bytes that stay
+        self._settled = 0  # number of final bytes
         if path.is_dir():
             raise OutputError(f"--output {path} is a folder: name a file.")
         try:
@@ -184,7 +183,7 @@ class PartFile:
         if self.part.is_dir():
             raise OutputError(f"--output {self.path} cannot be written: {self.part} is a folder.")
         file = self._locked()
-        if os.fstat(file).st_size:  # of a run that was killed: whoever starts it again may still want them
+        if os.fstat(file).st_size:  # keep the captions of a killed run
             number = 1
             while (kept := self.part.with_name(f"{self.part.name}.{number}")).exists():
                 number += 1
@@ -201,7 +200,7 @@ class PartFile:
         return file
 
     def write(self, settled: Sequence[str], rest: Sequence[str]) -> None:
-        """Add `settled` behind what was settled before; `rest` replaces the rest of the last time."""
+        """Append `settled` to the final part; `rest` replaces the rest of the previous call."""
         pieces = [piece.encode("utf-8", "backslashreplace") for piece in (*settled, *rest)]
         content = memoryview(b"".join(pieces))
         done = 0
@@ -222,26 +221,26 @@ class PartFile:
         self._settled += sum(map(len, pieces[: len(settled)]))
 
     def finish(self) -> None:
-        """All is settled: give the file its name."""
+        """Rename the file to its final name."""
         try:
-            os.close(self._file)  # Windows renames no open file
+            os.close(self._file)  # Windows cannot rename an open file
             os.replace(self.part, self.path)
         except OSError as error:
             raise OutputError(
                 f"all captions are in {self.part}, which cannot be renamed ({error.strerror}): rename it."
             ) from error
-        with contextlib.suppress(OSError):  # a file system whose folders cannot be synced
+        with contextlib.suppress(OSError):  # some file systems cannot sync folders
             sync(self.path.parent)
 
     def stop(self, num_records: int) -> str:
-        """Keep what is written and say where it is; the process may end now."""
+        """Save what is written and return a sentence with its path."""
         if not self.part.exists():
-            return f"{_told(num_records)} in {self.path}"
+            return f"{_count(num_records)} in {self.path}"
         if not num_records:
             self.part.unlink(missing_ok=True)
             return "nothing was captioned yet"
-        return f"{_told(num_records)} in {self.part}, and {self.path.name} was not written"
+        return f"{_count(num_records)} in {self.part}, and {self.path.name} was not written"
 
 
-def _told(num_records: int) -> str:
+def _count(num_records: int) -> str:
     return "1 caption is" if num_records == 1 else f"{num_records or 'no'} captions are"

@@ -1,4 +1,4 @@
-"""Output files from a manifest: several formats at once, in one table or one file a recording."""
+"""Output files from a manifest: several formats at once, as one table or as one file per recording."""
 
 import os
 import sys
@@ -16,21 +16,21 @@ from configs.atomic_files import new_file
 from data.caption_formats import FailedRecording
 
 RECORDINGS_A_SHARD = 100_000
-_TABLES = ("csv", "raven")  # whose columns depend on their rows
+_TABLES = ("csv", "raven")  # formats whose columns depend on the rows
 
 
 @dataclass(frozen=True)
 class OutputPlan:
-    """Which files are to be written.
+    """The output files to write.
 
     Attributes:
-        output: a file; with several formats its suffix is replaced by theirs; with `per_recording` a folder.
+        output: a file; with several formats, its suffix is replaced by theirs; with `per_recording`, a folder.
         formats: names of formats, at least one.
-        per_recording: one file a recording and format instead of one table.
-        timeline: rows are windows, whose times are shown.
-        num_references: columns of ground truths.
-        selection: which rows.
-        sharded: `output` is a folder, which gets the tables in parts of RECORDINGS_A_SHARD recordings.
+        per_recording: whether to write one file per recording and format instead of one table.
+        timeline: whether rows are windows with times.
+        num_references: number of columns of reference captions.
+        selection: rows to write.
+        sharded: whether `output` is a folder for tables of RECORDINGS_A_SHARD recordings each.
     """
 
     output: Path
@@ -43,7 +43,7 @@ class OutputPlan:
 
     @property
     def manifest(self) -> Path:
-        """Where the manifest stands."""
+        """Path of the manifest."""
         return (
             self.output / "manifest.jsonl"
             if self.per_recording or self.sharded
@@ -52,7 +52,7 @@ class OutputPlan:
 
     @property
     def tables(self) -> dict[str, Path]:
-        """The file of each format, where one holds all recordings."""
+        """Path by format, for one table of all recordings."""
         if len(self.formats) == 1:
             return {self.formats[0]: self.output}
         stem = self.output
@@ -63,11 +63,11 @@ class OutputPlan:
         return {name: Path(f"{stem}{FORMATS[name].suffix}") for name in self.formats}
 
     def files_of(self, path: Path, folder: str) -> dict[str, Path]:
-        """The file of each format for one recording.
+        """Return the path by format, for one recording.
 
         Args:
-            path: the recording.
-            folder: what all recordings are in, absolute; its structure is kept.
+            path: path of the recording.
+            folder: absolute path of the folder that contains all recordings; its structure is preserved.
         """
         relative = os.path.relpath(os.path.abspath(path), folder)
         return {name: self.output / f"{relative}{FORMATS[name].suffix}" for name in self.formats}
@@ -79,17 +79,17 @@ def write_tables(
     num_recordings: int,
     max_frequency_hz: float,
 ) -> None:
-    """Write one file for each format with the rows of all recordings.
+    """Write one file per format with the rows of all recordings.
 
     Args:
-        plan: which files.
-        rows_of: gives the rows of each recording, from the first on whenever it is called.
-        num_recordings: their number, for the progress bar.
-        max_frequency_hz: half of the captioner's sample rate.
+        plan: output files.
+        rows_of: function that returns an iterator over the rows of each recording; may be called several times.
+        num_recordings: number of recordings, for the progress bar.
+        max_frequency_hz: half the captioner's sample rate, in hertz.
 
     Raises:
-        FileNotWrittenError: no space, or no permission; an older file of that name stays.
-        ValueError: a least probability for captions that have none.
+        FileNotWrittenError: no space, or no permission; an older file of that name is kept.
+        ValueError: a minimum probability for captions without probabilities.
     """
     columns = TableColumns(plan.num_references)
     if any(name in _TABLES for name in plan.formats):
@@ -125,23 +125,23 @@ def _write_shards(
                     FORMATS[name](layout).write(stream, rows)
                 written.add(path)
             bar.update(len(part))
-    for suffix in suffixes.values():  # of an earlier, longer list
+    for suffix in suffixes.values():  # shards of an earlier, longer list
         for path in set(plan.output.glob(f"captions-[0-9]*{suffix}")) - written:
             path.unlink()
 
 
 def write_recording(plan: OutputPlan, files: dict[str, Path], rows: Sequence[Row], max_frequency_hz: float) -> None:
-    """Write the files of one recording. They are not synced to the disk: the manifest is, from which they are made.
+    """Write the files of one recording. They are not synced to disk, since they can be made again from the manifest.
 
     Args:
-        plan: which rows.
-        files: the file of each format.
-        rows: of the recording.
-        max_frequency_hz: half of the captioner's sample rate.
+        plan: rows to write.
+        files: path by format.
+        rows: rows of the recording.
+        max_frequency_hz: half the captioner's sample rate, in hertz.
 
     Raises:
         FileNotWrittenError: no space, or no permission.
-        ValueError: a least probability for captions that have none.
+        ValueError: a minimum probability for captions without probabilities.
     """
     shown = plan.selection.rows(rows)
     columns = TableColumns.of(shown)
@@ -157,16 +157,16 @@ def write_recording(plan: OutputPlan, files: dict[str, Path], rows: Sequence[Row
 
 
 def _shown(
-    rows_of: Callable[[], Iterable[Sequence[Row]]], selection: Selection, num_recordings: int, told: str
+    rows_of: Callable[[], Iterable[Sequence[Row]]], selection: Selection, num_recordings: int, title: str
 ) -> Iterator[Row]:
-    with tqdm(total=num_recordings, desc=f"writing {told}", unit="file", delay=2, file=sys.stderr) as bar:
+    with tqdm(total=num_recordings, desc=f"writing {title}", unit="file", delay=2, file=sys.stderr) as bar:
         for rows in rows_of():
             yield from selection.rows(rows)
             bar.update()
 
 
 def check_writable(plan: OutputPlan) -> None:
-    """Refuse an output that cannot be written, before anything long begins.
+    """Check early that the output can be written.
 
     Raises:
         ValueError: found, expected and remedy in one sentence.

@@ -1,4 +1,4 @@
-"""Lists of recordings: text with a path or URL on each line, and Parquet with a column of them."""
+"""Lists of recordings: a text file with one path or URL per line, or a Parquet file with a column of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +8,15 @@ _SUFFIXES = (".txt", ".parquet")
 
 
 def is_list(name: str) -> bool:
-    """Whether a name is that of a file with a list."""
+    """Return whether a name has the suffix of a list file."""
     return Path(name).suffix.lower() in _SUFFIXES and Path(name).is_file()
 
 
 def read_list(name: str) -> Iterator[str]:
-    """Paths and URLs of a list, one by one; empty lines and lines that begin with # are left out.
+    """Yield the paths and URLs of a list; empty lines and lines starting with # are skipped.
 
     Raises:
-        ValueError: it cannot be read, is empty, or has no column of paths; one sentence.
+        ValueError: the list cannot be read, is empty, or has no column of paths.
     """
     found = _parquet(name) if name.lower().endswith(".parquet") else _text(name)
     try:

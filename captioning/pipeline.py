@@ -1,4 +1,4 @@
-"""One process's share of the work: recordings are read, captioned and perhaps ranked again."""
+"""The work of one process: read, caption and optionally re-rank recordings."""
 
 import argparse
 import dataclasses
@@ -14,11 +14,11 @@ from data.caption_formats import CaptionRecord
 
 
 class CaptionerInfo(NamedTuple):
-    """What is known of a captioner once it is loaded.
+    """Properties of a captioner.
 
     Attributes:
-        max_duration_s: longest clip that it takes, in seconds.
-        sample_rate: hertz.
+        max_duration_s: longest clip in seconds.
+        sample_rate: sample rate in hertz.
         calibrated: whether its captions have probabilities.
     """
 
@@ -28,14 +28,14 @@ class CaptionerInfo(NamedTuple):
 
 
 class Pipeline:
-    """A captioner with a reader in front of it.
+    """A reader of recordings and a captioner.
 
     Args:
-        options: of the command line, as `captioning.options` has them, with `timeline`, `track` and re-ranking.
-        num_readers: recordings read and decoded at once.
+        options: options of the command line: those of `captioning.options`, `timeline`, `track` and re-ranking.
+        num_readers: number of recordings decoded in parallel.
 
     Raises:
-        ValueError: a setting does not fit the captioner.
+        ValueError: the captioner does not support a setting.
         CheckpointError: the captioner cannot be loaded.
     """
 
@@ -49,7 +49,7 @@ class Pipeline:
         self.info = CaptionerInfo(captioner.max_duration_s, captioner.sample_rate, captioner.calibration is not None)
 
     def events(self, jobs: Sequence[Job]) -> Iterator[list[Event]]:
-        """Caption recordings; what is known after each batch."""
+        """Caption recordings and yield the events of each batch."""
         work = _Work(jobs)
         reader = Reader(
             self._captioner.sample_rate,
@@ -79,13 +79,13 @@ class Pipeline:
 
 
 class _Work:
-    """How far each of some recordings is."""
+    """Progress of several recordings."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs = jobs
         self._num_captioned = [0] * len(jobs)
         self._errors = [""] * len(jobs)
-        self._num_clips: dict[int, int] = {}  # of those that are read to their end
+        self._num_clips: dict[int, int] = {}  # for recordings that have been read completely
 
     def read(self, recording: int, num_clips: int, error: str) -> None:
         self._errors[recording] = self._errors[recording] or error
@@ -96,8 +96,8 @@ class _Work:
         self._errors[recording] = self._errors[recording] or error
 
     def ended(self) -> list[Event]:
-        """Recordings of which all is captioned, each once."""
-        read = list(self._num_clips.items())  # in one step: another thread may be reading
+        """Return the recordings completed since the last call."""
+        read = list(self._num_clips.items())  # copied in one step, since another thread may add entries
         over = [recording for recording, num_clips in read if self._num_captioned[recording] == num_clips]
         for recording in over:
             del self._num_clips[recording]

@@ -1,4 +1,4 @@
-"""What a run tells: done, failed, rate and time left, and at the end what became of all recordings."""
+"""Progress reports of a run: recordings done and failed, rate and remaining time, and a final summary."""
 
 import logging
 import sys
@@ -15,39 +15,39 @@ from data.caption_formats import SILENCE
 
 logger = logging.getLogger(__name__)
 
-_MOST_ERRORS = 20  # named on stderr; all of them are in the manifest
+_MOST_ERRORS = 20  # failures printed to stderr; the manifest has all of them
 _MOST_REASONS, _MOST_KINDS = 5, 1000
 
 
 class Tally:
-    """What became of recordings.
+    """Counters of a run.
 
     Attributes:
-        num_captioned: recordings with captions, those that are silent included.
-        num_silent: those in which nothing is heard.
-        num_failed: those that could not be captioned, or not to their end.
-        num_before: recordings of these that were done when the run began.
-        num_failed_before: and those of them that failed.
+        num_captioned: number of recordings with captions, including silent ones.
+        num_silent: number of silent recordings.
+        num_failed: number of recordings that could not be captioned, or not completely.
+        num_before: number of recordings that were done before the run started.
+        num_failed_before: number of those that had failed.
     """
 
     def __init__(self) -> None:
         self.num_captioned = self.num_silent = self.num_failed = self.num_before = self.num_failed_before = 0
-        self._silent: dict[int, bool] = {}  # of recordings in work
+        self._silent: dict[int, bool] = {}  # recordings in progress
         self._reasons: Counter[str] = Counter()
 
     @property
     def num_done(self) -> int:
-        """Recordings of which there is nothing left to do."""
+        """Number of finished recordings."""
         return self.num_captioned + self.num_failed
 
     def add_before(self, state: str) -> None:
-        """A recording was done before."""
+        """Count a recording that was done in an earlier run."""
         self.num_before += 1
         self.num_failed_before += state == "failed"
         self._add(state)
 
     def add(self, events: Iterable[Event]) -> None:
-        """Count what became known; failures are told as they come."""
+        """Count events; failures are logged immediately."""
         for event in events:
             if isinstance(event, Captioned):
                 silent = event.record.captions == SILENCE
@@ -56,10 +56,10 @@ class Tally:
             silent = self._silent.pop(event.number, False)
             self._add("failed" if event.error else "silent" if silent else "captioned")
             if event.error:
-                self._tell(event.name, event.error)
+                self._report(event.name, event.error)
 
     def summary(self, num_left_out: int) -> str:
-        """One sentence that counts all recordings, with the most frequent reasons of those that failed."""
+        """Return one sentence with all counts and the most frequent reasons of failure."""
         reasons = "; ".join(f"{number} x {reason}" for reason, number in self._reasons.most_common(_MOST_REASONS))
         before = f" {self.num_before} of these were done before." if self.num_before else ""
         again = " --retry_failed tries those that failed before again." if self.num_failed_before else ""
@@ -73,7 +73,7 @@ class Tally:
         self.num_silent += state == "silent"
         self.num_failed += state == "failed"
 
-    def _tell(self, name: str, error: str) -> None:
+    def _report(self, name: str, error: str) -> None:
         reason = error.replace(name, "").partition(": ")[0].strip(" .")
         if reason in self._reasons or len(self._reasons) < _MOST_KINDS:
             self._reasons[reason] += 1
@@ -85,10 +85,10 @@ class Tally:
 
 
 class ProgressBar:
-    """A bar on stderr with what is done and failed, the rate and the time left.
+    """A progress bar on stderr with the numbers done and failed, the rate and the remaining time.
 
     Args:
-        shown: whether there is one.
+        shown: whether to show the bar.
     """
 
     def __init__(self, shown: bool) -> None:
@@ -96,9 +96,9 @@ class ProgressBar:
         self._redirected = logging_redirect_tqdm() if shown else nullcontext()
 
     def update(self, tally: Tally, num_listed: int, all_listed: bool) -> None:
-        """Show how far the work is."""
+        """Update the bar."""
         self._bar.total = num_listed
-        self._bar.initial = tally.num_before  # no part of the rate
+        self._bar.initial = tally.num_before  # excluded from the rate
         self._bar.set_postfix_str(f"failed={tally.num_failed}{'' if all_listed else ', still listing'}", refresh=False)
         if not self._bar.disable:
             self._bar.update(tally.num_done - self._bar.n)

@@ -1,4 +1,4 @@
-"""Recordings to captions: read ahead by threads, captioned in batches of like length."""
+"""Caption recordings: threads read ahead, and clips of similar length share batches."""
 
 import heapq
 import logging
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUFFER_BATCHES = 8  # clips are sorted by length within this many batches
-BUFFER_SAMPLES = 2**24  # and within so many samples: 64 MB, nine minutes at 32 kHz
-_WINDOWS_AHEAD = 16  # of a timeline, decoded ahead
+BUFFER_SAMPLES = 2**24  # and within this many samples: 64 MB, nine minutes at 32 kHz
+_WINDOWS_AHEAD = 16  # windows decoded ahead, with --timeline
 
-NamedFile = tuple[str, Path, tuple[str, ...]]  # name to print, path, references
+NamedFile = tuple[str, Path, tuple[str, ...]]  # (name to print, path, references)
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A waveform (S,) that waits for its captions.
+    """A waveform (S,) to caption.
 
     Attributes:
-        number: among all clips, from 0.
+        number: index among all clips, from 0.
         file: name of its recording.
-        start_s: where it starts in the recording, in seconds.
-        end_s: where it ends.
+        start_s: start within the recording, in seconds.
+        end_s: end within the recording, in seconds.
         waveform: float32 samples (S,).
-        references: ground truths, where they are known.
-        recording: number of its recording among the files, from 0.
-        window: its number within the recording, from 0.
+        references: reference captions, if known.
+        recording: index of its recording among the files, from 0.
+        window: index within the recording, from 0.
     """
 
     number: int
@@ -55,23 +55,23 @@ class Clip:
 
 
 class Reader:
-    """Clips of files in their order; those that cannot be read are named and counted.
+    """Reads clips from files, in order; files that cannot be read are logged and counted.
 
     Args:
-        sample_rate: hertz.
-        max_duration_s: longest clip without a timeline.
-        timeline_s: window length in seconds, or None for one clip a file.
-        num_workers: files decoded at once; a timeline is decoded ahead by one thread.
-        start_s: seconds to leave out at each file's beginning.
-        end_s: where to stop in each file, seconds; None: at its end.
-        track: which of a container's sound tracks, from 1; None: the first, and where there are several that is said.
-        is_done: whether a window is captioned already, by the numbers of recording and window; it is left out then.
-        ended: called behind the last clip of each file with its number, the number of its clips, and why it could not be
-            read to its end (else empty).
+        sample_rate: sample rate in hertz.
+        max_duration_s: longest clip without a timeline, in seconds.
+        timeline_s: window length in seconds; None for one clip per file.
+        num_workers: number of files decoded in parallel; with a timeline, one thread decodes ahead.
+        start_s: seconds to skip at the start of each file.
+        end_s: end position in each file, in seconds; None for the end of the file.
+        track: audio track of a container, from 1; None for the first, with a log message if there are several.
+        is_done: function of recording and window index that returns whether the window is captioned already (and skipped).
+        ended: function called after the last clip of each file with the index of the file, its number of clips, and the
+            reason why it could not be read completely (empty on success).
 
     Attributes:
-        errors: files that could not be read, or not to their end; kept only where `ended` is not given.
-        num_bad: their number.
+        errors: messages for files that could not be read completely; only collected without `ended`.
+        num_bad: number of such files.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Reader:
         self._number = 0
 
     def clips(self, files: Iterable[NamedFile]) -> Iterator[Clip]:
-        """Clips of (name to print, path, references) triples."""
+        """Yield the clips of (name to print, path, references) triples."""
         if self.timeline_s:
             yield from _in_thread(self._windows(files, self.timeline_s), _WINDOWS_AHEAD)
             return
@@ -127,7 +127,7 @@ class Reader:
 
     def _read_ahead(self, files: Iterable[NamedFile]) -> Iterator[tuple[NamedFile, "Future[Waveform]"]]:
         waiting: deque[tuple[NamedFile, Future[Waveform]]] = deque()
-        pool = ThreadPoolExecutor(self.num_workers)  # the decoders release Python's lock
+        pool = ThreadPoolExecutor(self.num_workers)  # the decoders release the GIL
         try:
             for file in files:
                 waiting.append((file, pool.submit(self._read, file[1])))
@@ -136,7 +136,7 @@ class Reader:
             while waiting:
                 yield waiting.popleft()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # whoever stops does not wait for an hour-long recording
+            pool.shutdown(wait=False, cancel_futures=True)  # stopping does not wait for an hour-long recording
 
     def _read(self, path: Path) -> Waveform:
         longest = self.max_duration_s if self.end_s is None else min(self.max_duration_s, self.end_s - self.start_s)
@@ -173,7 +173,7 @@ class Reader:
 
 
 def _in_thread(items: Iterator[Item], most: int) -> Iterator[Item]:
-    """Items that a thread takes ahead, at most so many."""
+    """Yield items that a thread prefetches, at most `most` at a time."""
     ahead: queue.Queue[list[Item] | BaseException | None] = queue.Queue(most)
     stopped = threading.Event()
 
@@ -191,7 +191,7 @@ def _in_thread(items: Iterator[Item], most: int) -> Iterator[Item]:
                 if stopped.is_set():
                     return
             put(None)
-        except BaseException as error:  # raised again by whoever asks for the items
+        except BaseException as error:  # raised again in the consumer
             put(error)
 
     threading.Thread(target=take, name="decoding", daemon=True).start()
@@ -205,12 +205,12 @@ def _in_thread(items: Iterator[Item], most: int) -> Iterator[Item]:
 
 
 def scored(captions: "Iterable[Caption]") -> tuple[ScoredCaption, ...]:
-    """A captioner's captions as records hold them."""
+    """Convert captions of a captioner to captions of records."""
     return tuple(ScoredCaption(caption.text, caption.log_probability, caption.probability) for caption in captions)
 
 
 class Found(NamedTuple):
-    """Captions of a clip, which is told by its numbers as `Clip` has them."""
+    """Captions of a clip, identified by the indices of `Clip`."""
 
     number: int
     recording: int
@@ -225,16 +225,16 @@ def caption_batches(
     batch_size: int,
     silence_peak: float = SILENCE_PEAK,
 ) -> Iterator[list[Found]]:
-    """Captions of clips, batch by batch and not in their order.
+    """Yield captions of clips, batch by batch, in any order.
 
-    Within a buffer of some batches, clips of like length share a batch. Nothing is guessed about silence.
+    Within a buffer of several batches, clips of similar length share a batch. Silent clips are not passed to the model.
 
     Args:
-        captioner: the model.
-        clips: what to caption.
-        decoding: how to search.
-        batch_size: clips at once.
-        silence_peak: a clip whose samples all stay under this, 0 to 1, is called silence.
+        captioner: captioning model.
+        clips: clips to caption.
+        decoding: decoding settings.
+        batch_size: number of clips per batch.
+        silence_peak: a clip is silent if all its magnitudes are below this value, 0 to 1.
     """
     buffer: list[Clip] = []
     num_samples = 0
@@ -256,15 +256,15 @@ def caption_clips(
     *,
     advance: Callable[[int], object] = lambda count: None,
 ) -> Iterator[CaptionRecord]:
-    """Captions of clips in their order, each as soon as those before it are there.
+    """Yield captions of clips in order, each as soon as the preceding ones are available.
 
     Args:
-        captioner: the model.
-        clips: what to caption, numbered from the first one's number on.
-        decoding: how to search.
-        batch_size: clips at once.
-        silence_peak: a clip whose samples all stay under this, 0 to 1, is called silence.
-        advance: called with the number of clips after each batch, which is earlier than their captions come in order.
+        captioner: captioning model.
+        clips: clips to caption, numbered consecutively from any number.
+        decoding: decoding settings.
+        batch_size: number of clips per batch.
+        silence_peak: a clip is silent if all its magnitudes are below this value, 0 to 1.
+        advance: function called with the number of clips after each batch, for a progress bar.
     """
     waiting: list[tuple[int, CaptionRecord]] = []
     following: int | None = None
@@ -291,9 +291,9 @@ def _caption_buffer(
     if silent:
         yield [_found(clip, SILENCE) for clip in silent]
     quiet = {clip.number for clip in silent}
-    heard = sorted((clip for clip in buffer if clip.number not in quiet), key=lambda clip: len(clip.waveform))
-    for start in range(0, len(heard), batch_size):
-        part = heard[start : start + batch_size]
+    audible = sorted((clip for clip in buffer if clip.number not in quiet), key=lambda clip: len(clip.waveform))
+    for start in range(0, len(audible), batch_size):
+        part = audible[start : start + batch_size]
         captions = captioner.caption([clip.waveform for clip in part], decoding)
         yield [_found(clip, scored(ones)) for clip, ones in zip(part, captions, strict=True)]
 

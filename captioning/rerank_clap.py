@@ -1,8 +1,8 @@
-"""Candidate captions ordered by how well CLAP finds that they fit the recording.
+"""Re-rank candidate captions by their CLAP similarity to the recording.
 
-The captioner proposes (`--candidates`), CLAP's two towers compare each proposal with the recording at CLAP's own rate, and the
-captions most alike stay. Re-ranking as in Wu et al., "Improving Audio Captioning Models with Fine-grained Audio Features, Text
-Embedding Supervision, and LLM Mix-up Augmentation", ICASSP 2024, arXiv 2309.17352, by similarity alone.
+The captioner generates `--candidates` captions, CLAP's two encoders compare each with the recording at CLAP's sample rate, and
+the most similar captions are kept. Re-ranking as in Wu et al., "Improving Audio Captioning Models with Fine-grained Audio
+Features, Text Embedding Supervision, and LLM Mix-up Augmentation", ICASSP 2024, arXiv 2309.17352, by similarity alone.
 """
 
 import argparse
@@ -26,26 +26,26 @@ DEFAULT_WEIGHTS = "laion/clap-htsat-unfused"
 
 
 def add_rerank_options(parser: argparse.ArgumentParser) -> None:
-    """Whether and with what candidate captions are re-ranked."""
+    """Add the re-ranking options."""
     group = parser.add_argument_group("re-ranking")
     group.add_argument(
-        "--rerank", choices=("clap",), help="choose among candidate captions by their likeness to the audio"
+        "--rerank", choices=("clap",), help="re-rank candidate captions by their similarity to the audio"
     )
-    group.add_argument("--clap_weights", default=DEFAULT_WEIGHTS, help="CLAP checkpoint, folder or hub id")
-    group.add_argument("--candidates", type=int, default=10, help="captions that the captioner proposes for a clip")
+    group.add_argument("--clap_weights", default=DEFAULT_WEIGHTS, help="CLAP checkpoint: folder or Hub id")
+    group.add_argument("--candidates", type=int, default=10, help="candidates per clip, 2 or more (default: 10)")
 
 
 class ClapReranker:
-    """CLAP as a judge of candidate captions.
+    """Re-ranks candidate captions with CLAP.
 
     Args:
-        scorer: both towers.
-        candidates: captions proposed for a clip, 2 or more.
-        num_captions: how many of them stay.
-        track: which of a container's sound tracks the captions are of, from 1.
+        scorer: CLAP's audio and text encoders.
+        candidates: number of candidate captions per clip, 2 or more.
+        num_captions: number of captions to keep.
+        track: captioned audio track of a container, from 1.
 
     Raises:
-        ValueError: fewer than two candidates, or fewer than are to stay.
+        ValueError: fewer than two candidates, or fewer than `num_captions`.
     """
 
     def __init__(self, scorer: "ClapScorer", candidates: int, num_captions: int, track: int = 1) -> None:
@@ -54,19 +54,19 @@ class ClapReranker:
         self.errors: list[str] = []
 
     def rerank(self, records: Sequence[CaptionRecord], paths: Mapping[str, Path]) -> list[CaptionRecord]:
-        """Records with the captions most alike to their stretch of the recording, best first, and their similarities.
+        """Return records with the captions most similar to their part of the recording, best first, and their similarities.
 
-        Silence stays as it is. A recording that cannot be read any more is named and keeps the captioner's own order.
+        Silent records are unchanged. For a recording that can no longer be read, an error is noted and the order is unchanged.
 
         Args:
-            records: with all candidates.
-            paths: recording of each `CaptionRecord.file`.
+            records: records with all candidates.
+            paths: path of the recording, by `CaptionRecord.file`.
         """
         return [self.rerank_one(record, paths[record.file]) for record in records]
 
     def rerank_one(self, record: CaptionRecord, path: Path) -> CaptionRecord:
-        """One record of `rerank`, whose recording is at `path`."""
-        import torch  # takes seconds, and the options are needed without it
+        """Re-rank one record of the recording at `path`, as `rerank` does."""
+        import torch  # the import takes seconds, and the options do not need it
 
         if record.captions == SILENCE:
             return record
@@ -96,7 +96,7 @@ def _check_candidates(candidates: int, num_captions: int) -> None:
 
 
 def check_rerank(options: argparse.Namespace, decoding: DecodingConfig) -> None:
-    """Refuse re-ranking that has nothing to choose from.
+    """Check that re-ranking has several candidates to choose from.
 
     Raises:
         ValueError: found, expected and remedy in one sentence.
@@ -111,11 +111,11 @@ def check_rerank(options: argparse.Namespace, decoding: DecodingConfig) -> None:
 
 
 def load_reranker(options: argparse.Namespace, decoding: DecodingConfig) -> ClapReranker | None:
-    """The re-ranker that the command line asks for; None without `--rerank`.
+    """Return the re-ranker given on the command line; None without `--rerank`.
 
     Raises:
-        ValueError: nothing to choose from.
-        CheckpointError: no CLAP checkpoint there.
+        ValueError: there are too few candidates.
+        CheckpointError: the CLAP checkpoint does not exist.
     """
     if options.rerank is None:
         return None

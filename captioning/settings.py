@@ -1,4 +1,4 @@
-"""What decides about captions, so that those of one manifest fit together."""
+"""The settings that determine captions, so that all captions of a manifest are consistent."""
 
 import argparse
 import dataclasses
@@ -11,20 +11,20 @@ from configs.schema import Config, DecodingConfig
 
 
 def checkpoint_path(ckpt_path: str) -> Path:
-    """The checkpoint folder, or file, that a path names: of a run the best one."""
+    """Return the checkpoint folder or file of a path; for the folder of a run, its best checkpoint."""
     folder = Path(ckpt_path)
     return folder / "best" if not (folder / "metadata.json").exists() and (folder / "best").is_dir() else folder
 
 
 def caption_settings(options: argparse.Namespace, config: Config | None) -> dict[str, Any]:
-    """All that decides about captions, as JSON values.
+    """Return all settings that determine captions, as JSON values.
 
-    A checkpoint folder is told by its list of checksums, a file by its own checksum, and a hub id by its name. Device, batch
-    size and the number of processes change captions only by rounding; they are not among these.
+    A checkpoint folder is identified by its list of checksums, a file by its checksum, and a Hub id by its name. Device, batch
+    size and number of processes change captions only by rounding and are not included.
 
     Args:
-        options: the command line's.
-        config: the checkpoint's, where it is known.
+        options: options of the command line.
+        config: configuration of the checkpoint, if known.
     """
     if config:
         decoding = choose_decoding(config.decoding, options, config.captioner.styles)
@@ -46,7 +46,7 @@ def caption_settings(options: argparse.Namespace, config: Config | None) -> dict
 
 
 def checkpoint_sha256(ckpt_path: str) -> str:
-    """First digits of a checkpoint's checksum, as `caption_settings` has it; empty for a hub id."""
+    """Return the first digits of a checkpoint's checksum, as in `caption_settings`; empty for a Hub id."""
     path = checkpoint_path(ckpt_path)
     file = path / "metadata.json" if path.is_dir() else path
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""Which captions an output shows: those probable enough, neighbours that say the same joined."""
+"""Selection of the captions to write: a minimum probability, and merging of adjacent records with equal captions."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from data.caption_formats import SILENCE, CaptionRecord, merge_neighbours
 
 @dataclass(frozen=True)
 class Selection:
-    """What is shown of records.
+    """Selects and merges the records to write.
 
     Attributes:
-        min_probability: least probability, 0 to 1, of a record's best caption; silence has none and always stays.
-        merge_gap_s: neighbouring records of a recording that say the same become one over gaps up to this, in seconds;
-            None keeps them apart.
+        min_probability: minimum probability of a record's best caption, 0 to 1; silent records are always kept.
+        merge_gap_s: adjacent records of a recording with equal captions are merged over gaps up to this, in seconds;
+            None for no merging.
     """
 
     min_probability: float = 0.0
     merge_gap_s: float | None = None
 
     def rows(self, rows: Iterable[Row]) -> list[Row]:
-        """The rows of a recording that are shown.
+        """Return the selected rows of a recording.
 
         Raises:
-            ValueError: a minimum for captions that have no probability.
+            ValueError: a minimum is set, and the captions have no probabilities.
         """
         rows = list(rows)
         records = [row for row in rows if isinstance(row, CaptionRecord) and self.is_probable(row)]
@@ -33,10 +33,10 @@ class Selection:
         return [*records, *(row for row in rows if not isinstance(row, CaptionRecord))]
 
     def is_probable(self, record: CaptionRecord) -> bool:
-        """Whether a record reaches the least probability.
+        """Return whether a record reaches the minimum probability.
 
         Raises:
-            ValueError: its captions have no probability.
+            ValueError: its captions have no probabilities.
         """
         if not self.min_probability or record.captions == SILENCE:
             return True

@@ -1,4 +1,4 @@
-"""Which files are recordings, told by name or else by content."""
+"""Recognise recordings by their file name, or else by their content."""
 
 import stat
 from pathlib import Path
@@ -8,7 +8,7 @@ from data.recognition import AUDIO_SUFFIXES, CONTAINER, OTHER, SNIFFED_BYTES, SO
 
 
 def why_not(path: Path) -> str | None:
-    """None for a recording; else why it is left out, which is empty for what is no sound at all."""
+    """Return None for a recording, else the reason for skipping the file; empty if it is not audio."""
     by_name = path.suffix.lower() in AUDIO_SUFFIXES
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -27,7 +27,7 @@ def why_not(path: Path) -> str | None:
 
 
 def _why_no_sound(path: Path) -> str | None:
-    """Of a video: None if it has a sound track, or is damaged, which its reader tells."""
+    """As `why_not`, for a video: None if it has an audio track, or is damaged (reading it reports the error)."""
     try:
         next(stream_audio(path, 16000, 0.1), None)
     except AudioError as error:

@@ -1,15 +1,15 @@
-"""Captions to labels of sounds as subtitles for deaf and hard-of-hearing viewers (SDH) have them: "[dog barks]".
+"""Convert captions to sound labels in subtitles for deaf and hard-of-hearing viewers (SDH): "[dog barks]".
 
 The rule, step by step:
 
-1. A caption is cut into its sounds where words such as "and", "while" or "followed by" join them. Beside a part that names
-   a sound of `vocabulary/sound_words.yaml`, parts that name none, or the same one again, are left out ("as it burns").
-2. Articles and "in the background" or the like are left out. Progressive forms and participles behind their noun become
+1. A caption is split into sounds at words such as "and", "while" or "followed by". If a part names a sound of
+   `vocabulary/sound_words.yaml`, parts that name none or the same sound again are removed ("as it burns").
+2. Articles and phrases such as "in the background" are removed. Progressive forms and participles behind their noun become
    the simple present: "a dog is barking" and "a dog barking" are "dog barks", "birds are chirping" is "birds chirp". A
    passive loses its "is": "paper is being crumpled" is "paper crumpled", "a drill is being used" is "drill".
-3. A label names at most two sounds, in their order: "[rain falls, thunder rumbles]". Where they are longer than one line,
-   each loses what follows its first preposition, then the second sound goes, and at last the label breaks into two lines;
-   words that do not fit there are left out.
+3. A label names at most two sounds, in order: "[rain falls, thunder rumbles]". If they do not fit on one line, the words
+   from the first preposition of each are removed, then the second sound, and finally the label is split into two lines;
+   words that do not fit are removed.
 
 Sources of the conventions: BBC, "Subtitle Guidelines", on labels of sounds; Netflix, "English Timed Text Style Guide", on square
 brackets, 42 characters a line and two lines.
@@ -25,9 +25,9 @@ from vocabulary.audioset import tag_ids
 from vocabulary.turns import parts_of
 from vocabulary.words import classes_of, main_classes
 
-LINE_CHARACTERS = 42  # of a line of subtitles, brackets included
+LINE_CHARACTERS = 42  # maximum length of a line of subtitles, including brackets
 MOST_LINES = 2
-MOST_SOUNDS = 2  # in one label
+MOST_SOUNDS = 2  # maximum number of sounds in a label
 
 _LEFT_OUT = re.compile(
     r"\b(?:in|from|into) (?:the|a) (?:far )?(?:background|foreground|distance)\b|\b(?:in the area|nearby)\b"
@@ -54,25 +54,25 @@ class Sound:
     """One sound that a caption names.
 
     Attributes:
-        text: as a label has it, without brackets.
-        classes: AudioSet classes that it names, 0 to 526; empty where its words are not known.
+        text: text of the label, without brackets.
+        classes: AudioSet classes that it names, 0 to 526; empty for unknown words.
     """
 
     text: str
     classes: frozenset[int]
 
     def is_same_as(self, other: "Sound") -> bool:
-        """Whether both are the same sound: they name a common class or have the same words."""
+        """Return whether two sounds are the same: they have a common class or the same words."""
         return bool(self.classes & other.classes) or self.text == other.text
 
 
 def names_speech(caption: str) -> bool:
-    """Whether a caption says that somebody speaks."""
+    """Return whether a caption names speech."""
     return tag_ids()["Speech"] in classes_of(caption.lower())
 
 
 def sounds_of(caption: str) -> list[Sound]:
-    """The sounds that a caption names, in the order of its words; speech is one like any other."""
+    """Return the sounds named by a caption, in the order of its words, including speech."""
     parts = [part for _, part in parts_of(caption)]
     known = [part for part in parts if main_classes(part)] or [caption.lower()]
     sounds: list[Sound] = []
@@ -84,20 +84,20 @@ def sounds_of(caption: str) -> list[Sound]:
 
 
 def format_label(sounds: Sequence[Sound]) -> str:
-    """A label in brackets of at most MOST_LINES lines of LINE_CHARACTERS each, joined by line feeds; empty without sounds."""
+    """Return a label in brackets of at most MOST_LINES lines of LINE_CHARACTERS, joined by line feeds; empty without sounds."""
     texts = [sound.text for sound in sounds[:MOST_SOUNDS]]
     short = [_PREPOSITION.sub("", text) for text in texts]
     for chosen in (texts, short, texts[:1], short[:1]):
         label = f"[{', '.join(chosen)}]"
         if len(label) <= LINE_CHARACTERS:
             return label if chosen else ""
-    # The closing bracket is a character that a line must hold beside its words.
+    # One character of each line is reserved for the closing bracket.
     lines = textwrap.wrap("[" + short[0], LINE_CHARACTERS - 1, break_on_hyphens=False)
     return "\n".join(lines[:MOST_LINES]) + "]"
 
 
 def _simple_present(words: list[str]) -> str:
-    """Words of one clause without articles, its verb in the simple present."""
+    """Return the words of a clause without articles and with its verb in the simple present."""
     for place, word in enumerate(words):
         if word in _BE and 0 < place < len(words) - 1:
             return _without_be(words[:place], _BE[word], words[place + 1 :])

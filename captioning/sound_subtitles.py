@@ -1,8 +1,8 @@
-"""Labels of sounds between the lines of given subtitles, and never over one of these.
+"""Sound labels in the pauses between the lines of existing subtitles.
 
-Only the pauses between lines are captioned, so that what somebody says in a line is not heard for a sound; a pause in which
-the captioner hears speech all the same gets no label there. A sound is named once while it goes on: again only after
-REPEAT_AFTER_S of other captioned sound, however long a dialogue lies between.
+Only the pauses between lines are captioned, so that dialogue is not labelled as a sound; a window whose caption names speech
+gets no label. A continuing sound is labelled once, and again only after it has been absent for REPEAT_AFTER_S seconds of
+captioned audio, regardless of the dialogue in between.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,20 +13,20 @@ from data.caption_formats import SILENCE, CaptionRecord
 
 SHORTEST_LABEL_S = 1.0
 LONGEST_LABEL_S = 5.0
-MARGIN_S = 0.1  # between a label and a line: two frames, so that both are seen as two
+MARGIN_S = 0.1  # gap between a label and a line: two frames, so that they appear as separate subtitles
 REPEAT_AFTER_S = 10.0
 
-Span = tuple[float, float]  # start and end in seconds
+Span = tuple[float, float]  # (start, end) in seconds
 
 
 @dataclass(frozen=True)
 class Label:
-    """A line to add.
+    """A sound label to add as a subtitle.
 
     Attributes:
-        start_s: when it appears, seconds.
-        end_s: when it goes.
-        text: in brackets, its lines joined by line feeds.
+        start_s: start time in seconds.
+        end_s: end time in seconds.
+        text: text in brackets; lines are joined by line feeds.
     """
 
     start_s: float
@@ -35,11 +35,11 @@ class Label:
 
 
 def pauses(lines: Iterable[Span], duration_s: float) -> list[Span]:
-    """The spans of a recording that no line covers, a margin away from every line, in which a label can be shown.
+    """Return the spans of a recording outside all lines, with a margin, that are long enough for a label.
 
     Args:
-        lines: when each line is shown, in any order; they may overlap.
-        duration_s: length of the recording.
+        lines: (start, end) of each line in seconds, in any order; they may overlap.
+        duration_s: duration of the recording in seconds.
     """
     found: list[Span] = []
     free_from_s = 0.0
@@ -52,7 +52,7 @@ def pauses(lines: Iterable[Span], duration_s: float) -> list[Span]:
 
 
 def windows(free: Iterable[Span], window_s: float) -> list[Span]:
-    """Pauses cut into windows of `window_s` seconds; a last one too short for a label belongs to the one before."""
+    """Split pauses into windows of `window_s` seconds; a remainder too short for a label is joined to the window before."""
     found: list[Span] = []
     for start_s, end_s in free:
         while end_s - start_s >= window_s + SHORTEST_LABEL_S:
@@ -63,30 +63,30 @@ def windows(free: Iterable[Span], window_s: float) -> list[Span]:
 
 
 def place_labels(records: Sequence[CaptionRecord]) -> tuple[list[Label], int]:
-    """Labels for captioned windows.
+    """Create labels for captioned windows.
 
-    A label appears with its window and stays while its sounds go on without a line between, at most LONGEST_LABEL_S, and
-    until the next label.
+    A label starts with its window and lasts while its sounds continue without a line in between, for at most
+    LONGEST_LABEL_S seconds, and no longer than until the next label.
 
     Args:
-        records: captions of windows, in order of time.
+        records: captions of windows, in chronological order.
 
     Returns:
-        The labels, and the number of windows that have none because speech is heard in them.
+        The labels, and the number of windows without a label because their caption names speech.
     """
     labels: list[Label] = []
-    going_on: list[tuple[Sound, float]] = []  # and for how many captioned seconds each has not been heard
-    num_spoken = 0
-    last_end_s, last_sounds = 0.0, list[Sound]()  # of the last label, while it may be prolonged
+    going_on: list[tuple[Sound, float]] = []  # each sound, and its absence so far in captioned seconds
+    num_speech = 0
+    last_end_s, last_sounds = 0.0, list[Sound]()  # end of the last label, while it can be extended
     for record in records:
         if record.captions != SILENCE and names_speech(record.caption):
-            num_spoken += 1
+            num_speech += 1
             last_sounds = []
             continue
         sounds = [] if record.captions == SILENCE else sounds_of(record.caption)
         new = [sound for sound in sounds if not _contains((known for known, _ in going_on), sound)][:MOST_SOUNDS]
         length_s = record.end_s - record.start_s
-        aged = [(known, 0.0 if _contains(sounds, known) else unheard_s + length_s) for known, unheard_s in going_on]
+        aged = [(known, 0.0 if _contains(sounds, known) else absent_s + length_s) for known, absent_s in going_on]
         going_on = [entry for entry in aged if entry[1] < REPEAT_AFTER_S]
         if new and length_s >= SHORTEST_LABEL_S:
             labels.append(Label(record.start_s, min(record.end_s, record.start_s + LONGEST_LABEL_S), format_label(new)))
@@ -101,7 +101,7 @@ def place_labels(records: Sequence[CaptionRecord]) -> tuple[list[Label], int]:
             labels[-1] = replace(labels[-1], end_s=min(last_end_s, labels[-1].start_s + LONGEST_LABEL_S))
         else:
             last_sounds = []
-    return labels, num_spoken
+    return labels, num_speech
 
 
 def _contains(sounds: Iterable[Sound], sound: Sound) -> bool:

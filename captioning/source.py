@@ -1,4 +1,4 @@
-"""The list of recordings to caption: of files and folders, listed while captioning goes on, or of a data set's split."""
+"""The list of recordings to caption: files and folders, listed during captioning, or a split of a data set."""
 
 import argparse
 import logging
@@ -15,14 +15,14 @@ logger = logging.getLogger("inference")
 
 
 class Source:
-    """Recordings that the command line names.
+    """Recordings given on the command line.
 
     Args:
-        options: with `inputs`, or `split` and `dataset_root`.
+        options: options of the command line, with `inputs`, or `split` and `dataset_root`.
 
     Attributes:
-        folder: what all of them are in, absolute.
-        num_references: the most ground truths of one.
+        folder: absolute path of the folder that contains all recordings.
+        num_references: largest number of reference captions of a recording.
 
     Raises:
         ValueError: nothing to caption, an argument without recordings, or options that do not go together.
@@ -51,28 +51,28 @@ class Source:
 
     @property
     def num_listed(self) -> int:
-        """Recordings that are listed so far."""
+        """Number of recordings listed so far."""
         return len(self._jobs) if self._jobs is not None else self._spool.num_listed
 
     @property
     def all_listed(self) -> bool:
-        """Whether these are all."""
+        """Whether the list is complete."""
         return self._jobs is not None or self._spool.finished
 
     @property
     def num_left_out(self) -> int:
-        """Files of folders that are not captioned, so far."""
+        """Number of files in folders that have been skipped so far."""
         return 0 if self._jobs is not None else self._recordings.num_left_out
 
     def at_least(self, number: int) -> int:
-        """Wait until so many recordings, or all, are listed; returns how many of them there are, `number` at most."""
+        """Wait until `number` recordings, or all, are listed; return how many are listed, at most `number`."""
         return min(number, len(self._jobs) if self._jobs is not None else self._spool.wait(number))
 
     def __iter__(self) -> Iterator[Job]:
-        """Recordings, as they become known.
+        """Yield recordings as they are listed.
 
         Raises:
-            ValueError: an argument has none any more.
+            ValueError: an argument no longer gives any recording.
         """
         if self._jobs is not None:
             yield from self._jobs
@@ -87,5 +87,5 @@ class Source:
             yield Job(number, shown, Path(path))
         if num_escaped:
             logger.warning("names that are not UTF-8 (%d) are written with escapes: %s.", num_escaped, first)
-        if told := self._recordings.told():
-            logger.warning("%s", told)
+        if summary := self._recordings.skipped_summary():
+            logger.warning("%s", summary)

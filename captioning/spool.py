@@ -1,21 +1,21 @@
-"""Names that a thread lists ahead, in a temporary file: captioning begins at once, and the total is known soon."""
+"""A temporary file of names listed by a thread, so that captioning starts immediately and the total is soon known."""
 
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 
-_AT_ONCE = 4096  # bytes read back
+_AT_ONCE = 4096  # bytes read at once
 
 
 class Spool:
-    """Byte strings of an iterable, taken as fast as it gives them and kept on disk.
+    """Byte strings of an iterable, consumed by a thread and stored in a temporary file.
 
     Args:
-        items: without the byte 0; iterated by a thread of this object's own.
+        items: byte strings without the byte 0.
 
     Attributes:
-        num_listed: items so far.
-        finished: whether these are all.
+        num_listed: number of items so far.
+        finished: whether the iterable is exhausted.
     """
 
     def __init__(self, items: Iterable[bytes]) -> None:
@@ -27,10 +27,10 @@ class Spool:
         threading.Thread(target=self._list, args=(items,), name="listing", daemon=True).start()
 
     def wait(self, number: int) -> int:
-        """Wait until so many items, or all, are listed; returns how many there are.
+        """Wait until `number` items, or all, are listed; return how many are listed.
 
         Raises:
-            Exception: what the iterable raised, if that is why there are no more.
+            Exception: the exception raised by the iterable, if it ended early.
         """
         with self._changed:
             self._changed.wait_for(lambda: self.num_listed >= number or self.finished)
@@ -39,10 +39,10 @@ class Spool:
             return self.num_listed
 
     def __iter__(self) -> Iterator[bytes]:
-        """All items in their order, as they become known.
+        """Yield all items in order, as they are listed.
 
         Raises:
-            Exception: what the iterable raised, after the items before.
+            Exception: the exception raised by the iterable, after the items before it.
         """
         place, rest = 0, b""
         while True:
@@ -68,7 +68,7 @@ class Spool:
                 if len(waiting) >= 256 or self.num_listed < 256:
                     self._write(waiting)
                     waiting = []
-        except BaseException as error:  # told to whoever asks for the items
+        except BaseException as error:  # raised again in the consumer
             self._error = error
         finally:
             try:

@@ -29,7 +29,7 @@ def write(path: Path, kind: str) -> None:
 def test_content_tells_where_the_name_does_not(tmp_path: Path, kind: str, name: str) -> None:
     write(tmp_path / name, kind)
     found = Recordings([str(tmp_path)])
-    assert list(found) == [str(tmp_path / name)] and found.told() == ""
+    assert list(found) == [str(tmp_path / name)] and found.skipped_summary() == ""
 
 
 def test_formats_of_phones_and_broadcasters(shared: Path, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     found = Recordings([str(tmp_path)])
     assert list(found) == [str(tmp_path / "good.wav")]
     assert found.num_left_out == len(NO_SOUND) + len(NOT_READ) + 2
-    told = found.told()
+    told = found.skipped_summary()
     assert told.startswith("13 files were left out: ") and "\n" not in told and "and 3 more" in told
     for what in (
         "film.avi (AVI, which",
@@ -143,7 +143,7 @@ def test_links_in_a_circle_stop_nothing(tmp_path: Path) -> None:
     found = Recordings([str(tmp_path)])
     assert list(found) == [str(tmp_path / "good.wav")]
     for name in ("a", "b", "itself"):
-        assert f"{tmp_path}/{name}.wav (its link leads nowhere)" in found.told()
+        assert f"{tmp_path}/{name}.wav (its link leads nowhere)" in found.skipped_summary()
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "scandir", refuse)
     found = Recordings([str(tmp_path)])
     assert list(found) == [str(tmp_path / "good.wav")]
-    assert f"{tmp_path / 'closed'} (a folder that cannot be read: Permission denied)" in found.told()
+    assert f"{tmp_path / 'closed'} (a folder that cannot be read: Permission denied)" in found.skipped_summary()
 
 
 ODD_NAMES = [
