@@ -1,18 +1,18 @@
 """Caption recordings with a trained captioner.
 
-    python inference.py rain.wav                              # the captioner that ships
+    python inference.py rain.wav                              # the default captioner
     python inference.py recordings/ --format csv,parquet --output captions
     python inference.py card/ --format raven --per_recording --output tables --timeline 10
     python inference.py meeting.mp3 --timeline 10 --format srt
-    python inference.py dog.wav --method sample --rerank clap # the candidate most alike to the sound, by CLAP
+    python inference.py dog.wav --method sample --rerank clap # the candidate most similar to the audio, by CLAP
     python inference.py film.mp4 --merge_into film.srt --output film.sdh.srt # [dog barks] between the lines
     python inference.py --ckpt_path runs/best --split evaluation --dataset_root datasets/clotho
 
-Text lines read "file: caption". Captions go to stdout or --output, everything else to stderr. With --output every caption is
-on the disk at once, in the manifest beside the output (NAME.manifest.jsonl), and the same command again goes on from there.
+Text lines have the form "file: caption". Captions are written to stdout or --output, messages to stderr. With --output, every
+caption is written to a manifest beside the output (NAME.manifest.jsonl) immediately; running the same command again resumes.
 
-Exit status: 0 all recordings are captioned; 1 some failed; 2 a mistake in the command, or nothing could be written; 130, 143
-and 129 stopped by Ctrl-C, SIGTERM and SIGHUP, with all kept that is done; 141 nobody reads stdout any more.
+Exit status: 0 all recordings were captioned; 1 some failed; 2 invalid command, or the output is not writable; 130, 143 and 129
+stopped by Ctrl-C, SIGTERM and SIGHUP, with captions so far saved; 141 the reader closed stdout.
 """
 
 from configs.stopping import StopSignals, end_quietly
@@ -55,7 +55,7 @@ logger = logging.getLogger("inference")
 
 
 def format_names(text: str) -> tuple[str, ...]:
-    """Names of formats, separated by commas, each once."""
+    """Parse a comma-separated list of formats; duplicates are removed."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in FORMATS:
@@ -64,25 +64,30 @@ def format_names(text: str) -> tuple[str, ...]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Command line."""
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("inputs", nargs="*", help="recordings, folders, or patterns such as 'night/*.flac'")
+    parser.add_argument("inputs", nargs="*", help="recordings, folders, or glob patterns such as 'night/*.flac'")
     parser.add_argument("--input", nargs="+", default=[], dest="more_inputs", metavar="INPUT", help="the same")
     add_captioner_options(parser)
     parser.add_argument(
-        "--workers", type=int, metavar="NUMBER", help="processes that caption; as many as cores for 100 recordings each"
+        "--workers",
+        type=int,
+        metavar="NUMBER",
+        help="number of captioning processes (default: chosen by cores and recordings)",
     )
-    parser.add_argument("--timeline", type=float, metavar="SECONDS", help="caption windows of this length one by one")
+    parser.add_argument("--timeline", type=float, metavar="SECONDS", help="caption consecutive windows of this length")
     parser.add_argument(
         "--track",
         type=int,
         metavar="NUMBER",
-        help="sound track of a container with several, from 1; the first without it",
+        help="audio track of a container, from 1 (default: the first)",
     )
     parser.add_argument(
-        "--split", choices=("development", "validation", "evaluation"), help="caption a data set's split"
+        "--split",
+        choices=("development", "validation", "evaluation"),
+        help="caption a split of a data set (needs --dataset_root)",
     )
-    parser.add_argument("--dataset_root", help="the data set, for --split")
+    parser.add_argument("--dataset_root", help="folder of the data set, for --split")
     add_output_options(parser.add_argument_group("output"))
     add_cluster_options(parser)
     add_merge_options(parser)
@@ -92,31 +97,31 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def add_output_options(group: "argparse._ArgumentGroup") -> None:
-    """What is written, where, and how an earlier run is continued."""
+    """Add the options for output files and resumption."""
     group.add_argument(
         "--format", type=format_names, dest="formats", metavar="NAME[,NAME...]",
-        help=f"one or more of {', '.join(FORMATS)}",
+        help=f"comma-separated formats: {', '.join(FORMATS)}",
     )  # fmt: skip
-    group.add_argument("--output", type=Path, help="file to write, or folder for --per_recording; stdout without it")
-    group.add_argument("--per_recording", action="store_true", help="one file a recording, in the input's folders")
+    group.add_argument("--output", type=Path, help="output file, or folder with --per_recording (default: stdout)")
+    group.add_argument("--per_recording", action="store_true", help="one file per recording, in the input's folders")
     group.add_argument(
-        "--min_probability", type=float, default=0.0, metavar="P", help="leave out less probable captions, 0 to 1"
+        "--min_probability", type=float, default=0.0, metavar="P", help="omit less probable captions, 0 (default) to 1"
     )
     group.add_argument(
         "--merge_gap", type=float, metavar="SECONDS",
-        help="join windows of a timeline that say the same over gaps up to this; 0 without it",
+        help="merge windows with equal captions over gaps up to this (default: 0)",
     )  # fmt: skip
-    group.add_argument("--restart", action="store_true", help="caption again what an earlier run captioned")
-    group.add_argument("--retry_failed", action="store_true", help="try recordings again that failed in an earlier run")
+    group.add_argument("--restart", action="store_true", help="start again; the old manifest is kept as .old")
+    group.add_argument("--retry_failed", action="store_true", help="retry recordings that failed in an earlier run")
 
 
 def check_options(options: argparse.Namespace, source: Source, config: Config | None) -> None:
-    """Refuse what cannot work, before anything long begins.
+    """Check the options before any long computation.
 
     Args:
-        options: the command line's.
-        source: what is to be captioned.
-        config: the captioner's, where it is known already.
+        options: options of the command line.
+        source: recordings to caption.
+        config: configuration of the captioner, if already known.
 
     Raises:
         ValueError: found, expected and remedy in one sentence.
@@ -135,7 +140,7 @@ def check_options(options: argparse.Namespace, source: Source, config: Config | 
 
 
 def check_output(options: argparse.Namespace, source: Source) -> None:
-    """Refuse formats and outputs that do not go together.
+    """Check that formats and output can be combined.
 
     Raises:
         ValueError: found, expected and remedy in one sentence.
@@ -155,7 +160,7 @@ def check_output(options: argparse.Namespace, source: Source) -> None:
 def open_store(
     options: argparse.Namespace, source: Source, config: Config | None, tally: Tally
 ) -> StreamStore | FileStore:
-    """What takes the records: stdout and devices at once, files by way of a manifest."""
+    """Return the store for records: a stream for stdout and devices, or files with a manifest."""
     timeline = bool(options.timeline)
     merge_gap_s = (options.merge_gap or 0.0) if timeline else None
     selection = Selection(options.min_probability, merge_gap_s)
@@ -190,7 +195,7 @@ def open_store(
 
 
 def run(options: argparse.Namespace) -> int:
-    """Caption what the options name; returns the exit status."""
+    """Caption the recordings of the options; return the exit status."""
     with StopSignals() as signals:
         options.inputs += options.more_inputs
         options.formats = options.formats or (("jsonl",) if options.engine == "ray" else ("text",))
@@ -215,7 +220,7 @@ def run(options: argparse.Namespace) -> int:
                 work.caption()
         except OutputClosed:
             logger.info("nobody reads the captions any more: stopped after %d.", tally.num_captioned)
-            return 128 + 13  # as a shell tells of SIGPIPE
+            return 128 + 13  # the shell's exit status for SIGPIPE
         if source.num_listed > 1 or tally.num_failed or source.num_left_out:
             level = logging.ERROR if tally.num_failed else logging.INFO
             logger.log(level, "%s", tally.summary(source.num_left_out))
@@ -223,7 +228,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     return run_command(build_parser(), run, arguments, logger)
 
 

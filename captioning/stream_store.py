@@ -1,4 +1,4 @@
-"""Captions on their way to stdout, a pipe or a device: each as soon as those before it are there; what is written stays."""
+"""Write captions to stdout, a pipe or a device: in order, each as soon as the preceding ones are available."""
 
 import contextlib
 import os
@@ -18,20 +18,20 @@ from captioning.pipeline import CaptionerInfo
 from captioning.shown import Selection
 from data.caption_formats import CaptionRecord, merge_neighbours
 
-_LONGEST_WAIT_S = 1.0  # for a write that hangs, when the process is to end
+_LONGEST_WAIT_S = 1.0  # timeout for a blocked write when the process is stopped
 _STREAM_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
-_TABLES = ("csv", "raven")  # whose columns are known with the first record that is not silent
+_TABLES = ("csv", "raven")  # formats whose columns depend on the first record that is not silent
 
 
-class OutputClosed(Exception):  # noqa: N818 (no mistake of anybody)
-    """Nobody reads stdout any more, as behind `| head`."""
+class OutputClosed(Exception):  # noqa: N818 (not an error)
+    """The reader closed the pipe, such as `| head`."""
 
 
 def is_stream(output: Path | None) -> bool:
-    """Whether an output is stdout (None), a pipe or a device, which cannot be written again.
+    """Return whether an output is stdout (None), a pipe or a device, which cannot be rewritten.
 
     Raises:
-        OutputError: it cannot be looked at.
+        OutputError: its type cannot be determined.
     """
     if output is None:
         return True
@@ -45,22 +45,22 @@ def is_stream(output: Path | None) -> bool:
 
 
 class StreamStore:
-    """Writes records in one text format.
+    """Write records in a text format.
 
     Args:
         output: a pipe or a device; None for stdout.
         form: name of a format that is text.
-        timeline: records are windows, whose times are shown.
-        num_references: columns of ground truths in a table.
-        compared: records of sounds have similarities.
-        selection: which records.
+        timeline: whether records are windows with times.
+        num_references: number of columns of reference captions in a table.
+        compared: whether records that are not silent have similarities.
+        selection: records to write.
 
     Attributes:
-        num_records: records written so far.
+        num_records: number of records written so far.
 
     Raises:
-        OutputError: nothing can be written there.
-        ValueError: the format is no text.
+        OutputError: the output is not writable.
+        ValueError: the format is not a text format.
     """
 
     def __init__(
@@ -92,33 +92,33 @@ class StreamStore:
             ) from error
 
     def begin(self, info: CaptionerInfo) -> None:
-        """The captioner is loaded."""
+        """Called once the captioner is loaded."""
         self._layout.max_frequency_hz = info.sample_rate / 2
 
     def pending(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        """Recordings that are still to be captioned: all."""
+        """Return all jobs: nothing is captioned in advance."""
         return jobs
 
     def take(self, events: Sequence[Event]) -> None:
-        """Write what became known.
+        """Write the records that are next in order.
 
         Raises:
             OutputError: no space, or an input/output error.
-            OutputClosed: nobody reads it any more.
+            OutputClosed: the reader closed the pipe.
         """
         with self._lock:
             self._add(self._order.take(events))
 
     def finish(self) -> None:
-        """All is captioned."""
+        """Write the remaining records after the last recording."""
         with self._lock:
             self._add([], all_of_them=True)
             if self._stream is not sys.stdout:
                 self._stream.close()
 
     def keep(self) -> str:
-        """Write what waits, because the process is about to end, and say how much that was; nothing comes afterwards."""
-        if not self._lock.acquire(timeout=_LONGEST_WAIT_S):  # and it stays locked
+        """Write waiting records before the process ends and return a sentence with the number written."""
+        if not self._lock.acquire(timeout=_LONGEST_WAIT_S):  # the lock is kept
             return f"{self.num_records} captions were done when the output got stuck"
         return self._keep()
 
@@ -150,10 +150,10 @@ class StreamStore:
             found = self._finder.columns
             found.num_references = self._layout.columns.num_references
             self._layout.columns = found
-            self._columns_known = found.similarity or (not self._compared and self._finder.num_heard > 0)
+            self._columns_known = found.similarity or (not self._compared and self._finder.num_audible > 0)
         number = len(waiting) if self._columns_known or all_of_them else 0
         if self._selection.merge_gap_s is not None and number and not all_of_them:
-            number -= 1  # the next window may say the same
+            number -= 1  # the next window may have the same caption
         pieces = [] if self._head_written or not (number or (all_of_them and with_head)) else [self._format.head()]
         self._head_written |= bool(pieces)
         pieces += [self._format.piece(record, self.num_records + 1 + at) for at, record in enumerate(waiting[:number])]
@@ -179,7 +179,7 @@ class StreamStore:
             ) from error
 
     def _drop_buffer(self) -> None:
-        """Python would try to write what is left in its buffer at the end, and complain."""
+        """Discard Python's buffer, which would otherwise be flushed at exit and raise an error."""
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())

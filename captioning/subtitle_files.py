@@ -1,7 +1,7 @@
-"""Files of subtitles that are given, and come back with lines added: SubRip, WebVTT, SubStation Alpha, through pysubs2.
+"""Add lines to existing subtitle files: SubRip, WebVTT and SubStation Alpha, with pysubs2.
 
-What is given stays: order, times, text with its tags, styles, encoding and line ends. Before anything is captioned it is
-tried whether pysubs2 writes the file as it was; one that it would change (WebVTT with regions, say) is refused.
+Existing content is preserved: order, times, text with its tags, styles, encoding and line ends. Before captioning it is
+checked that pysubs2 reproduces the file; files that it would change (such as WebVTT with regions) raise an error.
 """
 
 import codecs
@@ -20,17 +20,17 @@ _TIME = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{1,3})")
 
 
 class SubtitleError(ValueError):
-    """A file of subtitles that cannot be read or kept; one sentence."""
+    """A subtitle file cannot be read or preserved; the message is one sentence."""
 
 
 class SubtitleFile:
-    """Subtitles with all that is needed to write them as they were.
+    """Subtitles, with everything needed to reproduce the file.
 
     Args:
-        path: a file in one of SUBTITLE_FORMATS. Bytes that are not UTF-8 or UTF-16 are kept as they are.
+        path: file in one of SUBTITLE_FORMATS. Bytes that are not UTF-8 or UTF-16 are preserved.
 
     Raises:
-        SubtitleError: it is missing, has no lines, is in another format, or would lose something.
+        SubtitleError: the file is missing, has no lines, is in another format, or would not be preserved.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,11 +61,11 @@ class SubtitleFile:
         self._check_kept(text)
 
     def spans(self) -> list[Span]:
-        """When each line is shown, seconds; comments and drawings are no lines."""
+        """Return (start, end) of each line in seconds, without comments and drawings."""
         return [(event.start / 1000, event.end / 1000) for event in self._subtitles.get_text_events()]
 
     def merged(self, labels: Sequence[Label]) -> bytes:
-        """The file with labels, each before the first line that starts after it; given lines keep their order."""
+        """Return the file with labels, each inserted before the first line that starts after it."""
         merged = list(self._subtitles.events)
         for label in labels:
             start, end = round(1000 * label.start_s), round(1000 * label.end_s)
@@ -91,7 +91,7 @@ class SubtitleFile:
             differing = sorted(set(_SECTION.findall(text)) - set(_SECTION.findall(written)))
             kept = not differing and pysubs2.SSAFile.from_string(written).equals(self._subtitles)
         else:
-            # pysubs2 takes what follows a cue and an empty line, such as a NOTE or an identifier, for more of its text.
+            # pysubs2 treats a NOTE or an identifier after an empty line as text of the preceding cue.
             joined = [event.text.split(r"\N\N")[1] for event in self._subtitles if r"\N\N" in event.text]
             before, after = _essence(text), _essence(written)
             kept = before == after and not joined
@@ -108,7 +108,7 @@ class SubtitleFile:
 
 
 def _essence(text: str) -> list[str]:
-    """Lines of SRT or WebVTT without what carries no meaning: numbers of cues, empty lines, ways of writing times."""
+    """Return the lines of SRT or WebVTT without cue numbers and empty lines, and with times in one notation."""
     lines = [line.strip() for line in text.split("\n")]
     found = []
     for line, following in zip(lines, [*lines[1:], ""], strict=True):

@@ -1,7 +1,7 @@
-"""Processes that caption side by side, each with a captioner of its own.
+"""Caption in several processes, each with its own captioner.
 
-A process that ends by itself (a decoder that crashes, no memory left) takes nothing with it: what it had not captioned is
-given to another, one recording at a time, and the recording with which a process ends again is recorded as failed.
+If a process ends unexpectedly (a decoder crashes, out of memory), its remaining recordings are given to another process, one
+at a time; a recording that ends a process again is recorded as failed.
 """
 
 import argparse
@@ -23,24 +23,24 @@ from captioning.pipeline import CaptionerInfo, Pipeline
 
 logger = logging.getLogger(__name__)
 
-_CHUNKS_AHEAD = 2  # given to a process at a time, so that it never waits for the next one
+_CHUNKS_AHEAD = 2  # chunks per process, so that it never waits for the next one
 _PRELOADED = ["models.captioner"]
 
 
 class OneProcess:
-    """The work is done in this process.
+    """Captions in this process.
 
     Args:
-        options: of the command line, as `Pipeline` takes them.
-        num_readers: recordings read and decoded at once.
-        ready: called once a captioner is loaded.
+        options: options of the command line, as for `Pipeline`.
+        num_readers: number of recordings decoded in parallel.
+        ready: function called once the captioner is loaded.
     """
 
     def __init__(self, options: argparse.Namespace, num_readers: int, ready: Callable[[CaptionerInfo], object]) -> None:
         self._options, self._num_readers, self._ready = options, num_readers, ready
 
     def events(self, chunks: Iterator[Sequence[Job]]) -> Iterator[list[Event]]:
-        """Caption recordings; the captioner is loaded for the first one."""
+        """Caption recordings and yield their events; the captioner is loaded for the first chunk."""
         pipeline: Pipeline | None = None
         for chunk in chunks:
             if pipeline is None:
@@ -49,17 +49,17 @@ class OneProcess:
             yield from pipeline.events(chunk)
 
     def stop(self) -> None:
-        """Nothing to stop."""
+        """Do nothing: there are no other processes."""
 
 
 class Team:
-    """The work is done by several processes.
+    """Captions in several processes.
 
     Args:
-        options: of the command line, as `Pipeline` takes them; they are pickled.
-        num_processes: 1 or more.
-        num_threads: of each process's network.
-        ready: called when the first captioner is loaded.
+        options: options of the command line, as for `Pipeline`; they are pickled.
+        num_processes: number of processes, 1 or more.
+        num_threads: number of PyTorch threads per process.
+        ready: function called once the first captioner is loaded.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class Team:
         self._options, self._num_threads, self._ready = options, num_threads, ready
         self._num_processes = num_processes
         self._members: list[_Member] = []
-        self._suspects: deque[Job] = deque()  # in work when a process ended
+        self._suspects: deque[Job] = deque()  # in progress when a process ended
         self._chunks: Iterator[Sequence[Job]] | None = None
 
     def events(self, chunks: Iterator[Sequence[Job]]) -> Iterator[list[Event]]:
-        """Caption recordings; processes are started for the first one.
+        """Caption recordings and yield their events; the processes are started for the first chunk.
 
         Raises:
             RuntimeError: a captioner cannot be loaded.
@@ -92,18 +92,18 @@ class Team:
             self._feed()
             while any(member.outstanding for member in self._members):
                 for member in self._ready_members():
-                    yield from self._hear(member)
+                    yield from self._receive(member)
                 self._feed()
         finally:
             self.stop()
 
     @property
     def process_ids(self) -> list[int]:
-        """Of the processes that caption."""
+        """Return the ids of the captioning processes."""
         return [pid for member in self._members if (pid := member.process.pid) is not None]
 
     def stop(self) -> None:
-        """End all processes at once."""
+        """Terminate all processes immediately."""
         for member in self._members:
             member.process.kill()
 
@@ -111,7 +111,7 @@ class Team:
         for member in self._members:
             while len(member.chunks) < _CHUNKS_AHEAD:
                 if self._suspects:
-                    if member.chunks:  # a suspect has a process to itself
+                    if member.chunks:  # a suspected recording is processed alone
                         break
                     member.give([self._suspects.popleft()])
                     break
@@ -130,7 +130,7 @@ class Team:
         found = [handles[handle] for handle in wait(list(handles))]
         return list(dict.fromkeys(found))
 
-    def _hear(self, member: "_Member") -> Iterator[list[Event]]:
+    def _receive(self, member: "_Member") -> Iterator[list[Event]]:
         try:
             while member.connection.poll():
                 kind, content = member.connection.recv()
@@ -144,7 +144,7 @@ class Team:
                     logging.getLogger(content[0]).log(content[1], "%s", content[2])
                 else:
                     raise RuntimeError(content)
-        except (EOFError, ConnectionResetError):  # it has ended, and everything that it told is read
+        except (EOFError, ConnectionResetError):  # it has ended, and all its messages have been read
             member.process.join()
             yield from self._replace(member)
 
@@ -167,7 +167,7 @@ class Team:
 
 
 def _context() -> Any:
-    """How processes are started: from one that has the libraries in memory already, where the system can."""
+    """Return the multiprocessing context: a fork server with preloaded libraries where available, else spawn."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -176,7 +176,7 @@ def _context() -> Any:
 
 
 class _Member:
-    """One process and what it has to do."""
+    """A process and its jobs."""
 
     def __init__(self, options: argparse.Namespace, num_threads: int) -> None:
         context = _context()
@@ -184,18 +184,18 @@ class _Member:
         self.process: BaseProcess = context.Process(target=_work, args=(theirs, options, num_threads), daemon=True)
         self.process.start()
         theirs.close()
-        self.chunks: list[dict[int, Job]] = []  # what is left of each
+        self.chunks: list[dict[int, Job]] = []  # unfinished jobs of each
         self.holds_suspect = self.is_ready = False
 
     @property
     def outstanding(self) -> dict[int, Job]:
-        """Recordings that it has not ended, by number."""
+        """Return its unfinished jobs, by number."""
         return {number: job for chunk in self.chunks for number, job in chunk.items()}
 
     def give(self, chunk: Sequence[Job]) -> None:
         self.holds_suspect = len(chunk) == 1
         self.chunks.append({job.number: job for job in chunk})
-        with contextlib.suppress(BrokenPipeError):  # it has ended, which is noticed next
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which is detected next
             self.connection.send(list(chunk))
 
     def note(self, events: Sequence[Event]) -> None:
@@ -208,7 +208,7 @@ class _Member:
 
 
 class _Sender(logging.Handler):
-    """Messages for the process that started this one; threads take turns."""
+    """Sends messages and log records to the parent process; thread-safe."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__()
@@ -224,8 +224,8 @@ class _Sender(logging.Handler):
 
 
 def _work(connection: Connection, options: argparse.Namespace, num_threads: int) -> None:
-    """What a process does until the one that started it ends or kills it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the other process ends this one
+    """Run a captioning process until its parent ends or kills it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent ends this process
     sender = _Sender(connection)
     logging.basicConfig(level=logging.INFO, handlers=[sender], force=True)
     chunks: queue.Queue[list[Job]] = queue.Queue()
@@ -235,7 +235,7 @@ def _work(connection: Connection, options: argparse.Namespace, num_threads: int)
             while True:
                 chunks.put(connection.recv())
         except (EOFError, OSError):
-            os._exit(1)  # nobody is there any more
+            os._exit(1)  # the parent has ended
 
     threading.Thread(target=receive, name="jobs", daemon=True).start()
     try:
@@ -247,5 +247,5 @@ def _work(connection: Connection, options: argparse.Namespace, num_threads: int)
         while True:
             for events in pipeline.events(chunks.get()):
                 sender.send("events", events)
-    except Exception as error:  # told in the other process, which ends
+    except Exception as error:  # raised again in the parent process
         sender.send("error", str(error) or type(error).__name__)

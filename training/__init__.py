@@ -1,1 +1,1 @@
-"""What the loop in train.py needs: batches, loss, optimiser, validation, checkpoints of a run."""
+"""Training: batches, loss, optimiser, validation and checkpoints of a run."""

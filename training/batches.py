@@ -1,4 +1,4 @@
-"""From clips to padded batches, in an order and with an augmentation that depend on the step alone.
+"""Padded batches of clips, in an order and with augmentation that depend only on the seed and the step.
 
 Shapes: B clips, R captions, S samples, T frames, E encoder width, L tokens.
 """
@@ -51,17 +51,17 @@ class Batch:
     """Padded samples.
 
     Attributes:
-        names: of the B clips.
+        names: names of the B clips.
         audio: waveforms (B, S) or embeddings (B, T, E), float32, zero beyond `lengths`.
         lengths: (B,) int64, samples or frames.
-        caption_ids: (R, L) int64 with begin and end marks, padded on the right.
-        caption_lengths: (R,) int64, tokens of each caption, marks included.
-        caption_weights: (R,) float32, the share of each caption in the loss.
-        clip_index: (R,) int64, the clip of each caption.
-        time_spans: (B, K, 2) float32, spectrogram spans to hide in time.
-        band_spans: (B, M, 2) float32, spectrogram spans to hide over bands.
-        tags: (B, 527) float32, 1 for what sounds, 0 for what does not, -1 where nobody knows.
-        styles: (B,) int64, the style of each clip's captions.
+        caption_ids: (R, L) int64 with begin and end tokens, padded on the right.
+        caption_lengths: (R,) int64, number of tokens of each caption, including begin and end tokens.
+        caption_weights: (R,) float32, weight of each caption in the loss.
+        clip_index: (R,) int64, index of the clip of each caption.
+        time_spans: (B, K, 2) float32, spectrogram spans to mask in time, as shares of its length, 0 to 1.
+        band_spans: (B, M, 2) float32, spectrogram spans to mask in frequency, as shares of its bands, 0 to 1.
+        tags: (B, 527) float32, 1 for present tags, 0 for absent ones, -1 for unknown ones.
+        styles: (B,) int64, style number of each clip's captions.
     """
 
     names: list[str]
@@ -77,7 +77,7 @@ class Batch:
     styles: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device."""
+        """Return the batch on a device."""
         moved: dict[str, Any] = {
             name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
         }
@@ -89,16 +89,16 @@ class TrainingSet(Dataset[Sample]):
 
     Args:
         clips: training clips.
-        tokenizer: for their captions.
-        config: augmentation.
-        seed: of the run.
-        max_tokens: longest caption, marks included.
-        embed: gives a clip's embeddings (T, E) when the encoder is frozen; None loads waveforms.
-        sample_rate: of the waveforms, hertz.
-        max_duration_s: longest waveform.
-        skips_bad_clips: whether a clip that cannot be read gives way to the next one, with a warning.
+        tokenizer: tokenizer of the captions.
+        config: augmentation settings.
+        seed: seed of the run.
+        max_tokens: maximum number of tokens per caption, including begin and end tokens.
+        embed: function that returns a clip's embeddings (T, E) from a frozen encoder; None to load waveforms.
+        sample_rate: sample rate of the waveforms in hertz.
+        max_duration_s: maximum duration of a waveform in seconds.
+        skips_bad_clips: whether an unreadable clip is replaced by the next one, with a warning.
         styles: names of the captioner's styles.
-        simulate: gives a text's embeddings (T, E), where there are texts.
+        simulate: function that returns simulated embeddings (T, E) of a caption without audio.
     """
 
     def __init__(
@@ -130,14 +130,14 @@ class TrainingSet(Dataset[Sample]):
 
     @property
     def judged_tags(self) -> tuple[int, ...]:
-        """Tags that some clip bears: a labelled clip without one of them does not have that sound."""
+        """Tags of at least one clip; they are absent from labelled clips without them."""
         return tuple(sorted({tag for clip in self.clips for tag in tags_of(clip.labels)}))
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def __getitem__(self, key: Any) -> Sample:
-        """The sample of `key` = (epoch, index).
+        """Return the sample of `key` = (epoch, index).
 
         Raises:
             AudioError: the clip cannot be read, and bad clips are not skipped (or there is no other kind).
@@ -155,7 +155,7 @@ class TrainingSet(Dataset[Sample]):
     def _sample(self, epoch: int, index: int) -> Sample:
         generator = sample_generator(self.seed, epoch, index)
         clip = self.clips[index]
-        if isinstance(clip, Mixture) and self.embed is None:  # embeddings are cached for the drawn ones alone
+        if isinstance(clip, Mixture) and self.embed is None:  # only the drawn clips have cached embeddings
             clip = draw_mixture(self._singles, clip.order, clip.name, generator)
         audio, captions = self._audio(clip, generator), [(self._caption(clip, generator), 1.0)]
         tags = tags_of(clip.labels) if clip.labels else None
@@ -188,22 +188,22 @@ class TrainingSet(Dataset[Sample]):
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
-    """The (epoch, index) pairs of every micro-batch of every step from `first_step` on.
+    """Yields the (epoch, index) pairs of every micro-batch of every step from `first_step` on.
 
-    A step's batch is split over accumulation parts and processes, so that any number of processes sees the same
-    clips at the same step. Each epoch is a permutation of its own; clips that do not fill a last batch wait for the
-    next epoch.
+    A step's batch is split over accumulation parts and processes, so that the clips of a step do not depend on the
+    number of processes. Each epoch has its own permutation; clips that do not fill the last batch are moved to the next
+    epoch.
 
     Args:
         num_clips: size of the training set.
-        batch_size: clips in one step over all processes.
-        seed: of the run.
-        first_step: step to begin with, 0 for a new run.
-        last_step: step to stop before.
-        rank: number of this process.
-        world_size: how many processes there are.
-        accumulation: parts of a step in one process.
-        sizes: rank of each clip by length; a step's clips are parted by it, so that short ones are padded less.
+        batch_size: number of clips per step over all processes.
+        seed: seed of the run.
+        first_step: first step, 0 for a new run.
+        last_step: step after the last one.
+        rank: rank of this process.
+        world_size: number of processes.
+        accumulation: number of micro-batches per step in one process.
+        sizes: relative length of each clip; a step's clips are grouped by it to reduce padding.
     """
 
     def __init__(
@@ -232,11 +232,11 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in which each clip is seen about once."""
+        """Number of steps per epoch."""
         return max(1, self.num_clips // self.batch_size)
 
     def step_pairs(self, step: int) -> list[tuple[int, int]]:
-        """All (epoch, index) pairs of one step, over all processes."""
+        """Return all (epoch, index) pairs of one step, over all processes."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, epoch]).permutation(self.num_clips)
         start = position * self.batch_size
@@ -255,15 +255,15 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
 
 
 def style_number(clip: Clip, styles: Sequence[str]) -> int:
-    """Number of the style of a clip's captions; 0, the first one, where it is unknown or not among `styles`."""
+    """Return the index in `styles` of the style of a clip's captions; 0, the default style, if it is unknown."""
     return styles.index(clip.style) if clip.style in styles else 0
 
 
 def pad_arrays(arrays: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
-    """Stack arrays of unlike length (S,) or (T, E) with zeros behind: (B, longest, ...) and lengths (B,).
+    """Stack arrays of different lengths (S,) or (T, E), padded with zeros: (B, longest, ...) and lengths (B,).
 
-    Waveforms are padded to a multiple of PAD_SAMPLES: convolution libraries prepare each shape anew, so few shapes are
-    much faster than many (2 to 5 times, measured on two cores); encoders give the same whatever the padding.
+    Waveforms are padded to a multiple of PAD_SAMPLES: convolution libraries optimise each shape separately, so few shapes
+    are faster than many (2 to 5 times, measured on two cores). Encoder outputs do not depend on the padding.
     """
     lengths = torch.tensor([len(array) for array in arrays])
     longest = int(lengths.max())
@@ -276,7 +276,7 @@ def pad_arrays(arrays: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
 
 
 def pad_captions(captions: Sequence[Sequence[int]], pad_id: int) -> Tensor:
-    """Token ids (R, L) int64, padded on the right."""
+    """Return token ids (R, L) int64, padded on the right."""
     padded = torch.full((len(captions), max(map(len, captions))), pad_id, dtype=torch.long)
     for row, ids in enumerate(captions):
         padded[row, : len(ids)] = torch.tensor(ids)
@@ -285,7 +285,7 @@ def pad_captions(captions: Sequence[Sequence[int]], pad_id: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Collate:
-    """Makes a `Batch` of samples; a class because loader workers must be able to receive it."""
+    """Collates samples to a `Batch`; a class, so that it can be pickled for loader workers."""
 
     pad_id: int
     judged_tags: tuple[int, ...] = ()
@@ -317,11 +317,11 @@ class Collate:
 
 
 def build_loader(dataset: TrainingSet, sampler: StepSampler, pad_id: int, config: DataConfig) -> DataLoader[Sample]:
-    """Loader of micro-batches; an encoder without a cache computes in this process, since workers have no device."""
+    """Return a loader of micro-batches; without a feature cache the encoder runs in this process, as workers have no device."""
     computes = dataset.embed is not None and getattr(dataset.embed, "cache", True) is None
     workers = 0 if computes else config.num_workers
     if workers:
-        # The other strategy asks the worker for each tensor's descriptor and waits for ever if it froze after sending.
+        # The other strategy asks the worker for each tensor's descriptor, and blocks if the worker froze after sending.
         torch.multiprocessing.set_sharing_strategy("file_system")
     return DataLoader(
         dataset,

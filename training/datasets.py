@@ -71,12 +71,12 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
 
 
 def _mixtures(clips: Sequence[FileClip], count: int, seed: int) -> list[Mixture]:
-    """Mixtures of two labelled clips with their captions, which take a look at the waveforms."""
+    """Return mixtures of two labelled clips; their captions depend on the waveforms."""
     if not count:
         return []
     mixtures = make_mixtures(clips, count, seed)
     for mixture in tqdm(mixtures, desc="captions of mixtures", unit="clip"):
-        len(mixture.captions)  # made at the first access and kept
+        len(mixture.captions)  # computed at the first access and cached
     return mixtures
 
 

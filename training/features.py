@@ -1,4 +1,4 @@
-"""Embeddings of a frozen encoder: computed once a clip and kept, or computed each time without a cache folder."""
+"""Embeddings of a frozen encoder: computed once per clip and cached, or computed at each access without a cache."""
 
 import dataclasses
 import hashlib
@@ -27,13 +27,14 @@ logger = logging.getLogger(__name__)
 ClipKind = TypeVar("ClipKind", bound=Clip)
 
 
-EMBEDDINGS_VERSION = 1  # raised when code changes what an encoder, its front end or the reading of audio gives
+# Incremented when a code change affects the output of an encoder, its front end or audio decoding.
+EMBEDDINGS_VERSION = 1
 
 
 def encoder_fingerprint(encoder: AudioEncoder, config: EncoderConfig) -> str:
-    """Hash of everything but the clip that decides a clip's embeddings, 64 hexadecimal digits.
+    """Return a hash of everything except the clip that determines a clip's embeddings, 64 hexadecimal digits.
 
-    That is the encoder's weights, its settings, the constants of its front end and windows, the kind of device and its
+    It covers the encoder's weights, its settings, the constants of its front end and windows, the kind of device and its
     precision, and the versions of the libraries that decode, resample and compute.
     """
     settings = dataclasses.asdict(config)
@@ -55,7 +56,7 @@ def encoder_fingerprint(encoder: AudioEncoder, config: EncoderConfig) -> str:
 
 
 def _buffers_sha256(encoder: AudioEncoder) -> str:
-    """Windows, mel banks and other tensors that are computed rather than loaded."""
+    """Return a hash of windows, mel filter banks and other tensors that are computed rather than loaded."""
     digest = hashlib.sha256()
     for name, tensor in sorted(encoder.named_buffers()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
@@ -64,7 +65,7 @@ def _buffers_sha256(encoder: AudioEncoder) -> str:
 
 
 def _constants(encoder: AudioEncoder) -> dict[str, dict[str, str]]:
-    """Values of the constants of the modules that an encoder's classes and its windows come from."""
+    """Return the constants of the modules that define the encoder's classes and windows."""
     modules = [sys.modules[kind.__module__] for kind in type(encoder).__mro__ if kind.__module__.startswith("models.")]
     return {
         module.__name__: {
@@ -77,7 +78,7 @@ def _constants(encoder: AudioEncoder) -> dict[str, dict[str, str]]:
 
 
 def _float32_precision() -> list[str]:
-    """How an accelerator multiplies float32 numbers: TF32 keeps 10 bits of their 23."""
+    """Return the float32 precision settings of accelerators: TF32 has a 10-bit mantissa instead of 23 bits."""
     backends: Any = torch.backends  # its stubs lack these settings
     return [str(part.fp32_precision) for part in (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul)]
 
@@ -86,9 +87,9 @@ class FrozenFeatures:
     """Embeddings (T, E) of a clip from a frozen encoder.
 
     Args:
-        encoder: frozen, in eval mode, on its device.
-        config: the encoder's settings.
-        cache: where embeddings are kept; None computes them at each call.
+        encoder: frozen encoder in evaluation mode, on its device.
+        config: settings of the encoder.
+        cache: cache of embeddings; None to compute them at each call.
     """
 
     def __init__(self, encoder: AudioEncoder, config: EncoderConfig, cache: FeatureCache | None) -> None:
@@ -97,11 +98,11 @@ class FrozenFeatures:
         self.cache = cache
 
     def __call__(self, clip: Clip) -> NDArray[np.float32]:
-        """Embeddings of one clip, (T, E) float32.
+        """Return the embeddings of one clip, (T, E) float32.
 
         Raises:
-            AudioError: the clip cannot be read; or its file in the cache was damaged meanwhile and this process, which
-                loads clips for another, cannot compute it anew.
+            AudioError: the clip cannot be read, or its cached file is damaged and this is a loader process, which cannot
+                compute it again.
         """
         if self.cache is not None and clip.identity in self.cache:
             try:
@@ -116,19 +117,19 @@ class FrozenFeatures:
         return embeddings
 
     def fill(self, clips: Sequence[ClipKind], title: str, skips_bad_clips: bool = False) -> list[ClipKind]:
-        """Compute what the cache lacks or holds damaged, with a progress bar.
+        """Compute missing and damaged cache entries, with a progress bar.
 
         Args:
-            clips: whose embeddings are needed.
-            title: of the progress bar.
-            skips_bad_clips: whether a clip that cannot be read is left out, with a warning.
+            clips: clips whose embeddings are needed.
+            title: title of the progress bar.
+            skips_bad_clips: whether unreadable clips are skipped, with a warning.
 
         Returns:
-            The clips that could be read; all of them without a cache, which reads none.
+            The readable clips; without a cache, all clips, unchecked.
 
         Raises:
             AudioError: a clip cannot be read, and bad clips are not skipped.
-            FileNotWrittenError: the cache cannot be written; what is in it stays.
+            FileNotWrittenError: the cache is not writable; existing entries are kept.
         """
         if self.cache is None:
             return list(clips)
@@ -149,7 +150,7 @@ class FrozenFeatures:
         device = next(self.encoder.parameters()).device
         waveform = torch.from_numpy(clip.load(self.encoder.sample_rate, self.max_duration_s)).to(device)
         self.encoder.eval()
-        # One clip at a time: its numbers then cannot depend on which clips stood beside it.
+        # One clip at a time, so that its embeddings do not depend on other clips of a batch.
         output = self.encoder(waveform[None], torch.tensor([len(waveform)], device=device))
         embeddings: NDArray[np.float32] = output.embeddings[0, : int(output.lengths[0])].float().cpu().numpy()
         return embeddings

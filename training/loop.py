@@ -1,4 +1,4 @@
-"""The training loop, and what becomes of it when a process that loads clips fails."""
+"""The training loop, and its handling of failed loader processes."""
 
 import logging
 import multiprocessing
@@ -14,20 +14,20 @@ logger = logging.getLogger("train")
 
 
 def fit(trainer: Trainer) -> None:
-    """The training loop.
+    """Run the training loop.
 
     Raises:
-        TrainingError: a process that loads clips died, froze or failed; or as the trainer's methods.
+        TrainingError: a loader process died, froze or failed; or as the trainer's methods.
     """
     try:
         _run_steps(trainer)
     except Exception as error:
         if "DataLoader worker" not in str(error):
             raise
-        # It is raised at whatever line the loop was at, so the weights may be half-way through a step: nothing is saved.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the loader's own handler would raise at the kill
+        # It can be raised at any line of the loop, in the middle of a step, so nothing is saved.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the loader's own handler would raise an error
         for process in multiprocessing.active_children():
-            process.kill()  # a frozen one would be waited for at the end
+            process.kill()  # exit would wait for a frozen process
         good = trainer.run.last_good() if trainer.run else "in the main process's folder"
         raise TrainingError(
             f"a process that loads clips {_worker_fault(error)}; the last good checkpoint is {good}: "
@@ -36,7 +36,7 @@ def fit(trainer: Trainer) -> None:
 
 
 def _worker_fault(error: Exception) -> str:
-    """What a loader process did; an error in it comes with its traceback, whose last line has the reason."""
+    """Return how a loader process failed; for an exception, the last line of its traceback."""
     lines = str(error).strip().splitlines()
     if lines[0].startswith("Caught "):
         return f"failed ({lines[-1].strip().rstrip('.')})"
@@ -52,7 +52,7 @@ def _run_steps(trainer: Trainer) -> None:
     with tqdm(total=settings.total_steps, initial=trainer.step, unit="step", disable=not show, smoothing=0.05) as bar:
         while trainer.step < settings.total_steps:
             phase_end = trainer.start_phase()
-            bar.unpause()  # half an hour of embeddings is no part of a step
+            bar.unpause()  # computing embeddings is not part of a step
             while trainer.step < phase_end:
                 started = time.monotonic()
                 batches = trainer.next_batches()

@@ -1,4 +1,4 @@
-"""The training loss as a module, so that data-parallel wrappers see one forward call a step."""
+"""The training loss as a module, so that data-parallel wrappers get one forward call per step."""
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +10,13 @@ from training.batches import Batch
 
 
 class CaptioningLoss(nn.Module):
-    """Cross-entropy of the captions' tokens given the audio, and of the encoder's tags where clips are labelled.
+    """Cross-entropy of caption tokens given the audio, plus the tagging loss of labelled clips.
 
     Args:
-        captioner: trained model.
+        captioner: model to train.
         label_smoothing: share of the target spread over the vocabulary, 0 to 1 (Szegedy et al. 2016, arXiv 1512.00567).
-        trains_encoder: whether batches hold waveforms, and gradients reach the encoder.
-        tag_loss: weight of the tags' part, which only a trained encoder has.
+        trains_encoder: whether batches have waveforms, and the encoder is trained.
+        tag_loss: weight of the tagging loss, which only a trained encoder has.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class CaptioningLoss(nn.Module):
         self.tag_loss = tag_loss
 
     def forward(self, batch: Batch) -> Tensor:
-        """Sum over tokens of weight times loss (nats), a scalar; divide by the sum of `token_weights` for the mean."""
+        """Return the weighted sum of token losses in nats, a scalar; divide by the sum of `token_weights` for the mean."""
         embeddings, lengths = batch.audio, batch.lengths
         all_weights = token_weights(batch)  # (R, L - 1)
         tag_loss: Tensor | float = 0.0
@@ -52,13 +52,13 @@ class CaptioningLoss(nn.Module):
 
 
 def tagging_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy of tag logits (B, C), summed over the known targets (B, C) of a clip; the mean over clips."""
+    """Return the binary cross-entropy of tag logits (B, C), summed over the known targets (B, C), averaged over clips."""
     losses = F.binary_cross_entropy_with_logits(logits.float(), targets.clamp(min=0), reduction="none")  # (B, C)
     return (losses * (targets >= 0)).sum() / len(targets)
 
 
 def token_weights(batch: Batch) -> Tensor:
-    """Weight of each target token (R, L - 1): its caption's share, zero beyond the end mark."""
+    """Return the weight of each target token (R, L - 1): that of its caption, zero after the end token."""
     targets = torch.arange(batch.caption_ids.shape[1] - 1, device=batch.caption_ids.device)  # (L - 1,)
     inside = targets[None, :] < batch.caption_lengths[:, None] - 1  # (R, L - 1)
     return batch.caption_weights[:, None] * inside.to(batch.caption_weights.dtype)

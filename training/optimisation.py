@@ -14,12 +14,12 @@ logger = logging.getLogger(__name__)
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor has instructions for bfloat16 (AVX512-BF16, AMX, ARM's)."""
+    """Return whether this CPU has bfloat16 instructions (AVX512-BF16, AMX or ARM's)."""
     return any(value for name, value in torch.cpu.get_capabilities().items() if "bf16" in name)
 
 
 def usable_precision(wanted: str, on_cpu: bool) -> str:
-    """The mixed precision to train in.
+    """Return the mixed precision to train in.
 
     A CPU without instructions for bfloat16 emulates them: a step of `configs/any_sound.yaml` took more than ten times as long as
     in float32 (AMD EPYC with AVX2, one core).
@@ -35,9 +35,9 @@ def usable_precision(wanted: str, on_cpu: bool) -> str:
 
 
 def build_optimizer(captioner: AudioCaptioner, config: TrainingConfig, trains_encoder: bool) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) over what the run will ever train.
+    """Build AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) over all parameters that are trained in any phase.
 
-    Matrices decay; biases, norms and word embeddings do not. The encoder has a rate of its own.
+    Weight decay applies to matrices, not to biases, norms and word embeddings. The encoder has its own learning rate.
     """
     parts: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in captioner.named_parameters():
@@ -59,7 +59,7 @@ def build_optimizer(captioner: AudioCaptioner, config: TrainingConfig, trains_en
 
 
 def schedule_factor(step: int, config: TrainingConfig, first_step: int = 0) -> float:
-    """Share of the peak rate at a step: linear warm-up after `first_step`, then cosine to zero or constant."""
+    """Return the factor of the peak learning rate, 0 to 1: linear warm-up after `first_step`, then cosine to zero or constant."""
     done = step - first_step
     if done < 0:
         return 0.0
@@ -69,7 +69,7 @@ def schedule_factor(step: int, config: TrainingConfig, first_step: int = 0) -> f
 
 
 def cosine_factor(step: int, num_steps: int, warmup_steps: int) -> float:
-    """Share of the peak rate: linear warm-up, then a cosine to zero at `num_steps` (Loshchilov, Hutter, arXiv 1608.03983)."""
+    """Return the factor, 0 to 1: linear warm-up, then cosine to zero at `num_steps` (Loshchilov, Hutter, arXiv 1608.03983)."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
@@ -79,7 +79,7 @@ def cosine_factor(step: int, num_steps: int, warmup_steps: int) -> float:
 def set_learning_rates(
     optimizer: torch.optim.Optimizer, step: int, config: TrainingConfig, encoder_first_step: int
 ) -> float:
-    """Set each group's rate for a step; returns the decoder's."""
+    """Set each group's learning rate for a step; return the decoder's."""
     rate = 0.0
     for group in optimizer.param_groups:
         if step >= config.num_steps:
@@ -94,15 +94,15 @@ def set_learning_rates(
 
 
 class MovingAverage:
-    """Exponential moving average of parameters, warmed up so that early values are forgotten (decay at most (1 + n) / (10 + n)).
+    """Exponential moving average of parameters, with decay at most (1 + n) / (10 + n) after n updates.
 
     Args:
-        parameters: (name, tensor) pairs to follow.
-        decay: share of the old average kept at each update; 0 averages nothing and keeps no copy: all methods do nothing then.
+        parameters: (name, tensor) pairs to average.
+        decay: weight of the old average at each update, 0 to 1; with 0, there is no average and all methods do nothing.
 
     Attributes:
         values: the averages by name; empty with decay 0.
-        exchanged: whether the parameters are the averages for now, and `values` what is trained.
+        exchanged: whether the parameters currently are the averages, and `values` the trained weights.
     """
 
     def __init__(self, parameters: Sequence[tuple[str, Tensor]], decay: float) -> None:
@@ -114,7 +114,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average towards the current values."""
+        """Update the average with the current values."""
         self.num_updates += 1
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         for name, tensor in self._followed:
@@ -122,7 +122,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def exchange(self) -> None:
-        """Swap averages and weights in place; calling it twice changes nothing."""
+        """Swap averages and weights in place; a second call restores them."""
         for name, tensor in self._followed:
             current = tensor.detach().clone()
             tensor.copy_(self.values[name])
@@ -131,18 +131,18 @@ class MovingAverage:
 
     @torch.no_grad()
     def restart(self) -> None:
-        """Let the weights be their averages, and forget those as training goes on."""
+        """Set the weights to their averages and start a new average."""
         self.num_updates = 0
         for name, tensor in self._followed:
             tensor.copy_(self.values[name])
 
     def state(self) -> dict[str, object]:
-        """What `load` needs."""
+        """Return the state for `load`."""
         return {"values": dict(self.values), "num_updates": self.num_updates}
 
     @torch.no_grad()
     def load(self, values: Mapping[str, Tensor], num_updates: int) -> None:
-        """Go on from a saved state; where that has no average, from the current values."""
+        """Load a saved state; if it has no average, start from the current values."""
         self.num_updates = num_updates
         for name, tensor in self._followed:
             self.values[name].copy_(values.get(name, tensor))

@@ -1,6 +1,6 @@
-"""The phases of a training: with a frozen encoder, with a trained one, and with the captioner's own captions.
+"""The phases of training: with a frozen encoder, with a trained encoder, and self-critical training.
 
-What a step needs depends on the phase that it belongs to; all of it is built where a phase begins.
+Loader and loss depend on the phase of a step and are built at the start of each phase.
 """
 
 import sys
@@ -34,15 +34,15 @@ NEVER = sys.maxsize
 
 @dataclass(frozen=True)
 class Phase:
-    """What the steps of a phase need.
+    """Everything needed for the steps of a phase.
 
     Attributes:
-        trains_encoder: whether batches are waveforms, and the encoder learns from them.
-        end_step: the step before which the phase ends.
-        load_audio: a clip's waveform (S,), or its embeddings (T, E) where the encoder is frozen.
+        trains_encoder: whether batches are waveforms, and the encoder is trained.
+        end_step: step after the last step of the phase.
+        load_audio: function that returns a clip's waveform (S,), or its embeddings (T, E) if the encoder is frozen.
         loader: micro-batches of the phase's steps (`training.batches.Batch`).
         objective: the loss, wrapped for several processes.
-        reward: of found captions; None while captions of the data are learnt.
+        reward: reward of generated captions; None outside self-critical training.
     """
 
     trains_encoder: bool
@@ -54,13 +54,13 @@ class Phase:
 
 
 class Phases:
-    """Builds the phase that a step belongs to.
+    """Builds the phase of a step.
 
     Args:
-        config: the experiment.
-        clips: what is trained and validated on.
-        captioner: on its device.
-        accelerator: of this process.
+        config: configuration of the run.
+        clips: training and validation clips.
+        captioner: captioner on its device.
+        accelerator: accelerator of this process.
     """
 
     def __init__(self, config: Config, clips: Clips, captioner: AudioCaptioner, accelerator: Accelerator) -> None:
@@ -73,20 +73,20 @@ class Phases:
         self._simulate: Simulator | None = None
 
     def is_critical(self, step: int) -> bool:
-        """Whether a step rewards the captioner's own captions."""
+        """Return whether a step is part of self-critical training."""
         return step >= self.config.training.num_steps
 
     def trains_encoder(self, step: int) -> bool:
-        """Whether the encoder is trained at a step."""
+        """Return whether the encoder is trained at a step."""
         return step >= self.encoder_first_step and not self.is_critical(step)
 
     def end_step(self, step: int) -> int:
-        """The step before which the phase of `step` ends."""
+        """Return the step after the last step of the phase of `step`."""
         ends = (self.encoder_first_step, self.config.training.num_steps, self.config.training.total_steps)
         return min(end for end in ends if end > step)
 
     def build(self, step: int) -> Phase:
-        """The phase of `step`, whose loader begins with that step."""
+        """Build the phase of `step`, with a loader that starts at that step."""
         is_critical, trains_encoder = self.is_critical(step), self.trains_encoder(step)
         reward = self._reward() if is_critical else None
         self.captioner.encoder.set_trained(trains_encoder)
@@ -104,7 +104,7 @@ class Phases:
         )
 
     def _reward(self) -> CiderReward:
-        """Count the n-grams of the training captions."""
+        """Return the reward with document frequencies of the training captions."""
         hidden = not self.accelerator.is_main_process
         clips = tqdm(self.clips.train, desc="n-grams", unit="clip", disable=hidden)
         return CiderReward([words_of(text) for text in clip.captions] for clip in clips)
@@ -113,7 +113,7 @@ class Phases:
         return clip.load(self.captioner.sample_rate, self.captioner.max_duration_s)
 
     def _frozen_features(self) -> FrozenFeatures:
-        """The frozen encoder's embeddings, those of all clips computed where there is a cache."""
+        """Return the frozen encoder's embeddings; with a cache, compute those of all clips."""
         encoder, settings = self.captioner.encoder, self.config.captioner.encoder
         encoder.eval()
         cache = None
@@ -133,7 +133,7 @@ class Phases:
         return embed
 
     def _loader(self, step: int, embed: FrozenFeatures | None) -> DataLoader[Sample]:
-        """Micro-batches of this process from `step` to the phase's end."""
+        """Return a loader of this process's micro-batches from `step` to the end of the phase."""
         data, settings = self.config.data, self.config.training
         dataset = TrainingSet(
             clips=self.clips.train,
@@ -163,12 +163,12 @@ class Phases:
 
 
 def _lazily(loader: DataLoader[Sample]) -> Iterator[Any]:
-    """The loader's batches; its processes start with the first one."""
+    """Yield the loader's batches; its processes start with the first one."""
     yield from loader
 
 
 def size_rank(clip: Clip) -> int:
-    """Greater for clips that take longer: a text by its words, a mixture of two sounds one after the other."""
+    """Return a relative length of a clip, for grouping: by words for a caption without audio, greater for sequences."""
     if isinstance(clip, TextClip):
         return len(clip.captions[0].split())
     return 1 if isinstance(clip, Mixture) and clip.order == "sequence" else 0

@@ -1,4 +1,4 @@
-"""The processes of one training: how they find each other, and how long they wait for each other."""
+"""The processes of distributed training: their setup and timeouts."""
 
 import os
 from datetime import timedelta
@@ -19,13 +19,13 @@ _REMEDY = "start them with torchrun --nproc_per_node N train.py."
 
 
 def build_accelerator(settings: TrainingConfig, trains_encoder: bool) -> Accelerator:
-    """This process's part in the training.
+    """Return the accelerator of this process.
 
     Raises:
-        TrainingError: several processes were asked for, and this one does not know the others.
+        TrainingError: several processes were started, but they are not connected.
     """
     promised = max(int(os.environ.get(name) or 1) for name in _WORLD_SIZES)
-    # accelerate launch gives an address to meet at, but on CPUs starts one process, whatever --num_processes says
+    # on CPUs, accelerate launch starts one process, regardless of --num_processes
     if promised == 1 and "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
         raise TrainingError(f"accelerate launch starts one process here, whatever its --num_processes says: {_REMEDY}")
     on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
@@ -48,5 +48,5 @@ def build_accelerator(settings: TrainingConfig, trains_encoder: bool) -> Acceler
 
 
 def restarts() -> int:
-    """How often torchrun (`--max-restarts`) has started this run again after a process of it died."""
+    """Return how often torchrun (`--max-restarts`) has restarted this run after a process died."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))

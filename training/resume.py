@@ -1,4 +1,4 @@
-"""What a run needs to go on as if it had never stopped, and how it goes on."""
+"""The training state of a run, and resumption from it, with the same result as an uninterrupted run."""
 
 import dataclasses
 import logging
@@ -21,7 +21,7 @@ from training.tracking import History
 
 logger = logging.getLogger(__name__)
 
-# What a training state has: for each key the type of its value, and of the values of its own keys.
+# Schema of a training state: for each key the type of its value, and of nested values.
 _PARTS: dict[str, tuple[type | tuple[type, ...], dict[str, type]]] = {
     "step": (int, {}),
     "weights": (dict, {}),
@@ -31,24 +31,24 @@ _PARTS: dict[str, tuple[type | tuple[type, ...], dict[str, type]]] = {
     "best_score": ((float, int), {}),
     "seconds": ((float, int), {}),
 }
-# Settings of the captioner that may change: where files are, and what the vocabulary's own check tells better.
+# Settings of the captioner that may change: paths, and those that the check of the vocabulary covers.
 _FREE = ("encoder.weights", "tokenizer.kind", "tokenizer.vocab_size")
 
 
 class TrainingState:
-    """All that changes from step to step: what `training_state.pt` holds.
+    """Everything that changes from step to step: the content of `training_state.pt`.
 
     Args:
-        trained: names and parameters that are trained.
-        optimizer: theirs.
-        average: of their values.
-        history: losses and measures so far.
-        scaler: of losses in fp16; None for other precisions.
+        trained: names and tensors of the trained parameters.
+        optimizer: optimiser of these parameters.
+        average: moving average of these parameters.
+        history: losses and metrics so far.
+        scaler: gradient scaler for fp16; None for other precisions.
 
     Attributes:
-        step: optimiser steps so far.
-        best_score: of the best validation so far.
-        seconds: that the steps took.
+        step: number of optimiser steps so far.
+        best_score: score of the best validation so far.
+        seconds: duration of the steps so far, in seconds.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class TrainingState:
         return {name: parameter.detach() for name, parameter in self.trained}
 
     def to_save(self) -> dict[str, Any]:
-        """What `load` needs: dense tensors and plain values."""
+        """Return the state for `load`: dense tensors and plain values."""
         state = {
             "step": self.step,
             "weights": {name: tensor.cpu() for name, tensor in self.weights().items()},
@@ -86,17 +86,17 @@ class TrainingState:
         return state
 
     def not_finite(self) -> str:
-        """What holds NaN or infinite numbers, of weights, averages and the optimiser; empty if nothing does."""
+        """Return the name of a non-finite tensor among weights, averages and optimiser state; empty if there is none."""
         return not_finite(
             {"weights": self.weights(), "average": self.average.values, "optimizer": self.optimizer.state_dict()}
         )
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state; rates and weight decay are those of this run's configuration.
+        """Load a saved state; learning rates and weight decay are those of this run's configuration.
 
         Raises:
-            ValueError, KeyError, TypeError, RuntimeError: the optimiser's part is of other parameters.
+            ValueError, KeyError, TypeError, RuntimeError: the optimiser's state is for other parameters.
         """
         settings = [{key: value for key, value in group.items() if key != "params"} for group in self._groups()]
         self.optimizer.load_state_dict(state["optimizer"])
@@ -122,7 +122,7 @@ class TrainingState:
 
 
 def not_finite(values: Any, name: str = "") -> str:
-    """Dotted name of the first tensor that has NaN or infinite numbers, in mappings and lists; empty if there is none."""
+    """Return the dotted name of the first non-finite tensor in nested mappings and lists; empty if there is none."""
     if isinstance(values, Tensor):
         return name if values.is_floating_point() and not bool(torch.isfinite(values).all()) else ""
     items: Iterator[tuple[Any, Any]] = iter(())
@@ -134,10 +134,10 @@ def not_finite(values: Any, name: str = "") -> str:
 
 
 def check_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Refuse a training state that lacks something, or has numbers that no training goes on from.
+    """Check that a training state is complete and finite.
 
     Raises:
-        CheckpointError: what is wrong, in one sentence with the file's name.
+        CheckpointError: the state is invalid.
     """
     file, remedy = folder / TRAINING_STATE_FILE, "copy the checkpoint again, or begin a new run"
     for key, (kind, parts) in _PARTS.items():
@@ -166,14 +166,14 @@ def check_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def find_state(run: RunFolder, may_begin: bool) -> tuple[Path, dict[str, Any]] | None:
-    """The newest whole checkpoint of a run that it can go on from.
+    """Return the newest intact checkpoint of a run and its training state.
 
     Args:
-        run: the run's folder.
-        may_begin: whether a run without a checkpoint is one that was stopped before its first save; None is returned then.
+        run: folder of the run.
+        may_begin: whether to return None for a run without a checkpoint, which was stopped before its first save.
 
     Raises:
-        TrainingError: no such checkpoint.
+        TrainingError: there is no intact checkpoint.
     """
     found = run.newest_state(check_state)
     if found is None and run.steps():
@@ -188,18 +188,18 @@ def find_state(run: RunFolder, may_begin: bool) -> tuple[Path, dict[str, Any]] |
 def resume(
     state: TrainingState, captioner: AudioCaptioner, config: Config, folder: Path, saved: Mapping[str, Any]
 ) -> None:
-    """Go on from a checkpoint.
+    """Resume from a checkpoint.
 
     Args:
-        state: to be loaded.
-        captioner: whose trained weights `state` has; its running statistics are loaded.
-        config: the experiment.
-        folder: the checkpoint.
-        saved: its training state.
+        state: training state, updated in place.
+        captioner: captioner with the weights of `state`; its running statistics are loaded.
+        config: configuration of the run.
+        folder: folder of the checkpoint.
+        saved: training state of the checkpoint.
 
     Raises:
-        TrainingError: it is of other networks or words.
-        CheckpointError: its optimiser's part is of other parameters.
+        TrainingError: the checkpoint has other networks or another vocabulary.
+        CheckpointError: its optimiser state is for other parameters.
     """
     if (folder / TOKENIZER_FILE).read_text(encoding="utf-8") != captioner.tokenizer.to_str(pretty=False):
         raise TrainingError(
@@ -220,9 +220,9 @@ def resume(
 
 
 def _check_networks(state: TrainingState, config: Config, folder: Path, saved: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint whose networks are others than the configuration's."""
+    """Check that a checkpoint has the networks of the configuration."""
     was, now = (_flat(part) for part in (captioner_files.read_config(folder).captioner, config.captioner))
-    if None in (was["encoder.weights_sha256"], now["encoder.weights_sha256"]):  # a checkpoint may know it alone
+    if None in (was["encoder.weights_sha256"], now["encoder.weights_sha256"]):  # may be in the checkpoint only
         was["encoder.weights_sha256"] = now["encoder.weights_sha256"]
     changed = [
         f"captioner.{key} was {was[key]}, is {now[key]}" for key in now if key not in _FREE and was[key] != now[key]
@@ -246,7 +246,7 @@ def _check_networks(state: TrainingState, config: Config, folder: Path, saved: M
 
 
 def _flat(captioner: CaptionerConfig) -> dict[str, Any]:
-    """Settings by their dotted keys."""
+    """Return the settings by dotted key."""
     found: dict[str, Any] = {}
     for name, value in dataclasses.asdict(captioner).items():
         found |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}

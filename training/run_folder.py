@@ -1,4 +1,4 @@
-"""The folder of one run: numbered checkpoints, `best` and `last` beside them, and a lock against a second training."""
+"""The folder of a run: numbered checkpoints, the links `best` and `last`, and a lock against concurrent runs."""
 
 import logging
 import math
@@ -26,18 +26,18 @@ LOCK_FILE = ".lock"
 
 
 class TrainingError(ValueError):
-    """A training that cannot start or go on; the message is one sentence with the remedy."""
+    """Training cannot start or continue; the message is one sentence with the remedy."""
 
 
 class RunFolder:
     """`checkpoints/<run>/<model>/`.
 
     Args:
-        path: the folder; made if missing.
-        keep: numbered checkpoints kept beside the best and the last.
+        path: path of the folder; created if missing.
+        keep: number of checkpoints to keep besides the best and the last.
 
     Raises:
-        TrainingError: it cannot be written, or another training holds it.
+        TrainingError: it is not writable, or another run has locked it.
     """
 
     def __init__(self, path: Path, keep: int) -> None:
@@ -60,26 +60,26 @@ class RunFolder:
 
     @classmethod
     def reader(cls, path: Path) -> "RunFolder":
-        """The folder as another process of the same run sees it: to read, without the lock."""
+        """Return the folder for reading, without the lock, for other processes of the same run."""
         folder = cls.__new__(cls)
         folder.path, folder.keep = path, 0
         return folder
 
     def close(self) -> None:
-        """Let other trainings use the folder."""
+        """Release the lock."""
         self._lock.release()
 
     def step_folder(self, step: int) -> Path:
-        """Folder of the checkpoint after `step` steps."""
+        """Return the folder of the checkpoint after `step` steps."""
         return self.path / f"step={step}"
 
     def steps(self) -> list[int]:
-        """Steps that have a checkpoint, oldest first."""
+        """Return the steps that have a checkpoint, oldest first."""
         found = (re.fullmatch(r"step=(\d+)", path.name) for path in self.path.iterdir() if path.is_dir())
         return sorted(int(match.group(1)) for match in found if match)
 
     def publish(self, step: int, is_best: bool) -> None:
-        """Let `last` (and `best`) name the checkpoint of `step`, then remove older ones that nothing names."""
+        """Set `last` (and `best`) to the checkpoint of `step`, then remove older unreferenced checkpoints."""
         point_link(self.path / "last", self.step_folder(step))
         if is_best:
             point_link(self.path / "best", self.step_folder(step))
@@ -90,14 +90,12 @@ class RunFolder:
         for old in steps:
             if old not in recent and f"step={old}" not in named:
                 shutil.rmtree(self.step_folder(old))
-        for (
-            old
-        ) in steps:  # only the newest, and the newest good one, resume; the optimiser's state is twice the model's size
+        for old in steps:  # the newest and the newest good one keep their training state
             if old not in resumable:
                 drop_training_state(self.step_folder(old))
 
     def withdraw(self) -> None:
-        """Let the run go on from the last good checkpoint, where newer ones were saved without a validation."""
+        """Set `last` to the newest validated checkpoint, if newer ones were saved without validation."""
         good = self._newest_good()
         if good is None:
             return
@@ -107,7 +105,7 @@ class RunFolder:
         point_link(self.path / "last", self.step_folder(good))
 
     def _newest_good(self) -> int | None:
-        """Newest step whose checkpoint had a finite validation loss; None if there is none."""
+        """Return the newest step with a finite validation loss; None if there is none."""
         for step in reversed(self.steps()):
             with suppress(CheckpointError):
                 validation = read_metadata(self.step_folder(step), check_files=False).get("validation")
@@ -117,12 +115,12 @@ class RunFolder:
         return None
 
     def newest_state(self, check: Callable[[Path, dict[str, Any]], None]) -> tuple[Path, dict[str, Any]] | None:
-        """Newest whole checkpoint that training can resume from, and its training state; None if there is none.
+        """Return the newest intact checkpoint with a training state, and this state; None if there is none.
 
-        Damaged ones are passed over with a warning.
+        Damaged checkpoints are skipped with a warning.
 
         Args:
-            check: raises CheckpointError for a checkpoint's training state that lacks something.
+            check: function that raises CheckpointError for an invalid training state.
         """
         for step in reversed(self.steps()):
             folder = self.step_folder(step)
@@ -136,7 +134,7 @@ class RunFolder:
         return None
 
     def last_good(self) -> str:
-        """Path of the newest whole checkpoint whose validation loss was finite, for messages."""
+        """Return the path of the newest intact checkpoint with a finite validation loss, for messages."""
         good = self._newest_good()
         if good is not None:
             with suppress(CheckpointError):

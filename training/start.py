@@ -1,4 +1,4 @@
-"""The captioner that a run begins with."""
+"""The initial captioner of a run."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from training.run_folder import TrainingError
 
 
 def begin_with(config: Config, clips: Sequence[Clip]) -> AudioCaptioner:
-    """A captioner of random weights and a vocabulary of the clips' captions, or of those of `training.start_from`.
+    """Return a captioner with random weights and a vocabulary of the clips' captions, or that of `training.start_from`.
 
     Raises:
-        TrainingError: the networks there are others than the configuration's.
+        TrainingError: the checkpoint has other networks than the configuration.
     """
     if config.training.start_from is None:
         captions = [text for clip in clips for text in clip.captions]
@@ -26,7 +26,7 @@ def begin_with(config: Config, clips: Sequence[Clip]) -> AudioCaptioner:
 
 
 def changes_encoder(config: Config) -> bool:
-    """Whether the encoder's tagger is fine-tuned first, or the encoder is a checkpoint's, which may have been trained."""
+    """Return whether the encoder differs from its published weights: its tagger is fine-tuned, or it is from a checkpoint."""
     return config.training.tagger.num_steps > 0 or config.training.start_from is not None
 
 

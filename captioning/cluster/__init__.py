@@ -1,1 +1,1 @@
-"""`inference.py --engine ray`: the same captioner on many machines, by Ray Data."""
+"""`inference.py --engine ray`: caption on a cluster with Ray Data."""

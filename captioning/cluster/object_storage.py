@@ -1,4 +1,4 @@
-"""Recordings on object storage, by URLs that fsspec knows, such as s3://bucket/night/*.flac."""
+"""Recordings on object storage, given by fsspec URLs such as s3://bucket/night/*.flac."""
 
 import re
 import tempfile
@@ -9,26 +9,26 @@ from typing import Any
 
 from data.audio import AUDIO_SUFFIXES, AudioError
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://.")  # one letter and a colon is a drive
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://.")  # a single letter before a colon is a drive
 _WILDCARD = re.compile(r"[*?\[]")
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is a URL rather than a path."""
+    """Return whether a name is a URL rather than a path."""
     return bool(_URL.match(name))
 
 
 def list_url(url: str) -> Iterator[str]:
-    """URLs of recordings: the URL itself, those a pattern matches, or those below a folder.
+    """Yield URLs of recordings: the URL itself, the matches of a pattern, or the files in a folder.
 
-    By a URL's suffix it is told whether it is a recording or a folder.
+    A URL with an audio suffix is a recording; any other is a folder.
 
     Raises:
-        ValueError: the storage cannot be reached, or there is nothing; one sentence.
+        ValueError: the storage cannot be reached, or there are no recordings.
     """
     system, path = _opened(url)
     if not _WILDCARD.search(path) and Path(path).suffix.lower() in AUDIO_SUFFIXES:
-        yield url  # whether it is there is found out where it is fetched
+        yield url  # a missing file is detected when it is fetched
         return
     try:
         if _WILDCARD.search(path):
@@ -37,7 +37,7 @@ def list_url(url: str) -> Iterator[str]:
             found = sorted(name for name in system.find(path) if Path(name).suffix.lower() in AUDIO_SUFFIXES)
         else:
             found = [path]
-    except Exception as error:  # every storage has errors of its own
+    except Exception as error:  # each storage has its own exception types
         raise ValueError(f"{url} cannot be listed ({_reason(error)}).") from error
     if not found:
         raise ValueError(f"{url} holds no audio files.")
@@ -47,10 +47,10 @@ def list_url(url: str) -> Iterator[str]:
 
 @contextmanager
 def local_copy(name: str) -> Iterator[Path]:
-    """A path of this machine for a recording, a temporary copy of it if it is on object storage.
+    """Yield a local path of a recording: a temporary copy if it is on object storage.
 
     Raises:
-        AudioError: it cannot be fetched.
+        AudioError: the recording cannot be fetched.
     """
     if not is_url(name):
         yield Path(name)

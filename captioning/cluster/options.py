@@ -8,21 +8,25 @@ _FORMATS = ("jsonl", "parquet")
 
 
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:
-    """Which engine, and where the cluster is."""
+    """Add the options of the engine and its cluster."""
     group = parser.add_argument_group("engine")
     group.add_argument(
-        "--engine", choices=("local", "ray"), default="local", help="local: processes of this machine; ray: a cluster"
+        "--engine", choices=("local", "ray"), default="local", help="local (default): this machine; ray: a Ray cluster"
     )
     group.add_argument(
-        "--ray_address", metavar="HOST:PORT", help="of a cluster, or auto; this machine alone without it"
+        "--ray_address", metavar="HOST:PORT", help="address of a Ray cluster, or auto (default: this machine)"
     )
     group.add_argument(
-        "--stall_s", type=float, default=600.0, metavar="SECONDS", help="end a cluster's run when nothing goes forward"
+        "--stall_s",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="stop a cluster run after this time without progress",
     )
 
 
 def check_cluster(options: argparse.Namespace) -> None:
-    """Refuse what a cluster does not do.
+    """Raise an error for options that the cluster engine does not support.
 
     Raises:
         ValueError: found, expected and remedy in one sentence.

@@ -1,6 +1,6 @@
-"""What Ray runs on the machines of a cluster: tasks that decode, and actors that caption.
+"""The stages that Ray runs on the machines of a cluster: decoding tasks and captioning actors.
 
-Between the stages go Arrow tables with one column of pickled objects: jobs, then clips and ends of recordings, then events.
+Stages exchange Arrow tables with one column of pickled objects: jobs, then `Clip`s and `Read`s, then events.
 """
 
 import argparse
@@ -22,16 +22,16 @@ from data.audio import AudioError
 if TYPE_CHECKING:
     import pyarrow
 
-_TABLE_BYTES = 16 * 2**20  # of a table of clips
+_TABLE_BYTES = 16 * 2**20  # clips per table
 
 
 class Read(NamedTuple):
-    """A recording is read to its end.
+    """The end of reading a recording.
 
     Attributes:
-        number: the job's.
+        number: number of the job.
         num_clips: number of its clips.
-        error: why it could not be read, or not to its end; else empty.
+        error: why it could not be read completely; empty on success.
     """
 
     number: int
@@ -40,24 +40,24 @@ class Read(NamedTuple):
 
 
 def to_table(objects: Iterable[object]) -> "pyarrow.Table":
-    """A table of one column of pickled objects."""
+    """Pickle objects into a table with one column."""
     import pyarrow as pa
 
     return pa.table({"pickled": pa.array([pickle.dumps(one, 5) for one in objects], pa.large_binary())})
 
 
 def objects_of(table: "pyarrow.Table") -> list[Any]:
-    """What `to_table` was given."""
+    """Return the objects of a table made by `to_table`."""
     return [pickle.loads(one.as_buffer()) for one in table.column("pickled")]
 
 
 def decode(table: "pyarrow.Table", *, info: CaptionerInfo, options: argparse.Namespace) -> Iterator["pyarrow.Table"]:
-    """Jobs to `Clip`s, whose `recording` is the job's number, and a `Read` behind those of each job.
+    """Decode jobs to `Clip`s, whose `recording` is the number of the job, followed by a `Read` for each job.
 
     Args:
-        table: of jobs.
-        info: of the captioner.
-        options: of the command line.
+        table: table of jobs.
+        info: properties of the captioner.
+        options: options of the command line.
     """
     waiting: list[Clip | Read] = []
     num_bytes = 0
@@ -73,7 +73,7 @@ def decode(table: "pyarrow.Table", *, info: CaptionerInfo, options: argparse.Nam
 
 
 def describe_captioner(options: argparse.Namespace) -> CaptionerInfo:
-    """What is known of a captioner: from its folder, without PyTorch, where that can be read; else it is loaded."""
+    """Return the properties of a captioner from its folder, without PyTorch; if it has none, load the captioner."""
     config = checkpoint_config(options.ckpt_path)
     if config is None or options.tagger != "own":
         captioner = load_captioner(argparse.Namespace(**vars(options) | {"device": "cpu"}))
@@ -98,20 +98,20 @@ def _pieces(job: Job, info: CaptionerInfo, options: argparse.Namespace) -> Itera
             for clip in reader.clips([(job.name, path, ())]):
                 yield replace(clip, recording=job.number)
             [end] = ends
-            yield end._replace(error=end.error.replace(str(path), job.name))  # of a temporary copy nobody knows
+            yield end._replace(error=end.error.replace(str(path), job.name))  # replaces the path of the temporary copy
     except AudioError as error:
         yield Read(job.number, 0, str(error))
 
 
 class CaptionActor:
-    """A process with a captioner, which is loaded once.
+    """A process with a captioner, loaded once.
 
     Args:
-        options: of the command line.
+        options: options of the command line.
         checkpoint: checksum of the driver's checkpoint.
 
     Raises:
-        RuntimeError: this machine's checkpoint is another one.
+        RuntimeError: this machine's checkpoint has another checksum.
     """
 
     def __init__(self, options: argparse.Namespace, checkpoint: str) -> None:
@@ -126,10 +126,10 @@ class CaptionActor:
         if options.device == "cpu":
             import torch
 
-            torch.set_num_threads(1)  # every core has an actor
+            torch.set_num_threads(1)  # there is one actor per core
 
     def __call__(self, table: "pyarrow.Table") -> "pyarrow.Table":
-        """Clips to `Captioned` events; `Read`s pass."""
+        """Caption clips, returning `Captioned` events; `Read`s are passed on."""
         pieces = objects_of(table)
         clips = [piece for piece in pieces if isinstance(piece, Clip)]
         numbered = [replace(clip, number=number) for number, clip in enumerate(clips)]

@@ -1,8 +1,8 @@
-"""The work is done by a cluster: Ray Data tasks decode, and actors with a captioner each caption.
+"""Caption on a cluster: Ray Data tasks decode, and actors with a captioner each caption.
 
-Ray gives the work of a machine that is lost to others. What it delivers twice is taken once; what it does not deliver is
-captioned again, one recording at a time, and a recording whose process ends again and again is recorded as failed. A
-recording that cannot be read is an ordinary result, so that Ray need not be told to bear errors.
+Ray reassigns the work of a lost machine. Duplicate results are ignored; missing results are captioned again, one recording at
+a time, and a recording whose process ends repeatedly is recorded as failed. A recording that cannot be read is an ordinary
+result, so Ray need not tolerate errors for it.
 """
 
 import argparse
@@ -24,28 +24,28 @@ from captioning.settings import checkpoint_sha256
 
 logger = logging.getLogger(__name__)
 
-RECORDINGS_A_ROUND = 100_000  # given to Ray at a time: so many names are in memory
-DECODING_CPUS = 0.25  # of a decoding task, and the rest of a core of an actor beside it
-_RETRIES = 2  # of a task whose process or machine is lost
-_GRACE_S = 20.0  # for Ray to end by itself
-_MOST_LOST = 8  # recordings that are taken for the cause of a lost process; more are taken for a broken cluster
+RECORDINGS_A_ROUND = 100_000  # recordings given to Ray at a time, whose names are in memory
+DECODING_CPUS = 0.25  # CPUs of a decoding task; an actor takes the rest of the core
+_RETRIES = 2  # retries of a task whose process or machine is lost
+_GRACE_S = 20.0  # time for Ray to end by itself
+_MOST_LOST = 8  # recordings suspected of ending a process; with more, the cluster is considered broken
 
 
 @dataclass
 class _Recording:
-    """A recording that is given to the cluster."""
+    """A recording given to the cluster."""
 
     job: Job
-    windows: set[int] = field(default_factory=set)  # captioned in this run
+    windows: set[int] = field(default_factory=set)  # windows captioned in this run
     read: Read | None = None
 
 
 class RayTeam:
-    """Machines that Ray joined, or this one alone.
+    """Captions on a Ray cluster, or on this machine with a local Ray.
 
     Args:
-        options: of the command line: `ray_address`, `workers` (actors at most), `stall_s`, and those of `Pipeline`.
-        ready: called once it is known which captioner it is.
+        options: options of the command line: `ray_address`, `workers` (most actors), `stall_s`, and those of `Pipeline`.
+        ready: function called once the properties of the captioner are known.
     """
 
     def __init__(self, options: argparse.Namespace, ready: Callable[[CaptionerInfo], object]) -> None:
@@ -54,11 +54,11 @@ class RayTeam:
         self._num_ended = 0
 
     def events(self, chunks: Iterator[Sequence[Job]]) -> Iterator[list[Event]]:
-        """Caption recordings.
+        """Caption recordings and yield their events.
 
         Raises:
             ValueError: Ray is not installed, or no cluster is at the address.
-            RuntimeError: the captioner cannot be loaded there, nothing goes forward, or the cluster is broken.
+            RuntimeError: the captioner cannot be loaded there, there is no progress, or the cluster is broken.
         """
         first = next(chunks, None)
         if first is None:
@@ -75,7 +75,7 @@ class RayTeam:
             self.stop()
 
     def stop(self) -> None:
-        """Leave the cluster; what is in work there ends."""
+        """Disconnect from the cluster, which cancels its tasks."""
         import ray
 
         leaving = threading.Thread(target=ray.shutdown, name="leaving the cluster", daemon=True)
@@ -87,7 +87,7 @@ class RayTeam:
             import ray
         except ImportError as error:
             raise ValueError("--engine ray needs Ray: run `bash env.sh --scale`.") from error
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics
         address = self._options.ray_address
         try:
             if address is None:
@@ -99,10 +99,10 @@ class RayTeam:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         context.execution_no_progress_timeout_s = self._options.stall_s
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # whatever it raises is told here, in a sentence
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # exceptions are reported below as one sentence
 
     def _resources(self) -> tuple[argparse.Namespace, float, int, int]:
-        """Options for the actors, CPUs and GPUs of each, and how many there may be: one for each GPU, or each core."""
+        """Return the actors' options, CPUs and GPUs per actor, and their maximum number: one per GPU, or per core."""
         import ray
 
         there = ray.cluster_resources()
@@ -123,7 +123,7 @@ class RayTeam:
     ) -> Any:
         import ray
 
-        tables = [to_table(chunk) for chunk in chunks]  # each is a block, however small
+        tables = [to_table(chunk) for chunk in chunks]  # each is a block, regardless of its size
         decoding = functools.partial(decode, info=info, options=options)
         return (
             ray.data.from_arrow(tables)
@@ -132,7 +132,7 @@ class RayTeam:
                 batch_size=None,
                 batch_format="pyarrow",
                 num_cpus=1 if gpus else DECODING_CPUS,
-                max_retries=_RETRIES,  # without an end otherwise
+                max_retries=_RETRIES,  # unlimited by default
             )
             .map_batches(
                 CaptionActor,
@@ -153,7 +153,7 @@ class RayTeam:
         self.expect([job for chunk in chunks for job in chunk])
         error: Exception | None = None
         for one_by_one in (False, True):
-            # Only now may Ray drop what fails: a dead actor can then hang it, which --stall_s ends.
+            # Ray may drop failed blocks only now: a dead actor can then block it, until --stall_s.
             ray.data.DataContext.get_current().max_errored_blocks = -1 if one_by_one else 0
             try:
                 for table in self._tables(plan(chunks)):
@@ -185,10 +185,10 @@ class RayTeam:
         ]
 
     def _tables(self, dataset: Any) -> Iterator[Any]:
-        """What a data set gives, taken by a thread, since Ray itself may hang once a machine is lost.
+        """Yield the tables of a data set, consumed by a thread, since Ray itself may block after a machine is lost.
 
         Raises:
-            Empty: nothing came for longer than Ray is allowed to make no progress.
+            Empty: there was no table for longer than --stall_s seconds.
         """
         found: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -197,7 +197,7 @@ class RayTeam:
                 for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                     found.put(table)
                 found.put(None)
-            except Exception as error:  # raised again by whoever asks for the tables
+            except Exception as error:  # raised again in the consumer
                 found.put(error)
 
         threading.Thread(target=consume, name="cluster", daemon=True).start()
@@ -207,16 +207,16 @@ class RayTeam:
             yield table
 
     def expect(self, jobs: Sequence[Job]) -> None:
-        """These are given to the cluster next."""
+        """Register the jobs given to the cluster next."""
         self._outstanding = {job.number: _Recording(job) for job in jobs}
 
     def take(self, found: Sequence[Captioned | Read]) -> list[Event]:
-        """What is new: records, and ends of recordings of which all is captioned."""
+        """Return new events: records, and ends of recordings that are complete."""
         events: list[Event] = []
         for one in found:
             recording = self._outstanding.get(one.number)
             if recording is None:
-                continue  # it ended before
+                continue  # already finished
             if isinstance(one, Read):
                 recording.read = one
             elif one.window not in recording.windows:

@@ -1,1 +1,1 @@
-"""Writers of captions, one file per family of formats; `registry.py` has them by name."""
+"""Writers of caption formats; `registry.py` maps names to formats."""

@@ -1,6 +1,6 @@
 """Label tracks of Audacity.
 
-A line has start and end in seconds and the label, separated by tabs; no head. Source: Audacity Manual, "Importing and
+A line has start and end in seconds and the label, separated by tabs; no header. Source: Audacity Manual, "Importing and
 Exporting Labels", https://manual.audacityteam.org/man/importing_and_exporting_labels.html.
 """
 
@@ -15,5 +15,5 @@ class AudacityLabels(TextFormat):
     for_one_recording = True
 
     def piece(self, record: CaptionRecord, number: int) -> str:
-        """As `TextFormat` has it."""
+        """See `TextFormat`."""
         return f"{record.start_s:.6f}\t{record.end_s:.6f}\t{one_line(record.caption)}\n"

@@ -1,6 +1,6 @@
-"""What writers of captions have in common.
+"""Base classes and helpers of the caption formats.
 
-A row is a `CaptionRecord`, or a `FailedRecording`, which formats without a place for it leave out.
+A row is a `CaptionRecord` or a `FailedRecording`; formats without a representation of failures skip the latter.
 """
 
 import re
@@ -20,14 +20,14 @@ _RECORDER_NAME = re.compile(r"(?:^|_)(\d{8})_(\d{6})T?(?:_\d+)?$")
 
 @dataclass
 class TableColumns:
-    """Columns that a table has beside those that every one has.
+    """Optional columns of a table.
 
     Attributes:
-        num_references: columns of ground truths.
+        num_references: number of columns of reference captions.
         probability: whether there is a column of calibrated probabilities.
-        similarity: whether there is a column of likenesses to the recording.
-        start_time: whether there is a column of absolute times, which recorders' file names tell.
-        error: whether there is a column of reasons why recordings failed.
+        similarity: whether there is a column of similarities to the recording.
+        start_time: whether there is a column of absolute times, parsed from recorders' file names.
+        error: whether there is a column of failure reasons.
     """
 
     num_references: int = 0
@@ -38,7 +38,7 @@ class TableColumns:
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> "TableColumns":
-        """Columns that show all that is known of these rows."""
+        """Return the columns needed for these rows."""
         finder = ColumnFinder()
         for row in rows:
             finder.see(row)
@@ -46,25 +46,25 @@ class TableColumns:
 
 
 class ColumnFinder:
-    """Finds the columns of a table from its rows, one after the other, without keeping them.
+    """Determines the columns of a table from its rows, one at a time, without storing them.
 
     Attributes:
-        num_heard: rows that are neither silent nor failed.
+        num_audible: number of rows that are neither silent nor failed.
     """
 
     def __init__(self) -> None:
         self._columns = TableColumns()
-        self.num_heard = self._num_probable = 0
+        self.num_audible = self._num_probable = 0
 
     @property
     def columns(self) -> TableColumns:
-        """Columns that show all that is known of the rows so far."""
-        # Silence is measured, not captioned: it has no probability, and its cell stays empty.
-        self._columns.probability = 0 < self.num_heard == self._num_probable
+        """Return the columns needed for the rows so far."""
+        # Silence is measured, not captioned: it has no probability, and its cell is empty.
+        self._columns.probability = 0 < self.num_audible == self._num_probable
         return self._columns
 
     def see(self, row: Row) -> None:
-        """Look at the next row."""
+        """Add the next row."""
         found = self._columns
         found.start_time = found.start_time or start_time(row) is not None
         if isinstance(row, FailedRecording):
@@ -73,18 +73,18 @@ class ColumnFinder:
         found.num_references = max(found.num_references, len(row.references))
         found.similarity = found.similarity or bool(row.similarities)
         if row.captions != SILENCE:
-            self.num_heard += 1
+            self.num_audible += 1
             self._num_probable += row.captions[0].probability is not None
 
 
 @dataclass
 class Layout:
-    """How rows are shown.
+    """Layout of rows.
 
     Attributes:
-        with_times: put start and end before each line of text (a timeline).
-        columns: of a table.
-        max_frequency_hz: highest frequency that the captioner takes in, half its sample rate.
+        with_times: whether to write start and end before each line of text (a timeline).
+        columns: optional columns of a table.
+        max_frequency_hz: half the captioner's sample rate, in hertz.
     """
 
     with_times: bool = False
@@ -93,12 +93,12 @@ class Layout:
 
 
 class CaptionFormat(ABC):
-    """Writes rows.
+    """Writer of rows.
 
     Attributes:
-        suffix: of its files.
-        for_one_recording: whether a file belongs to one recording, because rows do not name theirs.
-        shows_failures: whether failed recordings are in the file.
+        suffix: suffix of its files.
+        for_one_recording: whether a file can have only one recording, because rows do not name it.
+        shows_failures: whether failed recordings are written.
     """
 
     suffix: ClassVar[str]
@@ -110,30 +110,30 @@ class CaptionFormat(ABC):
 
     @abstractmethod
     def write(self, stream: BinaryIO, rows: Iterable[Row]) -> None:
-        """Write a whole file; rows are taken one by one and not kept.
+        """Write a complete file; rows are consumed one by one.
 
         Raises:
-            OSError: the stream cannot be written.
+            OSError: the stream is not writable.
         """
 
 
 class TextFormat(CaptionFormat):
-    """Rows as UTF-8 text, piece by piece: the head and all pieces one after the other are the whole text."""
+    """Writer of UTF-8 text: the header, followed by one piece of text for each row."""
 
     def head(self) -> str:
-        """What stands before the first row."""
+        """Return the text before the first row."""
         return ""
 
     @abstractmethod
     def piece(self, record: CaptionRecord, number: int) -> str:
-        """One record, the `number`-th from 1."""
+        """Return the text of a record, the `number`-th from 1."""
 
     def failure(self, failed: FailedRecording) -> str:
-        """A failed recording; empty where the format has no place for it."""
+        """Return the text of a failed recording; empty if the format cannot represent it."""
         return ""
 
     def pieces(self, rows: Iterable[Row]) -> Iterable[str]:
-        """The head, then a piece for each row."""
+        """Yield the header, then the text of each row."""
         yield self.head()
         number = 0
         for row in rows:
@@ -144,16 +144,16 @@ class TextFormat(CaptionFormat):
                 yield self.piece(row, number)
 
     def write(self, stream: BinaryIO, rows: Iterable[Row]) -> None:
-        """As `CaptionFormat` has it."""
+        """See `CaptionFormat`."""
         for piece in self.pieces(rows):
             stream.write(piece.encode("utf-8", "backslashreplace"))
 
 
 def start_time(row: Row) -> datetime | None:
-    """When a row begins, by the recorder's clock, if the recording's name tells when that began.
+    """Return the start of a row by the recorder's clock, if the file name has date and time; else None.
 
-    Names of AudioMoth and Song Meter recorders end with date and time: 20240131_053000.WAV, SITE_20240131_053000.wav.
-    They do not tell the time zone: AudioMoth's are usually UTC.
+    File names of AudioMoth and Song Meter recorders end with date and time: 20240131_053000.WAV, SITE_20240131_053000.wav.
+    The time zone is not in the name; AudioMoth usually uses UTC.
     """
     match = _RECORDER_NAME.search(PurePath(row.file).stem)
     if not match:
@@ -161,23 +161,23 @@ def start_time(row: Row) -> datetime | None:
     try:
         begin = datetime.strptime("".join(match.groups()), "%Y%m%d%H%M%S")
         return begin + timedelta(milliseconds=round(1000 * row.start_s))
-    except (ValueError, OverflowError):  # digits that are no date
+    except (ValueError, OverflowError):  # digits that are not a date
         return None
 
 
 def shown_time(row: Row) -> str:
-    """`start_time` as ISO 8601 with milliseconds; empty where it is unknown."""
+    """Return `start_time` as ISO 8601 with milliseconds; empty if unknown."""
     found = start_time(row)
     return found.isoformat(timespec="milliseconds") if found else ""
 
 
 def one_line(text: str) -> str:
-    """Text without line breaks and tabs."""
+    """Replace line breaks and tabs by spaces."""
     return " ".join(text.split())
 
 
 def clock(seconds: float, point: str = ".") -> str:
-    """Time as hh:mm:ss and milliseconds behind `point`."""
+    """Format a time in seconds as hh:mm:ss and milliseconds, separated by `point`."""
     milliseconds = round(seconds * 1000)
     minutes, rest = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"

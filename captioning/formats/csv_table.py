@@ -9,13 +9,13 @@ from data.caption_formats import CaptionRecord, FailedRecording
 
 
 class CsvTable(TextFormat):
-    """Comma-separated values with a header; which columns there are besides is told by `Layout.columns`."""
+    """Comma-separated values with a header; `Layout.columns` gives the optional columns."""
 
     suffix = ".csv"
     shows_failures = True
 
     def head(self) -> str:
-        """As `TextFormat` has it."""
+        """See `TextFormat`."""
         columns = self.layout.columns
         optional = {
             "start_time": columns.start_time,
@@ -29,18 +29,18 @@ class CsvTable(TextFormat):
         return _line(names + [f"caption_{number}" for number in range(1, columns.num_references + 1)])
 
     def piece(self, record: CaptionRecord, number: int) -> str:
-        """As `TextFormat` has it."""
+        """See `TextFormat`."""
         text, score, probability = record.captions[0]
         cells = {
             "caption": text,
             "log_probability": f"{score:.4f}",
             "probability": "" if probability is None else f"{probability:.4f}",
-            "similarity": f"{record.similarities[0]:.6f}" if record.similarities else "",  # of silence none is measured
+            "similarity": f"{record.similarities[0]:.6f}" if record.similarities else "",  # silence has no value
         }
         return self._row(record, [f"{record.start_s:.3f}", f"{record.end_s:.3f}"], cells, record.references)
 
     def failure(self, failed: FailedRecording) -> str:
-        """As `TextFormat` has it."""
+        """See `TextFormat`."""
         return self._row(failed, ["", ""], {"error": failed.error}) if self.layout.columns.error else ""
 
     def _row(self, row: Row, times: Sequence[str], cells: dict[str, str], references: Sequence[str] = ()) -> str:

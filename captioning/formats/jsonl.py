@@ -8,7 +8,7 @@ from data.caption_formats import CaptionRecord, FailedRecording
 
 
 def record_object(record: CaptionRecord) -> dict[str, Any]:
-    """A record as JSON values; probabilities and likenesses stand only where they are known."""
+    """Convert a record to JSON values; probabilities and similarities are included if known."""
     content: dict[str, Any] = {
         "file": record.file,
         "start_s": round(record.start_s, 3),
@@ -34,9 +34,9 @@ class JsonLines(TextFormat):
     shows_failures = True
 
     def piece(self, record: CaptionRecord, number: int) -> str:
-        """As `TextFormat` has it."""
+        """See `TextFormat`."""
         return json.dumps(record_object(record), ensure_ascii=False) + "\n"
 
     def failure(self, failed: FailedRecording) -> str:
-        """As `TextFormat` has it."""
+        """See `TextFormat`."""
         return json.dumps({"file": failed.file, "error": failed.error}, ensure_ascii=False) + "\n"

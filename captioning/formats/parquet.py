@@ -1,4 +1,4 @@
-"""Apache Parquet, through pyarrow. The columns are always the same, so that the parts of a data set fit together."""
+"""Apache Parquet, with pyarrow. The columns are always the same, so that all parts of a data set have one schema."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -10,12 +10,12 @@ from data.caption_formats import FailedRecording
 if TYPE_CHECKING:
     import pyarrow
 
-ROWS_AT_ONCE = 65536  # of a row group
+ROWS_AT_ONCE = 65536  # rows per row group
 
 
 def schema() -> "pyarrow.Schema":
-    """Columns and types; all but `file` may be null: a failed recording has only `file` and `error`."""
-    import pyarrow as pa  # a third of a second, which other formats need not wait
+    """Return the schema; all columns but `file` may be null: a failed recording has only `file` and `error`."""
+    import pyarrow as pa  # takes a third of a second, and other formats do not need it
 
     caption = pa.struct(
         [
@@ -43,7 +43,7 @@ def schema() -> "pyarrow.Schema":
 
 
 def to_table(rows: Sequence[Row]) -> "pyarrow.Table":
-    """Rows as a table of `schema`."""
+    """Convert rows to a table of `schema`."""
     import pyarrow as pa
 
     return pa.Table.from_pylist([_values(row) for row in rows], schema())
@@ -76,7 +76,7 @@ class Parquet(CaptionFormat):
     shows_failures = True
 
     def write(self, stream: BinaryIO, rows: Iterable[Row]) -> None:
-        """As `CaptionFormat` has it; a row group is kept at a time."""
+        """See `CaptionFormat`; one row group at a time is in memory."""
         import pyarrow.parquet
 
         with pyarrow.parquet.ParquetWriter(stream, schema(), compression="zstd") as writer:

@@ -1,6 +1,6 @@
 """Selection tables of Raven (Cornell Lab of Ornithology).
 
-Values separated by tabs under a head. Raven needs Selection, View, Channel, both times and both frequencies, and shows
+Tab-separated values with a header. Raven needs Selection, View, Channel, both times and both frequencies, and shows
 further columns as annotations. Source: Raven Pro 1.4 User's Manual, chapter "Working with selections" (text format of
 selection tables). `Begin Path` and `File Offset (s)` are written as BirdNET-Analyzer does.
 """
@@ -10,13 +10,13 @@ from data.caption_formats import CaptionRecord
 
 
 class RavenTable(TextFormat):
-    """A selection over the captioner's whole frequency range for each record."""
+    """One selection per record, over the captioner's whole frequency range."""
 
     suffix = ".selections.txt"
     for_one_recording = True
 
     def head(self) -> str:
-        """As `TextFormat` has it."""
+        """See `TextFormat`."""
         columns = self.layout.columns
         names = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"]
         names += ["Begin Path", "File Offset (s)", "Annotation"]
@@ -25,7 +25,7 @@ class RavenTable(TextFormat):
         return "\t".join(names) + "\n"
 
     def piece(self, record: CaptionRecord, number: int) -> str:
-        """As `TextFormat` has it."""
+        """See `TextFormat`."""
         columns = self.layout.columns
         begin, high_hz = f"{record.start_s:.3f}", f"{self.layout.max_frequency_hz:.1f}"
         cells = [str(number), "Spectrogram 1", "1", begin, f"{record.end_s:.3f}", "0.0", high_hz]

@@ -24,7 +24,7 @@ FORMATS: dict[str, type[CaptionFormat]] = {
 
 
 def check_one_recording(name: str, files: Iterable[str]) -> None:
-    """Refuse several recordings in a format whose rows do not name theirs.
+    """Check that a format for one recording is not used for several.
 
     Raises:
         ValueError: the format belongs to one recording, and the names of the files differ.
@@ -36,10 +36,10 @@ def check_one_recording(name: str, files: Iterable[str]) -> None:
 
 
 def text_format(name: str, layout: Layout) -> TextFormat:
-    """A format that is written as text, piece by piece.
+    """Return the text format of a name.
 
     Raises:
-        ValueError: it is unknown, or no text.
+        ValueError: the format is unknown, or not a text format.
     """
     if name not in FORMATS:
         raise ValueError(f"unknown format {name}: one of {', '.join(FORMATS)}.")
@@ -50,15 +50,15 @@ def text_format(name: str, layout: Layout) -> TextFormat:
 
 
 def records_text(rows: Sequence[Row], name: str, with_times: bool = False) -> str:
-    """Rows as text in one of FORMATS, ending with a line break unless empty.
+    """Return rows as text in one of FORMATS, ending with a line break unless empty.
 
     Args:
-        rows: in the order to write them.
-        name: one of FORMATS that is text.
-        with_times: put start and end before each line of text (a timeline).
+        rows: rows in output order.
+        name: name of a text format of FORMATS.
+        with_times: whether to write start and end before each line of text (a timeline).
 
     Raises:
-        ValueError: an unknown format, or several recordings in a format that belongs to one.
+        ValueError: the format is unknown, or is for one recording and there are several.
     """
     layout = text_format(name, Layout(with_times, TableColumns.of(rows)))
     check_one_recording(name, (row.file for row in rows))

@@ -1,4 +1,4 @@
-"""Text for people: "file: caption", with alternatives and ground truths on lines of their own."""
+"""Plain text: "file: caption", with alternatives and reference captions on separate lines."""
 
 from captioning.formats.base import TextFormat, clock
 from data.caption_formats import CaptionRecord, ScoredCaption, percent
@@ -11,7 +11,7 @@ class PlainText(TextFormat):
     suffix = ".txt"
 
     def piece(self, record: CaptionRecord, number: int) -> str:
-        """As `TextFormat` has it."""
+        """See `TextFormat`."""
         times = f"[{clock(record.start_s)} - {clock(record.end_s)}] " if self.layout.with_times else ""
         likeness = [f"similarity {value:.3f}" for value in record.similarities]
         lines = [f"{shown(record.file)}: {times}{record.caption}" + (f"  ({likeness[0]})" if likeness else "")]
