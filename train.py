@@ -30,20 +30,20 @@ LONGEST_SAVE_S = 25.0  # after a stop signal; torchrun kills after 30
 
 
 def build_parser() -> ArgumentParser:
-    """Command line."""
+    """Return the command-line parser."""
     parser = config_parser("Train an audio captioner on a Clotho-layout data set.")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint of this run")
+    parser.add_argument("--resume", action="store_true", help="resume from the newest intact checkpoint of this run")
     parser.add_argument("--traceback", action="store_true", help=TRACEBACK_HELP)
     return parser
 
 
 def run(arguments: Sequence[str], closing: ExitStack) -> int:
-    """Train as the arguments say; returns the exit status."""
+    """Train with the given arguments; return the exit status."""
     if not any(argument.split("=")[0] == "--config" for argument in arguments):
         arguments = ["--config", str(DEFAULT_CONFIG), *arguments]
     config, options = parse_config(build_parser(), arguments)
     check_config(config)
-    from training.loop import fit  # takes seconds, which --help and a wrong setting do without
+    from training.loop import fit  # the imports take seconds; --help and invalid settings do not need them
     from training.processes import restarts
     from training.trainer import Trainer
 
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str], closing: ExitStack) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     log_to_console("--traceback" in arguments)
     with ExitStack() as closing:
         return tell_errors(lambda: run(arguments, closing), logger)

@@ -21,7 +21,7 @@ SAMPLE_RATE = 32000  # hertz
 BIT_DEPTH = "PCM_16"
 Sound = NDArray[np.float64]  # shape (S,), within -1..1
 
-# Partials of a church bell, as multiples of the note that is heard (the nominal is at twice it), with loudness and decay in
+# Partials of a church bell, as multiples of the perceived pitch (the nominal is at twice it), with loudness and decay in
 # seconds. Hum, prime, tierce (a minor third), quint, nominal and above. Source: N. H. Fletcher, T. D. Rossing, "The
 # Physics of Musical Instruments", chapter on bells.
 BELL_PARTIALS = (
@@ -52,14 +52,14 @@ def _peak(sound: Sound, level: float = 0.5) -> Sound:
 
 
 def _add(sound: Sound, part: Sound, start_s: float) -> None:
-    """Add `part` to `sound` from `start_s` on; what would reach beyond the end is left out."""
+    """Add `part` to `sound` at `start_s` seconds, in place; it is truncated at the end of `sound`."""
     start = int(start_s * SAMPLE_RATE)
     end = min(len(sound), start + len(part))
     sound[start:end] += part[: end - start]
 
 
 def _echo(sound: Sound, generator: np.random.Generator, level: float, decay_s: float = 0.35) -> Sound:
-    """Reverberation: noise that dies away, as the response of a place."""
+    """Add reverberation, with decaying noise as the impulse response."""
     time = _time(1.2)
     response = generator.standard_normal(len(time)) * np.exp(-time / decay_s)
     response /= np.sqrt(np.square(response).sum())
@@ -67,7 +67,7 @@ def _echo(sound: Sound, generator: np.random.Generator, level: float, decay_s: f
 
 
 def _then(first: Sound, second: Sound, rms: float = 0.08) -> Sound:
-    """One sound after the other, equally loud, faded at the seams."""
+    """Concatenate two sounds at the same RMS level, with fades."""
     parts = []
     for sound in (first, second):
         ramp = np.minimum(1, np.arange(len(sound)) / (0.05 * SAMPLE_RATE))
@@ -144,7 +144,7 @@ def sea_waves(generator: np.random.Generator, seconds: float = 6.0) -> Sound:
 
 
 def make_all() -> dict[str, Sound]:
-    """Every sound by name: the single ones, then the pairs."""
+    """Return all sounds by name: single sounds, then pairs."""
     makers: list[Callable[[np.random.Generator], Sound]] = [alarm_clock, siren, sea_waves, church_bell, clock_tick]
     sounds = {maker.__name__: maker(np.random.default_rng(number)) for number, maker in enumerate(makers)}
     sounds["siren_then_waves"] = _then(sounds["siren"][: 3 * SAMPLE_RATE], sounds["sea_waves"][: 4 * SAMPLE_RATE])
@@ -153,7 +153,7 @@ def make_all() -> dict[str, Sound]:
 
 
 def main() -> None:
-    """Write every sound into the folder given, or beside this script."""
+    """Write all sounds to the given folder, by default that of this script."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     folder.mkdir(parents=True, exist_ok=True)
     for name, sound in make_all().items():

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Of a configuration, aliases written out: a few lines of them stand for more values than any memory holds. The largest here has
-# some hundreds of values.
+# Maximum number of values with YAML aliases expanded, which a few lines could make exceed any memory. The largest configuration
+# here has several hundred values.
 MOST_VALUES = 100_000
 LARGEST_FILE = 2**20  # bytes
 
@@ -55,7 +55,7 @@ RETIRED: dict[str, str | None] = {
     "decoding.second_handicap": None,
 }
 
-# Lists that older versions wrote beside data.texts.tables, one entry (durations_s: two) per table; each table has its own now.
+# Lists of older versions beside data.texts.tables, one entry (durations_s: two) per table; each table has its own now.
 TABLE_LISTS = ("styles", "durations_s")
 
 
@@ -195,7 +195,7 @@ def _join_table_lists(content: dict[str, Any]) -> None:
 
 
 def _check_config_files(arguments: Sequence[str]) -> None:
-    """Refuse files of --config that would take any memory or time to read."""
+    """Check that --config files can be read with bounded memory and time."""
     following = [*arguments[1:], ""]
     for argument, after in zip(arguments, following, strict=True):
         name, _, value = argument.partition("=")
@@ -209,26 +209,26 @@ def _check_config_files(arguments: Sequence[str]) -> None:
         except RecursionError as error:
             raise ConfigError(f"{path} is nested too deeply: write sections of key: value.") from error
         except (OSError, ValueError, yaml.YAMLError):
-            continue  # told by the one who reads it
+            continue  # reported when the file is read
 
 
 def _read_yaml(path: Path) -> Any:
-    """Values of a YAML file that is no larger than a configuration, also when its aliases and merged keys are written out.
+    """Read a YAML file of bounded size, including its expanded aliases and merged keys.
 
     Raises:
-        ConfigError: it is larger, or an alias stands for something that it is in.
+        ConfigError: the file is too large, or an alias refers to a node that contains it.
     """
     with path.open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
         raise ConfigError(f"{path} has more than {LARGEST_FILE:,} bytes: no configuration is that large.")
     text = content.decode("utf-8-sig")
-    sizes: dict[int, int] = {}  # of each node with everything in it, a shared one counted wherever it stands
+    sizes: dict[int, int] = {}  # number of values of each node, including repeated aliases
 
     def size(node: yaml.Node) -> int:
         if id(node) in sizes:
             if not sizes[id(node)]:
-                raise ConfigError(f"{path} has an alias that stands for what it is in: write the values out.")
+                raise ConfigError(f"{path} has an alias that refers to a node that contains it: write the values out.")
             return sizes[id(node)]
         sizes[id(node)] = 0
         total = 1
@@ -249,7 +249,7 @@ def _read_yaml(path: Path) -> Any:
 
 
 def _check_sections(content: dict[str, Any], cls: type, prefix: str = "") -> None:
-    """Refuse a single value in place of a section, which jsonargparse ignores."""
+    """Check that no section is a single value, which jsonargparse would ignore."""
     for item in dataclasses.fields(cls):
         value = content.get(item.name)
         if value is None or not isinstance(item.type, type) or not dataclasses.is_dataclass(item.type):
@@ -302,5 +302,5 @@ def _explain(message: str) -> str:
     if in_group or at_top:
         key = ".".join(in_group.groups()) if in_group else at_top.group(1)  # type: ignore[union-attr]
         return f"unknown key {key} in the configuration{_nearest(key)}"
-    told = " ".join(message.split()).rstrip(".")
-    return f"the configuration is invalid: {told if len(told) < 1000 else f'{told[:500]} ...'}."
+    text = " ".join(message.split()).rstrip(".")
+    return f"the configuration is invalid: {text if len(text) < 1000 else f'{text[:500]} ...'}."

@@ -188,12 +188,12 @@ class _Run:
     def _watch(self, process: "subprocess.Popen[str]", bar: tqdm) -> int:
         """Show progress until the program ends; returns its exit status."""
         assert process.stderr is not None
-        said: queue.Queue[str | None] = queue.Queue()
-        reader = threading.Thread(target=_forward, args=(process.stderr, said), daemon=True)
+        lines: queue.Queue[str | None] = queue.Queue()
+        reader = threading.Thread(target=_forward, args=(process.stderr, lines), daemon=True)
         reader.start()
         while True:
             try:
-                line = said.get(timeout=max(0.0, self.deadline - time.monotonic()))
+                line = lines.get(timeout=max(0.0, self.deadline - time.monotonic()))
             except queue.Empty:
                 raise MetricError(
                     f"SPICE did not end within {self.limit_s:.0f} s ({bar.n} of {bar.total} captions parsed): allow more"
@@ -216,18 +216,18 @@ class _Run:
                 f"SPICE needs more than the {heap_mb()} MB of memory available to it: close other programs, or leave it"
                 f" out with --metrics."
             )
-        told = [line.strip() for line in self.lines if re.search(r"Exception|Error|SIG[A-Z]+", line)]
-        reason = told[0][:300] if told else (self.lines[-1].strip()[:300] if self.lines else "no message")
-        if status == -signal.SIGKILL and not told:
+        errors = [line.strip() for line in self.lines if re.search(r"Exception|Error|SIG[A-Z]+", line)]
+        reason = errors[0][:300] if errors else (self.lines[-1].strip()[:300] if self.lines else "no message")
+        if status == -signal.SIGKILL and not errors:
             reason = "it was killed, perhaps for lack of memory"
         kind = MetricError if cache is None else _CacheTroubleError
         raise kind(f"SPICE ended with status {status}: {reason}")
 
 
-def _forward(stream: IO[str], said: "queue.Queue[str | None]") -> None:
+def _forward(stream: IO[str], lines: "queue.Queue[str | None]") -> None:
     for line in stream:
-        said.put(line)
-    said.put(None)
+        lines.put(line)
+    lines.put(None)
 
 
 def _read_scores(path: Path) -> NDArray[np.float64]:

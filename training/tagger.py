@@ -45,10 +45,10 @@ from training.tuning_progress import TuningProgress
 
 logger = logging.getLogger(__name__)
 
-TAGGER_FILE = "tagger.safetensors"  # in a run's folder: the fine-tuned encoder
+TAGGER_FILE = "tagger.safetensors"  # file of the fine-tuned encoder in a run's folder
 AUGMENTATION = AugmentConfig(gain_db=6.0)
 Waveforms = list[NDArray[np.float32]]
-MAX_READ_S = 10.0  # seconds that are read of a clip
+MAX_READ_S = 10.0  # seconds read from each clip
 MEMBER_SEEDS = 1000  # difference of the seeds of two members
 MOST_DRAWS = 20  # attempts in place of clips that cannot be read
 TIME_MASKS, BAND_MASKS = (1, 0.15), (2, 0.1)  # SpecAugment: number of spans, and the longest as a share, 0 to 1
@@ -84,7 +84,7 @@ class Pool:
     """Clips to train on, as outputs of the encoder's frozen layers.
 
     Attributes:
-        maps: (N, ..., T) float16, of `AudioEncoder.frozen_part`.
+        maps: (N, ..., T) float16, outputs of `AudioEncoder.frozen_part`.
         frames: (N,) number of frames of each clip.
         before: (N, C) logits of the tagger before fine-tuning.
         known: positive and negative tags of each clip.
@@ -96,19 +96,19 @@ class Pool:
     known: Sequence[tuple[set[int], set[int]]]
 
     def batch(self, step: int, size: int, seed: int) -> "Pool":
-        """The clips of a step; each epoch has its own order."""
+        """Return the clips of a step; each epoch has its own order."""
         epoch, position = divmod(step, max(1, len(self.frames) // size))
         order = np.random.default_rng([seed, epoch]).permutation(len(self.frames))
         rows = order[position * size : (position + 1) * size]
         return Pool(self.maps[rows], self.frames[rows], self.before[rows], [self.known[row] for row in rows])
 
     def to(self, device: torch.device) -> "Pool":
-        """The same on a device."""
+        """Return the pool on a device."""
         return replace(self, maps=self.maps.to(device), frames=self.frames.to(device), before=self.before.to(device))
 
 
 def read_ahead(read: Callable[[int], Waveforms], starts: Iterable[int]) -> Iterator[Waveforms]:
-    """The results of `read` for each start; another thread reads the next one meanwhile."""
+    """Yield the result of `read` for each start; a thread prefetches the next one."""
     with ThreadPoolExecutor(1) as reader:
         waiting: Future[Waveforms] | None = None
         for start in starts:
@@ -134,10 +134,10 @@ def draw_pool(
     Args:
         teacher: the encoder before fine-tuning.
         collections: labelled clips.
-        config: how many clips, and how long.
-        seed: seed of everything that is drawn.
-        progress: where parts of the pool are kept, and those of an earlier start are taken from.
-        skips_bad_clips: whether another clip is drawn in place of one that cannot be read, with a warning.
+        config: number of clips and their maximum duration.
+        seed: seed of all random draws.
+        progress: storage for parts of the pool, including those of an interrupted run.
+        skips_bad_clips: whether an unreadable clip is replaced by another one, with a warning.
 
     Raises:
         AudioError: a clip cannot be read, and bad clips are not skipped.
@@ -147,7 +147,7 @@ def draw_pool(
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     bar = tqdm(total=config.pool, desc="clips for the tagger", unit="clip")
     longest = int(config.max_duration_s * teacher.sample_rate)
-    numbers = list(range(config.pool))  # of each clip's draw
+    numbers = list(range(config.pool))  # number of each clip's draw
 
     def read(start: int) -> Waveforms:
         generator = sample_generator(seed, 1, start)
@@ -183,7 +183,7 @@ def draw_pool(
         before = teacher.trained_part(maps, frames).cpu()
         maps, frames = maps.half().cpu(), frames.cpu()
         parts.append((maps, frames, before))
-        if progress:  # in another layout, convolutions would add up in another order
+        if progress:  # another memory layout would change the order of summation in convolutions
             part = {"maps": maps.contiguous(), "strides": torch.tensor(maps.stride()), "frames": frames}
             part |= {"before": before.contiguous(), "numbers": torch.tensor(drawn)}
             progress.keep_part(f"{seed}-{start}", part)
@@ -202,7 +202,7 @@ def _load_drawn(
     generator: np.random.Generator,
     skips_bad_clips: bool,
 ) -> tuple[NDArray[np.float32], int]:
-    """Waveform of a clip of the pool, and the number of its draw."""
+    """Return the waveform of a clip of the pool, and the number of its draw."""
     for number in range(place, place + MOST_DRAWS * config.pool, config.pool):
         try:
             return load(draw(collections, seed, number), teacher.sample_rate, config, generator), number
@@ -229,16 +229,16 @@ def tune_tagger(
     arXiv 2203.05482.
 
     Args:
-        encoder: on its device.
+        encoder: encoder on its device.
         collections: labelled clips to train on.
         config: number of steps, learning rate and so on.
-        seed: seed of everything that is drawn.
-        progress: what an earlier start of the same training left; None begins anew.
-        skips_bad_clips: as of `draw_pool`.
+        seed: seed of all random draws.
+        progress: progress of an interrupted run to resume from; None to start a new training.
+        skips_bad_clips: as for `draw_pool`.
 
     Raises:
         ValueError: the number of members is below 1.
-        AudioError: as of `draw_pool`.
+        AudioError: as for `draw_pool`.
         TrainingError: the loss is not finite.
     """
     if config.members < 1:
@@ -280,10 +280,10 @@ class _Member:
     """The training of one member, in place.
 
     Args:
-        encoder: with the weights that the member begins, or goes on, with.
-        config: of the training.
-        seed: of this member.
-        saved: the state to go on with, as `state` gave it.
+        encoder: encoder with the weights to start or resume from.
+        config: settings of the training.
+        seed: seed of this member.
+        saved: state to resume from, as returned by `state`.
     """
 
     def __init__(self, encoder: AudioEncoder, config: TaggerConfig, seed: int, saved: dict[str, Any] | None) -> None:
@@ -299,7 +299,7 @@ class _Member:
         self.statistics = running_statistics(encoder)
 
     def state(self, member: int, mean: Mapping[str, Tensor]) -> dict[str, Any]:
-        """All that goes on from here gives the same weights with: of this member, and the sum of those before it."""
+        """Return the state for resumption: that of this member, and the sum of the weights of previous members."""
         return {
             "member": member,
             "mean": dict(mean),
@@ -344,7 +344,7 @@ class _Member:
 
 
 def running_statistics(encoder: AudioEncoder) -> dict[str, Tensor]:
-    """A copy of what batch norm counts along in training, which a step that is broken off has changed already."""
+    """Return a copy of batch norm's running statistics, which an interrupted step has already changed."""
     if encoder.keeps_statistics:
         return {}
     state = encoder.state_dict()
@@ -352,7 +352,7 @@ def running_statistics(encoder: AudioEncoder) -> dict[str, Tensor]:
 
 
 def save_tagger(encoder: AudioEncoder, path: Path) -> None:
-    """Write the encoder's weights with their checksum, whole or not at all.
+    """Write the encoder's weights with their checksum, atomically.
 
     Raises:
         FileNotWrittenError: no space, or no permission.
@@ -365,7 +365,7 @@ def load_tagger(encoder: AudioEncoder, path: Path) -> None:
     """Load the weights that `save_tagger` wrote.
 
     Raises:
-        CheckpointError: the file is torn or changed, or of another network.
+        CheckpointError: the file is incomplete or changed, or for another network.
     """
     remedy = "copy the file again, or delete it and begin a new run"
     try:
@@ -390,7 +390,7 @@ def blend_weights(encoder: AudioEncoder, before: AudioEncoder, share: float) -> 
 
 
 def draw(collections: Sequence[Sequence[FileClip]], seed: int, number: int) -> FileClip | Mixture:
-    """One clip of a pool: half are single clips, a quarter sequences and a quarter overlays of two of one collection."""
+    """Draw a clip of a pool: half are single clips, a quarter sequences and a quarter overlays of two of one collection."""
     generator = sample_generator(seed, 0, number)
     sizes = np.array([len(clips) for clips in collections])
     clips = collections[int(generator.choice(len(collections), p=sizes / sizes.sum()))]
@@ -402,7 +402,7 @@ def draw(collections: Sequence[Sequence[FileClip]], seed: int, number: int) -> F
 def load(
     clip: FileClip | Mixture, sample_rate: int, config: TaggerConfig, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """A clip's waveform (S,) at a random level, cropped at random to the configuration's longest duration."""
+    """Load a clip's waveform (S,), with a random level and cropped at random to the maximum duration."""
     waveform = clip.load(sample_rate, MAX_READ_S)
     longest = int(config.max_duration_s * sample_rate)
     start = int(generator.integers(max(1, len(waveform) - longest + 1)))
@@ -410,13 +410,13 @@ def load(
 
 
 def tagger_loss(now: Tensor, before: Tensor, known: Sequence[tuple[set[int], set[int]]], distillation: float) -> Tensor:
-    """Binary cross-entropy of tags, summed over classes, the mean over clips.
+    """Return the binary cross-entropy of tags, summed over classes and averaged over clips.
 
     Args:
         now: (B, C) logits.
         before: (B, C) logits of the tagger before fine-tuning.
         known: positive and negative tags of each clip.
-        distillation: weight of the other tags.
+        distillation: weight of the distillation loss of the other tags.
     """
     targets = torch.sigmoid(before.float())
     weights = torch.full_like(targets, distillation)

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: `losses.csv`, `validation.csv`, `loss.png`, and TensorBoard files when asked."""
+"""Records of a run: `losses.csv`, `validation.csv`, `loss.png`, and optional TensorBoard files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ from configs.atomic_files import FileNotWrittenError, new_file, write_file
 
 
 class History:
-    """Losses and rates of each step, and measures of each validation.
+    """Losses and learning rates of each step, and metrics of each validation.
 
     Args:
-        folder: where the files go.
-        tensorboard: also write TensorBoard event files.
+        folder: folder of the files.
+        tensorboard: whether to write TensorBoard event files too.
     """
 
     def __init__(self, folder: Path, tensorboard: bool = False) -> None:
@@ -35,7 +35,7 @@ class History:
                 self._writer = SummaryWriter(str(self._tensorboard))
 
     def add_step(self, loss: float, rate: float) -> None:
-        """Note one step's training loss (nats per token) and the decoder's learning rate."""
+        """Add the training loss of a step (nats per token) and the decoder's learning rate."""
         self.losses.append(loss)
         self.rates.append(rate)
         if self._writer is not None:
@@ -44,7 +44,7 @@ class History:
                 self._writer.add_scalar("learning_rate", rate, len(self.losses))
 
     def add_validation(self, **measures: Any) -> None:
-        """Note one validation: step, loss, cider_d, seconds."""
+        """Add the metrics of a validation: step, loss, cider_d, seconds."""
         self.validations.append(measures)
         if self._writer is not None:
             with self._named():
@@ -53,23 +53,23 @@ class History:
                         self._writer.add_scalar(f"{name}/validation", measures[name], measures["step"])
 
     def validated(self, step: int) -> bool:
-        """Whether the weights after a step were validated."""
+        """Return whether the weights after a step were validated."""
         return any(measures["step"] == step for measures in self.validations)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """TensorBoard's writer tells of a full disk without the file."""
+        """Add the file name to errors of TensorBoard's writer."""
         try:
             yield
         except OSError as error:
             raise FileNotWrittenError(error.errno, error.strerror or str(error), str(self._tensorboard)) from error
 
     def state(self) -> dict[str, Any]:
-        """What `load` needs; plain values only."""
+        """Return the state for `load`: plain values only."""
         return {"losses": self.losses, "rates": self.rates, "validations": self.validations}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Load a saved state."""
         self.losses, self.rates = list(state["losses"]), list(state["rates"])
         self.validations = list(state["validations"])
 
@@ -77,7 +77,7 @@ class History:
         """Write `losses.csv` and `validation.csv`.
 
         Raises:
-            FileNotWrittenError: no space, or no permission; older files stay.
+            FileNotWrittenError: no space, or no permission; older files are kept.
         """
         steps = np.arange(1, len(self.losses) + 1)
         table = pd.DataFrame({"step": steps, "loss": self.losses, "learning_rate": self.rates})
@@ -88,7 +88,7 @@ class History:
         """Redraw `loss.png`.
 
         Raises:
-            FileNotWrittenError: as of `write_tables`.
+            FileNotWrittenError: as for `write_tables`.
         """
         with new_file(self.folder / "loss.png") as file:
             self._plot(np.arange(1, len(self.losses) + 1)).savefig(file, dpi=120, format="png")
@@ -117,6 +117,6 @@ class History:
         return figure
 
     def close(self) -> None:
-        """Finish TensorBoard's files."""
+        """Close TensorBoard's files."""
         if self._writer is not None:
             self._writer.close()

@@ -1,4 +1,4 @@
-"""One training run: its networks, its steps, its validation, and what is saved."""
+"""One training run: networks, steps, validation and checkpoints."""
 
 import itertools
 import logging
@@ -39,21 +39,21 @@ from training.tracking import History
 from training.tuning_progress import TuningProgress
 from training.validation import ValidationResult, validate
 
-LOG_FILE = Path("train.log")  # of the run's folder; train1.log of the second process, and so on
-LONGEST_OF_OTHERS_S = 5.0  # that the other processes wait for the first one's end
+LOG_FILE = Path("train.log")  # in the run's folder; train1.log for the second process, and so on
+LONGEST_OF_OTHERS_S = 5.0  # seconds that other processes wait for the end of the first one
 
 
 class Trainer:
-    """One run: everything that the loop in `fit` uses.
+    """A training run, as used by the loop in `fit`.
 
     Args:
-        config: the experiment.
-        resumes: go on from the newest whole checkpoint.
-        signals: which are told what to keep at a stop.
-        closing: closes the run's folder and log at the end.
+        config: configuration of the run.
+        resumes: whether to resume from the newest intact checkpoint.
+        signals: stop signals; their function `keep` is set, which saves the run before the process ends.
+        closing: exit stack that closes the run's folder and log.
 
     Raises:
-        TrainingError: the run cannot start or go on.
+        TrainingError: the run cannot start or resume.
     """
 
     def __init__(self, config: Config, resumes: bool, signals: StopSignals, closing: ExitStack) -> None:
@@ -99,7 +99,7 @@ class Trainer:
         self.state = TrainingState(self.trained, self.optimizer, self.average, self.history, self.accelerator.scaler)
         self.phases = Phases(config, self.clips, self.captioner, self.accelerator)
         self.phase: Phase
-        self.lock = threading.RLock()  # held while anything changes that a checkpoint has
+        self.lock = threading.RLock()  # held while the content of a checkpoint changes
         self._saved_step = 0
         self._statistics: dict[str, Tensor] = {}
         if found is not None:
@@ -110,11 +110,11 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """Optimiser steps so far."""
+        """Number of optimiser steps so far."""
         return self.state.step
 
     def _tune_tagger(self, kept: Path, resumes: bool, signals: StopSignals) -> None:
-        """Train the tagger further, or take the one that an earlier start of this run left behind."""
+        """Fine-tune the tagger, or load the one saved by an earlier start of this run."""
         encoder, config = self.captioner.encoder, self.config
         if resumes and not kept.exists():
             raise TrainingError(
@@ -133,33 +133,33 @@ class Trainer:
             load_tagger(encoder, kept)
 
     def start_phase(self) -> int:
-        """Build what the current step's phase needs; returns the step where the phase ends."""
-        if self.step == self.config.training.num_steps:  # found captions are rewarded from the averages on
+        """Build the phase of the current step; return the step where it ends."""
+        if self.step == self.config.training.num_steps:  # self-critical training starts from the averages
             with self.lock:
                 self.average.restart()
-        # A phase's last validation comes at the step where the next one begins, so what it needs is kept until then.
+        # A phase's last validation is at the first step of the next phase, so its state is kept until then.
         self.phase = self.phases.build(self.step)
         return self.phase.end_step
 
     def owes_validation(self) -> bool:
-        """Whether the weights are to be validated now, and were not: the run was stopped before, or a clip was lost."""
+        """Return whether a validation is due that was missed, because the run was stopped or a clip was unreadable."""
         settings = self.config.training
         ends = self.step in (settings.num_steps, settings.total_steps)
         due = self.step > 0 and (self.step % settings.validate_every == 0 or ends)
         return due and not self.history.validated(self.step)
 
     def validate_again(self) -> None:
-        """Validate the weights that the run was resumed with, as the phase that gave them would have."""
+        """Validate the weights after resumption, as the phase that trained them would have done."""
         self.phase = self.phases.build(self.step - 1)
         self.validate_and_save()
 
     # -- one step ------------------------------------------------------------------------------------------------------
 
     def next_batches(self) -> list[Batch]:
-        """The micro-batches of one step, on the device.
+        """Return the micro-batches of one step, on the device.
 
         Raises:
-            TrainingError: a clip cannot be read any more; what was learnt is saved.
+            TrainingError: a clip can no longer be read; a checkpoint has been saved.
         """
         try:
             parts = list(itertools.islice(self.phase.loader, self.config.training.accumulation))
@@ -168,7 +168,7 @@ class Trainer:
         return [batch.to(self.accelerator.device) for batch in parts]
 
     def _stopped_by(self, error: AudioError, doing: str) -> TrainingError:
-        """Save, because of a clip that cannot be read."""
+        """Save a checkpoint and return the error for an unreadable clip."""
         if self.step:
             self.save(is_best=False)
         reason = str(error).strip().splitlines()[-1].split("AudioError: ")[-1]  # a loader process sends a traceback
@@ -185,14 +185,14 @@ class Trainer:
             TrainingError: the loss or its gradient is not finite; no weight was changed.
         """
         settings = self.config.training
-        # Dropout is seeded by the step, so that a resumed run needs no generator state to repeat it.
+        # Dropout is seeded by the step, so that a resumed run repeats it without a generator state.
         torch.manual_seed(hash((settings.seed, self.step, self.accelerator.process_index)) % 2**63)
         reward = None
         if self.phase.reward is not None:
             batches, reward = self._criticise(batches, self.phase.reward)
         if reward is None:
             weight = torch.stack([token_weights(batch).sum() for batch in batches]).sum()
-        else:  # weights are advantages there, so words are counted
+        else:  # weights are advantages there, so tokens are counted
             weight = torch.stack([(batch.caption_lengths - 1).sum() for batch in batches]).sum().float()
         weight = self.accelerator.reduce(weight, "sum")
         losses = []
@@ -220,7 +220,7 @@ class Trainer:
         return mean
 
     def _criticise(self, batches: Sequence[Batch], reward: CiderReward) -> tuple[list[Batch], float]:
-        """Captions found for the clips of each micro-batch, weighted by their advantage, and the mean reward."""
+        """Return generated captions of each micro-batch, weighted by their advantage, and the mean reward."""
         beams, longest = self.config.training.self_critical.num_beams, self.config.decoding.max_tokens
         with self.accelerator.autocast():
             found = [find_captions(self.captioner, batch, reward, beams, longest) for batch in batches]
@@ -228,7 +228,7 @@ class Trainer:
         return [weighted for weighted, _ in found], sum(mean for _, mean in found) / len(found)
 
     def _check_finite(self, losses: Sequence[Tensor], batches: Sequence[Batch]) -> None:
-        """Refuse a step by the losses of its micro-batches, once for all of them: each look waits for the device."""
+        """Check that all losses of a step are finite, in one transfer, since each transfer synchronises the device."""
         finite = torch.isfinite(torch.stack(list(losses)))
         if float(self.accelerator.reduce(finite.all().float(), "sum")) == self.accelerator.num_processes:
             return
@@ -237,7 +237,7 @@ class Trainer:
         raise self._not_finite(f"the loss is not finite at step {self.step + 1} (clips: {lost})")
 
     def _check_gradient(self, batches: Sequence[Batch]) -> None:
-        """Clip the gradient; refuse one that is not finite, but for fp16's, whose scaler leaves such steps out."""
+        """Clip the gradient and check that it is finite, except for fp16, whose scaler skips such steps."""
         parameters = [parameter for _, parameter in self.trained if parameter.grad is not None]
         limit = self.config.training.gradient_clip
         if limit:
@@ -251,7 +251,7 @@ class Trainer:
             raise self._not_finite(f"the gradient of the loss is not finite at step {self.step + 1} (clips: {names})")
 
     def _not_finite(self, what: str) -> TrainingError:
-        """Let the run go on from the last good checkpoint: the weights of this step lead to numbers that are not finite."""
+        """Reset the run to the last good checkpoint and return the error for a non-finite value."""
         good = "in the main process's folder"
         if self.run:
             self.run.withdraw()
@@ -264,11 +264,11 @@ class Trainer:
     # -- validation and saving -----------------------------------------------------------------------------------------
 
     def validate_and_save(self) -> None:
-        """Measure and save the averaged weights; other processes wait.
+        """Validate and save the averaged weights; other processes wait.
 
         Raises:
-            TrainingError: the weights or their validation loss are not finite, and not saved; or a validation clip cannot be read
-                any more, and the weights are saved.
+            TrainingError: the weights or their validation loss are not finite, and not saved; or a validation clip can no longer
+                be read, and the weights are saved.
         """
         if self.accelerator.is_main_process:
             started = time.monotonic()
@@ -313,7 +313,7 @@ class Trainer:
                     self.average.exchange()
 
     def _check_weights(self, result: ValidationResult) -> None:
-        """Refuse weights that nothing can go on from, before they take a good checkpoint's place."""
+        """Check that weights and validation loss are finite, before a good checkpoint is replaced."""
         if found := self.state.not_finite() or not_finite(dict(self.captioner.named_buffers())):
             raise self._not_finite(f"{found} has numbers that are not finite after step {self.step}")
         if not math.isfinite(result.loss):
@@ -326,7 +326,7 @@ class Trainer:
         return result.cider_d if select == "cider_d" and result.cider_d is not None else -result.loss
 
     def save(self, is_best: bool, result: ValidationResult | None = None) -> None:
-        """Write the checkpoint of the current step, and let `last` (and `best`) name it; the tables are never behind it."""
+        """Write the checkpoint of the current step, after the tables, and set `last` (and `best`) to it."""
         if self.run is None:
             return
         with self.lock:
@@ -340,11 +340,11 @@ class Trainer:
             self._saved_step = self.step
 
     def keep(self) -> str:
-        """Save what was learnt, because the process is about to end; nothing changes any more afterwards."""
-        if self.run is None:  # the first process may need this one to come to the end of its step
+        """Save a checkpoint before the process ends and return a sentence about it; nothing changes afterwards."""
+        if self.run is None:  # the first process may need this one to finish its step
             with suppress(Timeout):
                 FileLock(self.path / LOCK_FILE).acquire(timeout=LONGEST_OF_OTHERS_S)
-            return "the first process keeps what was learnt"
+            return "the first process saves the checkpoint"
         self.lock.acquire()
         if self.average.exchanged:
             self.average.exchange()

@@ -1,4 +1,4 @@
-"""How far the training of a run's tagger is: its clips as drawn, and the state of its optimiser, kept in the run's folder."""
+"""Progress of fine-tuning a run's tagger, saved in the run's folder: the drawn clips and the optimiser's state."""
 
 import hashlib
 import io
@@ -26,18 +26,18 @@ _PREFIX, _STATE_FILE = "tagger_progress-", "state.pt"
 
 
 class TuningProgress:
-    """What is done of the training of a tagger, so that a stopped run goes on with it to the same weights.
+    """Saved progress of fine-tuning a tagger, so that a resumed run gives the same weights.
 
     Args:
-        run: the run's folder, which has to exist.
-        encoder: before it is trained.
+        run: folder of the run, which must exist.
+        encoder: encoder before fine-tuning.
         collections: labelled clips.
-        config: of the training.
-        seed: of the training.
+        config: settings of the training.
+        seed: seed of the training.
 
     Attributes:
-        lock: held while what `state` gives changes.
-        state: what `load` is to give after a stop; None until there is something.
+        lock: lock held while the training state changes.
+        state: function that returns the state to save; None before training starts.
     """
 
     def __init__(
@@ -52,17 +52,17 @@ class TuningProgress:
         for clip in (clip for clips in collections for clip in clips):
             digest.update(f"{_identity(clip)} {clip.labels}\n".encode())
         self.run = run
-        self.folder = run / f"{_PREFIX}{digest.hexdigest()[:12]}"  # other settings go on with nothing of these
+        self.folder = run / f"{_PREFIX}{digest.hexdigest()[:12]}"  # progress with other settings is not used
         self.lock = threading.Lock()
         self.state: Callable[[], dict[str, Any]] | None = None
 
     @staticmethod
     def exists(run: Path) -> bool:
-        """Whether a run has something of an earlier start."""
+        """Return whether a run has saved progress."""
         return any(run.glob(f"{_PREFIX}*"))
 
     def keep(self) -> str:
-        """Write the state, because the process is about to end; nothing changes any more afterwards."""
+        """Save the state before the process ends and return a sentence about it; nothing changes afterwards."""
         self.lock.acquire()
         if self.state is None:
             return "the clips drawn for the tagger so far are kept" if self.folder.is_dir() else "nothing was done yet"
@@ -75,30 +75,30 @@ class TuningProgress:
         )
 
     def load(self) -> dict[str, Any] | None:
-        """The state that an earlier start kept; None if there is none."""
+        """Return the saved state; None if there is none."""
         path = self.folder / _STATE_FILE
         try:
             state: dict[str, Any] = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
         except FileNotFoundError:
             return None
-        except Exception as error:  # whatever a damaged archive sets off
-            logger.warning("%s cannot be read (%s): the tagger's training begins anew.", path, type(error).__name__)
+        except Exception as error:  # a damaged archive can raise any exception
+            logger.warning("%s cannot be read (%s): the tagger's training starts again.", path, type(error).__name__)
             return None
         logger.info("going on after %d steps of member %d of the tagger's training", state["step"], state["member"] + 1)
         return state
 
     def part(self, name: str) -> dict[str, Tensor] | None:
-        """A part of the drawn clips; None if it is not kept, or damaged."""
+        """Return a saved part of the drawn clips; None if it is missing or damaged."""
         try:
             return load((self.folder / f"{name}.safetensors").read_bytes())
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError) as error:
-            logger.warning("a part of the tagger's clips is drawn anew: %s", error)
+            logger.warning("a part of the tagger's clips is drawn again: %s", error)
             return None
 
     def keep_part(self, name: str, tensors: dict[str, Tensor]) -> None:
-        """Keep a part of the drawn clips.
+        """Save a part of the drawn clips.
 
         Raises:
             FileNotWrittenError: no space, or no permission.
@@ -107,12 +107,12 @@ class TuningProgress:
         write_file(self.folder / f"{name}.safetensors", save(tensors))
 
     def drop_parts(self) -> None:
-        """Remove the drawn clips: a member is trained, and the next one draws its own."""
+        """Remove the drawn clips of a trained member; the next member draws its own."""
         for path in self.folder.glob("*.safetensors"):
             path.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove everything: the tagger is trained."""
+        """Remove all progress after fine-tuning."""
         for folder in self.run.glob(f"{_PREFIX}*"):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -120,5 +120,5 @@ class TuningProgress:
 def _identity(clip: FileClip) -> str:
     try:
         return clip.identity
-    except AudioError:  # told when it is drawn
+    except AudioError:  # reported when the clip is drawn
         return "gone"

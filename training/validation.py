@@ -1,4 +1,4 @@
-"""What chooses the best checkpoint: loss over the whole validation split, and CIDEr-D of decoded captions."""
+"""Metrics for choosing the best checkpoint: loss on the validation split, and CIDEr-D of decoded captions."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """Measures on the validation split.
+    """Metrics on the validation split.
 
     Attributes:
-        loss: mean over all tokens of all references, nats, without label smoothing.
-        cider_d: corpus CIDEr-D of the decoded captions, 0 to 10; None when the split has one clip.
-        captions: decoded caption of each clip that was decoded, by name.
+        loss: mean loss per token over all references, in nats, without label smoothing.
+        cider_d: corpus CIDEr-D of the decoded captions, 0 to 10; None if there is only one clip.
+        captions: decoded captions by clip name.
     """
 
     loss: float
@@ -37,9 +37,9 @@ class ValidationResult:
 
 
 def cider_d(candidates: dict[str, str], references: Mapping[str, Sequence[str]]) -> float | None:
-    """Corpus CIDEr-D (Vedantam et al. 2015, arXiv 1411.5726) by pycocoevalcap, on normalised words.
+    """Compute corpus CIDEr-D (Vedantam et al. 2015, arXiv 1411.5726) with pycocoevalcap, on normalised words.
 
-    Document frequencies are those of `references`; with fewer than two clips they say nothing, and None is returned.
+    Document frequencies are those of `references`; with fewer than two clips they are meaningless, and None is returned.
     Words are split at spaces after `normalize_caption`, without Java's PTB tokenizer, which evaluate.py uses.
     """
     if len(candidates) < 2:
@@ -61,17 +61,17 @@ def validate(
     batch_size: int = 16,
     skips_bad_clips: bool = False,
 ) -> ValidationResult:
-    """Measure a captioner.
+    """Validate a captioner.
 
     Args:
-        captioner: model with the weights to judge.
+        captioner: captioner with the weights to validate.
         clips: validation clips.
-        load_audio: a clip's waveform (S,) or embeddings (T, E).
-        takes_waveforms: which of the two.
-        decoding: how captions are searched for.
-        max_captions: clips to decode, spread evenly over the split; 0 decodes all.
-        batch_size: clips at once.
-        skips_bad_clips: whether a clip that cannot be read is left out, with a warning.
+        load_audio: function that returns a clip's waveform (S,) or embeddings (T, E).
+        takes_waveforms: whether `load_audio` returns waveforms.
+        decoding: decoding settings.
+        max_captions: number of clips to decode, spread evenly over the split; 0 for all.
+        batch_size: number of clips per batch.
+        skips_bad_clips: whether unreadable clips are skipped, with a warning.
 
     Raises:
         AudioError: a clip cannot be read, and bad clips are not skipped (or there is no other kind).

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from models.decoder.network import rms_norm
 
-SAMPLED_NUMBERS = 997  # of each matrix, to see whether it has changed
+SAMPLED_NUMBERS = 997  # values of each matrix used to detect changes
 SPARE_TOKENS = 16  # positions added when the cache is full
 
 
@@ -87,23 +87,23 @@ class LlamaReader:
         self._made_of = _state(llama)
 
     def is_of(self, llama: Any) -> bool:
-        """Whether it was prepared from this network with its current weights."""
+        """Return whether it was prepared from this network with its current weights."""
         return llama is self.llama and self._made_of == _state(llama)
 
     def read(self, embeddings: Tensor, mask: Tensor) -> "LlamaCache":
-        """Begin to read rows.
+        """Start reading rows.
 
         Args:
-            embeddings: (R, L, D) float, what the rows begin with.
-            mask: (R, L) int64, 1 for what is to be seen, 0 for padding, which may be anywhere but at the end.
+            embeddings: (R, L, D) float, embeddings of the first tokens.
+            mask: (R, L) int64, 1 for tokens, 0 for padding, which may be anywhere but at the end.
         """
         return LlamaCache(self, embeddings, mask)
 
 
 def _state(llama: nn.Module) -> list[tuple[int, int, float]]:
-    """Where the weights are, how often each was changed there, and on a CPU the sum of some of its numbers.
+    """Return address and version counter of each weight, and on a CPU the sum of some of its values.
 
-    Changes through `.data` and by fused optimizers are counted nowhere; they are seen by the sum.
+    Changes through `.data` and by fused optimizers do not change the version counter; the sum detects them.
     """
     found = []
     for parameter in llama.parameters():
@@ -115,10 +115,10 @@ def _state(llama: nn.Module) -> list[tuple[int, int, float]]:
 
 
 class LlamaCache:
-    """What a Llama has read, in rows, as keys and values.
+    """Cached keys and values of the rows read by a Llama.
 
     Attributes:
-        logits: (R, V) of the token after the last one read.
+        logits: (R, V) logits of the token after the last one read.
     """
 
     def __init__(self, reader: LlamaReader, embeddings: Tensor, mask: Tensor) -> None:
@@ -135,24 +135,24 @@ class LlamaCache:
             length + SPARE_TOKENS,
             reader.decoder.layers[0].self_attn.head_dim,
         )
-        self._spare: Tensor | None = None  # memory that is free for the next step
+        self._spare: Tensor | None = None  # free memory for the next step
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         self._next = positions[:, -1] + 1  # (R,) position of the token that follows
         self._seen = None if bool(mask.all()) else mask.bool()  # (R, S); None where nothing is padding
         before = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
         allowed = before[None, None] if self._seen is None else before & self._seen[:, None, None]
-        allowed = allowed | torch.eye(length, dtype=torch.bool, device=mask.device)  # or padding would see nothing
+        allowed = allowed | torch.eye(length, dtype=torch.bool, device=mask.device)  # padding must attend to something
         self.logits = self._read(embeddings, positions, allowed)
 
     def step(self, token_ids: Tensor, rows: Tensor) -> Tensor:
         """Read one more token.
 
         Args:
-            token_ids: (R',) int64, the token that each of the new rows goes on with.
-            rows: (R',) int64, the row so far that each of them continues; one row may be continued several times.
+            token_ids: (R',) int64, next token of each new row.
+            rows: (R',) int64, index of the row that each new row continues; a row may be continued several times.
 
         Returns:
-            (R', V) logits of the token after it.
+            (R', V) logits of the following token.
         """
         self._reorder(rows)
         positions = self._next.index_select(0, rows)
@@ -166,10 +166,10 @@ class LlamaCache:
         return self.logits
 
     def _reorder(self, rows: Tensor) -> None:
-        """Let the rows be those that go on, (R',), and have room for one more token.
+        """Select the continued rows (R',) and reserve memory for one more token.
 
-        The copy goes into the memory of the step before the last where that is large enough: the pages of new memory cost a
-        batch more than the copy.
+        The copy reuses the memory of the step before the last if it is large enough: allocating new pages takes longer than
+        the copy.
         """
         room = self._memory.shape[4] + (SPARE_TOKENS if self._length == self._memory.shape[4] else 0)
         shape = (len(rows), *self._memory.shape[1:4], room, self._memory.shape[5])
@@ -183,7 +183,7 @@ class LlamaCache:
         self._memory, self._spare = target, self._memory
 
     def _read(self, hidden: Tensor, positions: Tensor, allowed: Tensor | None) -> Tensor:
-        """Logits (R, V) after new tokens (R, L, D), each of which attends to what is `allowed` (R, 1, L, S); None is all."""
+        """Return logits (R, V) after new tokens (R, L, D), with the attention mask `allowed` (R, 1, L, S); None for no mask."""
         cos, sin = (part[:, None] for part in self._reader.decoder.rotary_emb(hidden, position_ids=positions))
         half = sin.shape[-1] // 2
         sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)  # (R, 1, L, D / H)
@@ -194,10 +194,10 @@ class LlamaCache:
             turned, value = parts.split([self._heads + self._groups, self._groups], dim=1)
             turned = torch.addcmul(turned * cos, turned.roll(half, dims=-1), sin)
             query, key = turned.split([self._heads, self._groups], dim=1)
-            kept = self._memory[:, number]
-            kept[:, 0, :, start : self._length] = key
-            kept[:, 1, :, start : self._length] = value
-            keys, values = kept[:, :, :, : self._length].unbind(1)  # (R, G, S, D / H)
+            cached = self._memory[:, number]
+            cached[:, 0, :, start : self._length] = key
+            cached[:, 1, :, start : self._length] = value
+            keys, values = cached[:, :, :, : self._length].unbind(1)  # (R, G, S, D / H)
             found = F.scaled_dot_product_attention(
                 query, keys, values, attn_mask=allowed, enable_gqa=self._heads != self._groups
             )

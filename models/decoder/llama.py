@@ -128,10 +128,9 @@ class LlamaDecoder(nn.Module):
         return embeddings
 
     def begin(self, prefix: Tensor, prefix_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Prefixes (B, T, D) with the begin token behind them, (B, T + 1, D), and what of it is no padding, (B, T + 1) int64.
+        """Append the begin token to prefixes (B, T, D): embeddings (B, T + 1, D), and their mask (B, T + 1) int64, 0 for padding.
 
-        Padding of a shorter prefix stays between prefix and begin token; positions are counted over what is not masked, so that
-        it changes nothing.
+        Padding of a shorter prefix is between prefix and begin token; positions count unmasked tokens only, so it has no effect.
         """
         begin = torch.full((len(prefix), 1), self.token_ids["bos"], device=prefix.device)
         steps = torch.arange(prefix.shape[1], device=prefix.device)
@@ -142,17 +141,17 @@ class LlamaDecoder(nn.Module):
     def generate(
         self, prefix: Tensor, prefix_lengths: Tensor, settings: SearchSettings, rules: Sequence[Rule] = ()
     ) -> tuple[Tensor, Tensor]:
-        """Token ids found after the prefix, the begin token left out.
+        """Generate token ids after the prefix, without the begin token.
 
         Args:
-            prefix: (B, T, D).
-            prefix_lengths: (B,) int64.
-            settings: how to search.
-            rules: of the next tokens.
+            prefix: (B, T, D) float projected audio embeddings.
+            prefix_lengths: (B,) int64, number of valid prefix tokens of each clip, at least 1.
+            settings: decoding settings.
+            rules: processors of the next tokens' logits.
 
         Returns:
             Ids (B * num_return_sequences, L') int64, padded on the right, and the log-probability of each sequence (B *
-            num_return_sequences,) without the rules, the end token's included; not a number where it was cut off.
+            num_return_sequences,) without the rules, including the end token; NaN for truncated sequences.
         """
         rules = list(rules)
         if self.llama.config.vocab_size > self.vocab_size:
@@ -176,7 +175,7 @@ class LlamaDecoder(nn.Module):
         return ids.to(prefix.device), sums.to(prefix.device)
 
     def _reader_now(self) -> LlamaReader:
-        """What reads as the network does with its weights of now; made anew when they have changed."""
+        """Return a reader for the network's current weights; it is rebuilt when they have changed."""
         if self._reader is None or not self._reader.is_of(self.llama):
             self._reader = LlamaReader(self.llama)
         return self._reader
@@ -219,7 +218,7 @@ def llama_sizes(config: DecoderConfig, vocab_size: int) -> LlamaSizes:
 
 
 def least_parameters(sizes: Any) -> int:
-    """Parameters that a Llama of these sizes has at least: its embeddings, and its blocks without keys and values."""
+    """Return a lower bound of the number of parameters: embeddings, and blocks without keys and values."""
     width = sizes.hidden_size
     block = width * (2 * width + 3 * sizes.intermediate_size)
     return int(sizes.vocab_size * width + sizes.num_hidden_layers * block)

@@ -22,16 +22,16 @@ from models.decoder.network import rms_norm, rotate
 
 @dataclass(frozen=True)
 class Layout:
-    """Where tokens stand.
+    """Positions of tokens in the packed and the padded layout.
 
     Attributes:
-        prefix_source: (P,) of the prefix tokens (B * T,) those that are no padding.
-        word_source: (W,) of the words (R * L,) those that are no padding.
-        prefix_places: (B, T) which of N tokens stands there; any for padding.
-        word_places: (R, L) the same of words.
-        seen_places: (R, T + L) which of N tokens the words of a row may see.
-        seen: (R, 1, L, T + L) which of them each word does see.
-        positions: (N,) of each token in its row.
+        prefix_source: (P,) int64, indices of valid prefix tokens among the padded ones (B * T,).
+        word_source: (W,) int64, indices of valid caption tokens among the padded ones (R * L,).
+        prefix_places: (B, T) int64, index among the N packed tokens; arbitrary for padding.
+        word_places: (R, L) int64, index among the N packed tokens; arbitrary for padding.
+        seen_places: (R, T + L) int64, indices of the packed tokens in the context of a row.
+        seen: (R, 1, L, T + L) bool, attention mask of each caption token over its context.
+        positions: (N,) int64, position of each token in its row.
     """
 
     prefix_source: Tensor
@@ -46,14 +46,14 @@ class Layout:
 def lay_out(
     prefix_lengths: Tensor, num_prefix: int, word_lengths: Tensor, num_words: int, clip_index: Tensor
 ) -> Layout:
-    """Where the tokens of prefixes and captions stand.
+    """Compute the layout of prefixes and captions.
 
     Args:
-        prefix_lengths: (B,) at least 1.
+        prefix_lengths: (B,) int64, number of prefix tokens of each clip, at least 1.
         num_prefix: T.
-        word_lengths: (R,) at least 1.
+        word_lengths: (R,) int64, number of tokens of each caption, at least 1.
         num_words: L.
-        clip_index: (R,) the clip of each caption.
+        clip_index: (R,) int64, index of the clip of each caption.
     """
     steps = torch.arange(max(num_prefix, num_words), device=prefix_lengths.device)
     in_prefix = steps[:num_prefix] < prefix_lengths[:, None]  # (B, T)
@@ -85,16 +85,16 @@ def lay_out(
 def read_whole(
     llama: Any, prefix: Tensor, words: Tensor, layout: Layout, dropout: float = 0.0, checkpoints: bool = False
 ) -> Tensor:
-    """What the last norm gives for the words of captions after the prefixes of their clips.
+    """Return the outputs of the last norm for caption tokens after the prefixes of their clips.
 
     Args:
-        llama: the network.
-        prefix: (B, T, D).
-        words: (R, L, D) embedded.
-        layout: of these.
+        llama: network.
+        prefix: (B, T, D) float projected audio embeddings.
+        words: (R, L, D) float embeddings of caption tokens.
+        layout: layout of these tokens.
         dropout: probability of dropping a value that a block adds to its residual stream (Vaswani et al. 2017, section 5.4),
             in training.
-        checkpoints: compute each layer's activations once more in the backward pass instead of keeping them.
+        checkpoints: whether to recompute each layer's activations in the backward pass instead of storing them.
 
     Returns:
         (W, D).
@@ -114,7 +114,7 @@ def read_whole(
 def _layer(
     config: Any, layer: Any, hidden: Tensor, turn: tuple[Tensor, ...], layout: Layout, dropout: float, is_last: bool
 ) -> Tensor:
-    """One block on all tokens (N, D); of the last one's, on words (W, D) alone."""
+    """Apply one block to all tokens (N, D); the last block returns caption tokens (W, D) only."""
     attention, num_prefix = layer.self_attn, len(layout.prefix_source)
     normalised = rms_norm(hidden, layer.input_layernorm)
     if is_last:
@@ -139,7 +139,7 @@ def _layer(
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, asking: Tensor, seen_places: Tensor, seen: Tensor | None, dropped: float
 ) -> Tensor:
-    """Attention of the tokens `asking` (R, L) over `seen_places` (R, S), causal without a mask: (R, L, D)."""
+    """Compute attention of the tokens `asking` (R, L) over `seen_places` (R, S), causal without a mask: (R, L, D)."""
     query_rows, keys, values = (
         F.embedding(places.clamp(min=0), tokens.flatten(1)).unflatten(2, (tokens.shape[1], -1)).transpose(1, 2)
         for places, tokens in ((asking, query), (seen_places, key), (seen_places, value))

@@ -1,6 +1,6 @@
 """Captions composed of human captions, so that rare sounds and rare pairs of sounds are as frequent as others.
 
-Human captions name what their collections contain: speech in half of them, a saw in one of thousands, and few of all pairs of
+Human captions name the sounds of their collections: speech in half of them, a saw in one of thousands, and few of all pairs of
 sounds. Here each class is as likely as any other, alone or in a pair, in words that people wrote; and labelled clips get
 captions that people wrote of such sounds.
 """
@@ -31,7 +31,7 @@ P_SINGLE = 0.4  # share of composed captions of one sound
 _JOINED = re.compile(
     r"\b(?:followed|then|while|as|before|after)\b"
 )  # the caption names another sound, of no known class
-# Patterns by what stands in the second place: "a dog barks" may follow "while", "a dog barking" and "barking dogs" may not.
+# Patterns by the kind of the second part: "a dog barks" may follow "while", "a dog barking" and "barking dogs" may not.
 _PATTERNS = {
     ("sequence", "clause"): ("{a} and then {b}", "{a}, then {b}", "{a} before {b}", "{a} and {b}"),
     ("sequence", "phrase"): ("{a} followed by {b}",),

@@ -17,7 +17,7 @@ from training.text_only.compose import compose_captions, give_human_captions
 
 @dataclass(frozen=True)
 class TextCorpus:
-    """What text-only training learns from.
+    """The corpus of text-only training.
 
     Attributes:
         captions: captions of the tables, in their order.
@@ -34,16 +34,16 @@ class TextCorpus:
 
     @property
     def texts(self) -> list[TextClip]:
-        """All captions without audio."""
+        """Return all captions without audio."""
         return [*self.captions, *self.composed]
 
 
 def build_text_corpus(config: TextsConfig, seed: int) -> TextCorpus:
-    """Read and build all that a configuration asks for.
+    """Build the corpus of a configuration.
 
     Args:
         config: its tables, folders and numbers; empty ones give an empty corpus.
-        seed: seed of everything that is drawn.
+        seed: seed of all random draws.
 
     Raises:
         DatasetError: a table or folder cannot be used, or a setting needs a table and there is none.
@@ -63,7 +63,7 @@ def build_text_corpus(config: TextsConfig, seed: int) -> TextCorpus:
 
 
 def read_tables(config: TextsConfig) -> list[TextClip]:
-    """The captions of all tables that name a known sound."""
+    """Return the captions of all tables that name a known sound."""
     return [clip for table in config.tables for clip in read_text_clips(Path(table.path), table.style)]
 
 
