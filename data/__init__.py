@@ -1,1 +1,1 @@
-"""From files to waveforms, captions and token ids; knows nothing of models."""
+"""Data: from files to waveforms, captions and token ids; independent of the models."""

@@ -1,4 +1,4 @@
-"""Any recording to a mono float32 waveform at the model's rate.
+"""Decode recordings to mono float32 waveforms at a given sample rate.
 
 `data.decoding` decodes block by block and mixes the channels; soxr resamples as the blocks come, so that an hour
 never lies in memory whole. Recordings come from strangers: only regular local files are opened, FFmpeg may use no other
@@ -52,9 +52,9 @@ def load_audio(
     Args:
         path: a regular local file.
         sample_rate: wanted rate, hertz.
-        start_s: seconds to leave out at the beginning.
-        max_duration_s: seconds to decode at most; None decodes all.
-        track: which of a container's sound tracks, from 1; None takes the first and says so where there are several.
+        start_s: seconds to skip at the start.
+        max_duration_s: maximum duration to decode, in seconds; None for all.
+        track: audio track of a container, from 1; None for the first, with a log message if there are several.
 
     Returns:
         (S,) float32, mean of the channels; the loudest one where they cancel each other. At least 0.1 s.
@@ -76,7 +76,7 @@ def load_audio(
 
 
 def _shortest(sample_rate: int) -> float:
-    """Samples of SHORTEST_S, less what rounding between rates may take."""
+    """Return the minimum number of samples, SHORTEST_S with a tolerance for rounding between sample rates."""
     return max(1.0, SHORTEST_S * sample_rate - 2)
 
 
@@ -102,19 +102,19 @@ def stream_audio(
     end_s: float | None = None,
     track: int | None = None,
 ) -> Iterator[tuple[float, Waveform]]:
-    """Windows of a recording of any length, decoded as they are asked for.
+    """Yield windows of a recording of any length, decoded on demand.
 
     Args:
         path: a regular local file.
         sample_rate: wanted rate, hertz.
-        window_s: length of a window, seconds.
-        hop_s: from one window's start to the next one's, seconds, at most `window_s`; None: windows touch.
-        start_s: where the first window starts, seconds from the recording's beginning.
-        end_s: where the last window ends at the latest, seconds; None: the recording's end.
+        window_s: window length in seconds.
+        hop_s: time between the starts of windows, in seconds, at most `window_s`; None for `window_s`.
+        start_s: start of the first window, in seconds.
+        end_s: latest end of the last window, in seconds; None for the end of the recording.
         track: as for `load_audio`.
 
     Yields:
-        Start in seconds of the file's time, and the window (S,) float32. The last one may be shorter; under 0.1 s it is left out.
+        Start in seconds, and the window (S,) float32. The last one may be shorter; it is skipped if shorter than 0.1 s.
 
     Raises:
         AudioError: as `load_audio`, also after the first windows.
@@ -130,13 +130,13 @@ def stream_audio(
         while len(pending) >= window:
             yield start / sample_rate, pending[:window].copy()
             pending, start, produced = pending[hop:], start + hop, produced + 1
-    # With overlapping windows the rest has been heard already unless it reaches past the last window.
+    # With overlapping windows, the rest is only new if it extends past the last window.
     unheard = len(pending) - (window - hop if produced else 0)
     if unheard >= (SHORTEST_S * sample_rate if produced else _shortest(sample_rate)):
         yield start / sample_rate, pending
     elif not produced:
         wanted = np.inf if stop is None else stop - first
-        if 0 < wanted <= len(pending):  # a part that was asked for
+        if 0 < wanted <= len(pending):  # a requested part
             yield start / sample_rate, pending
         else:
             raise _too_short(path, start_s, len(pending) / sample_rate)
@@ -145,17 +145,17 @@ def stream_audio(
 def stream_parts(
     path: str | Path, sample_rate: int, parts: Sequence[tuple[float, float]], track: int | None = None
 ) -> Iterator[tuple[float, Waveform]]:
-    """Parts of a recording, which is decoded once, up to the end of the last part.
+    """Yield parts of a recording, which is decoded once, up to the end of the last part.
 
     Args:
         path: a regular local file.
         sample_rate: wanted rate, hertz.
-        parts: start and end of each in seconds, in order and without overlap.
+        parts: (start, end) of each part in seconds, in order and without overlap.
         track: as for `load_audio`.
 
     Yields:
-        Start in seconds, and the waveform (S,) float32. Where the recording ends earlier than a part, the part is shorter, and
-        left out under 0.1 s.
+        Start in seconds, and the waveform (S,) float32. A part is truncated at the end of the recording, and skipped if it is
+        then shorter than 0.1 s.
 
     Raises:
         AudioError: as `load_audio`, also after the first parts.
@@ -174,7 +174,7 @@ def stream_parts(
 
 
 def _span(blocks: Iterator[Waveform], first: int, stop: int | None) -> Iterator[Waveform]:
-    """The samples `first` to `stop` (None: to the end) of a stream of blocks (S,)."""
+    """Yield the samples `first` to `stop` (None for the end) of a stream of blocks (S,)."""
     position = 0
     for block in blocks:
         yield block[max(0, first - position) : None if stop is None else max(0, stop - position)]
@@ -184,7 +184,7 @@ def _span(blocks: Iterator[Waveform], first: int, stop: int | None) -> Iterator[
 
 
 def audio_duration_s(path: str | Path, track: int | None = None) -> float:
-    """Length of a recording in seconds by its headers and time stamps, or decoded where they tell nothing.
+    """Return the duration of a recording in seconds, from headers and time stamps, or by decoding if they have none.
 
     Args:
         path: a regular local file.
@@ -207,15 +207,15 @@ def _duration_s(path: Path, track: int | None, size: int, changed_ns: int) -> fl
 
 
 def is_silent(waveform: Waveform, peak: float = SILENCE_PEAK) -> bool:
-    """Whether nothing is to be heard in a waveform (S,).
+    """Return whether a waveform (S,) is silent.
 
     Args:
-        waveform: samples.
-        peak: what a sound reaches, 0 to 1; without it, -80 dB of full scale.
+        waveform: float samples (S,).
+        peak: threshold of the magnitude, 0 to 1 (default: -80 dB relative to full scale).
 
     Returns:
-        Whether all samples are under `peak`, or about a constant offset by less than that. A resampler rings at both
-        ends of an offset, up to a fifth of it; that is no sound either.
+        Whether all magnitudes are below `peak`, possibly after subtracting a constant offset. Ringing of a resampler at both
+        ends of an offset, up to a fifth of it, is ignored.
     """
     if not len(waveform) or float(np.abs(waveform).max()) < peak:
         return True
@@ -231,7 +231,7 @@ def is_silent(waveform: Waveform, peak: float = SILENCE_PEAK) -> bool:
 
 
 def find_audio_files(folder: str | Path) -> list[Path]:
-    """Files below a folder that bear an audio suffix, sorted; hidden ones are left out."""
+    """Return the files in a folder tree with an audio suffix, sorted, without hidden files."""
     folder = Path(folder)
     found = (path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
@@ -251,9 +251,9 @@ def _regular_file(path: Path) -> Path:
 
 
 def _resampled_blocks(path: Path, sample_rate: int, track: int | None) -> Iterator[Waveform]:
-    """Mono blocks (S,) float32 at `sample_rate`."""
+    """Yield mono blocks (S,) float32 at `sample_rate`."""
     path = _regular_file(path)
-    for rate, blocks in groupby(decoded_blocks(path, track), key=itemgetter(0)):  # chained Ogg may change its rate
+    for rate, blocks in groupby(decoded_blocks(path, track), key=itemgetter(0)):  # chained Ogg can change its rate
         if rate == sample_rate:
             yield from (block for _, block in blocks)
             continue

@@ -1,4 +1,4 @@
-"""Augmentation, drawn sample by sample from a generator of its own, so that a resumed run repeats it.
+"""Augmentation with a separate generator for each sample, so that a resumed run repeats it.
 
 SpecAugment: Park et al. 2019, arXiv 1904.08779. Mixup: Zhang et al. 2018, arXiv 1710.09412; both captions of mixed clips
 are trained on in proportion to their shares, as Labbé et al. do for captioning (arXiv 2309.00454).
@@ -15,13 +15,13 @@ Waveform = NDArray[np.float32]
 
 
 def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """Generator of one training sample: the same for the same (seed, epoch, index), unrelated to all others."""
+    """Return the generator of a training sample, determined by (seed, epoch, index) and independent of other samples."""
     return np.random.default_rng([seed, epoch, index])
 
 
 @dataclass(frozen=True)
 class Mixup:
-    """Which second clip is mixed in.
+    """Parameters of a mixup.
 
     Attributes:
         partner: index of the second clip.
@@ -33,7 +33,7 @@ class Mixup:
 
 
 def draw_mixup(config: AugmentConfig, num_clips: int, generator: np.random.Generator) -> Mixup | None:
-    """Draw a partner and a share from Beta(alpha, alpha), the first clip being the stronger one; None when off."""
+    """Draw a partner and a share, 0.5 to 1, from Beta(alpha, alpha); None if mixup is off."""
     if not config.mixup_alpha:
         return None
     share = float(generator.beta(config.mixup_alpha, config.mixup_alpha))
@@ -41,15 +41,15 @@ def draw_mixup(config: AugmentConfig, num_clips: int, generator: np.random.Gener
 
 
 def mix(first: NDArray[np.float32], second: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """Weighted sum of two waveforms (S,) or embeddings (T, E) along their first axis.
+    """Return the weighted sum of two waveforms (S,) or embeddings (T, E) along their first axis.
 
     Args:
-        first: weighted with `share`.
-        second: weighted with 1 - `share`.
-        share: 0 to 1.
+        first: array with weight `share`.
+        second: array with weight 1 - `share`.
+        share: weight of `first`, 0 to 1.
 
     Returns:
-        As long as the longer one; beyond the shorter one's end the other goes on with its weight.
+        Array of the longer length; the shorter one is padded with zeros.
     """
     shape = (max(len(first), len(second)), *first.shape[1:])
     mixed = np.zeros(shape, dtype=np.float32)
@@ -61,7 +61,7 @@ def mix(first: NDArray[np.float32], second: NDArray[np.float32], share: float) -
 def augment_waveform(
     waveform: Waveform, sample_rate: int, config: AugmentConfig, generator: np.random.Generator
 ) -> Waveform:
-    """Random crop and gain of a waveform (S,); nothing is drawn for what is switched off."""
+    """Apply random crop and gain to a waveform (S,); disabled augmentations draw no random numbers."""
     crop = int(config.crop_s * sample_rate)
     if crop and len(waveform) > crop:
         start = int(generator.integers(len(waveform) - crop + 1))
@@ -84,7 +84,7 @@ def hide_spans(
 ) -> NDArray[np.float32]:
     """SpecAugment on cached embeddings (T, E): set spans of frames and of channels to zero.
 
-    A clip of one frame keeps it: hiding it would leave nothing to caption.
+    The single frame of a clip with one frame is never masked.
     """
     hidden = embeddings.copy()
     frames, channels = hidden.shape

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 class ScoredCaption(NamedTuple):
-    """A caption with what is known of its probability.
+    """A caption and its probabilities.
 
     Attributes:
-        text: the sentence.
-        log_probability: natural logarithm of the probability of exactly this sentence.
-        probability: that it names the right sounds, 0 to 1; None where the captioner is not calibrated.
+        text: text of the caption.
+        log_probability: natural logarithm of the model's probability of this sentence.
+        probability: calibrated probability that it names the right sounds, 0 to 1; None if the captioner is not calibrated.
     """
 
     text: str
@@ -19,9 +19,7 @@ class ScoredCaption(NamedTuple):
     probability: float | None = None
 
 
-SILENCE: tuple[ScoredCaption, ...] = (
-    ScoredCaption("silence", 0.0),
-)  # the captions of a clip in which nothing is heard
+SILENCE: tuple[ScoredCaption, ...] = (ScoredCaption("silence", 0.0),)  # the captions of a silent clip
 
 
 @dataclass(frozen=True)
@@ -29,12 +27,12 @@ class CaptionRecord:
     """Captions of a clip or of a window of it.
 
     Attributes:
-        file: as it was given.
+        file: name of the recording, as given.
         start_s: start in seconds.
         end_s: end in seconds.
-        captions: best first.
-        references: ground truths, where they are known.
-        similarities: likeness of each caption to the recording, -1 to 1, where one was measured; else empty.
+        captions: captions, best first.
+        references: reference captions, if known.
+        similarities: similarity of each caption to the recording, -1 to 1; empty without re-ranking.
     """
 
     file: str
@@ -51,11 +49,11 @@ class CaptionRecord:
 
 
 def merge_neighbours(records: Iterable[CaptionRecord], gap_s: float = 0.0) -> list[CaptionRecord]:
-    """Join neighbouring records of one file that say the same; the more probable one's captions stay.
+    """Merge adjacent records of a file with equal captions; the captions of the more probable record are kept.
 
     Args:
-        records: in their order.
-        gap_s: longest time between them, in seconds; at 0 they touch or overlap.
+        records: records in order.
+        gap_s: maximum gap between them in seconds; with 0, they must touch or overlap.
     """
     merged: list[CaptionRecord] = []
     for record in records:
@@ -78,9 +76,9 @@ class FailedRecording:
     """A recording that could not be captioned.
 
     Attributes:
-        file: as it was given.
-        error: the reason, one sentence.
-        start_s: where it begins: 0 seconds.
+        file: name of the recording, as given.
+        error: reason of the failure, one sentence.
+        start_s: start in seconds, always 0.
     """
 
     file: str
@@ -89,5 +87,5 @@ class FailedRecording:
 
 
 def percent(probability: float) -> str:
-    """A probability, 0 to 1, as a whole percentage."""
+    """Format a probability, 0 to 1, as a rounded percentage."""
     return f"{100 * probability:.0f} %"

@@ -54,10 +54,10 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def tokenizer_config(config: CaptionerConfig) -> TokenizerConfig:
-    """The tokenizer's settings, with the name of the pretrained decoder where they ask for the decoder's own.
+    """Return the tokenizer's settings, with kind "decoder" replaced by the name of the pretrained decoder.
 
     Raises:
-        ValueError: the decoder's own, where none is pretrained.
+        ValueError: the kind is "decoder", and the decoder is not pretrained.
     """
     if config.tokenizer.kind != "decoder":
         return config.tokenizer
@@ -69,9 +69,9 @@ def tokenizer_config(config: CaptionerConfig) -> TokenizerConfig:
 
 
 def build_tokenizer(config: TokenizerConfig, captions: Sequence[str]) -> Tokenizer:
-    """The tokenizer that the configuration asks for: trained on `captions`, from a folder, or from the hub.
+    """Build the tokenizer of a configuration: trained on `captions`, from a folder, or from the Hub.
 
-    It puts its begin and end marks around a caption, which Llama's own does at the beginning alone.
+    It adds begin and end tokens to a caption, whereas Llama's own tokenizer only adds the begin token.
 
     Raises:
         ValueError: no captions to train on, or no tokenizer of that name.
@@ -95,7 +95,7 @@ def build_tokenizer(config: TokenizerConfig, captions: Sequence[str]) -> Tokeniz
 
 
 def set_marks(tokenizer: Tokenizer) -> None:
-    """Let a tokenizer put its begin and end marks around what it encodes; one without names known for them stays as it is."""
+    """Make a tokenizer add begin and end tokens; a tokenizer without known names for them is unchanged."""
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     begin, end = (
         next((token for token in SPECIAL_TOKENS[mark] if token in vocabulary), None) for mark in ("bos", "eos")
@@ -106,12 +106,12 @@ def set_marks(tokenizer: Tokenizer) -> None:
 
 
 def encode_caption(tokenizer: Tokenizer, caption: str, max_tokens: int) -> list[int]:
-    """Token ids of a caption with its begin and end marks.
+    """Return the token ids of a caption with begin and end tokens.
 
     Args:
-        tokenizer: as `build_tokenizer` gives it.
-        caption: raw text; normalised here.
-        max_tokens: longest result, marks included; a longer caption loses words before its end mark.
+        tokenizer: tokenizer from `build_tokenizer`.
+        caption: raw caption; it is normalised here.
+        max_tokens: maximum number of tokens, including begin and end tokens; longer captions are truncated before the end token.
     """
     ids: list[int] = tokenizer.encode(normalize_caption(caption)).ids
     return ids if len(ids) <= max_tokens else [*ids[: max_tokens - 1], ids[-1]]

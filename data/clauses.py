@@ -1,6 +1,6 @@
 """Whether a caption is a clause ("a dog barks") or a phrase ("a dog barking", "a bark"): a clause alone may follow "while".
 
-The nouns that are subjects, singular or plural, and the verbs are learnt from captions: a noun is a subject where "is" or "are"
+Subject nouns, singular or plural, and verbs are learned from captions: a noun is a subject where "is" or "are"
 follows it, and a word in -ing is a verb's participle where the verb's third person occurs too.
 """
 
@@ -30,12 +30,12 @@ _NO_SUBJECT = re.compile(r"an?|the|one|another|some|several|multiple|many|two|th
 
 
 def is_adverb(word: str) -> bool:
-    """Whether a word in lower case is an adverb in -ly."""
+    """Return whether a lower-case word is an adverb in -ly."""
     return word.endswith("ly") and word not in ("fly", "family")
 
 
 def is_participle(word: str) -> bool:
-    """Whether a word in lower case is a verb's form in -ing."""
+    """Return whether a lower-case word is a verb's form in -ing."""
     return word.endswith("ing") and not _NO_PARTICIPLE.fullmatch(word)
 
 
@@ -63,7 +63,7 @@ class ClauseDetector:
     """Decides whether captions are clauses.
 
     Args:
-        captions: from which subjects and verbs are learnt.
+        captions: captions from which subjects and verbs are learned.
     """
 
     def __init__(self, captions: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ Layouts of a data set's root, tried in this order:
 - `captions.csv` (or the only CSV there is) with columns `file_name,caption_1..caption_N` and maybe `split`, beside
   audio files in `audio/`, `clips/` or the root itself.
 
-`labels.csv` in the root, if present, names what sounds in each clip (`split,file_name,kind,labels,source_id`).
+`labels.csv` in the root, if present, has the sound labels of each clip (`split,file_name,kind,labels,source_id`).
 """
 
 import hashlib
@@ -48,19 +48,19 @@ _ALIASES = {
 
 
 class Clip(Protocol):
-    """A sound with its captions, whether it lies in a file or is mixed when asked for."""
+    """A sound with its captions, from a file or mixed on demand."""
 
     @property
     def name(self) -> str:
-        """What messages and tables call the clip."""
+        """Name of the clip in messages and tables."""
 
     @property
     def captions(self) -> tuple[str, ...]:
-        """Reference captions as people wrote them."""
+        """Reference captions, not normalised."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of what sounds in the clip, where known."""
+        """Labels of the sounds in the clip; empty if unknown."""
 
     @property
     def style(self) -> str:
@@ -68,10 +68,10 @@ class Clip(Protocol):
 
     @property
     def identity(self) -> str:
-        """Key for caches, which changes whenever the sound may have changed."""
+        """Cache key, which changes when the sound may have changed."""
 
     def load(self, sample_rate: int, max_duration_s: float | None) -> NDArray[np.float32]:
-        """Waveform (S,) float32, mono, at `sample_rate` hertz and at most `max_duration_s` seconds long."""
+        """Load the mono waveform (S,) float32 at `sample_rate` hertz, at most `max_duration_s` seconds long."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ class FileClip:
     """A clip in a file of its own.
 
     Attributes:
-        path: the audio file.
-        captions: reference captions, as written in the table.
-        labels: names of what sounds in it; empty where unknown.
-        source_id: the recording it was cut from, which must not be spread over splits; empty where unknown.
+        path: path of the audio file.
+        captions: reference captions, as in the table.
+        labels: labels of its sounds; empty if unknown.
+        source_id: id of the original recording, which must not be in several splits; empty if unknown.
         style: style of the captions, the column `corpus` of a table; empty where unknown.
     """
 
@@ -94,7 +94,7 @@ class FileClip:
 
     @property
     def name(self) -> str:
-        """The file's name without its folder, in NFC, as tables' names are compared."""
+        """File name without folder, in NFC, as compared with names in tables."""
         return same_name(self.path.name)
 
     @property
@@ -137,7 +137,7 @@ def load_split(
     check: bool = True,
     report: TableReport | None = None,
 ) -> list[FileClip]:
-    """The clips of one split, in the table's order.
+    """Return the clips of one split, in the order of the table.
 
     Args:
         dataset_root: folder in one of the layouts that this module's docstring lists.
@@ -176,7 +176,7 @@ def load_split(
 def load_table(
     csv_path: str | Path, audio_dir: str | Path, check: bool = True, report: TableReport | None = None
 ) -> list[FileClip]:
-    """Every clip of a table, whatever split it may name.
+    """Return all clips of a table, regardless of their split.
 
     Args:
         csv_path: CSV with columns `file_name,caption_1..caption_N`; others are ignored.
@@ -267,7 +267,7 @@ def _audio_folder(candidates: list[Path]) -> Path:
 
 
 def split_name(cell: str) -> str:
-    """One of SPLITS for what tables call it ("train", "dev", "test" ...); other names as they are, in lower case."""
+    """Map names of splits in tables ("train", "dev", "test" ...) to SPLITS; other names are returned in lower case."""
     name = cell.strip().lower()
     return _ALIASES.get(name, name)
 

@@ -107,7 +107,7 @@ SETS: dict[str, Callable[[Path, str | None], None]] = {
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Command line."""
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=sorted(SETS))
     parser.add_argument("--output", type=Path, required=True, help="folder to fetch into")
@@ -116,7 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Download; returns the exit status."""
+    """Download the data set; return the exit status."""
     with StopSignals() as signals:
         signals.keep = lambda: (
             f"what was fetched is kept in {options.output}, and the next run goes on where this one stopped"
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     return run_command(build_parser(), run, arguments, logger)
 
 

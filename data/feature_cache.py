@@ -1,4 +1,4 @@
-"""A frozen encoder's embeddings on disk, so that a training step costs the decoder alone.
+"""A cache on disk for a frozen encoder's embeddings, so that a training step only computes the decoder.
 
 One file per clip, named by a hash of the clip's identity, in a folder named by a hash of all that decides what the encoder
 gives: a changed clip, file or setting is a new name, never a stale value. A file is an `.npy` file with the SHA-256 of its
@@ -20,14 +20,14 @@ _DIGEST_BYTES = 32
 
 
 class DamagedEntryError(ValueError):
-    """A file of the cache that is not as it was written; the message is one sentence."""
+    """A file of the cache is damaged; the message is one sentence."""
 
 
 class FeatureCache:
-    """Embeddings (T, E) float32 by clip.
+    """Cache of embeddings (T, E) float32 by clip.
 
     Args:
-        folder: shared by all encoders.
+        folder: cache folder, shared by all encoders.
         encoder_fingerprint: hash of everything that decides what the encoder gives (see `training/features.py`).
 
     Raises:
@@ -47,10 +47,10 @@ class FeatureCache:
         return self.path(identity).exists()
 
     def read(self, identity: str) -> NDArray[np.float32]:
-        """Embeddings (T, E) of a clip that is in the cache.
+        """Return the cached embeddings (T, E) of a clip.
 
         Raises:
-            DamagedEntryError: the file is empty, cut or changed; it is removed, so that it is computed anew.
+            DamagedEntryError: the file is empty, truncated or changed; it is removed, so that it is computed again.
             OSError: it cannot be read.
         """
         path = self.path(identity)
@@ -60,13 +60,13 @@ class FeatureCache:
             path.unlink(missing_ok=True)
             raise DamagedEntryError(
                 f"{path} is damaged ({len(content):,} bytes that do not have their checksum) and was removed: its embeddings "
-                "are computed anew."
+                "are computed again."
             )
         embeddings: NDArray[np.float32] = np.load(io.BytesIO(body), allow_pickle=False)
         return embeddings
 
     def write(self, identity: str, embeddings: NDArray[np.float32]) -> None:
-        """Keep embeddings (T, E).
+        """Write embeddings (T, E).
 
         Raises:
             FileNotWrittenError: no space, or no permission; nothing of the file is left.

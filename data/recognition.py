@@ -1,4 +1,4 @@
-"""Recordings told by their names or their first bytes, and the formats that are read."""
+"""Recognition of recordings by their suffix or first bytes, and the supported formats."""
 
 from data.survey.mpeg import parse_frame
 
@@ -45,10 +45,10 @@ _AC3_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384,
 
 
 def recognise(start: bytes) -> str:
-    """What a file is by its first SNIFFED_BYTES.
+    """Return the type of a file, from its first SNIFFED_BYTES bytes.
 
     Returns:
-        SOUND, CONTAINER (which may hold sound), OTHER, or the name of a format that is known and not read.
+        SOUND, CONTAINER (which may have audio), OTHER, or the name of a known unsupported format.
     """
     if start[:4] in _RIFFS:
         return SOUND if start[8:12] == b"WAVE" else "AVI" if start[8:12] == b"AVI " else OTHER

@@ -1,4 +1,4 @@
-"""Caption tables as people really write them: BOM, CRLF, Latin-1 bytes, stray spaces, duplicates, empty cells, semicolons.
+"""Caption tables with common irregularities: BOM, CRLF, Latin-1 bytes, stray spaces, duplicates, empty cells, semicolons.
 
 File names are compared in Unicode's composed form (NFC): macOS stores an accent apart from its letter, tables seldom do.
 """
@@ -29,25 +29,25 @@ _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # zero-width characte
 
 
 class DatasetError(ValueError):
-    """A data set that cannot be used; the message says in one sentence what was found, expected and how to mend it."""
+    """A data set cannot be used; the message is one sentence: found, expected and remedy."""
 
 
 def same_name(name: str) -> str:
-    """A file name as names are compared: trimmed, also of characters without width, in NFC."""
+    """Return a file name normalised for comparison: without surrounding space and zero-width characters, in NFC."""
     return unicodedata.normalize("NFC", name.strip().strip(_INVISIBLE).strip())
 
 
 def has_words(caption: str) -> bool:
-    """Whether a caption says anything: one of "..." does not."""
+    """Return whether a caption has words; "..." has none."""
     return any(map(str.isalnum, caption))
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a table.
+    """A problem of a table.
 
     Attributes:
-        kind: what is wrong, such as "missing file" or "duplicate name".
+        kind: kind of problem, such as "missing file" or "duplicate name".
         name: file name of the clip, as in the table.
         line: line of the table, counted from 1.
     """
@@ -59,7 +59,7 @@ class Problem:
 
 @dataclass
 class TableReport:
-    """Everything that was wrong with a table.
+    """All problems of a table.
 
     Attributes:
         table: the table's path.
@@ -79,7 +79,7 @@ class TableReport:
         return dict(Counter(problem.kind for problem in self.problems))
 
     def add(self, kind: str, name: str, line: int) -> None:
-        """Note one problem."""
+        """Add a problem."""
         self.problems.append(Problem(kind, name, line))
 
     def names(self, kind: str) -> list[str]:

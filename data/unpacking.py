@@ -1,4 +1,4 @@
-"""Archives of strangers, unpacked whole or not at all, and never outside their folder."""
+"""Unpack untrusted archives atomically, and never outside their folder."""
 
 import os
 import shutil

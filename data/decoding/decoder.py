@@ -236,13 +236,13 @@ class Decoder:
         return tracks[(self.track or 1) - 1]
 
     def _tell_track(self, container: Any, stream: Any) -> None:
-        """Say which of several tracks is heard, unless it was chosen."""
+        """Log which of several tracks is used, unless it was chosen."""
         number = len(container.streams.audio)
         if number > 1 and self.track is None:
             about = [stream.language, stream.codec_context.name, stream.metadata.get("title")]
             named = ", ".join(str(part) for part in about if part)
             logger.warning(
-                "%s has %d sound tracks; the first (%s) is heard: --track 2 takes another.", self.name, number, named
+                "%s has %d sound tracks; the first (%s) is used: --track 2 selects another.", self.name, number, named
             )
 
     def _set_rate(self, rate: int, channels: int) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a recording, in one sentence that names the file."""
+"""Errors of recordings: one sentence with the name of the file."""
 
 import unicodedata
 from pathlib import Path
@@ -17,7 +17,7 @@ def shown(path: str | Path) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What a library says, on one line and without its end."""
+    """Return a library's error message on one line, without its final punctuation."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return " ".join(str(text).split())[:200].rstrip(". ") or type(error).__name__
 

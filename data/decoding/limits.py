@@ -1,4 +1,4 @@
-"""What is read of a recording at most: beyond, a file is damaged, or made to hurt."""
+"""Limits of recordings; a file beyond them is damaged or malicious."""
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 MAX_CHANNELS = 64

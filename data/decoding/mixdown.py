@@ -1,4 +1,4 @@
-"""Several channels to one."""
+"""Mix several channels to mono."""
 
 import logging
 from pathlib import Path
@@ -36,9 +36,9 @@ class Mixdown:
         if float(np.dot(mean, mean)) >= limit or float(np.abs(block).max()) < _QUIET_PEAK:
             return mean
         if self._channel is None:
-            logger.info("%s: its channels cancel each other; the loudest is heard.", shown(self._path))
+            logger.info("%s: its channels cancel each other; the loudest is used.", shown(self._path))
         if self._channel is None or self._channel >= num_channels or energies[self._channel] < energies.max() / 4:
-            self._channel = int(energies.argmax())  # kept: a change between blocks would be heard
+            self._channel = int(energies.argmax())  # kept, since a change between blocks would be audible
         return np.ascontiguousarray(block.take(self._channel, axis=channel_axis))
 
     def _check(self, block: NDArray[np.float32]) -> None:

@@ -1,4 +1,4 @@
-"""A file as decoders shall see it: a part of it, with wrong sizes replaced."""
+"""A file object for decoders: a part of a file, with wrong sizes replaced."""
 
 import io
 from typing import Any, BinaryIO
@@ -19,7 +19,7 @@ class PatchedFile(io.RawIOBase):
         self.error: OSError | None = None
 
     def readinto(self, buffer: Any) -> int:
-        """As of any raw stream."""
+        """See `io.RawIOBase`."""
         view = memoryview(buffer).cast("B")
         try:
             begin = self._file.tell()
@@ -36,7 +36,7 @@ class PatchedFile(io.RawIOBase):
         return count
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As of any raw stream, but -1 for a place that is none."""
+        """See `io.RawIOBase`; returns -1 for an invalid position."""
         try:
             if whence == 0:
                 offset += self._begin
@@ -47,13 +47,13 @@ class PatchedFile(io.RawIOBase):
             return -1
 
     def tell(self) -> int:
-        """As of any raw stream."""
+        """See `io.RawIOBase`."""
         return self._file.tell() - self._begin
 
     def readable(self) -> bool:
-        """As of any raw stream."""
+        """See `io.RawIOBase`."""
         return True
 
     def seekable(self) -> bool:
-        """As of any raw stream."""
+        """See `io.RawIOBase`."""
         return True

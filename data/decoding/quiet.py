@@ -19,7 +19,7 @@ class Silencer:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Nothing is heard of C libraries within."""
+        """Suppress the output of C libraries in a context."""
         with self._lock:
             self._users += 1
             if self._users == 1:

@@ -15,7 +15,7 @@ from data.recognition import FFMPEG_FORMATS
 _TIMED_FORMATS = ("mov", "matroska")  # whose time stamps say when a sound begins and where it pauses
 _SILENT_FRAMES = 1 << 16  # of silence at once
 _LEAST_GAP_S = 0.1
-_LONGEST_GAP_S = 60.0  # where the file does not say how long it is
+_LONGEST_GAP_S = 60.0  # if the file has no duration
 
 
 def open_container(file: PatchedFile) -> Any:
@@ -37,7 +37,7 @@ class TrackReader:
         rate: of the samples, hertz.
 
     Attributes:
-        problem: what could not be decoded, once all is read; empty where that is nothing.
+        problem: description of undecodable parts, after reading; empty if there are none.
     """
 
     def __init__(self, container: Any, stream: Any, rate: int) -> None:

@@ -1,4 +1,4 @@
-"""Template captions for labelled sounds, in the style of Clotho's: what sounds, how, how often.
+"""Template captions for labelled sounds, in the style of Clotho's captions.
 
 The words for each sound are in `sound_phrases.yaml`. Counts, pauses and trends are mentioned only where they are measured on the
 waveform (`measure`).
@@ -26,7 +26,7 @@ _MANY = ["several times", "again and again", "repeatedly", "over and over"]
 
 @dataclass(frozen=True)
 class SoundShape:
-    """How a recording runs in time.
+    """Temporal envelope of a recording.
 
     Attributes:
         bursts: separate stretches of sound; 0 where they cannot be separated (no sound, or constant noise).

@@ -291,7 +291,7 @@ def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, see
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Command line."""
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="ESC-50, or a folder with clips.csv and clips/")
     parser.add_argument("--output", type=Path, required=True, help="new folder for the data set")
@@ -302,14 +302,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Build; returns the exit status."""
+    """Build the data set; return the exit status."""
     counts = build(options.root, options.output, options.validation_fold, options.mixtures, options.seed)
     logger.info("%s: %s", options.output, ", ".join(f"{count} {split} clips" for split, count in counts.items()))
     return 0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     return run_command(build_parser(), run, arguments, logger)
 
 

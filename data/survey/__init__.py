@@ -1,1 +1,1 @@
-"""What the structure of a sound file says, read before anything is decoded."""
+"""Analysis of the structure of sound files, before decoding."""

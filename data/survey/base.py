@@ -1,4 +1,4 @@
-"""What a survey says, and the means to read structures."""
+"""The result of a survey, and helpers to read binary structures."""
 
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -8,14 +8,14 @@ CACHE_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class Survey:
-    """What a file's structure says.
+    """Properties of a file, from its structure.
 
     Attributes:
-        duration_s: seconds of sound that it holds; None where only the decoder can tell.
-        held_samples: samples a channel that it holds, with a codec's padding; None: unknown.
-        promised_samples: samples a channel that the header declares; None: none, or left open.
-        cut: a clause that says what is missing at the end; empty for a file that is whole.
-        unclosed: whether a mark of the end is missing, and nothing else.
+        duration_s: duration in seconds; None if it must be decoded.
+        held_samples: number of samples per channel in the file, including codec padding; None if unknown.
+        promised_samples: number of samples per channel declared by the header; None if there is none.
+        cut: a clause about data missing at the end; empty for a complete file.
+        unclosed: whether only the end marker is missing.
         patches: offset and bytes to be read in place of a wrong size in the file.
         by_ffmpeg: whether libsndfile would stop before the end.
         links: first byte and end of each of several Ogg streams of different rates or channels, which no decoder here

@@ -1,4 +1,4 @@
-"""What the structure of a sound file says: how much it holds, how much it promised, and which of its sizes are wrong.
+"""Analyse the structure of a sound file: actual and declared length, and wrong sizes.
 
 libsndfile and FFmpeg believe headers. A recorder that died, a pipe, a copy that broke off and files joined end to end
 leave headers that are wrong, each in its own way, so that the structure is read here first: a few headers of most

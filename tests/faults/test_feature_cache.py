@@ -1,4 +1,4 @@
-"""Embeddings on disk: damaged files are named and computed anew, and nothing stale is taken."""
+"""Embeddings on disk: damaged files are named and computed again, and nothing stale is taken."""
 
 import logging
 from dataclasses import replace
@@ -83,7 +83,7 @@ def test_damaged_entries_are_named_and_computed_anew(
     with caplog.at_level(logging.WARNING):
         embed.fill([clip], "again")
     [told] = [record.getMessage() for record in caplog.records]
-    assert str(path) in told and "damaged" in told and "computed anew" in told and "\n" not in told
+    assert str(path) in told and "damaged" in told and "computed again" in told and "\n" not in told
     assert np.array_equal(cache.read(clip.identity), before)
     path.write_bytes(content)
     with pytest.raises(DamagedEntryError, match=str(path)):
