@@ -283,9 +283,9 @@ def table_bytes(path: Path) -> bytes:
 
 def _separator(lines: Sequence[str]) -> tuple[str, int]:
     """What separates a table's cells, and how many lines stand before its column names: an Excel line `sep=` may."""
-    told = re.fullmatch(r'"?sep=(.)"?', lines[0].strip("\r\n "), re.IGNORECASE)
-    if told:
-        return told[1], 1
+    match = re.fullmatch(r'"?sep=(.)"?', lines[0].strip("\r\n "), re.IGNORECASE)
+    if match:
+        return match[1], 1
     if lines[0].strip("\r\n ").lower() in ("sep=", '"sep="'):  # a tab, trimmed away
         return "\t", 1
     first = next((line for line in lines if line.strip()), "")
