@@ -1,4 +1,4 @@
-"""What a person does with the window, for several test files."""
+"""User actions shared by the tests of the window."""
 
 from pathlib import Path
 

@@ -41,7 +41,7 @@ def pytest_runtest_logfinish() -> None:
 
 @pytest.fixture
 def system() -> SimulatedSystem:
-    """A microphone that hears a chirp of three seconds."""
+    """Sound devices whose microphone captures a chirp of three seconds."""
     return SimulatedSystem(chirp(3.0, 48000))
 
 

@@ -92,7 +92,7 @@ def hear(app: Controller, clip: str) -> dict[str, object]:
 
 
 def suffer(app: Controller, clip: str, fault: str) -> dict[str, object]:
-    """Record, and take the sound away; the app must tell within two seconds and keep what came."""
+    """Record, and take the sound away; the app must report it within two seconds and keep the recording."""
     click(app.window.controls.record)
     wait(lambda: app.state.recording is Recording.ON)
     player = play_into_microphone(clip)

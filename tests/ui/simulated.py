@@ -145,7 +145,7 @@ class SimulatedSystem:
 
 
 class SimulatedEngine:
-    """A captioner that says what file and window it heard."""
+    """A captioner whose captions name the file and the window."""
 
     def __init__(self, step_s: float = 0.02, num_steps: int = 3) -> None:
         self.step_s, self.num_steps = step_s, num_steps
@@ -209,7 +209,7 @@ class SimulatedEngine:
 
 
 def chirp(seconds: float, rate: int, start_hz: float = 200.0, end_hz: float = 4000.0) -> Waveform:
-    """A tone that rises steadily; its start can be told from every other part of it."""
+    """A tone of rising frequency, so that each of its parts is distinguishable."""
     time_s = np.arange(round(seconds * rate)) / rate
     phase = 2 * np.pi * (start_hz * time_s + (end_hz - start_hz) * time_s**2 / (2 * seconds))
     return (0.5 * np.sin(phase)).astype(np.float32)

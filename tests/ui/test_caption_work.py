@@ -163,7 +163,7 @@ def test_files_that_were_cancelled_run_again_and_the_list_is_given_back(
     assert len(app._history.entries) == 3
 
 
-def test_an_alert_word_is_told_once(
+def test_an_alert_word_is_reported_once(
     app: Controller, qtbot: QtBot, engine: SimulatedEngine, system: SimulatedSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system.waveform = chirp(20.0, 48000)

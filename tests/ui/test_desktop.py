@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def desktop() -> Iterator[dict[str, str]]:
-    """Environment of a display and a sound server whose microphone hears what is played to it."""
+    """Environment of a display and a sound server whose microphone captures the played sound."""
     pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here", exc_type=ImportError)
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
@@ -93,7 +93,7 @@ def test_a_sound_is_recorded_named_played_and_heard(
 
 
 @pytest.mark.parametrize("fault", ["kill", "remove"])
-def test_a_lost_sound_server_or_source_is_told_and_the_recording_kept(
+def test_a_lost_sound_server_or_source_is_reported_and_the_recording_kept(
     desktop: dict[str, str], shared: Path, tmp_path: Path, fault: str
 ) -> None:
     found = drive(desktop, tmp_path, clip_of(shared, "rain", tmp_path), fault)

@@ -216,7 +216,9 @@ def test_the_process_captions_cancels_and_listens_in_between(
 
 
 @pytest.mark.slow
-def test_a_dead_process_is_told_and_started_again(process: EngineProcess, noise_file: Path, long_file: Path) -> None:
+def test_a_dead_process_is_reported_and_started_again(
+    process: EngineProcess, noise_file: Path, long_file: Path
+) -> None:
     shares: list[float] = []
     thread, outcome = start(
         lambda: process.caption_file(CaptionRequest(long_file, window_s=1.0), lambda share, new: shares.append(share))

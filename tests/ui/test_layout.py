@@ -55,7 +55,7 @@ KINDS = (
 
 
 def controls(window: QWidget) -> list[QWidget]:
-    """What is shown and read or pressed; parts of a control belong to it."""
+    """Return the visible controls and labels, without the parts of controls."""
     found = [part for part in window.findChildren(QWidget) if isinstance(part, KINDS) and part.isVisible()]
     banner = window.findChild(Banner)  # floats above the others
     found = [part for part in found if banner is None or not banner.isAncestorOf(part)]
@@ -67,7 +67,7 @@ def place_of(part: QWidget, owner: QWidget) -> QRect:
 
 
 def is_whole(part: QWidget) -> bool:
-    """Whether it lies within all that it lies in."""
+    """Return whether a widget lies entirely within all of its parents."""
     owner = part.parentWidget()
     while owner is not None and not part.isWindow():
         if not owner.rect().contains(place_of(part, owner)):
@@ -77,7 +77,7 @@ def is_whole(part: QWidget) -> bool:
 
 
 def faults(app: Controller) -> list[str]:
-    """What is cut off, squeezed or covered, after scrolling to it."""
+    """Return the controls that are cut off, squeezed or covered after scrolling to them."""
     window, found = app.window, []
     for part in controls(window):
         name = f"{type(part).__name__} {part.accessibleName() or getattr(part, 'text', str)()!r}"

@@ -52,7 +52,7 @@ def test_listening_shows_lines_latency_pause_and_large_type(
     large.close()
 
 
-def test_a_slow_captioner_is_told_as_behind(
+def test_a_slow_captioner_is_reported_as_behind(
     app: Controller, qtbot: QtBot, engine: SimulatedEngine, system: SimulatedSystem
 ) -> None:
 

@@ -142,7 +142,7 @@ def run(live: LiveCaptioner, on_update: Callable[[LiveUpdate], None], errors: li
     return thread
 
 
-def test_an_error_is_told_and_the_next_window_tried() -> None:
+def test_an_error_is_reported_and_the_next_window_tried() -> None:
     outcomes = iter([EngineError("it failed"), (ScoredCaption("a dog barks", -1.0),)])
 
     def caption(waveform: Waveform) -> Captions:

@@ -1,4 +1,4 @@
-"""The microphone, the recorder and what they say when devices fail, without a window."""
+"""The microphone, the recorder and their messages when devices fail, without a window."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ from ui.sound.recorder import Recorder, RecordingError
 
 
 class Told:
-    """Keeps what a microphone tells."""
+    """Records the events of a microphone."""
 
     def __init__(self) -> None:
         self.rates: list[int] = []
@@ -95,13 +95,13 @@ def test_a_full_disk_ends_the_recording_with_a_sentence(tmp_path: Path, monkeypa
     assert recording is not None and soundfile.info(recording.path).duration == recording.duration_s == 3.0
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RecordingError, match="choose another folder"):
         Recorder(tmp_path / "file")
 
 
-def test_no_microphone_is_told() -> None:
+def test_no_microphone_is_reported() -> None:
     system, told = SimulatedSystem(), Told()
     system.devices = []
     microphone = Microphone(system.open_input, told.events)
@@ -111,7 +111,9 @@ def test_no_microphone_is_told() -> None:
 
 
 @pytest.mark.parametrize(("fault", "sentence"), [("lose", LOST), ("stalls", LOST), ("sends_zeros", DIGITAL_SILENCE)])
-def test_a_fault_is_told_within_two_seconds_and_the_recording_kept(tmp_path: Path, fault: str, sentence: str) -> None:
+def test_a_fault_is_reported_within_two_seconds_and_the_recording_kept(
+    tmp_path: Path, fault: str, sentence: str
+) -> None:
     system, told = SimulatedSystem(chirp(5.0, 48000)), Told()
     microphone, recorder = Microphone(system.open_input, told.events), Recorder(tmp_path)
     microphone.add(recorder)

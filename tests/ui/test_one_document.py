@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_read_leaves_the_open_one(
         assert app.window.sound.sound.duration_s == pytest.approx(2.0, abs=0.1)
 
 
-def test_a_truncated_file_is_opened_and_told(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+def test_a_truncated_file_is_opened_and_reported(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
     content = sound_file.read_bytes()
     sound_file.write_bytes(content[: len(content) // 2])
     open_file(qtbot, app, sound_file)

@@ -1,4 +1,4 @@
-"""Decoding for the eye and the ear, and playback, without a window."""
+"""Decoding and playback, without a window."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def pcm(seconds: float) -> np.ndarray:
     return np.round(chirp(seconds, PCM_RATE_HZ) * 32767).astype(np.int16)
 
 
-def test_every_sample_is_played_and_the_end_is_told() -> None:
+def test_every_sample_is_played_and_the_end_is_reported() -> None:
     system = SimulatedSystem(speed=5.0)
     listener, samples = Listener(system), pcm(1.0)
     listener.player.load(samples, PCM_RATE_HZ)
@@ -123,7 +123,7 @@ def test_no_output_device_is_a_sentence() -> None:
     assert not listener.player.is_playing
 
 
-def test_a_lost_output_device_is_told() -> None:
+def test_a_lost_output_device_is_reported() -> None:
     system = SimulatedSystem()
     listener = Listener(system)
     listener.player.load(pcm(3.0), PCM_RATE_HZ)

@@ -1,4 +1,4 @@
-"""Whatever goes wrong is told in a sentence of its own, nothing recorded is lost, and the window closes at once."""
+"""Every error is reported in one sentence, no recording is lost, and the window closes immediately."""
 
 import os
 import signal
@@ -186,7 +186,7 @@ def test_a_listening_that_ends_with_the_window_is_noted(
     assert app._history.entries[0].records[0].caption == "a dog barks"
 
 
-def test_an_unforeseen_error_is_told_and_the_window_stays(app: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unforeseen_error_is_reported_and_the_window_stays(app: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
     from ui.app import _report_unhandled
 
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)

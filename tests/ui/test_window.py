@@ -102,7 +102,7 @@ def test_a_dropped_file_is_opened(app: Controller, qtbot: QtBot, tmp_path: Path,
     assert app.window.controls.path.text() == str(path) and not app.window.banner.isVisible()
 
 
-def test_what_cannot_be_opened_is_told_plainly(app: Controller, qtbot: QtBot, tmp_path: Path) -> None:
+def test_what_cannot_be_opened_is_reported_plainly(app: Controller, qtbot: QtBot, tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("no sound")
     (tmp_path / "empty").mkdir()
     drop(app.window, QUrl.fromLocalFile(str(tmp_path / "text.wav")))

@@ -25,7 +25,7 @@ ASSETS = Path(__file__).parents[2] / "assets"
 
 
 class Asking(QObject):
-    """Asks as a window does: by queued signals."""
+    """Sends requests to the workers by queued signals, as the window does."""
 
     load = pyqtSignal(object)
     caption = pyqtSignal(str, object)
@@ -46,7 +46,7 @@ class Asking(QObject):
 
 @pytest.fixture
 def made() -> Iterator[list[Workers]]:
-    """What is put here is ended after the test."""
+    """List of workers that are closed after the test."""
     workers: list[Workers] = []
     yield workers
     for each in workers:

@@ -220,7 +220,7 @@ class CaptionController(QObject):
         if document is None or not document.path:
             if rows:
                 self._window.show_message(
-                    "The sound of this listening was not kept, so that it cannot be captioned again."
+                    "The sound of this listening session was not stored, so it cannot be captioned again."
                 )
             return
         for row in rows:

@@ -73,7 +73,7 @@ class CaptioningEngine:
         length_s = end_s - request.start_s
         if length_s < SHORTEST_CLIP_S:
             raise EngineError(
-                f"{request.path.name} is too short to caption: {max(0.0, length_s):.2f} s were chosen, "
+                f"{request.path.name} is too short to caption: {max(0.0, length_s):.2f} s were selected, "
                 f"{SHORTEST_CLIP_S:g} s are needed."
             )
         in_windows = request.always_windows or length_s > captioner.max_duration_s + 0.05

@@ -140,7 +140,7 @@ class SoundSystem:
             callback(indata.copy())
             if status.input_overflow and not lost:
                 lost = True
-                logger.warning("This machine is too busy: a moment of the microphone's sound was lost.")
+                logger.warning("This machine is too busy: some of the microphone's samples were lost.")
 
         with self._lock, self._translated_errors("microphone"):
             library = self._portaudio()
@@ -219,7 +219,7 @@ class SoundSystem:
         except SoundDeviceError:
             raise
         except ValueError as error:
-            raise SoundDeviceError(f"The {what} is not there any more: choose another under Input device.") from error
+            raise SoundDeviceError(f"The {what} is no longer available: choose another under Input device.") from error
         except OSError as error:
             raise SoundDeviceError(f"The {what} cannot be used: {error}.") from error
         except self._library.PortAudioError as error:

@@ -148,7 +148,7 @@ class Document:
         undone = all(row.review is Review.ACCEPTED for row in rows)
         review = Review.FOUND if undone else Review.ACCEPTED
         changed = tuple(replace(row, review=review) for row in rows)
-        self._change(Change("Accept" if not undone else "Take Back Accept", tuple(rows), changed))
+        self._change(Change("Accept" if not undone else "Remove Acceptance", tuple(rows), changed))
 
     def delete(self, rows: Sequence[Row]) -> None:
         """Remove rows."""

@@ -242,7 +242,7 @@ class CaptionTable(FittedColumns, QTreeView):
         self.fit_columns(CAPTION, optional=PROBABILITY)
         self.rows.rowsInserted.connect(self._expand_alone)
         self.doubleClicked.connect(self._on_double_click)
-        describe(self, "Captions", "Click a row to go there; F2 edits it.")
+        describe(self, "Captions", "Click a row to seek to it; F2 edits it.")
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Set the rows; keeps the selection, and keeps the end of the list visible if it was."""

@@ -35,7 +35,7 @@ class QueuePanel(QWidget):
         )  # fmt: skip
         self.run = button("Caption All", "Caption every file that waits, was cancelled or failed.")
         self.cancel = button("Cancel", "Stop captioning.")
-        self.clear = button("Clear", "Take files that are done off this list; their captions stay in the history.")
+        self.clear = button("Clear", "Remove finished files from this list; their captions stay in the history.")
         self.export = button("Export All…", "Save the captions of all files.")
         self.summary = YieldingLabel()
         self.summary.setProperty("muted", True)
@@ -99,11 +99,11 @@ class HistoryPanel(QWidget):
         super().__init__()
         self.entries = Table(
             ("When", "What", "Name", "Captions"), 3, "History", "Past recordings and captions.",
-            "What you record and caption is listed here.",
+            "Recordings and their captions are listed here.",
         )  # fmt: skip
         self.open = button("Open", "Show this recording and its captions.")
-        self.rerun = button("Caption Again", "Caption this recording with the present settings.")
-        self.delete = button("Delete…", "Forget this entry, and delete its recording if you want.")
+        self.rerun = button("Caption Again", "Caption this recording with the current settings.")
+        self.delete = button("Delete…", "Delete this entry and, optionally, its recording.")
         row = QHBoxLayout()
         for widget in (self.open, self.rerun, self.delete):
             row.addWidget(widget)

@@ -111,7 +111,7 @@ class MainWindow(QMainWindow):
         self.status = YieldingLabel()
         self.captioner = QLabel()
         self.captioner.setProperty("muted", True)
-        self.log_button = button("Show Log", "Show or hide what happened.", flat=True)
+        self.log_button = button("Show Log", "Show or hide the log of events.", flat=True)
         self.log_button.set_texts("Show Log", "Hide Log")
         self.log_button.clicked.connect(lambda: self.fold_log(self.log.isVisible()))
         bar = self.statusBar()

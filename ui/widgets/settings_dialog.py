@@ -87,7 +87,7 @@ class SettingsDialog(QDialog):
     def _describe(self) -> None:
         for box, name, tip in (
             (self.checkpoint, "Checkpoint", "A checkpoint folder, a step=N.pth file, or the id of a hub repository."),
-            (self.device, "Device", "Where the captioner runs."),
+            (self.device, "Device", "The device that the captioner runs on."),
             (self.style_choice, "Style", "How captions are worded."),
             (self.alert_words, "Alert words", "Listen notifies you when a caption has one of these words."),
             (self.method, "Search", "Decoding method."),
@@ -99,7 +99,7 @@ class SettingsDialog(QDialog):
             (self.always_windows, "Always in windows", "Gives short recordings a timeline too."),
             (self.live_window_s, "Listening window", "Window length of continuous captioning, seconds."),
             (self.live_hop_s, "Listening hop", "Time between two captions of Listen, seconds."),
-            (self.recordings_folder, "Recordings folder", "Where recordings go."),
+            (self.recordings_folder, "Recordings folder", "The folder in which recordings are saved."),
             (self.theme, "Theme", "Light or dark."),
         ):
             describe(box, name, tip)
@@ -107,7 +107,7 @@ class SettingsDialog(QDialog):
     def _form(self, encoder: str) -> QFormLayout:
         browse_checkpoint = button("Browse…", "Choose a checkpoint folder.")
         browse_checkpoint.clicked.connect(lambda: self._browse(self.checkpoint, "Checkpoint folder"))
-        browse_folder = button("Browse…", "Choose where recordings go.")
+        browse_folder = button("Browse…", "Choose the folder of recordings.")
         browse_folder.clicked.connect(lambda: self._browse(self.recordings_folder, "Folder for recordings"))
         form = QFormLayout()
         form.setVerticalSpacing(9)

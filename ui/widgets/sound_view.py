@@ -74,7 +74,7 @@ class SoundView(QWidget):
         self._redraw_overview.setSingleShot(True)
         self._redraw_overview.timeout.connect(self._draw_overview)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        tip = "Click to go there, drag to select a part, turn the wheel to zoom, with Shift to move; Space plays."
+        tip = "Click to seek, drag to select a part, use the wheel to zoom, with Shift to pan; Space plays."
         describe(self, "Audio Waveform", tip)
 
     def _build(self) -> None:
@@ -112,7 +112,7 @@ class SoundView(QWidget):
         self.hint = QLabel(HINT)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hint.setProperty("muted", True)
-        self.example = button("Open an Example", "Open a recording that comes with this program.")
+        self.example = button("Open an Example", "Open a recording that is included with this program.")
         self.example.clicked.connect(lambda: self.example_asked.emit())
         empty = QWidget()
         column = QVBoxLayout(empty)

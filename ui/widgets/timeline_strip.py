@@ -65,7 +65,7 @@ class TimelineStrip(QWidget):
         self._colours = LIGHT
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMouseTracking(True)
-        describe(self, "Timeline of captions", "Click a caption to go there.")
+        describe(self, "Timeline of captions", "Click a caption to seek to it.")
 
     def set_rows(self, rows: Sequence[Row], threshold: float) -> None:
         """Set the captions; captions with a probability below the threshold, 0 to 1, are only outlined."""
@@ -179,7 +179,7 @@ class TimelineStrip(QWidget):
         """Show a hand cursor and the full text as a tooltip over captions."""
         row = self._at_x(event.position().x()) if event is not None else None
         self.setCursor(Qt.CursorShape.PointingHandCursor if row else Qt.CursorShape.ArrowCursor)
-        shown = "Click a caption to go there."
+        shown = "Click a caption to seek to it."
         if row is not None:
             shown = f"{time_span(row.record.start_s, row.record.end_s)}  {caption_shown(row, self._threshold)}"
         self.setToolTip(shown)
