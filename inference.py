@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="*", help="recordings, folders, or glob patterns such as 'night/*.flac'")
-    parser.add_argument("--input", nargs="+", default=[], dest="more_inputs", metavar="INPUT", help="the same")
+    parser.add_argument("--input", nargs="+", default=[], dest="more_inputs", metavar="INPUT", help="further inputs")
     add_captioner_options(parser)
     parser.add_argument(
         "--workers",

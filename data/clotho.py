@@ -64,7 +64,7 @@ class Clip(Protocol):
 
     @property
     def style(self) -> str:
-        """Style of the captions, if known."""
+        """Style of the captions; empty if unknown."""
 
     @property
     def identity(self) -> str:

@@ -59,8 +59,8 @@ def fetch(remote: RemoteFile, folder: Path, mirror: str | None = None) -> Path:
     """Fetch one file unless it is there already with the right checksum.
 
     Args:
-        remote: what to fetch.
-        folder: where to keep it.
+        remote: file to fetch.
+        folder: destination folder.
         mirror: server to ask in place of the file's own, such as `http://127.0.0.1:8000`.
 
     Raises:
@@ -111,7 +111,7 @@ def check_space(folder: Path, wanted: int, what: str) -> None:
     """Refuse what the disk cannot hold.
 
     Args:
-        folder: where it is to go.
+        folder: destination folder.
         wanted: bytes that are still to be written.
         what: for the message.
 
@@ -216,6 +216,6 @@ class _Download:
 
 
 def _first_byte(answer: "requests.Response", asked: int) -> int:
-    """Where a partial answer begins; where it does not say, at the place that was asked for."""
+    """Return the offset of a partial response; the requested offset if the response does not state it."""
     words = answer.headers.get("Content-Range", "").replace("-", " ").split()
     return int(words[1]) if len(words) > 1 and words[1].isdigit() else asked

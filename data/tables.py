@@ -110,8 +110,8 @@ class Row:
         cell: file name exactly as it stands in the table.
         name: the same without spaces around it, in NFC.
         captions: captions that have words, at least one.
-        split: what the column `split` says; empty without that column.
-        style: what the column `corpus` says, in lower case; empty without it.
+        split: value of the column `split`; empty without that column.
+        style: value of the column `corpus` in lower case; empty without that column.
         line: line of the table, counted from 1.
     """
 
@@ -174,12 +174,12 @@ def is_usable(
     """Whether a row may be taken; what is wrong with it, or with some of its captions, is reported.
 
     Args:
-        name: of its file, trimmed.
+        name: file name of the clip, trimmed.
         captions: those that are not empty; some may have no words.
-        num_cells: how many it has room for.
+        num_cells: number of caption columns.
         known: names of the rows before it.
-        report: gets the problems.
-        line: where it stands.
+        report: report to which problems are added.
+        line: line of the table, counted from 1.
     """
     if name in known:
         report.add("duplicate name", name, line)
@@ -266,7 +266,7 @@ def _content(path: Path) -> bytes:
 
 
 def table_bytes(path: Path) -> bytes:
-    """All bytes of a table.
+    """Return all bytes of a table.
 
     Raises:
         OSError: it cannot be read.
@@ -282,7 +282,7 @@ def table_bytes(path: Path) -> bytes:
 
 
 def _separator(lines: Sequence[str]) -> tuple[str, int]:
-    """What separates a table's cells, and how many lines stand before its column names: an Excel line `sep=` may."""
+    """Return a table's separator, and the number of lines before its column names: 1 with an Excel line `sep=`, else 0."""
     match = re.fullmatch(r'"?sep=(.)"?', lines[0].strip("\r\n "), re.IGNORECASE)
     if match:
         return match[1], 1

@@ -44,7 +44,7 @@ def load_clips(config: DataConfig, seed: int) -> Clips:
     """Read a data set's development and validation splits, and build the text-only corpus; the evaluation split is never read.
 
     Args:
-        config: which clips.
+        config: settings of the data.
         seed: seed of the validation split, of mixtures and of captions that are drawn.
 
     Raises:

@@ -36,7 +36,7 @@ def decoded_blocks(path: Path, track: int | None = None) -> Iterator[tuple[int, 
 
     Args:
         path: the file.
-        track: which of several sound tracks, from 1; None takes the first and says so.
+        track: audio track, from 1; None for the first, with a warning if there are several.
 
     Yields:
         Sample rate in hertz and samples (S,) float32, finite, of magnitude up to HIGHEST_SAMPLE.
@@ -172,7 +172,7 @@ class Decoder:
             yield self.rate, self.mix(block, 1)
 
     def _blocks_by_av(self, file: PatchedFile) -> Iterator[tuple[int, Waveform]]:
-        """All samples, or those behind the ones that libsndfile could decode."""
+        """Yield all samples, or those after the part decoded by libsndfile."""
         from data.decoding.tracks import TrackReader
 
         skipped, position = self.decoded, 0

@@ -19,7 +19,7 @@ _LONGEST_GAP_S = 60.0  # if the file has no duration
 
 
 def open_container(file: PatchedFile) -> Any:
-    """Let FFmpeg open a file; what it raises passes through.
+    """Open a file with FFmpeg; its exceptions are passed on.
 
     The open file is handed over, so FFmpeg has no name from which to open others, and no protocol to do it with.
     """
@@ -32,9 +32,9 @@ class TrackReader:
     """A track's samples.
 
     Args:
-        container: of `open_container`.
+        container: container from `open_container`.
         stream: one of its audio streams.
-        rate: of the samples, hertz.
+        rate: sample rate in hertz.
 
     Attributes:
         problem: description of undecodable parts, after reading; empty if there are none.

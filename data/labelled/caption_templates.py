@@ -239,7 +239,7 @@ def describe(category: str, shape: SoundShape, generator: np.random.Generator, c
 
     Args:
         category: key of the phrase table.
-        shape: what `measure` found.
+        shape: envelope from `measure`.
         generator: draws the words.
         count: number of captions.
     """
@@ -291,7 +291,7 @@ def describe_mixture(
 
     Args:
         first: category and shape of the first (or first-named) sound.
-        second: of the other one.
+        second: category and shape of the other sound.
         order: "sequence", one after the other, or "overlay", both at once.
         gain_db: level of the second over the first; more than 3 dB apart, the quieter may be "in the background".
         generator: draws the words.

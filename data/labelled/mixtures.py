@@ -231,7 +231,7 @@ def draw_mixture(clips: Sequence[FileClip], order: str, name: str, generator: np
     Args:
         clips: labelled clips with one label each, of two labels or more.
         order: "sequence", levels within 3 dB, or "overlay", within 5 dB.
-        name: of the mixture.
+        name: name of the mixture.
         generator: decides.
     """
     while True:
@@ -251,7 +251,7 @@ def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, see
         validation_fold: fold that becomes the validation split, with `num_mixtures` rendered mixtures; folds above 4
             are left out when this is 4, so that ESC-50's fifth stays unseen.
         num_mixtures: validation mixtures.
-        seed: of captions and mixtures.
+        seed: seed of captions and mixtures.
 
     Returns:
         Number of clips in each split.

@@ -28,7 +28,7 @@ class Frame:
 
 
 def parse_frame(header: bytes) -> Frame | None:
-    """The frame that four bytes begin; None where they begin none."""
+    """Parse the four bytes of a frame header; None if they are not a header."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
@@ -43,7 +43,7 @@ def parse_frame(header: bytes) -> Frame | None:
 
 
 def after_id3(content: Bytes, offset: int) -> int:
-    """Where the ID3v2 tags that begin at an offset end."""
+    """Return the end offset of the ID3v2 tags that start at an offset."""
     while (header := content.at(offset, 10))[:3] == b"ID3" and len(header) == 10 and max(header[6:]) < 128:
         size = header[6] << 21 | header[7] << 14 | header[8] << 7 | header[9]
         offset += 10 + size + (10 if header[5] & 0x10 else 0)
@@ -51,7 +51,7 @@ def after_id3(content: Bytes, offset: int) -> int:
 
 
 def next_frame(content: Bytes, offset: int, end: int) -> int | None:
-    """Where, from an offset on, two frames of one stream begin that touch; None after many tries."""
+    """Return the offset of the next two adjacent frames of one stream, searching from an offset; None after many tries."""
     for _ in range(_MAX_TRIES):
         piece = content.at(offset, 4096)
         found = piece.find(b"\xff")
@@ -126,7 +126,7 @@ def _table_samples(opening: bytes, frame: Frame) -> int | None:
 
 
 def _before_tags(content: Bytes) -> int:
-    """Where the tags at the end of an MP3 begin."""
+    """Return the start offset of the tags at the end of an MP3."""
     end = content.size
     if content.at(end - 128, 3) == b"TAG":
         end -= 128

@@ -58,7 +58,7 @@ class Simulator:
     Args:
         bank: clips to take embeddings from.
         frame_rate_hz: frames per second.
-        config: how sources sound.
+        config: settings of the simulation.
         durations_s: shortest and longest duration, in seconds, by style; other styles take 10 s.
     """
 
