@@ -43,7 +43,7 @@ def test_batches_do_not_change_captions() -> None:
 def test_every_benchmark_is_listed_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     printed = capsys.readouterr().out
-    assert len(benchmarks()) == 11
+    assert {"yardstick", "calibration", "speed", "archive", "fuzz"} <= benchmarks().keys()
     for name, line in benchmarks().items():
         assert f"  {name} " in printed and line.endswith(".") and line in printed, name
     assert main(["no_such_name"]) == 2 and "found the benchmark 'no_such_name'" in capsys.readouterr().err

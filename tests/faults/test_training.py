@@ -225,11 +225,13 @@ def test_a_stop_in_any_phase_keeps_what_was_done(
     assert train.main([*arguments, *again]) == 0
     assert train.main(phase_options(tone_dataset, collection, tmp_path / "whole", phase)) == 0
     torch.set_num_threads(threads)
-    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    exact = phase != "pool of the tagger"  # there the weights differ by up to 2e-5, measured
+    assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), abs=0.0 if exact else 1e-4)
     rows = [pd.read_csv(run_folder(tmp_path / run) / "validation.csv") for run in ("parts", "whole")]
-    assert rows[0][["step", "loss"]].equals(rows[1][["step", "loss"]])
+    assert rows[0]["step"].equals(rows[1]["step"])
+    assert rows[0]["loss"].to_list() == pytest.approx(rows[1]["loss"].to_list(), abs=0.0 if exact else 1e-4)
     ends = [load_file(run_folder(tmp_path / run) / "last" / "model.safetensors") for run in ("parts", "whole")]
-    same = torch.equal if phase != "pool of the tagger" else partial(torch.allclose, atol=1e-4)  # 2e-5 there, measured
+    same = torch.equal if exact else partial(torch.allclose, atol=1e-4)
     assert [name for name in ends[1] if not same(ends[0][name], ends[1][name])] == []
     assert not list(folder.glob("tagger_progress-*")) and not list(folder.glob("*.writing-*"))
 
@@ -489,7 +491,7 @@ def test_the_traceback_is_shown_where_it_is_asked_for(
 @pytest.mark.slow
 def test_the_commands_take_the_switch(tmp_path: Path) -> None:
     for command in (
-        ["inference.py", tmp_path / "none.wav"],
+        ["inference.py", "--ckpt_path", tmp_path / "none", ROOT / "assets" / "siren.flac"],
         ["evaluate.py"],
         ["train.py", "--data.dataset_root", tmp_path],
     ):

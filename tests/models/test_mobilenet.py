@@ -275,6 +275,7 @@ def test_a_checkpoint_holds_both_branches(tmp_path: Path) -> None:
     )
     captioner = AudioCaptioner(config, train_tokenizer(["a dog barks", "rain falls on a roof"] * 3, 60)).eval()
     captioner.encoder.load_state_dict(branched().state_dict())
+    captioner.encoder_is_published = False
     captioner.save_pretrained(tmp_path / "checkpoint")
     shutil.rmtree(tmp_path / "published")  # the checkpoint stands alone
     loaded = AudioCaptioner.from_pretrained(tmp_path / "checkpoint")

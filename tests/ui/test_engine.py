@@ -229,7 +229,8 @@ def test_a_dead_process_is_reported_and_started_again(
     os.kill(process._process.pid, signal.SIGKILL)  # as the kernel does when memory runs out
     thread.join(5)
     assert isinstance(outcome[0], EngineError) and str(outcome[0]) == DIED
-    assert process.caption_file(CaptionRequest(noise_file), lambda share, new: None)[0].caption
+    [record] = process.caption_file(CaptionRequest(noise_file), lambda share, new: None)
+    assert record.captions  # of an untrained captioner, maybe without a word
     with pytest.raises(EngineError, match="too short"):
         process.caption_file(CaptionRequest(noise_file, end_s=0.05), lambda share, new: None)
 
