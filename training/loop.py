@@ -22,7 +22,7 @@ def fit(trainer: Trainer) -> None:
     try:
         _run_steps(trainer)
     except Exception as error:
-        if "DataLoader worker" not in str(error):
+        if not any(words in str(error) for words in ("DataLoader worker", "DataLoader timed out")):
             raise
         # It can be raised at any line of the loop, in the middle of a step, so nothing is saved.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the loader's own handler would raise an error
