@@ -1,4 +1,4 @@
-"""Fetch data sets and weights: resumable, checked, unpacked safely.
+"""Download data sets and weights; interrupted downloads are resumed, and checksums are verified.
 
     python -m data.download clotho --output datasets/clotho
     python -m data.download panns --output datasets/panns
@@ -6,11 +6,13 @@
     python -m data.download efficientat --output datasets/efficientat
     python -m data.download audiocaps --output datasets/audiocaps
 
-Clotho v2.1: Zenodo record 4783391. PANNs CNN14: Zenodo record 3987831 (CC BY 4.0); checksums are the records' own.
-ESC-50: its repository at a fixed commit; archives of a repository have no published checksum, so the commit in the
-address and the number of clips inside stand for it. EfficientAT's mn04 (MIT): its repository's release, without a published
-checksum, so that its tensors are what is checked, at loading. AudioCaps' captions (Kim et al., NAACL 2019; MIT), without audio:
-its repository's tables, the checksums taken from copies that a person had.
+Sources and verification:
+clotho: Clotho v2.1, Zenodo record 4783391; checksums from the record.
+panns: PANNs CNN14 (CC BY 4.0), Zenodo record 3987831; checksums from the record.
+esc50: ESC-50, GitHub repository at a fixed commit; no checksum is published, the number of clips is verified.
+efficientat: EfficientAT mn04 (MIT), GitHub release; no checksum is published, the tensors are verified when loaded.
+audiocaps: captions of AudioCaps (Kim et al., NAACL 2019; MIT) without audio, GitHub repository; checksums computed from
+existing copies of the tables.
 """
 
 from configs.stopping import StopSignals, end_quietly
@@ -38,6 +40,7 @@ ESC50_CLIPS = 2000
 
 
 def _zenodo(record: int, name: str, md5: str, size: int | None = None) -> RemoteFile:
+    """Return a file of a Zenodo record."""
     return RemoteFile(ZENODO, f"/records/{record}/files/{name.replace('=', '%3D')}?download=1", name, md5, size)
 
 
@@ -68,7 +71,15 @@ AUDIOCAPS = tuple(
 
 
 def fetch_clotho(output: Path, mirror: str | None = None) -> None:
-    """Clotho v2.1: three folders of clips beside three tables of captions."""
+    """Download Clotho v2.1 as three folders of clips and three tables of captions.
+
+    Args:
+        output: Destination folder.
+        mirror: Server to use in place of the publisher's. Default: None.
+
+    Raises:
+        DownloadError: If a file cannot be downloaded, verified or extracted.
+    """
     for remote in CLOTHO:
         path = fetch(remote, output, mirror)
         split = path.stem.rsplit("_", 1)[-1]
@@ -77,19 +88,37 @@ def fetch_clotho(output: Path, mirror: str | None = None) -> None:
 
 
 def fetch_files(remotes: Sequence[RemoteFile], output: Path, mirror: str | None = None) -> None:
-    """Files that need no unpacking."""
+    """Download files that are not archives.
+
+    Args:
+        remotes: Files to download.
+        output: Destination folder.
+        mirror: Server to use in place of the publisher's. Default: None.
+
+    Raises:
+        DownloadError: If a file cannot be downloaded or verified.
+    """
     for remote in remotes:
         fetch(remote, output, mirror)
 
 
 def fetch_esc50(output: Path, mirror: str | None = None) -> None:
-    """ESC-50 as `ESC-50/` below the output folder."""
+    """Download ESC-50 to the subfolder `ESC-50`, unless it exists.
+
+    Args:
+        output: Destination folder.
+        mirror: Server to use in place of the publisher's. Default: None.
+
+    Raises:
+        DownloadError: If the archive cannot be downloaded or extracted, or does not contain ESC50_CLIPS clips.
+    """
     target = output / "ESC-50"
     if target.is_dir():
         return
     archive = fetch(ESC50, output, mirror)
 
     def check(content: Path) -> None:
+        """Raise a DownloadError unless the folder contains ESC50_CLIPS clips."""
         clips = len(list((content / "audio").glob("*.wav")))
         if clips != ESC50_CLIPS:
             raise DownloadError(f"{archive} holds {clips} clips, not {ESC50_CLIPS}: delete it and run this again.")

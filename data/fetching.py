@@ -1,4 +1,4 @@
-"""Fetch files from a server: resumed where a run ended, bounded while they flow, checked before they get their name."""
+"""Resumable downloads of files, with a size limit and verification of checksums."""
 
 import logging
 import os
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 60
-ATTEMPTS = 5
-MAX_BYTES = 16 << 30  # of a file whose size nobody published; Clotho's largest archive has about 5 GB
-RESERVE_BYTES = 64 << 20  # left free on the disk
-_BLOCK_BYTES = 1 << 14  # what a broken connection may lose
+ATTEMPTS = 5  # connections per file
+MAX_BYTES = 16 << 30  # limit if no size is published; the largest archive of Clotho has about 5 GB
+RESERVE_BYTES = 64 << 20  # free space to keep on the disk
+_BLOCK_BYTES = 1 << 14  # bytes per write; at most this much is lost when a connection fails
 
 
 class DownloadError(OSError):
-    """A file that could not be fetched, or is not what was promised; the message is one sentence with the remedy."""
+    """Raised if a file cannot be downloaded or verified; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file to fetch.
+    """Address, name and verification data of one file.
 
     Attributes:
-        host: scheme and name of the server; `--mirror` replaces it.
-        path: path on the server.
-        name: name to keep it under.
-        md5: published checksum, or None where there is none.
-        size: bytes, or None where only the server says so.
-        sha256: published checksum, where it is of this kind.
+        host: Scheme and host name of the server; replaced by `--mirror`.
+        path: Path and query on the server, with a leading slash.
+        name: File name in the destination folder.
+        md5: Published MD5 checksum in hexadecimal; None if there is none.
+        size: Size in bytes; None if not published. Default: None.
+        sha256: Published SHA-256 checksum in hexadecimal, used in place of `md5`; None if there is none. Default: None.
     """
 
     host: str
@@ -49,22 +49,28 @@ class RemoteFile:
 
     @property
     def checksum(self) -> str | None:
-        """Kind and value of the published checksum, such as "md5:c8b0..."."""
+        """Algorithm and value of the published checksum, such as "md5:c8b0..."; None if there is none."""
         if self.sha256:
             return f"sha256:{self.sha256}"
         return f"md5:{self.md5}" if self.md5 else None
 
 
 def fetch(remote: RemoteFile, folder: Path, mirror: str | None = None) -> Path:
-    """Fetch one file unless it is there already with the right checksum.
+    """Download one file, unless it exists with the published checksum.
+
+    An interrupted download is resumed from `NAME.part`. A file without a published checksum is not downloaded again.
 
     Args:
-        remote: file to fetch.
-        folder: destination folder.
-        mirror: server to ask in place of the file's own, such as `http://127.0.0.1:8000`.
+        remote: File to download.
+        folder: Destination folder; created if necessary.
+        mirror: Server to use in place of `remote.host`, such as `http://127.0.0.1:8000`. Default: None.
+
+    Returns:
+        Path of the file.
 
     Raises:
-        DownloadError: no connection, no space, a wrong size, or a wrong checksum; no file is left under the final name then.
+        DownloadError: If the connection fails, the disk is full, or the size or checksum differs from the published one.
+            The final file name is not created in these cases.
     """
     path = folder / remote.name
     url = f"{mirror.rstrip('/') if mirror else remote.host}{remote.path}"
@@ -98,7 +104,7 @@ def fetch(remote: RemoteFile, folder: Path, mirror: str | None = None) -> Path:
 
 
 def _is_published(path: Path, remote: RemoteFile) -> bool:
-    """Whether a file has the published checksum, where there is one."""
+    """Return whether a file has the published checksum; True if none is published."""
     if remote.checksum is None:
         return True
     import pooch
@@ -108,15 +114,15 @@ def _is_published(path: Path, remote: RemoteFile) -> bool:
 
 
 def check_space(folder: Path, wanted: int, what: str) -> None:
-    """Refuse what the disk cannot hold.
+    """Check that the disk has enough free space.
 
     Args:
-        folder: destination folder.
-        wanted: bytes that are still to be written.
-        what: for the message.
+        folder: Existing folder on the disk.
+        wanted: Number of bytes to be written.
+        what: Description of the data, for the message.
 
     Raises:
-        DownloadError: fewer bytes are free, or fewer than RESERVE_BYTES more.
+        DownloadError: If fewer than `wanted` + RESERVE_BYTES bytes are free.
     """
     free = shutil.disk_usage(folder).free
     if free < wanted + RESERVE_BYTES:
@@ -127,14 +133,25 @@ def check_space(folder: Path, wanted: int, what: str) -> None:
 
 
 class _Download:
-    """One file on its way into `NAME.part`, which is kept when fetching fails, so that the next run goes on with it."""
+    """Download of one file to `NAME.part`, which is kept after a failure so that the next run can resume it.
+
+    Args:
+        remote: File to download.
+        url: Its address.
+        part: Path of the partial file.
+        file: The partial file, open for reading and writing.
+    """
 
     def __init__(self, remote: RemoteFile, url: str, part: Path, file: BinaryIO) -> None:
         self.remote, self.url, self.part, self.file = remote, url, part, file
 
     def run(self) -> None:
-        """Fetch it whole, over several connections where one breaks."""
-        import requests  # scores import this module, and seldom fetch
+        """Download the complete file, with up to ATTEMPTS connections.
+
+        Raises:
+            DownloadError: If the file is not complete afterwards, is too large, or cannot be written.
+        """
+        import requests  # imported here because evaluation imports this module and rarely downloads
 
         problem: Exception | None = None
         for _ in range(ATTEMPTS):
@@ -154,21 +171,22 @@ class _Download:
         )
 
     def _have(self) -> int:
+        """Return the size of the partial file in bytes."""
         return self.file.seek(0, os.SEEK_END)
 
     def _fetch(self) -> bool:
-        """One connection; returns whether the file is whole."""
+        """Download over one connection; return whether the file is complete."""
         import requests
 
         have, size = self._have(), self.remote.size
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         with requests.get(self.url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
-            if answer.status_code == 416:  # nothing is left to fetch
+            if answer.status_code == 416:  # range not satisfiable: no bytes remain
                 if size is not None and have > size:
                     raise self._too_long(size)
                 return size is None or have == size
             answer.raise_for_status()
-            if answer.status_code != 206 or _first_byte(answer, have) != have:  # the server cannot resume, or not there
+            if answer.status_code != 206 or _first_byte(answer, have) != have:  # not resumed at `have`
                 self.file.truncate(0)
                 if answer.status_code == 206:
                     return False
@@ -184,6 +202,7 @@ class _Download:
         return total is None or self._have() == total
 
     def _receive(self, answer: "requests.Response", have: int, total: int | None, limit: int) -> None:
+        """Append the body of a response to the partial file at `have`; `total` and `limit` are sizes of the file in bytes."""
         self.file.seek(have)
         with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=self.remote.name) as bar:
             for block in answer.iter_content(_BLOCK_BYTES):
@@ -202,12 +221,14 @@ class _Download:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> "DownloadError":
+        """Return the error for a failed write."""
         return DownloadError(
             f"{self.part} cannot be written any further ({error.strerror}): make room and run this again, it goes on where it "
             "stopped."
         )
 
     def _too_long(self, limit: int) -> "DownloadError":
+        """Delete the partial file, and return the error for a file larger than `limit` bytes."""
         self.part.unlink(missing_ok=True)
         promised = "the promised" if self.remote.size else "at most"
         return DownloadError(
@@ -216,6 +237,6 @@ class _Download:
 
 
 def _first_byte(answer: "requests.Response", asked: int) -> int:
-    """Return the offset of a partial response; the requested offset if the response does not state it."""
+    """Return the start offset of a partial response in bytes; `asked` if the response does not contain it."""
     words = answer.headers.get("Content-Range", "").replace("-", " ").split()
     return int(words[1]) if len(words) > 1 and words[1].isdigit() else asked

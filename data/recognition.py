@@ -1,4 +1,4 @@
-"""Recognition of recordings by their suffix or first bytes, and the supported formats."""
+"""Recognition of sound files by their suffix or first bytes, and the supported formats."""
 
 from data.survey.mpeg import parse_frame
 
@@ -10,7 +10,7 @@ AUDIO_SUFFIXES = frozenset(
         ".opus", ".rf64", ".snd", ".spx", ".tta", ".voc", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma", ".wv",
     ]
 )  # fmt: skip
-# AVI is left out on purpose, and so is every format that names other files (concat, hls, image2 ...).
+# AVI and all formats that refer to other files (concat, hls, image2 and similar) are excluded deliberately.
 FFMPEG_FORMATS = ",".join(
     [
         "wav,flac,ogg,mp3,aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aiff,au,caf,w64,amr,ac3,eac3",
@@ -25,7 +25,7 @@ _SOUNDS = (
     b"fLaC", b"OggS", b"ID3\x02", b"ID3\x03", b"ID3\x04", b".snd", b"caff", b"riff\x2e\x91\xcf\x11", b"#!AMR", b"ADIF",
     b"NIST_1A", b"Creative Voice File",
 )  # fmt: skip
-_BINARY_SOUNDS = (b"wvpk", b"TTA1")  # only where they are no text that begins like that
+_BINARY_SOUNDS = (b"wvpk", b"TTA1")  # accepted only in binary files, since text can begin with these letters
 _CONTAINERS = (b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"FLV\x01", b"\x00\x00\x01\xba")
 _MP4 = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _PICTURES = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis", b"crx ", b"jp2 ", b"jpx ")
@@ -40,15 +40,18 @@ _UNREAD = {
     b"MThd": "MIDI",
     b"\x7f\xfe\x80\x01": "DTS",
 }
-# Bit rates in kbit/s of AC-3 (ATSC A/52, table 5.18).
+# Bit rates of AC-3 in kbit/s (ATSC A/52, table 5.18).
 _AC3_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
 
 
 def recognise(start: bytes) -> str:
-    """Return the type of a file, from its first SNIFFED_BYTES bytes.
+    """Return the type of a file.
+
+    Args:
+        start: First SNIFFED_BYTES bytes of the file, or all bytes of a shorter file.
 
     Returns:
-        SOUND, CONTAINER (which may have audio), OTHER, or the name of a known unsupported format.
+        SOUND, CONTAINER (with or without audio), OTHER, or the name of a known unsupported format.
     """
     if start[:4] in _RIFFS:
         return SOUND if start[8:12] == b"WAVE" else "AVI" if start[8:12] == b"AVI " else OTHER
@@ -68,7 +71,7 @@ def recognise(start: bytes) -> str:
 
 
 def is_transport_stream(start: bytes) -> bool:
-    """Three packets of MPEG-2 transport, plain or with the four bytes before each that cameras write."""
+    """Return whether a file begins with three packets of an MPEG-2 transport stream (188 bytes, or 192 with time code)."""
     return any(
         start[offset : offset + 1] == start[offset + size : offset + size + 1] == start[offset + 2 * size :][:1] == b"G"
         for offset, size in ((0, 188), (4, 192))
@@ -76,13 +79,13 @@ def is_transport_stream(start: bytes) -> bool:
 
 
 def _is_mpeg_audio(start: bytes) -> bool:
-    """Two frames of MP1, MP2 or MP3, one behind the other: the first bytes alone stand in many files."""
+    """Return whether a file begins with two adjacent frames of MPEG audio; one frame header alone is not specific."""
     frame = parse_frame(start[:4])
     return frame is not None and parse_frame(start[frame.length : frame.length + 4]) is not None
 
 
 def _is_aac(start: bytes) -> bool:
-    """Two ADTS frames, one behind the other."""
+    """Return whether a file begins with two adjacent ADTS frames."""
     if len(start) < 7 or start[0] != 0xFF or start[1] & 0xF6 != 0xF0:
         return False
     length = (start[3] & 3) << 11 | start[4] << 3 | start[5] >> 5
@@ -91,7 +94,7 @@ def _is_aac(start: bytes) -> bool:
 
 
 def _is_ac3(start: bytes) -> bool:
-    """Two frames of AC-3 or Enhanced AC-3 (ATSC A/52, annex E), one behind the other."""
+    """Return whether a file begins with two adjacent frames of AC-3 or Enhanced AC-3 (ATSC A/52, annex E)."""
     if len(start) < 6 or start[:2] != b"\x0b\x77":
         return False
     if 10 < start[5] >> 3 <= 16:

@@ -1,6 +1,7 @@
-"""Caption tables with common irregularities: BOM, CRLF, Latin-1 bytes, stray spaces, duplicates, empty cells, semicolons.
+"""Reading of caption tables with irregularities such as BOM, CRLF, Latin-1 bytes, spaces, duplicates and empty cells.
 
-File names are compared in Unicode's composed form (NFC): macOS stores an accent apart from its letter, tables seldom do.
+File names are compared in Unicode normalization form C (NFC), since macOS stores decomposed characters and most tables
+contain composed ones.
 """
 
 import csv
@@ -15,41 +16,40 @@ from pathlib import Path, PurePosixPath
 from configs.atomic_files import write_file
 from data.recognition import AUDIO_SUFFIXES
 
-NAMES_SHOWN = 3
+NAMES_SHOWN = 3  # names per kind of problem in a summary
 SEPARATORS = (",", ";", "\t", "|")
-LONG_CAPTION_WORDS = (
-    60  # more than any caption of Clotho or AudioCaps has; what a lost line break or quotation mark makes
-)
-MAX_TABLE_BYTES = 1 << 29  # a hundred times WavCaps' captions; a device would never end
-# Byte order marks; that of UTF-32 in little order begins with that of UTF-16.
+# Longer than all captions of Clotho and AudioCaps; typical of a missing line break or quotation mark.
+LONG_CAPTION_WORDS = 60
+MAX_TABLE_BYTES = 1 << 29  # a hundred times the size of WavCaps; prevents endless reading from a device
+# Byte order marks; UTF-32 comes first because its little-endian mark begins with that of UTF-16.
 ENCODINGS = {
     b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
 }  # fmt: skip
-_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # zero-width characters, which copying from web pages leaves
+_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # zero-width characters, common in text copied from web pages
 
 
 class DatasetError(ValueError):
-    """A data set cannot be used; the message is one sentence: found, expected and remedy."""
+    """Raised if a data set cannot be used; the message is one sentence with the problem, the expectation and the remedy."""
 
 
 def same_name(name: str) -> str:
-    """Return a file name normalised for comparison: without surrounding space and zero-width characters, in NFC."""
+    """Return a file name in NFC without surrounding spaces and zero-width characters, for comparison."""
     return unicodedata.normalize("NFC", name.strip().strip(_INVISIBLE).strip())
 
 
 def has_words(caption: str) -> bool:
-    """Return whether a caption has words; "..." has none."""
+    """Return whether a caption contains a letter or digit."""
     return any(map(str.isalnum, caption))
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of a table.
+    """Problem of a table.
 
     Attributes:
-        kind: kind of problem, such as "missing file" or "duplicate name".
-        name: file name of the clip, as in the table.
-        line: line of the table, counted from 1.
+        kind: Kind of problem, such as "missing file" or "duplicate name".
+        name: File name of the clip, or other text that identifies the row.
+        line: Line of the table, counted from 1.
     """
 
     kind: str
@@ -62,10 +62,10 @@ class TableReport:
     """All problems of a table.
 
     Attributes:
-        table: the table's path.
-        num_rows: rows below the header.
-        num_clips: clips that can be used.
-        problems: one entry for each problem, in the order found.
+        table: Path of the table; None before it is read. Default: None.
+        num_rows: Number of rows, without the header and empty rows. Default: 0.
+        num_clips: Number of usable clips. Default: 0.
+        problems: Problems in the order found. Default: empty.
     """
 
     table: Path | None = None
@@ -83,11 +83,11 @@ class TableReport:
         self.problems.append(Problem(kind, name, line))
 
     def names(self, kind: str) -> list[str]:
-        """File names that have a problem of this kind."""
+        """Return the file names with problems of one kind."""
         return [problem.name for problem in self.problems if problem.kind == kind]
 
     def summary(self) -> str:
-        """One line: how many clips can be used, and each kind of problem with its count and first names."""
+        """Return one line with the number of usable clips, and the count and first names of each kind of problem."""
         parts = []
         for kind, count in self.counts.items():
             parts.append(f"{kind}: {listed(self.names(kind), count)}")
@@ -96,7 +96,15 @@ class TableReport:
 
 
 def listed(names: Sequence[str], count: int | None = None) -> str:
-    """How many names there are, and the first ones, shortened to what any file's name may have."""
+    """Format names for a message.
+
+    Args:
+        names: File names; at most NAMES_SHOWN are shown, and names of 256 characters or more are shortened to 60.
+        count: Number to show; None for the number of names. Default: None.
+
+    Returns:
+        The count, followed by the first names in parentheses.
+    """
     count = len(names) if count is None else count
     shown = ", ".join(repr(name if len(name) < 256 else f"{name[:60]}...") for name in names[:NAMES_SHOWN])
     return f"{count} ({shown}{', ...' if count > NAMES_SHOWN else ''})"
@@ -107,12 +115,12 @@ class Row:
     """One clip of a table.
 
     Attributes:
-        cell: file name exactly as it stands in the table.
-        name: the same without spaces around it, in NFC.
-        captions: captions that have words, at least one.
-        split: value of the column `split`; empty without that column.
-        style: value of the column `corpus` in lower case; empty without that column.
-        line: line of the table, counted from 1.
+        cell: File name as written in the table.
+        name: File name normalized by `same_name`.
+        captions: Captions that contain words, at least one.
+        split: Value of the column `split`; empty if the table has no such column.
+        line: Line of the table, counted from 1.
+        style: Value of the column `corpus` in lower case; empty if the table has no such column. Default: "".
     """
 
     cell: str
@@ -125,7 +133,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The usable rows of a table, each file name once."""
+    """Usable rows of a table.
+
+    Attributes:
+        path: Path of the table.
+        rows: Rows with distinct file names.
+        has_split: True if the table has the column `split`.
+    """
 
     path: Path
     rows: list[Row]
@@ -133,16 +147,19 @@ class Table:
 
 
 def read_table(path: Path, report: TableReport) -> Table:
-    """Read a table with columns `file_name,caption_1..caption_N`, `split` if it has one, and any others.
+    """Read a table with the columns `file_name` and `caption_1` to `caption_N`, and optionally `split` and `corpus`.
 
     Args:
-        path: the CSV file.
-        report: gets the table's problems: rows without a name or captions, single captions that are empty or have no words (left
-            out) or are very long (kept), names given twice (the first one stays), rows of too many cells, lines that are not
-            UTF-8 (read as Latin-1).
+        path: The CSV file.
+        report: Report to which problems are added: rows without a name or captions (skipped), captions that are empty or
+            have no words (skipped), captions of more than LONG_CAPTION_WORDS words (kept), duplicate names (the first row is
+            kept), rows with too many cells (skipped), and lines that are not UTF-8 (decoded as Latin-1).
+
+    Returns:
+        The usable rows.
 
     Raises:
-        DatasetError: the file is missing or unreadable, or lacks `file_name` or every caption column.
+        DatasetError: If the file is not a readable CSV table, or has no column `file_name` or no caption column.
     """
     columns, records = read_rows(path, report)
     caption_columns = sorted((name for name in columns if re.fullmatch(r"caption_\d+", name)), key=lambda n: int(n[8:]))
@@ -171,15 +188,18 @@ def read_table(path: Path, report: TableReport) -> Table:
 def is_usable(
     name: str, captions: Sequence[str], num_cells: int, known: Container[str], report: TableReport, line: int
 ) -> bool:
-    """Whether a row may be taken; what is wrong with it, or with some of its captions, is reported.
+    """Return whether a row is usable, and report problems of the row and of its captions.
 
     Args:
-        name: file name of the clip, trimmed.
-        captions: those that are not empty; some may have no words.
-        num_cells: number of caption columns.
-        known: names of the rows before it.
-        report: report to which problems are added.
-        line: line of the table, counted from 1.
+        name: File name of the clip, normalized by `same_name`.
+        captions: Captions that are not empty, with or without words.
+        num_cells: Number of caption columns.
+        known: Names of the preceding rows.
+        report: Report to which problems are added.
+        line: Line of the table, counted from 1.
+
+    Returns:
+        True if the name is new and at least one caption has words.
     """
     if name in known:
         report.add("duplicate name", name, line)
@@ -194,7 +214,14 @@ def is_usable(
 
 
 def note_odd_captions(name: str, captions: Sequence[str], report: TableReport, line: int) -> None:
-    """Report captions that have no words, and those that have far more than a caption has."""
+    """Report captions without words, and captions of more than LONG_CAPTION_WORDS words.
+
+    Args:
+        name: File name of the clip.
+        captions: Captions that are not empty.
+        report: Report to which problems are added.
+        line: Line of the table, counted from 1.
+    """
     for caption in captions:
         if not has_words(caption):
             report.add("caption without words", name, line)
@@ -203,18 +230,26 @@ def note_odd_captions(name: str, captions: Sequence[str], report: TableReport, l
 
 
 def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Column names (lower case, trimmed) of a CSV file, and its rows with their line numbers.
+    """Read a CSV file.
 
-    Commas, semicolons, tabs and vertical bars separate cells, whichever the first line has most of, or what an Excel line
-    `sep=;` before it says. Rows with fewer cells than columns are filled with empty ones; rows with more are reported and left
-    out, since a separator without quotation marks has shifted what stands where.
+    The separator is the character in SEPARATORS that is most frequent in the first line, or the one in a preceding line
+    such as `sep=;` (Excel). Rows with fewer cells than columns are padded with empty cells; rows with more cells are reported
+    and skipped, since a separator in an unquoted cell has shifted their content.
+
+    Args:
+        path: The CSV file.
+        report: Report to which problems are added; its `table` and `num_rows` are updated.
+
+    Returns:
+        Column names in lower case without surrounding spaces, and for each row its line number, counted from 1, and its
+        cells by column name.
 
     Raises:
-        DatasetError: the file is missing, empty, or not CSV, names a column twice, or has a quotation mark that is never closed.
+        DatasetError: If the file is missing, empty or not CSV, has duplicate column names, or has an unclosed quotation mark.
     """
     report.table = path
     text, latin_lines = _decode(_content(path))
-    lines = re.split("(?<=\n)|(?<=\r)(?!\n)", text)  # as the reader counts them
+    lines = re.split("(?<=\n)|(?<=\r)(?!\n)", text)  # line breaks as counted by csv.reader
     separator, skipped = _separator(lines)
     reader = csv.reader(lines[skipped:], delimiter=separator)
     records: list[tuple[int, dict[str, str]]] = []
@@ -243,7 +278,7 @@ def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[in
                 continue
             records.append((line, record))
     except csv.Error as error:
-        if skipped + reader.line_num > start:  # a cell larger than the reader takes, lines long
+        if skipped + reader.line_num > start:  # a cell over several lines that exceeds the size limit of csv
             raise _unclosed(path, start) from error
         raise DatasetError(
             f"{path} is not a CSV table ({error}, line {skipped + reader.line_num}): save it as CSV."
@@ -252,6 +287,7 @@ def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[in
 
 
 def _content(path: Path) -> bytes:
+    """Return the content of a table; raise a DatasetError if it cannot be read, or is not text."""
     try:
         content = table_bytes(path)
     except OSError as error:
@@ -266,11 +302,14 @@ def _content(path: Path) -> bytes:
 
 
 def table_bytes(path: Path) -> bytes:
-    """Return all bytes of a table.
+    """Return the content of a table.
+
+    Args:
+        path: Path of the table.
 
     Raises:
-        OSError: it cannot be read.
-        DatasetError: it has more than MAX_TABLE_BYTES, or does not end.
+        OSError: If the file cannot be read.
+        DatasetError: If the file has more than MAX_TABLE_BYTES bytes.
     """
     with path.open("rb") as file:
         content = file.read(MAX_TABLE_BYTES + 1)
@@ -282,32 +321,36 @@ def table_bytes(path: Path) -> bytes:
 
 
 def _separator(lines: Sequence[str]) -> tuple[str, int]:
-    """Return a table's separator, and the number of lines before its column names: 1 with an Excel line `sep=`, else 0."""
+    """Return the separator of a table, and the number of lines before the header: 1 after a line `sep=` (Excel), else 0."""
     match = re.fullmatch(r'"?sep=(.)"?', lines[0].strip("\r\n "), re.IGNORECASE)
     if match:
         return match[1], 1
-    if lines[0].strip("\r\n ").lower() in ("sep=", '"sep="'):  # a tab, trimmed away
+    if lines[0].strip("\r\n ").lower() in ("sep=", '"sep="'):  # the separator is a tab, removed by strip
         return "\t", 1
     first = next((line for line in lines if line.strip()), "")
     return max(SEPARATORS, key=lambda separator: _num_cells(first, separator)), 0
 
 
 def _num_cells(line: str, separator: str) -> int:
+    """Return the number of cells of a line; 0 if it cannot be parsed."""
     try:
         return len(next(csv.reader([line], delimiter=separator), []))
-    except csv.Error:  # a cell larger than the reader takes
+    except csv.Error:  # a cell exceeds the size limit of csv
         return 0
 
 
 def _check_quotes(path: Path, lines: Sequence[str], start: int, separator: str, columns: Sequence[str]) -> None:
-    """Refuse a record whose quotation mark is never closed, or closed by another row's, so that rows are inside its cell.
+    """Check that no cell of a record contains other rows because of an unclosed quotation mark.
 
     Args:
-        path: the table.
-        lines: the record's.
-        start: number of the first of them.
-        separator: between cells.
-        columns: the table's column names; empty for the record that holds them, which may have line breaks in a name.
+        path: Path of the table, for the message.
+        lines: Lines of the record.
+        start: Line number of the first line, counted from 1.
+        separator: Separator of the cells.
+        columns: Column names of the table; empty if the record is the header, whose names can contain line breaks.
+
+    Raises:
+        DatasetError: If a quotation mark is not closed, or is closed by the quotation mark of another row.
     """
     if len(lines) == 1 and '"' not in lines[0]:
         return
@@ -315,7 +358,7 @@ def _check_quotes(path: Path, lines: Sequence[str], start: int, separator: str, 
         cells = next(csv.reader(lines, delimiter=separator, strict=True), [])
     except csv.Error as error:
         if len(lines) == 1 and "expected after" in str(error):
-            return  # "Help" shouts a man: no row is lost, so it is read as it stands
+            return  # quotation marks within text, as in "Help" shouts a man: no row is lost
         cells = next(csv.reader(lines, delimiter=separator), [])
         raise _unclosed(path, max([start, *(line for line, inside in _by_lines(cells, start) if inside)])) from error
     for place, (line, inside) in enumerate(_by_lines(cells, start)):
@@ -325,7 +368,7 @@ def _check_quotes(path: Path, lines: Sequence[str], start: int, separator: str, 
 
 
 def _by_lines(cells: Sequence[str], start: int) -> list[tuple[int, list[str]]]:
-    """Line at which each cell of a record begins, and the cell's lines after its first."""
+    """Return, for each cell of a record, the number of its first line, and the text of its further lines."""
     found = []
     for cell in cells:
         _, *inside = re.split(r"\r\n|\n|\r", cell)
@@ -335,7 +378,7 @@ def _by_lines(cells: Sequence[str], start: int) -> list[tuple[int, list[str]]]:
 
 
 def _looks_like_row(text: str, separator: str, columns: Sequence[str], num_cells: int) -> bool:
-    """Whether a line inside a cell is a row of the table, or the beginning of one that has `num_cells` cells."""
+    """Return whether a line within a cell is a row of the table, or the first `num_cells` cells of a row."""
     cells = next(csv.reader([text], delimiter=separator), [])
     if len(cells) < 2:
         return False
@@ -346,6 +389,7 @@ def _looks_like_row(text: str, separator: str, columns: Sequence[str], num_cells
 
 
 def _unclosed(path: Path, line: int) -> DatasetError:
+    """Return the error for an unclosed quotation mark."""
     return DatasetError(
         f"{path} has a quotation mark in line {line} that is not closed in its cell, so that it takes the rows after it for a"
         f" part of its text: close it, or write it twice where it belongs to the text."
@@ -353,14 +397,15 @@ def _unclosed(path: Path, line: int) -> DatasetError:
 
 
 def _decode(content: bytes) -> tuple[str, set[int]]:
-    """Text of a table, and the numbers of the lines that were read as Latin-1.
+    """Decode a table line by line, as UTF-8 or else Latin-1; as UTF-16 or UTF-32 if it has their byte order mark.
 
-    Line by line, because one line pasted from an old file does not make the others Latin-1.
+    Returns:
+        The text, and the numbers of the lines decoded as Latin-1, counted from 1.
     """
     for mark, encoding in ENCODINGS.items():
         if content.startswith(mark):
             return content.decode(encoding, "replace"), set()
-    content = content.removesuffix(b"\x1a")  # the end of a file of DOS
+    content = content.removesuffix(b"\x1a")  # end-of-file character of DOS
     lines, latin_lines = [], set()
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         try:
@@ -372,10 +417,13 @@ def _decode(content: bytes) -> tuple[str, set[int]]:
 
 
 class FileIndex:
-    """Finds a table's files in a folder although archives and systems may have changed their names.
+    """Lookup of the files of a table in a folder, tolerant of differences between file systems.
 
-    Windows cannot hold some characters of Clotho's names and unpackers put `_` there; macOS stores accents apart from
-    their letters; tables carry spaces that names have not.
+    Names match if they are equal except for characters that Windows does not allow (archive programs replace them by `_`),
+    Unicode normalization (macOS stores decomposed characters), and surrounding spaces and periods.
+
+    Args:
+        folder: Folder that contains the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -383,18 +431,25 @@ class FileIndex:
         self._by_key: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, cell: str) -> Path | None:
-        """Path of the file that a table's cell names, or None when there is none, or no single one."""
+        """Find the file for a cell of a table.
+
+        Args:
+            cell: File name or relative path.
+
+        Returns:
+            Path of the file; None if there is no match or more than one.
+        """
         for name in (cell, cell.strip()):
             try:
                 if (path := self._folder / name).is_file():
                     return path
                 if path.exists() and name:
                     return path
-            except (OSError, ValueError):  # too long for a name, or a NUL in it
+            except (OSError, ValueError):  # the name is too long, or contains NUL
                 continue
         if found := self._alike(self._folder, cell):
             return found
-        folder: Path | None = self._folder  # a name in a folder: each part by itself
+        folder: Path | None = self._folder  # match each part of a relative path
         for part in PurePosixPath(cell.strip()).parts:
             if part == ".." or folder is None or not folder.is_dir():
                 return None
@@ -402,6 +457,7 @@ class FileIndex:
         return folder
 
     def _alike(self, folder: Path, name: str) -> Path | None:
+        """Return the only entry of a folder whose normalized name matches; None if there is none or more than one."""
         if not folder.is_dir():
             return None
         if folder not in self._by_key:
@@ -414,11 +470,12 @@ class FileIndex:
 
 
 def _key(name: str) -> str:
+    """Return a file name normalized for comparison across file systems."""
     return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", unicodedata.normalize("NFC", name)).strip(" .")
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """A CSV table of a header and rows."""
+    """Return a CSV table with a header and rows as text."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(columns)
@@ -427,5 +484,11 @@ def csv_text(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write a CSV file, whole or not at all."""
+    """Write a CSV file atomically.
+
+    Args:
+        path: Path of the file; an existing file is replaced.
+        columns: Column names.
+        rows: Cells of each row, in the order of the columns.
+    """
     write_file(path, csv_text(columns, rows))

@@ -1,4 +1,4 @@
-"""Unpack untrusted archives atomically, and never outside their folder."""
+"""Atomic extraction of untrusted archives, restricted to the destination folder."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from tqdm import tqdm
 from configs.atomic_files import sync
 from data.fetching import DownloadError, check_space
 
-MAX_UNPACKED_BYTES = 64 << 30  # Clotho's largest archive unpacks to about 12 GB
+MAX_UNPACKED_BYTES = 64 << 30  # the largest archive of Clotho has about 12 GB of content
 
 
 def unpack(
@@ -21,19 +21,21 @@ def unpack(
     inner: str = "",
     check: Callable[[Path], None] = lambda content: None,
 ) -> None:
-    """Unpack a .7z or .zip; the folder appears whole or not at all.
+    """Extract a .7z or .zip archive atomically: after an error, the folder does not exist.
 
     Args:
-        archive: the file.
-        folder: new folder for its content.
-        cap: largest total size in bytes.
-        inner: the folder within the archive that is wanted; all of it where there is none of that name.
-        check: given the content before it gets its name; what it raises ends the unpacking.
+        archive: The archive.
+        folder: Destination folder, which must not exist.
+        cap: Largest total size of the content in bytes. Default: MAX_UNPACKED_BYTES.
+        inner: Folder in the archive to extract; if it does not exist, everything is extracted. Default: "".
+        check: Called with the temporary folder before it is renamed to `folder`; may raise a DownloadError to reject the
+            content. Default: no check.
 
     Raises:
-        DownloadError: names that lead outside, links, more than `cap` bytes or than the disk holds, or a damaged archive.
+        DownloadError: If a name points outside the folder, the archive contains links, the content exceeds `cap` or the
+            free disk space, or the archive is damaged.
     """
-    temporary = folder.with_name(f".{folder.name}.unpacking")  # of one name, so that what a killed run left is removed
+    temporary = folder.with_name(f".{folder.name}.unpacking")  # fixed name: removes remains of a killed run
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
@@ -45,24 +47,25 @@ def unpack(
     except DownloadError:
         raise
     except OSError as error:
-        if error.errno is None:  # of the archive's own making
+        if error.errno is None:  # raised by the archive library
             raise _damaged(archive, error) from error
         raise DownloadError(
             f"{archive} cannot be unpacked to {folder} ({error.strerror}): make room and run this again."
         ) from error
-    except Exception as error:  # libraries of archives raise what their decompressors do
+    except Exception as error:  # archive libraries raise the exceptions of their decompressors
         raise _damaged(archive, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _damaged(archive: Path, error: Exception) -> DownloadError:
+    """Return the error for a damaged archive."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return DownloadError(f"{archive} is damaged ({reason}): delete it and run this again.")
 
 
 def _check(archive: Path, folder: Path, cap: int, names: Sequence[str], size: int, has_links: bool) -> None:
-    """Refuse an archive by its table of contents."""
+    """Raise a DownloadError if an entry name is unsafe, the size in bytes exceeds `cap` or the disk, or there are links."""
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
@@ -75,6 +78,7 @@ def _check(archive: Path, folder: Path, cap: int, names: Sequence[str], size: in
 
 
 def _extract_7z(archive: Path, folder: Path, cap: int) -> None:
+    """Check and extract a .7z archive."""
     import py7zr
 
     with py7zr.SevenZipFile(archive) as seven:
@@ -85,10 +89,11 @@ def _extract_7z(archive: Path, folder: Path, cap: int) -> None:
 
 
 def _extract_zip(archive: Path, folder: Path, cap: int) -> None:
+    """Check and extract a .zip archive."""
     with zipfile.ZipFile(archive) as zipped:
         entries = zipped.infolist()
         names, size = [entry.filename for entry in entries], sum(entry.file_size for entry in entries)
         links = any((entry.external_attr >> 16) & 0o170000 == 0o120000 for entry in entries)
         _check(archive, folder, cap, names, size, links)
         for entry in tqdm(entries, desc=archive.name, unit="file"):
-            zipped.extract(entry, folder)  # bounded by file_size, which zipfile holds the content to
+            zipped.extract(entry, folder)  # zipfile limits the content to file_size

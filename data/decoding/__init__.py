@@ -1,1 +1,1 @@
-"""A sound file of any origin to blocks of mono samples."""
+"""Decoding of sound files to blocks of mono samples."""

@@ -1,7 +1,7 @@
-"""Blocks of mono samples from a sound file, by libsndfile where it reads the whole of it and by FFmpeg else.
+"""Decoding of a sound file to blocks of mono samples, by libsndfile if it reads the whole file, otherwise by FFmpeg.
 
-Both decoders believe headers, print to the terminal and raise a dozen kinds of exceptions. Whatever they do with a file
-leaves here as samples, as a warning or as one `AudioError`.
+Both libraries rely on headers, print to the terminal, and raise many types of exceptions. This module converts their
+results to samples, warnings, or an `AudioError`.
 """
 
 import io
@@ -25,24 +25,24 @@ from data.survey.base import Survey
 from data.survey.survey import survey_file
 
 logger = logging.getLogger(__name__)
-_BLOCK_FRAMES = 1 << 16
-_MIXED_FRAMES = 1 << 15  # FFmpeg's frames are joined to so many before their channels are mixed
-_TRUNCATED_SHARE = 0.98  # a header may promise a little more than a codec's padding leaves
-_MPEG_SLACK = 4 * 1152  # samples by which an MP3's frames may exceed what they decode to: delay and padding
+_BLOCK_FRAMES = 1 << 16  # samples per read by libsndfile, over all channels
+_MIXED_FRAMES = 1 << 15  # samples per channel to which frames of FFmpeg are concatenated before mixing
+_TRUNCATED_SHARE = 0.98  # decoded share below which a file counts as truncated; padding accounts for the rest
+_MPEG_SLACK = 4 * 1152  # delay and padding: samples of MP3 frames that are not decoded
 
 
 def decoded_blocks(path: Path, track: int | None = None) -> Iterator[tuple[int, Waveform]]:
-    """Decode a regular file.
+    """Decode a regular file to mono.
 
     Args:
-        path: the file.
-        track: audio track, from 1; None for the first, with a warning if there are several.
+        path: The file.
+        track: Audio track, counted from 1; None for the first, with a warning if there are several. Default: None.
 
     Yields:
-        Sample rate in hertz and samples (S,) float32, finite, of magnitude up to HIGHEST_SAMPLE.
+        Sample rate in hertz, and samples, shape (S,), float32, finite, with magnitudes up to HIGHEST_SAMPLE.
 
     Raises:
-        AudioError: whatever is wrong, also after the first blocks.
+        AudioError: If the file cannot be opened or decoded, or exceeds a limit; possibly after the first blocks.
     """
     try:
         yield from Decoder(path, track).blocks()
@@ -50,15 +50,22 @@ def decoded_blocks(path: Path, track: int | None = None) -> Iterator[tuple[int, 
         raise
     except MemoryError as error:
         raise AudioError(f"{shown(path)} needs more memory than there is: cut it into parts.") from error
-    except Exception as error:  # what decoders raise for broken files cannot be listed: AttributeError is among it
+    except Exception as error:  # decoders raise undocumented exceptions for damaged files, such as AttributeError
         raise undecodable(path, error) from error
 
 
 def declared_duration_s(path: Path, track: int | None = None) -> float | None:
-    """Seconds of a regular file's sound by its headers and time stamps; None where it must be decoded.
+    """Return the duration of a regular file from its headers and time stamps, without decoding.
+
+    Args:
+        path: The file.
+        track: Audio track, counted from 1; None for the first. Default: None.
+
+    Returns:
+        Duration in seconds; None if the file must be decoded to determine it.
 
     Raises:
-        AudioError: as `decoded_blocks`.
+        AudioError: If the file cannot be opened, or has no such track.
     """
     try:
         return Decoder(path, track).duration_s()
@@ -70,12 +77,29 @@ def declared_duration_s(path: Path, track: int | None = None) -> float | None:
 
 @lru_cache(maxsize=64)
 def _survey(path: Path, span: tuple[int, int] | None, size: int, changed_ns: int) -> Survey:
+    """Return the cached survey of a file or byte range; size in bytes and modification time in ns are part of the key."""
     with path.open("rb") as file:
         return survey_file(file if span is None else io.BufferedReader(PatchedFile(file, {}, span)))
 
 
 class Decoder:
-    """One file on its way to samples."""
+    """Decoder of one file.
+
+    Args:
+        path: The file.
+        track: Audio track, counted from 1; None for the first.
+        span: Start and end offset in bytes of the part to decode; None for the whole file. Default: None.
+
+    Attributes:
+        survey: Properties from the structure of the file.
+        decoded: Number of samples per channel decoded so far.
+        rate: Sample rate in hertz; 0 before decoding.
+        problem: Reason why decoding ended early, or description of skipped parts; empty if there is none.
+        mix: Mixdown of the channels.
+
+    Raises:
+        AudioError: If the file cannot be opened.
+    """
 
     def __init__(self, path: Path, track: int | None, span: tuple[int, int] | None = None) -> None:
         self.path, self.name, self.track, self.span = path, shown(path), track, span
@@ -85,11 +109,11 @@ class Decoder:
         except OSError as error:
             raise AudioError(f"{self.name} cannot be opened: {reason(error)}.") from error
         self.decoded, self.rate = 0, 0
-        self.problem = ""  # why decoding ended, or what was left out
+        self.problem = ""
         self.mix = Mixdown(path)
 
     def blocks(self) -> Iterator[tuple[int, Waveform]]:
-        """As `decoded_blocks`."""
+        """Decode the file; see `decoded_blocks`."""
         if self.survey.links and self.span is None:
             yield from self._blocks_of_links()
             return
@@ -107,7 +131,7 @@ class Decoder:
         self._conclude()
 
     def _blocks_of_links(self) -> Iterator[tuple[int, Waveform]]:
-        """Each of several chained streams as if it were a file of its own."""
+        """Decode each of several chained streams as a separate file."""
         seconds = 0.0
         for link in self.survey.links:
             decoder = Decoder(self.path, self.track, link)
@@ -123,7 +147,7 @@ class Decoder:
                 raise self._too_long()
 
     def duration_s(self) -> float | None:
-        """As `declared_duration_s`."""
+        """Return the duration without decoding; see `declared_duration_s`."""
         with self.path.open("rb") as opened:
             file = PatchedFile(opened, self.survey.patches)
             sound = self._open_by_soundfile(file)
@@ -140,7 +164,7 @@ class Decoder:
                 return container_duration_s(container, self._choose_track(container))
 
     def _open_by_soundfile(self, file: PatchedFile) -> soundfile.SoundFile | None:
-        """The open file, or None where FFmpeg is to read it."""
+        """Open a file with libsndfile; return None if FFmpeg must decode it."""
         if self.survey.by_ffmpeg or (self.track or 1) != 1:
             return None
         try:
@@ -150,13 +174,14 @@ class Decoder:
             return None
         held = self.survey.held_samples
         unread = held is not None and (sound.frames < held - _MPEG_SLACK or (held > 0 and not sound.frames))
-        # libsndfile 1.2.2 breaks the phase of Opus where one read ends and the next begins; FFmpeg does not.
+        # libsndfile 1.2.2 produces discontinuities in Opus between consecutive reads; FFmpeg does not.
         if sound.subtype == "OPUS" or unread:
             sound.close()
             return None
         return sound
 
     def _blocks_by_soundfile(self, sound: soundfile.SoundFile) -> Iterator[tuple[int, Waveform]]:
+        """Decode with libsndfile; a decoding error ends the iteration and is recorded in `problem`."""
         self._set_rate(sound.samplerate, sound.channels)
         frames_at_once = max(1, _BLOCK_FRAMES // sound.channels)
         while True:
@@ -172,7 +197,7 @@ class Decoder:
             yield self.rate, self.mix(block, 1)
 
     def _blocks_by_av(self, file: PatchedFile) -> Iterator[tuple[int, Waveform]]:
-        """Yield all samples, or those after the part decoded by libsndfile."""
+        """Decode with FFmpeg; samples that libsndfile has already decoded are skipped."""
         from data.decoding.tracks import TrackReader
 
         skipped, position = self.decoded, 0
@@ -190,7 +215,7 @@ class Decoder:
             self._set_rate(stream.rate or 0, stream.channels or 0)
             reader = TrackReader(container, stream, self.rate)
             pieces: list[NDArray[np.float32]] = []
-            num_joined = 0  # counted, since a damaged file may have frames of one sample
+            num_joined = 0  # a running total: a damaged file can have frames of one sample
             for samples in reader.frames():  # (C, S)
                 fresh = samples[:, max(0, skipped - position) :]
                 position += samples.shape[1]
@@ -207,7 +232,8 @@ class Decoder:
             self.problem = self.problem or reader.problem
 
     def _open_container(self, file: PatchedFile) -> Any:
-        from data.decoding.tracks import open_container  # FFmpeg takes as long to import as all that a WAV file needs
+        """Open a file with FFmpeg; all its exceptions are converted to an AudioError."""
+        from data.decoding.tracks import open_container  # importing FFmpeg takes as long as decoding a WAV file
 
         try:
             return open_container(file)
@@ -217,7 +243,7 @@ class Decoder:
             raise self._unread(file) or undecodable(self.path, error) from error
 
     def _unread(self, file: PatchedFile) -> AudioError | None:
-        """The error of a format that is known and not read."""
+        """Return the error for a known unsupported format; None for any other file."""
         file.seek(0)
         kind = recognise(file.read(SNIFFED_BYTES) or b"")
         if kind in (SOUND, CONTAINER, OTHER):
@@ -225,6 +251,7 @@ class Decoder:
         return AudioError(f"{self.name} is {kind}, which is not read: {REMEDY}.")
 
     def _choose_track(self, container: Any) -> Any:
+        """Return the selected audio stream; raise an AudioError if there is none."""
         tracks = container.streams.audio
         if not tracks:
             raise AudioError(f"{self.name} has no audio track: {REMEDY}.")
@@ -236,7 +263,7 @@ class Decoder:
         return tracks[(self.track or 1) - 1]
 
     def _tell_track(self, container: Any, stream: Any) -> None:
-        """Log which of several tracks is used, unless it was chosen."""
+        """Log a warning with the used track if there are several and none was selected."""
         number = len(container.streams.audio)
         if number > 1 and self.track is None:
             about = [stream.language, stream.codec_context.name, stream.metadata.get("title")]
@@ -246,6 +273,7 @@ class Decoder:
             )
 
     def _set_rate(self, rate: int, channels: int) -> None:
+        """Set the sample rate; raise an AudioError if it or the number of channels is outside its range, or it changed."""
         if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
             raise AudioError(
                 f"{self.name} has a sample rate of {rate} Hz; {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz are read."
@@ -257,12 +285,13 @@ class Decoder:
         self.rate = rate
 
     def _count(self, num_samples: int) -> None:
+        """Add to the number of decoded samples; raise an AudioError beyond MAX_DECODED_S."""
         self.decoded += num_samples
         if self.decoded > MAX_DECODED_S * self.rate:
             raise self._too_long()
 
     def _conclude(self) -> None:
-        """Say what is missing of a file that was decoded to its end."""
+        """Log a warning if data is missing or damaged; raise an AudioError if no sample was decoded."""
         cut, promised = self.survey.cut, self.survey.promised_samples
         if not cut and promised and self.decoded < promised * _TRUNCATED_SHARE:
             cut = f"its header promises {promised:,} samples and {self.decoded:,} are there"
@@ -287,5 +316,5 @@ class Decoder:
 
     @property
     def seconds(self) -> float:
-        """Seconds decoded so far."""
+        """Duration decoded so far, in seconds."""
         return self.decoded / self.rate

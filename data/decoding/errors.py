@@ -1,4 +1,4 @@
-"""Errors of recordings: one sentence with the name of the file."""
+"""Errors for recordings that cannot be decoded, and helpers to format their messages."""
 
 import unicodedata
 from pathlib import Path
@@ -7,21 +7,21 @@ REMEDY = "give a WAV, FLAC, OGG, MP3 or M4A file, or convert this one with ffmpe
 
 
 class AudioError(ValueError):
-    """A recording that cannot be captioned; the message is one sentence that names the file."""
+    """Raised if a recording cannot be captioned; the message is one sentence that contains the file name."""
 
 
 def shown(path: str | Path) -> str:
-    """A file's name on one line; one with control characters, which a terminal would obey, is quoted and escaped."""
+    """Return a file name for a message; a name with control characters or line separators is quoted and escaped."""
     name = str(path)
     return repr(name) if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name) else name
 
 
 def reason(error: BaseException) -> str:
-    """Return a library's error message on one line, without its final punctuation."""
+    """Return the message of a library's exception on one line of at most 200 characters, without a final period."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return " ".join(str(text).split())[:200].rstrip(". ") or type(error).__name__
 
 
 def undecodable(path: Path, error: BaseException) -> AudioError:
-    """The error of a file that no decoder makes sense of."""
+    """Return the error for a file that no decoder can read."""
     return AudioError(f"{shown(path)} is no audio that can be decoded ({reason(error)}): {REMEDY}.")

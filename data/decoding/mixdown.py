@@ -1,4 +1,4 @@
-"""Mix several channels to mono."""
+"""Mixing of multichannel audio to mono."""
 
 import logging
 from pathlib import Path
@@ -11,20 +11,38 @@ from data.decoding.limits import HIGHEST_SAMPLE
 
 logger = logging.getLogger(__name__)
 Waveform = NDArray[np.float32]
-_CANCELLED_SHARE = 0.08  # of the channels' energy, divided by their number: less of it is left in a mean that cancels
-_STILL_CANCELLED_SHARE = 0.25  # the same for a recording whose channels have cancelled already
-_QUIET_PEAK = 1e-4
+_CANCELLED_SHARE = 0.08  # energy of the mean over mean energy per channel, times channels, below which they cancel
+_STILL_CANCELLED_SHARE = 0.25  # the same threshold after channels of the recording have cancelled
+_QUIET_PEAK = 1e-4  # peak amplitude of a block below which cancellation is not tested
 
 
 class Mixdown:
-    """Mean of the channels; the loudest one where they cancel each other, as in stereo of opposite phase."""
+    """Mix blocks of a recording to mono: the mean of the channels, or the loudest channel if they cancel.
+
+    Channels cancel each other if their phases are opposite. The selected channel is kept for later blocks while its energy
+    is at least a quarter of the loudest channel's.
+
+    Args:
+        path: The recording, for messages.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._channel: int | None = None
 
     def __call__(self, block: NDArray[np.float32], channel_axis: int) -> Waveform:
-        """Mix (S, C) or (C, S) to (S,)."""
+        """Mix one block.
+
+        Args:
+            block: Samples, shape (S, C) or (C, S), float32.
+            channel_axis: Axis of the channels, 1 or 0.
+
+        Returns:
+            Samples, shape (S,), float32.
+
+        Raises:
+            AudioError: If a sample is not finite, or its magnitude exceeds HIGHEST_SAMPLE.
+        """
         self._check(block)
         mean: Waveform = block.mean(axis=channel_axis)
         num_channels = block.shape[channel_axis]
@@ -38,10 +56,11 @@ class Mixdown:
         if self._channel is None:
             logger.info("%s: its channels cancel each other; the loudest is used.", shown(self._path))
         if self._channel is None or self._channel >= num_channels or energies[self._channel] < energies.max() / 4:
-            self._channel = int(energies.argmax())  # kept, since a change between blocks would be audible
+            self._channel = int(energies.argmax())  # kept: a change between blocks would be audible
         return np.ascontiguousarray(block.take(self._channel, axis=channel_axis))
 
     def _check(self, block: NDArray[np.float32]) -> None:
+        """Raise an AudioError if a sample is not finite, or its magnitude exceeds HIGHEST_SAMPLE."""
         peak = float(np.abs(block).max(initial=0.0))
         if not np.isfinite(peak):
             raise AudioError(

@@ -1,14 +1,22 @@
-"""A file object for decoders: a part of a file, with wrong sizes replaced."""
+"""Read-only file object that restricts a file to a byte range and replaces incorrect size fields."""
 
 import io
 from typing import Any, BinaryIO
 
 
 class PatchedFile(io.RawIOBase):
-    """A file, or a span of it, as the decoders read it.
+    """Read-only view of a file, or of a byte range of it, with some bytes replaced.
 
-    Wrong sizes are replaced, and places before the beginning are asked for in vain. An exception in these methods would
-    not reach the caller: cffi and PyAV print it.
+    The methods do not raise OSError: cffi and PyAV would print the exception and not propagate it. A failed read returns 0
+    bytes and sets `error`; an invalid seek returns -1.
+
+    Args:
+        file: Seekable binary file.
+        patches: Maps an offset in bytes to the bytes to return in place of those in the file.
+        span: Start and end offset of the range in bytes; None for the whole file. Default: None.
+
+    Attributes:
+        error: Exception of the last failed read; None if no read failed.
     """
 
     def __init__(self, file: BinaryIO, patches: dict[int, bytes], span: tuple[int, int] | None = None) -> None:
@@ -19,7 +27,7 @@ class PatchedFile(io.RawIOBase):
         self.error: OSError | None = None
 
     def readinto(self, buffer: Any) -> int:
-        """See `io.RawIOBase`."""
+        """See `io.RawIOBase`; returns 0 and sets `error` if the file cannot be read."""
         view = memoryview(buffer).cast("B")
         try:
             begin = self._file.tell()

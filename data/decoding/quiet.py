@@ -1,4 +1,4 @@
-"""Keep a C library from writing to the terminal."""
+"""Suppression of messages that C libraries write to the terminal."""
 
 import ctypes
 import platform
@@ -9,7 +9,11 @@ from contextlib import contextmanager
 
 
 class Silencer:
-    """libmpg123 complains to C's `stderr`; meanwhile that is /dev/null. Python's own is another."""
+    """Redirect the C library's `stderr` to /dev/null while libmpg123, which writes messages to it, is called.
+
+    Python's `sys.stderr` is not affected. Thread-safe; contexts can overlap. Has no effect on platforms where the variable
+    cannot be replaced (all except macOS and Linux with glibc).
+    """
 
     def __init__(self) -> None:
         self._lock, self._users = threading.Lock(), 0
@@ -19,7 +23,7 @@ class Silencer:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Suppress the output of C libraries in a context."""
+        """Return a context manager that suppresses messages of C libraries."""
         with self._lock:
             self._users += 1
             if self._users == 1:
@@ -33,6 +37,7 @@ class Silencer:
                     self._switch(quiet=False)
 
     def _switch(self, quiet: bool) -> None:
+        """Replace `stderr` of the C library by /dev/null, or restore it."""
         if self._slot is None:
             name = _c_stderr_name()
             if name is None:
@@ -49,7 +54,7 @@ class Silencer:
 
 
 def _c_stderr_name() -> str | None:
-    """The C library's variable, where it may be written to; None elsewhere, and its messages stay."""
+    """Return the name of the C library's `stderr` variable; None on platforms where it cannot be replaced."""
     if sys.platform == "darwin":
         return "__stderrp"
     return "stderr" if sys.platform == "linux" and platform.libc_ver()[0] == "glibc" else None

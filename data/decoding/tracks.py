@@ -1,4 +1,4 @@
-"""Tracks of containers that FFmpeg reads: where their sound begins and pauses, and how long they are."""
+"""Decoding of audio tracks by FFmpeg, with silence for late starts and gaps, and their durations."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,16 +12,27 @@ from data.decoding.limits import MAX_DECODED_S
 from data.decoding.patched_file import PatchedFile
 from data.recognition import FFMPEG_FORMATS
 
-_TIMED_FORMATS = ("mov", "matroska")  # whose time stamps say when a sound begins and where it pauses
-_SILENT_FRAMES = 1 << 16  # of silence at once
-_LEAST_GAP_S = 0.1
-_LONGEST_GAP_S = 60.0  # if the file has no duration
+_TIMED_FORMATS = ("mov", "matroska")  # their time stamps define late starts and gaps
+_SILENT_FRAMES = 1 << 16  # samples of silence per block
+_LEAST_GAP_S = 0.1  # shorter gaps are ignored
+_LONGEST_GAP_S = 60.0  # if the container declares no duration; longer gaps are treated as incorrect time stamps
 
 
 def open_container(file: PatchedFile) -> Any:
-    """Open a file with FFmpeg; its exceptions are passed on.
+    """Open a file with FFmpeg.
 
-    The open file is handed over, so FFmpeg has no name from which to open others, and no protocol to do it with.
+    FFmpeg receives the file object and no path, and all protocols except `file` are disabled, so that the file cannot
+    cause other files or addresses to be opened.
+
+    Args:
+        file: Open file.
+
+    Returns:
+        The `av.container.InputContainer`; the caller closes it.
+
+    Raises:
+        av.FFmpegError: If the format is unknown or not in FFMPEG_FORMATS, or the file is damaged. Other exceptions of PyAV
+            are not converted.
     """
     av.logging.set_level(None)
     options = {"format_whitelist": FFMPEG_FORMATS, "protocol_whitelist": "file"}
@@ -29,15 +40,15 @@ def open_container(file: PatchedFile) -> Any:
 
 
 class TrackReader:
-    """A track's samples.
+    """Decoder of one audio track.
 
     Args:
-        container: container from `open_container`.
-        stream: one of its audio streams.
-        rate: sample rate in hertz.
+        container: Container from `open_container`.
+        stream: Audio stream of the container.
+        rate: Sample rate of the output in hertz.
 
     Attributes:
-        problem: description of undecodable parts, after reading; empty if there are none.
+        problem: After `frames` is exhausted, description of the packets that could not be decoded; empty if there are none.
     """
 
     def __init__(self, container: Any, stream: Any, rate: int) -> None:
@@ -45,7 +56,11 @@ class TrackReader:
         self.problem = ""
 
     def frames(self) -> Iterator[NDArray[np.float32]]:
-        """Samples (C, S), with silence for the time before a late track and in gaps of it."""
+        """Decode the track.
+
+        Yields:
+            Samples, shape (C, S), float32; silence, shape (1, S), for a late start and for gaps.
+        """
         clock = _Clock(self._container, self._stream, self._rate)
         resampler: Any = None
         made_for: tuple[Any, ...] = ()
@@ -65,7 +80,7 @@ class TrackReader:
             yield from (_samples(part) for part in resampler.resample(None))
 
     def _decoded(self) -> Iterator[Any]:
-        """Frames of all packets that can be decoded, as FFmpeg's command does it."""
+        """Yield the frames of all packets that can be decoded; others are skipped and recorded in `problem`."""
         num_bad, last = 0, ""
         packets = self._container.demux(self._stream)
         while True:
@@ -89,17 +104,26 @@ class TrackReader:
 
 
 class _Clock:
-    """Compares a track's time stamps with the samples that came: where it starts late, and where it pauses."""
+    """Comparison of a track's time stamps with the number of decoded samples, to find late starts and gaps.
+
+    Args:
+        container: Container from `open_container`.
+        stream: Audio stream of the container.
+        rate: Sample rate of the output in hertz.
+
+    Attributes:
+        position: Number of samples so far, decoded and silent.
+    """
 
     def __init__(self, container: Any, stream: Any, rate: int) -> None:
-        self.position, self._rate = 0, rate  # samples that came, and silence
+        self.position, self._rate = 0, rate
         self._timed = any(name in container.format.name for name in _TIMED_FORMATS)
         self._origin = (container.start_time or 0) / av.time_base
         self._end = None if not container.duration else container.duration / av.time_base + 1.0
-        self._lag = 0  # samples by which the time stamps are known to be wrong
+        self._lag = 0  # total error of the time stamps so far, in samples
 
     def missing_before(self, frame: Any) -> int:
-        """Samples of silence to put before a frame; they count as come."""
+        """Return the number of silent samples to insert before a frame, and add it to `position`."""
         if not self._timed or frame.pts is None or frame.time_base is None:
             return 0
         at_s = float(frame.pts * frame.time_base) - self._origin
@@ -107,20 +131,31 @@ class _Clock:
         if missing < _LEAST_GAP_S * self._rate:
             return 0
         if at_s > self._end if self._end is not None else missing > _LONGEST_GAP_S * self._rate:
-            self._lag += missing  # a broken time stamp
+            self._lag += missing  # an incorrect time stamp
             return 0
         self.position += missing
         return missing
 
 
 def _samples(frame: Any) -> NDArray[np.float32]:
-    """(C, S) float32 of a packed frame: of planar ones with 8 channels or more PyAV 18.1 reads beyond the last plane."""
+    """Return the samples of a packed frame, shape (C, S), float32.
+
+    Planar frames are not supported: PyAV 18.1 reads beyond the last plane if they have 8 channels or more.
+    """
     packed = np.asarray(frame.to_ndarray(), dtype=np.float32)  # (1, S * C)
     return np.ascontiguousarray(packed.reshape(-1, frame.layout.nb_channels).T)
 
 
 def container_duration_s(container: Any, stream: Any) -> float | None:
-    """Seconds from the file's beginning to the end of a track; None where it must be decoded."""
+    """Return the duration of a track without decoding.
+
+    Args:
+        container: Container from `open_container`.
+        stream: Audio stream of the container.
+
+    Returns:
+        Seconds from the beginning of the file to the end of the track, less than MAX_DECODED_S; None if unknown.
+    """
     if stream.codec_context is None:
         return None
     origin, late_s, declared = (container.start_time or 0) / av.time_base, 0.0, None
@@ -139,7 +174,7 @@ def container_duration_s(container: Any, stream: Any) -> float | None:
 
 
 def _demuxed_duration_s(container: Any, stream: Any, late_s: float) -> float | None:
-    """The same from the time stamps and durations of all packets."""
+    """Return `container_duration_s` computed from the time stamps and durations of all packets; `late_s` is the start."""
     first, last, summed = None, None, 0
     try:
         for packet in container.demux(stream):
@@ -148,7 +183,7 @@ def _demuxed_duration_s(container: Any, stream: Any, late_s: float) -> float | N
                 first = packet.pts if first is None else first
                 last = max(last or packet.pts, packet.pts + (packet.duration or 0))
     except (av.FFmpegError, OSError, ValueError):
-        pass  # a damaged end
+        pass  # damaged at the end: the packets before it are used
     spanned = 0 if first is None or last is None else last - first
     duration_s = late_s + float(max(summed, spanned) * stream.time_base)
     return duration_s if 0 < duration_s < MAX_DECODED_S else None

@@ -1,25 +1,26 @@
-"""The result of a survey, and helpers to read binary structures."""
+"""Result of the analysis of a file's structure, and helpers to read binary structures."""
 
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-CACHE_BYTES = 1 << 18
+CACHE_BYTES = 1 << 18  # smallest number of bytes per read, and size of the cache
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Properties of a file, from its structure.
+    """Properties of a file, obtained from its structure without decoding.
 
     Attributes:
-        duration_s: duration in seconds; None if it must be decoded.
-        held_samples: number of samples per channel in the file, including codec padding; None if unknown.
-        promised_samples: number of samples per channel declared by the header; None if there is none.
-        cut: a clause about data missing at the end; empty for a complete file.
-        unclosed: whether only the end marker is missing.
-        patches: offset and bytes to be read in place of a wrong size in the file.
-        by_ffmpeg: whether libsndfile would stop before the end.
-        links: first byte and end of each of several Ogg streams of different rates or channels, which no decoder here
-            follows; else empty.
+        duration_s: Duration in seconds; None if the structure does not give it. Default: None.
+        held_samples: Number of samples per channel in the file, including codec padding; None if unknown.
+            Default: None.
+        promised_samples: Number of samples per channel declared by the header; None if not declared. Default: None.
+        cut: Clause that describes data missing at the end; empty for a complete file. Default: "".
+        unclosed: True if only the end marker is missing. Default: False.
+        patches: Maps the offset of an incorrect size field, in bytes, to its replacement. Default: empty.
+        by_ffmpeg: True if FFmpeg must decode the file because libsndfile would not read all of it. Default: False.
+        links: Start and end offset, in bytes, of each chained Ogg stream if the streams differ in sample rate or number
+            of channels, so that each must be decoded separately; otherwise empty. Default: empty.
     """
 
     duration_s: float | None = None
@@ -33,7 +34,14 @@ class Survey:
 
 
 class Bytes:
-    """A file's bytes at any place, read in pieces of some size."""
+    """Cached random access to the bytes of a file.
+
+    Args:
+        file: Seekable binary file.
+
+    Attributes:
+        size: Size of the file in bytes.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -41,7 +49,7 @@ class Bytes:
         self._start, self._cache = 0, b""
 
     def at(self, offset: int, count: int) -> bytes:
-        """The bytes from an offset on; fewer at the end of the file."""
+        """Return up to `count` bytes from `offset`; fewer at the end of the file, none if `offset` is outside it."""
         if not 0 <= offset < self.size:
             return b""
         begin = offset - self._start
@@ -52,17 +60,17 @@ class Bytes:
         return self._cache[begin : begin + count]
 
     def number(self, offset: int, count: int, order: str = "big") -> int:
-        """An unsigned integer."""
+        """Return the unsigned integer stored in `count` bytes at `offset`; `order` is "big" (default) or "little"."""
         return int.from_bytes(self.at(offset, count), "little" if order == "little" else "big")
 
 
 def cut(promised: int, available: int) -> str:
-    """The clause about bytes that are missing; empty where none is."""
+    """Return a clause that describes missing bytes; an empty string if `available` is at least `promised`."""
     if promised <= available:
         return ""
     return f"its header promises {promised:,} bytes of sound and {max(0, available):,} are there"
 
 
 def is_placeholder(size: int) -> bool:
-    """Whether a size of four bytes is one that programs write which cannot know it: about 2^31 or 2^32, or none."""
+    """Return whether a 32-bit size is a placeholder for an unknown size: 0, or close to 2^31 or 2^32."""
     return size == 0 or 0x7FFF0000 <= size <= 0x8000FFFF or size >= 0xFFFF0000

@@ -1,4 +1,4 @@
-"""Formats of chunks: WAV and its kin (EBU Tech 3306 for RF64), AIFF, AU, CAF and W64."""
+"""Structure of WAV and its variants (RF64: EBU Tech 3306), AIFF, AU, CAF and W64."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,16 @@ from data.survey.base import Bytes, Survey, cut, is_placeholder
 
 
 def chunks(content: Bytes, offset: int, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Name, offset of the content and declared size of each chunk of RIFF or AIFF."""
+    """Iterate over the chunks of a RIFF or AIFF file.
+
+    Args:
+        content: The file.
+        offset: Offset of the first chunk header in bytes.
+        order: Byte order of the sizes, "big" or "little".
+
+    Yields:
+        Name, offset of the content in bytes, and declared size in bytes.
+    """
     while len(header := content.at(offset, 8)) == 8:
         size = int.from_bytes(header[4:], "little" if order == "little" else "big")
         yield header[:4], offset + 8, size
@@ -14,9 +23,9 @@ def chunks(content: Bytes, offset: int, order: str) -> Iterator[tuple[bytes, int
 
 
 def survey_wav(content: Bytes, start: int) -> Survey:
-    """Survey WAV, RF64 and BW64 from an offset on."""
+    """Return the survey of a WAV, RF64 or BW64 file that begins at the offset `start`."""
     order = "big" if content.at(start, 4) == b"RIFX" else "little"
-    ds64 = None  # where RF64 keeps the size of its data
+    ds64 = None  # offset of the 64-bit data size in RF64
     for name, offset, size in chunks(content, start + 12, order):
         if name == b"ds64":
             ds64 = offset + 8
@@ -36,7 +45,7 @@ def survey_wav(content: Bytes, start: int) -> Survey:
 
 
 def _ends_in_chunks(content: Bytes, offset: int, order: str) -> bool:
-    """Whether whole chunks fill the file from an offset on: behind a size of 0 that is meant."""
+    """Return whether complete chunks fill the file from `offset` to its end, so that a data size of 0 is correct."""
     for name, begin, size in chunks(content, offset, order):
         if not all(32 <= letter < 127 for letter in name) or begin + size > content.size:
             return False
@@ -46,7 +55,7 @@ def _ends_in_chunks(content: Bytes, offset: int, order: str) -> bool:
 
 
 def survey_aiff(content: Bytes, start: int) -> Survey:
-    """Survey AIFF from an offset on."""
+    """Return the survey of an AIFF file that begins at the offset `start`."""
     for name, offset, size in chunks(content, start + 12, "big"):
         if name == b"SSND":
             return Survey(cut="" if is_placeholder(size) else cut(size, content.size - offset))
@@ -54,7 +63,7 @@ def survey_aiff(content: Bytes, start: int) -> Survey:
 
 
 def survey_au(content: Bytes, start: int) -> Survey:
-    """Survey AU from an offset on."""
+    """Return the survey of an AU file that begins at the offset `start`."""
     available, size = content.size - start - content.number(start + 4, 4), content.number(start + 8, 4)
     if size == 0 and available > 0:
         return Survey(patches={start + 8: b"\xff\xff\xff\xff"})
@@ -62,7 +71,7 @@ def survey_au(content: Bytes, start: int) -> Survey:
 
 
 def survey_caf(content: Bytes, start: int) -> Survey:
-    """Survey CAF from an offset on."""
+    """Return the survey of a CAF file that begins at the offset `start`."""
     offset = start + 8
     while len(header := content.at(offset, 12)) == 12:
         size = int.from_bytes(header[4:], "big")
@@ -73,10 +82,10 @@ def survey_caf(content: Bytes, start: int) -> Survey:
 
 
 def survey_w64(content: Bytes, start: int) -> Survey:
-    """Survey W64 from an offset on."""
+    """Return the survey of a W64 file that begins at the offset `start`."""
     offset = start + 40
     while len(header := content.at(offset, 24)) == 24:
-        size = int.from_bytes(header[16:], "little")  # with the 24 bytes of the header
+        size = int.from_bytes(header[16:], "little")  # includes the 24 bytes of the header
         if header[:4] == b"data":
             return Survey(cut="" if size <= 24 or size >= 1 << 62 else cut(size - 24, content.size - offset - 24))
         offset += max(24, size + -size % 8)

@@ -1,18 +1,18 @@
-"""FLAC (RFC 9639)."""
+"""Structure of FLAC (RFC 9639)."""
 
 import re
 
 from data.survey.base import CACHE_BYTES, Bytes, Survey
 
-_FLAC_SCAN_BYTES = 1 << 28  # of a FLAC this much is searched for a second one behind it
+_FLAC_SCAN_BYTES = 1 << 28  # searched for a second, concatenated FLAC stream
 _JOINED_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
-_TAIL_BYTES = 1 << 19  # searched for the last frames
+_TAIL_BYTES = 1 << 19  # end of the file that is searched for the last frames
 _FRAME_START = re.compile(rb"\xff[\xf8\xf9]")
 _BLOCK_SIZES = (0, 192, 576, 1152, 2304, 4608, 0, 0, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
 
 def survey_flac(content: Bytes, start: int) -> Survey:
-    """Survey FLAC from an offset on."""
+    """Return the survey of a FLAC file that begins at the offset `start`."""
     packed = content.number(start + 18, 8)
     rate, total = packed >> 44, packed & (1 << 36) - 1
     if not total or not rate:
@@ -24,13 +24,13 @@ def survey_flac(content: Bytes, start: int) -> Survey:
             return Survey(by_ffmpeg=True)
         overlap = piece[-7:]
     held = _samples_held(content, content.number(start + 8, 2))
-    if held is not None and held > total:  # libsndfile would stop at the header's number
+    if held is not None and held > total:  # libsndfile would stop at the number of samples in the header
         return Survey(duration_s=held / rate, by_ffmpeg=True)
     return Survey(duration_s=min(total, held or total) / rate, held_samples=held, promised_samples=total)
 
 
 def _samples_held(content: Bytes, block_size: int) -> int | None:
-    """Samples up to the end of the last frame that follows another one; None where none is found."""
+    """Return the number of samples up to the end of the last frame that directly follows another; None if not found."""
     tail = content.at(max(0, content.size - _TAIL_BYTES), _TAIL_BYTES)
     held = end = None
     for match in _FRAME_START.finditer(tail):
@@ -44,7 +44,7 @@ def _samples_held(content: Bytes, block_size: int) -> int | None:
 
 
 def _frame_span(header: bytes, block_size: int) -> tuple[int, int] | None:
-    """First sample of a frame and the one behind its last; None where no frame begins."""
+    """Return the first sample index of a frame and the index after its last; None if the header is not valid."""
     ones = _leading_ones(header[4]) if len(header) == 16 else 1
     if ones == 1 or ones > 7 or header[3] & 1:
         return None
@@ -59,16 +59,17 @@ def _frame_span(header: bytes, block_size: int) -> tuple[int, int] | None:
     place += {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
     if not size or rate_code == 15 or place >= len(header) or _crc8(header[:place]) != header[place]:
         return None
-    first = number if header[1] & 1 else number * block_size  # variable blocks count samples, others frames
+    first = number if header[1] & 1 else number * block_size  # sample number if block sizes vary, else frame number
     return first, first + size
 
 
 def _leading_ones(byte: int) -> int:
+    """Return the number of leading one bits of a byte, 0 to 8."""
     return 8 - (byte ^ 0xFF).bit_length()
 
 
 def _crc8(content: bytes) -> int:
-    """CRC-8 with the polynomial x^8 + x^2 + x + 1 (RFC 9639, section 9.1.8)."""
+    """Return the CRC-8 with the polynomial x^8 + x^2 + x + 1 (RFC 9639, section 9.1.8)."""
     value = 0
     for byte in content:
         value ^= byte

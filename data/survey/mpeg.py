@@ -1,10 +1,10 @@
-"""MPEG audio (ISO/IEC 11172-3 and 13818-3), frame by frame, and the tags around it."""
+"""Structure of MPEG audio (ISO/IEC 11172-3 and 13818-3): frames, and ID3 and APE tags."""
 
 from dataclasses import dataclass
 
 from data.survey.base import Bytes, Survey
 
-_MAX_TRIES, _MAX_GAPS = 1 << 12, 100  # places that are tried for an MP3's next frame, and how often that is done
+_MAX_TRIES, _MAX_GAPS = 1 << 12, 100  # candidates per search for the next frame, and searches per file
 _KILOBITS = {
     (3, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),  # MPEG-1, layer I
     (3, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -18,17 +18,25 @@ _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame of MPEG audio."""
+    """Properties of an MPEG audio frame.
 
-    length: int  # bytes, with the header
+    Attributes:
+        length: Size in bytes, including the header.
+        samples: Number of samples per channel: 384, 576 or 1152.
+        rate: Sample rate in hertz.
+        kilobits: Bit rate in kbit/s.
+        kind: Version and layer, as coded in the header, and sample rate; the same for all frames of a stream.
+    """
+
+    length: int
     samples: int
     rate: int
     kilobits: int
-    kind: tuple[int, int, int]  # version, layer, rate: what all frames of a stream share
+    kind: tuple[int, int, int]
 
 
 def parse_frame(header: bytes) -> Frame | None:
-    """Parse the four bytes of a frame header; None if they are not a header."""
+    """Return the frame described by a header of four bytes; None if the bytes are not a valid header."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
@@ -43,7 +51,7 @@ def parse_frame(header: bytes) -> Frame | None:
 
 
 def after_id3(content: Bytes, offset: int) -> int:
-    """Return the end offset of the ID3v2 tags that start at an offset."""
+    """Return the offset of the first byte after the ID3v2 tags at `offset`; `offset` if there are none."""
     while (header := content.at(offset, 10))[:3] == b"ID3" and len(header) == 10 and max(header[6:]) < 128:
         size = header[6] << 21 | header[7] << 14 | header[8] << 7 | header[9]
         offset += 10 + size + (10 if header[5] & 0x10 else 0)
@@ -51,7 +59,17 @@ def after_id3(content: Bytes, offset: int) -> int:
 
 
 def next_frame(content: Bytes, offset: int, end: int) -> int | None:
-    """Return the offset of the next two adjacent frames of one stream, searching from an offset; None after many tries."""
+    """Search for two adjacent frames of one stream.
+
+    Args:
+        content: The file.
+        offset: Offset in bytes at which the search begins.
+        end: End offset of the audio data in bytes.
+
+    Returns:
+        Offset of the first of the two frames, or of a single frame that ends at `end`; None if none is found within
+        _MAX_TRIES candidates.
+    """
     for _ in range(_MAX_TRIES):
         piece = content.at(offset, 4096)
         found = piece.find(b"\xff")
@@ -71,9 +89,9 @@ def next_frame(content: Bytes, offset: int, end: int) -> int | None:
 
 
 def survey_mpeg(content: Bytes, start: int) -> Survey:
-    """Walk over the frames of MP3 (and its layers I and II)."""
+    """Return the survey of MPEG audio (layers I to III) that begins at the offset `start`; reads all frame headers."""
     end = _before_tags(content)
-    frames: dict[bytes, Frame | None] = {}  # headers repeat
+    frames: dict[bytes, Frame | None] = {}  # cache: headers repeat
     offset, num_samples, num_tables, promised, longest_gap = start, 0, 0, None, 0
     kinds, bitrates = set(), set()
     duration_s, cut, num_gaps, gap_bytes = 0.0, "", 0, 0
@@ -104,7 +122,7 @@ def survey_mpeg(content: Bytes, start: int) -> Survey:
             kinds.add(frame.kind)
             bitrates.add(frame.kilobits)
         offset += frame.length
-    if gap_bytes > (end - start) / 2:  # something else, in which two headers were found by chance
+    if gap_bytes > (end - start) / 2:  # another format, in which two headers were found by chance
         return Survey()
     if promised and num_samples < promised * 0.98:
         cut = f"its header promises {promised:,} samples and {num_samples:,} are there"
@@ -118,7 +136,7 @@ def survey_mpeg(content: Bytes, start: int) -> Survey:
 
 
 def _table_samples(opening: bytes, frame: Frame) -> int | None:
-    """Samples that the table of a first frame declares."""
+    """Return the number of samples declared by the Xing or Info table of a first frame; None if not declared."""
     place = max(opening.find(b"Xing"), opening.find(b"Info"))
     if place >= 0 and place + 12 <= len(opening) and opening[place + 7] & 1:
         return int.from_bytes(opening[place + 8 : place + 12], "big") * frame.samples
@@ -126,7 +144,7 @@ def _table_samples(opening: bytes, frame: Frame) -> int | None:
 
 
 def _before_tags(content: Bytes) -> int:
-    """Return the start offset of the tags at the end of an MP3."""
+    """Return the start offset of the ID3v1 and APE tags at the end of an MP3; the size of the file if there are none."""
     end = content.size
     if content.at(end - 128, 3) == b"TAG":
         end -= 128

@@ -1,4 +1,4 @@
-"""Ogg (RFC 3533), page by page."""
+"""Structure of Ogg (RFC 3533), from the headers of all pages."""
 
 from dataclasses import dataclass
 
@@ -7,24 +7,36 @@ from data.survey.base import Bytes, Survey
 
 @dataclass
 class _OggTrack:
+    """One logical stream.
+
+    Attributes:
+        rate: Sample rate in hertz; 0 if the stream is not audio or its codec is unknown. Default: 0.
+        num_channels: Number of channels. Default: 0.
+        pre_skip: Number of samples to discard at the beginning (Opus). Default: 0.
+        first: Granule position of the first page with samples; -1 before it is read. Default: -1.
+        last: Granule position of the last page with samples; -1 before it is read. Default: -1.
+        closed: True if the last page is marked as the end of the stream. Default: False.
+    """
+
     rate: int = 0
     num_channels: int = 0
     pre_skip: int = 0
-    first: int = -1  # samples at the end of the first page that has some
+    first: int = -1
     last: int = -1
     closed: bool = False
 
     @property
     def duration_s(self) -> float:
+        """Duration in seconds; 0 if the stream has no samples."""
         if not self.rate or self.last < 0:
             return 0.0
-        begin = self.first if self.first > 10 * self.rate else self.pre_skip  # cut out of a broadcast
+        begin = self.first if self.first > 10 * self.rate else self.pre_skip  # excerpt of a live stream
         return max(0, self.last - begin) / self.rate
 
 
 def survey_ogg(content: Bytes, start: int) -> Survey:
-    """Survey Ogg from an offset on."""
-    links: list[dict[int, _OggTrack]] = [{}]  # one for each chained stream
+    """Return the survey of an Ogg file that begins at the offset `start`."""
+    links: list[dict[int, _OggTrack]] = [{}]  # tracks by serial number, for each chained stream
     begins = [start]
     offset, cut, in_data = start, "", False
     while len(header := content.at(offset, 27)) == 27:
@@ -69,6 +81,7 @@ def survey_ogg(content: Bytes, start: int) -> Survey:
 
 
 def _find_page(content: Bytes, offset: int) -> int:
+    """Return the offset of the next page after `offset`; the size of the file if there is none."""
     offset += 1
     while piece := content.at(offset, 1 << 16):
         if (found := piece.find(b"OggS")) >= 0:
@@ -78,6 +91,7 @@ def _find_page(content: Bytes, offset: int) -> int:
 
 
 def _ogg_track(packet: bytes) -> _OggTrack:
+    """Parse the first packet of a Vorbis, Opus, Speex or FLAC stream; `rate` is 0 for any other codec."""
     if packet[:7] == b"\x01vorbis":
         return _OggTrack(int.from_bytes(packet[12:16], "little"), int.from_bytes(packet[11:12], "big"))
     if packet[:8] == b"OpusHead":

@@ -1,8 +1,8 @@
-"""Analyse the structure of a sound file: actual and declared length, and wrong sizes.
+"""Analyse the structure of a sound file: actual and declared length, and incorrect sizes.
 
-libsndfile and FFmpeg believe headers. A recorder that died, a pipe, a copy that broke off and files joined end to end
-leave headers that are wrong, each in its own way, so that the structure is read here first: a few headers of most
-formats, every page of Ogg, every frame header of MP3 (0.2 s for an hour). Nothing is decoded.
+libsndfile and FFmpeg rely on the headers of a file. Headers are incorrect after an interrupted recording, output to a
+pipe, an incomplete copy, or the concatenation of files. The structure is therefore read before decoding: a few headers
+for most formats, all page headers of Ogg, and all frame headers of MP3 (0.2 s for one hour of audio).
 """
 
 from dataclasses import replace
@@ -18,7 +18,17 @@ from data.survey.ogg import survey_ogg
 
 
 def survey_file(file: BinaryIO) -> Survey:
-    """Read the structure of an open file; one of an unknown format gives an empty survey."""
+    """Return the survey of a file.
+
+    Args:
+        file: Seekable binary file; its position is changed.
+
+    Returns:
+        Properties of the file; the defaults of `Survey` for an unknown format.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
     content = Bytes(file)
     start = after_id3(content, 0)
     magic = content.at(start, 16)
@@ -54,7 +64,7 @@ def survey_file(file: BinaryIO) -> Survey:
 
 
 def _survey_lying_id3(content: Bytes) -> Survey:
-    """An MP3 whose ID3 tag claims more bytes than the file has: the tag is made to end at the first frame."""
+    """Return the survey of an MP3 whose ID3 tag is larger than the file; a patch ends the tag at the first frame."""
     first = next_frame(content, 10, content.size)
     if first is None:
         return Survey()
