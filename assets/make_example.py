@@ -1,4 +1,4 @@
-"""Draws the README's example: the spectrogram of a shipped recording under the caption that the shipped captioner gives it.
+"""Create the README's example figure: spectrogram of the example recording, with its generated caption as the title.
 
 .venv/bin/python -m assets.make_example
 """
@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent
 RECORDING = FOLDER / "siren_then_waves.flac"
 PICTURE = FOLDER / "example.png"
 DYNAMIC_RANGE_DB = 70.0
-NUM_COLOURS = 24  # keeps the file small
+NUM_COLOURS = 24  # reduces the file size
 
 
 def draw_example(caption: str, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Augmentation with a separate generator for each sample, so that a resumed run repeats it.
+"""Augmentation with a separate random generator for each sample, so that a resumed run is reproducible.
 
-SpecAugment: Park et al. 2019, arXiv 1904.08779. Mixup: Zhang et al. 2018, arXiv 1710.09412; both captions of mixed clips
-are trained on in proportion to their shares, as Labbé et al. do for captioning (arXiv 2309.00454).
+SpecAugment: Park et al. 2019, arXiv 1904.08779. Mixup: Zhang et al. 2018, arXiv 1710.09412; the losses of both clips' captions
+are weighted by the clips' shares, as in Labbé et al., arXiv 2309.00454.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Captions as text and as token ids.
 
-Normalisation follows the field (Clotho's authors and the DCASE captioning baselines): lower case, punctuation removed,
-spaces folded.
+Normalisation is that of Clotho's authors and the DCASE captioning baselines: lower case, without punctuation, with single
+spaces.
 """
 
 import re
@@ -16,15 +16,15 @@ from configs.schema import CaptionerConfig, TokenizerConfig
 from configs.special_tokens import SPECIAL_TOKENS
 
 PAD, BOS, EOS, UNKNOWN = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
-# An apostrophe inside a word belongs to it ("someone's"); every other mark separates.
+# Apostrophes inside a word are kept ("someone's"); all other punctuation marks are separators.
 _PUNCTUATION = re.compile(r"(?<!\w)'|'(?!\w)|[^\w\s']|_")
 
 
 def normalize_caption(caption: str) -> str:
-    """Lower-case a caption, drop its punctuation and fold its spaces.
+    """Convert a caption to lower case, remove punctuation and collapse white space.
 
-    Typographic quotes become plain ones first and compatibility forms (such as full-width letters) their usual letters.
-    Idempotent.
+    Typographic quotes are replaced by ASCII quotes, and compatibility characters such as full-width letters are normalised
+    (Unicode NFKC). The function is idempotent.
     """
     text = unicodedata.normalize("NFKC", caption).replace("\u2019", "'").replace("\u2018", "'").lower()
     text = unicodedata.normalize("NFKC", text)
@@ -35,11 +35,11 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
     """Train a sub-word tokenizer (byte-pair encoding, Sennrich et al. 2016, arXiv 1508.07909) on captions.
 
     Args:
-        captions: raw training captions; they are normalised here.
-        vocab_size: largest vocabulary, special tokens included; small texts give fewer.
+        captions: raw training captions, which are normalised.
+        vocab_size: maximum size of the vocabulary, including special tokens.
 
     Returns:
-        A tokenizer that puts [BOS] and [EOS] around a caption. A word starts with "▁".
+        Tokenizer that adds [BOS] and [EOS] tokens; "▁" marks the start of a word.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
@@ -74,7 +74,7 @@ def build_tokenizer(config: TokenizerConfig, captions: Sequence[str]) -> Tokeniz
     It adds begin and end tokens to a caption, whereas Llama's own tokenizer only adds the begin token.
 
     Raises:
-        ValueError: no captions to train on, or no tokenizer of that name.
+        ValueError: there are no captions to train on, or the tokenizer does not exist.
     """
     if config.kind == "bpe":
         if not captions:
@@ -110,7 +110,7 @@ def encode_caption(tokenizer: Tokenizer, caption: str, max_tokens: int) -> list[
 
     Args:
         tokenizer: tokenizer from `build_tokenizer`.
-        caption: raw caption; it is normalised here.
+        caption: raw caption, which is normalised.
         max_tokens: maximum number of tokens, including begin and end tokens; longer captions are truncated before the end token.
     """
     ids: list[int] = tokenizer.encode(normalize_caption(caption)).ids

@@ -1,7 +1,7 @@
-"""Whether a caption is a clause ("a dog barks") or a phrase ("a dog barking", "a bark"): a clause alone may follow "while".
+"""Classification of captions as clauses ("a dog barks") or phrases ("a dog barking", "a bark").
 
-Subject nouns, singular or plural, and verbs are learned from captions: a noun is a subject where "is" or "are"
-follows it, and a word in -ing is a verb's participle where the verb's third person occurs too.
+Only a clause can follow "while". Subject nouns, singular or plural, and verbs are learned from captions: a noun is a subject if
+it precedes "is" or "are", and a word in -ing is a participle if the third person of its verb also occurs.
 """
 
 import re
@@ -11,8 +11,8 @@ from itertools import pairwise
 
 from data.captions import normalize_caption
 
-ATTESTED = 3  # occurrences of a verb's third person, or of a subject before "is" or "are", that are evidence enough
-SUBJECT_SHARE = 0.02  # lowest share of a subject's occurrences that stand before "is" or "are"
+ATTESTED = 3  # minimum occurrences of a verb's third person, or of a subject before "is" or "are"
+SUBJECT_SHARE = 0.02  # minimum fraction of a subject's occurrences that precede "is" or "are"
 
 _NO_PARTICIPLE = re.compile(
     r"[^aeiouy]*ing"  # ring, sing, king
@@ -35,15 +35,15 @@ def is_adverb(word: str) -> bool:
 
 
 def is_participle(word: str) -> bool:
-    """Return whether a lower-case word is a verb's form in -ing."""
+    """Return whether a lower-case word is a participle in -ing."""
     return word.endswith("ing") and not _NO_PARTICIPLE.fullmatch(word)
 
 
 def base_form(participle: str) -> str:
-    """The base form of a participle by English spelling alone: barking, bark; humming, hum; idling, idle; typing, type.
+    """Return the base form of a participle by English spelling rules: barking, bark; humming, hum; idling, idle; typing, type.
 
-    A consonant is doubled behind a short stressed vowel, so a single one there shows that an "e" was dropped. Of longer
-    verbs spelling does not tell the stress; those end in a consonant unless a common ending or _ENDS_IN_E says otherwise.
+    A consonant is doubled after a short stressed vowel; a single consonant there means that an "e" was dropped. For longer
+    verbs the stress is unknown: the base form ends in a consonant unless a common ending or _ENDS_IN_E implies an "e".
     """
     stem = participle[:-3]
     if re.search(r"([bdgkmnprtv])\1$", stem) and stem != "purr":
@@ -53,14 +53,14 @@ def base_form(participle: str) -> str:
 
 
 def third_person(verb: str) -> str:
-    """The third person singular of a verb's base form: buzz, buzzes; cry, cries; bark, barks."""
+    """Return the third person singular of a verb: buzz, buzzes; cry, cries; bark, barks."""
     if re.search(r"(?:s|x|z|ch|sh|o)$", verb):
         return verb + "es"
     return verb[:-1] + "ies" if re.search(r"[^aeiou]y$", verb) else verb + "s"
 
 
 class ClauseDetector:
-    """Decides whether captions are clauses.
+    """Classifier of captions as clauses or phrases.
 
     Args:
         captions: captions from which subjects and verbs are learned.
@@ -85,7 +85,7 @@ class ClauseDetector:
         self._present = {False: {third_person(verb) for verb in verbs} | {"is"}, True: verbs | {"are"}}
 
     def __call__(self, caption: str) -> bool:
-        """Whether a known subject is followed by a verb in the present: "dogs often bark", not "a bark" or "dogs barking"."""
+        """Return whether a known subject precedes a verb in the present tense ("dogs often bark", not "dogs barking")."""
         words = [word for word in normalize_caption(caption).split() if not is_adverb(word)]
         return any(
             subject in self._is_plural and verb in self._present[self._is_plural[subject]]
@@ -93,7 +93,7 @@ class ClauseDetector:
         )
 
     def _base_form(self, participle: str) -> str:
-        """The verb of a participle, the one whose third person occurs most; empty where none occurs often enough."""
+        """Return the base form of a participle whose third person is most frequent; empty if none occurs ATTESTED times."""
         stem = participle[:-3]
         options = [stem, stem + "e"] + ([stem[:-1]] if stem[-2:-1] == stem[-1:] else [])
         best = max(options, key=lambda option: self._words[third_person(option)])

@@ -1,14 +1,14 @@
-"""Captioned clips from tables: Clotho's own layouts, and any folder with a CSV of file names and captions.
+"""Captioned clips from tables: Clotho's layouts, and folders with a CSV of file names and captions.
 
 Layouts of a data set's root, tried in this order:
 
 - `clotho_captions_<split>.csv` beside `clotho_audio_<split>/` or `<split>/`, for the splits development, validation
   and evaluation (Clotho v2.1, Zenodo record 4783391; Drossos, Lipping, Virtanen, ICASSP 2020). Without a validation
-  split a seeded share of the development clips is held out instead; evaluation clips are never used for that.
-- `captions.csv` (or the only CSV there is) with columns `file_name,caption_1..caption_N` and maybe `split`, beside
+  split, a random part of the development clips is held out; evaluation clips are never used for validation.
+- `captions.csv` (or the only CSV in the root) with the columns `file_name,caption_1..caption_N` and optionally `split`, and
   audio files in `audio/`, `clips/` or the root itself.
 
-`labels.csv` in the root, if present, has the sound labels of each clip (`split,file_name,kind,labels,source_id`).
+An optional `labels.csv` in the root contains the sound labels of each clip (`split,file_name,kind,labels,source_id`).
 """
 
 import hashlib
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 SPLITS = ("development", "validation", "evaluation")
 LABELS_FILE = "labels.csv"
 
-# Other names that tables in the field give to the three splits.
+# Common aliases of the three splits.
 _ALIASES = {
     "dev": "development",
     "train": "development",
@@ -48,7 +48,7 @@ _ALIASES = {
 
 
 class Clip(Protocol):
-    """A sound with its captions, from a file or mixed on demand."""
+    """Audio clip with captions, read from a file or computed on demand."""
 
     @property
     def name(self) -> str:
@@ -68,7 +68,7 @@ class Clip(Protocol):
 
     @property
     def identity(self) -> str:
-        """Cache key, which changes when the sound may have changed."""
+        """Cache key, which differs if the audio may have changed."""
 
     def load(self, sample_rate: int, max_duration_s: float | None) -> NDArray[np.float32]:
         """Load the mono waveform (S,) float32 at `sample_rate` hertz, at most `max_duration_s` seconds long."""
@@ -76,14 +76,14 @@ class Clip(Protocol):
 
 @dataclass(frozen=True)
 class FileClip:
-    """A clip in a file of its own.
+    """Clip stored in an audio file.
 
     Attributes:
         path: path of the audio file.
-        captions: reference captions, as in the table.
-        labels: labels of its sounds; empty if unknown.
-        source_id: id of the original recording, which must not be in several splits; empty if unknown.
-        style: style of the captions, the column `corpus` of a table; empty where unknown.
+        captions: reference captions, not normalised.
+        labels: labels of the sounds in the clip; empty if unknown.
+        source_id: id of the original recording, whose clips must be in the same split; empty if unknown.
+        style: style of the captions, from the table's column `corpus`; empty if unknown.
     """
 
     path: Path
@@ -94,22 +94,22 @@ class FileClip:
 
     @property
     def name(self) -> str:
-        """File name without folder, in NFC, as compared with names in tables."""
+        """File name without folder, in Unicode normalisation form NFC."""
         return same_name(self.path.name)
 
     @property
     def identity(self) -> str:
-        """Resolved path, size in bytes and time of last change.
+        """Resolved path, size in bytes and modification time.
 
         Raises:
-            AudioError: the file is gone.
+            AudioError: the file does not exist.
         """
         try:
             resolved = self.path.resolve()
             status = resolved.stat()
         except OSError as error:
             raise AudioError(f"{shown(self.path)} cannot be opened: {error.strerror}.") from error
-        # File names need not be valid Unicode on Linux, but a key that is hashed or printed must be.
+        # File names on Linux may be invalid Unicode, whereas keys must be encodable for hashing and printing.
         printable = str(resolved).encode("utf-8", "backslashreplace").decode("utf-8")
         return f"{printable}|{status.st_size}|{status.st_mtime_ns}"
 
@@ -117,14 +117,14 @@ class FileClip:
         """Read the waveform.
 
         Args:
-            sample_rate: wanted rate in hertz.
-            max_duration_s: seconds to read at most, from the start; None reads all.
+            sample_rate: sample rate of the result, in hertz.
+            max_duration_s: maximum duration to read from the start, in seconds; None to read the whole file.
 
         Returns:
             Mono float32 samples (S,).
 
         Raises:
-            AudioError: the file is missing or is not audio.
+            AudioError: the file is missing or not an audio file.
         """
         return load_audio(self.path, sample_rate, max_duration_s=max_duration_s)
 
@@ -137,22 +137,22 @@ def load_split(
     check: bool = True,
     report: TableReport | None = None,
 ) -> list[FileClip]:
-    """Return the clips of one split, in the order of the table.
+    """Return the clips of a split, in the order of the table.
 
     Args:
-        dataset_root: folder in one of the layouts that this module's docstring lists.
+        dataset_root: root folder of the data set, in a layout described in this module's docstring.
         split: "development", "validation" or "evaluation".
-        validation_share: share of the development clips, 0 to 1, that "validation" gets (and "development" loses)
-            where the layout has no validation split.
-        seed: chooses which clips are held out; the same seed gives the same clips, whatever else the folder holds.
-        check: whether clips without an audio file are looked for and left out; off saves a look at each file.
-        report: filled with everything that was wrong; a warning with the counts is logged in any case.
+        validation_share: fraction of the development clips, 0 to 1, that are held out for validation if the data set has no
+            validation split.
+        seed: seed of the choice of held-out clips, which does not depend on other files in the folder.
+        check: whether to omit clips without an audio file; False avoids one file system access per clip.
+        report: report to which all problems are added; a warning with their counts is logged in any case.
 
     Returns:
         At least one clip.
 
     Raises:
-        DatasetError: no such data set or split, a table with wrong columns, or no usable clip.
+        DatasetError: the data set or split is missing, a table has wrong columns, or no clip is usable.
     """
     if split not in SPLITS:
         raise DatasetError(f"found split {split!r}, expected one of {', '.join(SPLITS)}.")
@@ -176,19 +176,19 @@ def load_split(
 def load_table(
     csv_path: str | Path, audio_dir: str | Path, check: bool = True, report: TableReport | None = None
 ) -> list[FileClip]:
-    """Return all clips of a table, regardless of their split.
+    """Return all clips of a table, of any split.
 
     Args:
-        csv_path: CSV with columns `file_name,caption_1..caption_N`; others are ignored.
-        audio_dir: folder of the audio files that it names.
-        check: as in `load_split`.
-        report: as in `load_split`.
+        csv_path: CSV file with the columns `file_name,caption_1..caption_N`; other columns are ignored.
+        audio_dir: folder of the audio files.
+        check: as for `load_split`.
+        report: as for `load_split`.
 
     Returns:
-        At least one clip, in the table's order.
+        At least one clip, in the order of the table.
 
     Raises:
-        DatasetError: no such table or folder, wrong columns, or no usable clip.
+        DatasetError: the table or folder is missing, columns are wrong, or no clip is usable.
     """
     report = report if report is not None else TableReport()
     table = read_table(Path(csv_path), report)
@@ -218,7 +218,7 @@ def _load_clotho(root: Path, split: str, share: float, seed: int, check: bool, r
 
 
 def _clotho_folders(root: Path, split: str) -> list[Path]:
-    # The published archives hold a folder named after the split, which some unpack inside a folder of the seed's name.
+    # The published archives contain a folder named after the split, which may have been extracted into another one of that name.
     audio = root / f"clotho_audio_{split}"
     return [audio / split, audio, root / split]
 
@@ -267,16 +267,16 @@ def _audio_folder(candidates: list[Path]) -> Path:
 
 
 def split_name(cell: str) -> str:
-    """Map names of splits in tables ("train", "dev", "test" ...) to SPLITS; other names are returned in lower case."""
+    """Map the name of a split in a table ("train", "dev", "test" ...) to a name in SPLITS; return other names in lower case."""
     name = cell.strip().lower()
     return _ALIASES.get(name, name)
 
 
 def _hold_out(rows: list[Row], split: str, share: float, seed: int, source_of: Callable[[Row], str]) -> list[Row]:
-    """The development or the validation part of rows; clips cut from one recording stay together.
+    """Return the development or validation part of rows; all clips of a recording are in the same part.
 
-    Recordings are ranked by a hash of seed and name rather than shuffled, so that the choice does not depend on the
-    table's order, the platform or the library, and hardly changes when a clip is added.
+    Recordings are ranked by a hash of seed and name rather than shuffled, so that the choice is independent of the table's
+    order, the platform and library versions, and nearly unchanged when clips are added.
     """
     sources = {source_of(row) for row in rows}
     ranked = sorted(sources, key=lambda source: hashlib.sha256(f"{seed}/{source}".encode("utf-8", "replace")).digest())
@@ -299,7 +299,7 @@ class _Labels:
 
 
 def _read_labels(root: Path) -> dict[tuple[str, str], _Labels]:
-    """Labels and source of each (split, file name); empty where the data set has no labels.csv."""
+    """Return the labels and source of each (split, file name); empty without a labels.csv."""
     path = root / LABELS_FILE
     if not path.is_file():
         return {}
@@ -357,7 +357,7 @@ def _find_clips(
 
 
 def _within(path: Path, folder: Path) -> bool:
-    # Tables come from others: a name may lead into a subfolder, not out of the data set.
+    # Tables are untrusted: a file name may refer to a subfolder, but not to a path outside the data set.
     inside = os.path.relpath(os.path.normpath(path), os.path.normpath(folder))
     return not inside.startswith(os.pardir)
 

@@ -1,8 +1,8 @@
-"""A cache on disk for a frozen encoder's embeddings, so that a training step only computes the decoder.
+"""Disk cache of a frozen encoder's embeddings, so that training steps only compute the decoder.
 
-One file per clip, named by a hash of the clip's identity, in a folder named by a hash of all that decides what the encoder
-gives: a changed clip, file or setting is a new name, never a stale value. A file is an `.npy` file with the SHA-256 of its
-bytes behind it.
+There is one file per clip, named by a hash of the clip's identity, in a folder named by a hash of everything that affects the
+encoder's output, so that changed clips, weights or settings never match stale entries. A file has the `.npy` format, followed by
+the SHA-256 of its bytes.
 """
 
 import hashlib
@@ -20,18 +20,18 @@ _DIGEST_BYTES = 32
 
 
 class DamagedEntryError(ValueError):
-    """A file of the cache is damaged; the message is one sentence."""
+    """Raised if a cache file is damaged; the message is one sentence."""
 
 
 class FeatureCache:
     """Cache of embeddings (T, E) float32 by clip.
 
     Args:
-        folder: cache folder, shared by all encoders.
-        encoder_fingerprint: hash of everything that decides what the encoder gives (see `training/features.py`).
+        folder: root folder of the cache, shared by all encoders.
+        encoder_fingerprint: hash of everything that affects the encoder's output (see `training/features.py`).
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
 
     def __init__(self, folder: Path, encoder_fingerprint: str) -> None:
@@ -40,7 +40,7 @@ class FeatureCache:
         sweep_abandoned(self.folder)
 
     def path(self, identity: str) -> Path:
-        """File of the clip with this identity."""
+        """Return the path of the cache file of a clip."""
         return self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npy"
 
     def __contains__(self, identity: str) -> bool:
@@ -50,8 +50,8 @@ class FeatureCache:
         """Return the cached embeddings (T, E) of a clip.
 
         Raises:
-            DamagedEntryError: the file is empty, truncated or changed; it is removed, so that it is computed again.
-            OSError: it cannot be read.
+            DamagedEntryError: the file is empty, truncated or altered; it is deleted, so that the embeddings are recomputed.
+            OSError: the file cannot be read.
         """
         path = self.path(identity)
         content = path.read_bytes()
@@ -69,7 +69,7 @@ class FeatureCache:
         """Write embeddings (T, E).
 
         Raises:
-            FileNotWrittenError: no space, or no permission; nothing of the file is left.
+            FileNotWrittenError: there is no space or no permission; no partial file is left.
         """
         buffer = io.BytesIO()
         np.save(buffer, embeddings.astype(np.float32, copy=False), allow_pickle=False)

@@ -32,7 +32,7 @@ from models.generation.logits_processors import WordTable
 from models.generation.pipeline import Caption, CaptionSearch
 from models.generation.rerank import asks_tagger
 
-# Clips that a CPU encodes at once: the feature maps of four still fit into its cache, those of 32 take twice as long per clip.
+# Number of clips encoded at once on a CPU: feature maps of four clips fit into its cache; 32 take twice as long per clip.
 ENCODED_TOGETHER = 4
 
 
@@ -62,7 +62,7 @@ class AudioCaptioner(nn.Module):
 
     Attributes:
         encoder_is_published: whether the encoder keeps the published weights that its settings name, so that a checkpoint
-            stores their checksum in their place; set it to False where other training changes them.
+            stores their checksum in their place; set it to False if training changes them.
 
     Raises:
         CheckpointError: the settings contradict each other, or published weights are missing or damaged.
@@ -119,7 +119,7 @@ class AudioCaptioner(nn.Module):
 
     @property
     def has_tagger(self) -> bool:
-        """Whether `tag_scores` is available: the encoder has a tagger and gives frame embeddings."""
+        """Whether `tag_scores` is available: the encoder has a tagger and returns frame embeddings."""
         return self.encoder.has_tagger and self.config.captioner.encoder.output == "frames"
 
     @property
@@ -165,11 +165,11 @@ class AudioCaptioner(nn.Module):
             caption_ids: (R, L) int64 tokens, starting with the begin token.
             clip_index: (R,) int64, the clip of each caption; None for one caption per clip.
             styles: (B,) int64 style numbers; None for the first style.
-            caption_lengths: (R,) int64, how many tokens of each caption count; None for all.
+            caption_lengths: (R,) int64, number of leading tokens of each caption to use; None for all.
 
         Returns:
-            (R, L, V) logits of the token after each of `caption_ids`; with `caption_lengths`, (sum of the lengths, V) of those
-            that count.
+            (R, L, V) logits of the token after each of `caption_ids`; with `caption_lengths`, (sum of the lengths, V) for the
+            used tokens only.
         """
         prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)
         return self.decoder(prefix, prefix_lengths, caption_ids, clip_index, caption_lengths)
@@ -266,7 +266,7 @@ class AudioCaptioner(nn.Module):
         return parts[0] if len(parts) == 1 else _joined(parts)
 
     def _padded(self, waveforms: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
-        """Waveforms as one zero-padded batch (B, S) on the device, and their lengths (B,)."""
+        """Return waveforms as a zero-padded batch (B, S) on the device, and their lengths (B,)."""
         lengths = torch.tensor([len(waveform) for waveform in waveforms])
         padded = torch.zeros(len(waveforms), int(lengths.max()))
         for row, waveform in enumerate(waveforms):
@@ -320,7 +320,7 @@ class AudioCaptioner(nn.Module):
         return tag_scores(self.encoder, audio_embeddings, lengths)
 
     def owned_state(self) -> dict[str, Tensor]:
-        """Tensors that a checkpoint stores: all but those of an encoder with published weights."""
+        """Return the tensors that a checkpoint stores: all except those of an encoder with published weights."""
         return captioner_files.owned_state(self)
 
     def save_pretrained(
@@ -362,7 +362,7 @@ class AudioCaptioner(nn.Module):
 
 
 def _joined(parts: Sequence[EncoderOutput]) -> EncoderOutput:
-    """Outputs of parts of a batch as one."""
+    """Concatenate the outputs of parts of a batch."""
     longest = max(part.embeddings.shape[1] for part in parts)
     embeddings = [F.pad(part.embeddings, (0, 0, 0, longest - part.embeddings.shape[1])) for part in parts]
     logits = [part.logits for part in parts if part.logits is not None]

@@ -1,4 +1,4 @@
-"""Padded batches of clips, in an order and with augmentation that depend only on the seed and the step.
+"""Padded batches of clips; order and augmentation depend only on the seed and the step.
 
 Shapes: B clips, R captions, S samples, T frames, E encoder width, L tokens.
 """
@@ -32,7 +32,7 @@ PAD_SAMPLES = 32000
 
 @dataclass(frozen=True)
 class Sample:
-    """One training sample: a waveform (S,) or embeddings (T, E), its captions as (token ids, weight), and its tags.
+    """Training sample: a waveform (S,) or embeddings (T, E), its captions as (token ids, weight), and its tags.
 
     `tags` is None for a clip without labels.
     """
@@ -130,7 +130,7 @@ class TrainingSet(Dataset[Sample]):
 
     @property
     def judged_tags(self) -> tuple[int, ...]:
-        """Tags of at least one clip; they are absent from labelled clips without them."""
+        """Tags of at least one clip, which count as absent in labelled clips without them."""
         return tuple(sorted({tag for clip in self.clips for tag in tags_of(clip.labels)}))
 
     def __len__(self) -> int:
@@ -140,7 +140,7 @@ class TrainingSet(Dataset[Sample]):
         """Return the sample of `key` = (epoch, index).
 
         Raises:
-            AudioError: the clip cannot be read, and bad clips are not skipped (or there is no other kind).
+            AudioError: the clip cannot be read, and bad clips are not skipped or no clip is readable.
         """
         epoch, index = key
         if not self.skips_bad_clips:
@@ -188,9 +188,9 @@ class TrainingSet(Dataset[Sample]):
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
-    """Yields the (epoch, index) pairs of every micro-batch of every step from `first_step` on.
+    """Sampler of the (epoch, index) pairs of each micro-batch, starting at `first_step`.
 
-    A step's batch is split over accumulation parts and processes, so that the clips of a step do not depend on the
+    The batch of a step is split over accumulation parts and processes, so that the clips of a step do not depend on the
     number of processes. Each epoch has its own permutation; clips that do not fill the last batch are moved to the next
     epoch.
 
@@ -321,7 +321,7 @@ def build_loader(dataset: TrainingSet, sampler: StepSampler, pad_id: int, config
     computes = dataset.embed is not None and getattr(dataset.embed, "cache", True) is None
     workers = 0 if computes else config.num_workers
     if workers:
-        # The other strategy asks the worker for each tensor's descriptor, and blocks if the worker froze after sending.
+        # The other strategy requests each file descriptor from the worker and blocks if the worker is frozen.
         torch.multiprocessing.set_sharing_strategy("file_system")
     return DataLoader(
         dataset,

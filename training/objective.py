@@ -16,7 +16,7 @@ class CaptioningLoss(nn.Module):
         captioner: model to train.
         label_smoothing: share of the target spread over the vocabulary, 0 to 1 (Szegedy et al. 2016, arXiv 1512.00567).
         trains_encoder: whether batches have waveforms, and the encoder is trained.
-        tag_loss: weight of the tagging loss, which only a trained encoder has.
+        tag_loss: weight of the tagging loss, which requires a trained encoder.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ def tagging_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def token_weights(batch: Batch) -> Tensor:
-    """Return the weight of each target token (R, L - 1): that of its caption, zero after the end token."""
+    """Return target token weights (R, L - 1): the weight of the caption up to its end token, zero afterwards."""
     targets = torch.arange(batch.caption_ids.shape[1] - 1, device=batch.caption_ids.device)  # (L - 1,)
     inside = targets[None, :] < batch.caption_lengths[:, None] - 1  # (R, L - 1)
     return batch.caption_weights[:, None] * inside.to(batch.caption_weights.dtype)

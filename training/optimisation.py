@@ -35,7 +35,7 @@ def usable_precision(wanted: str, on_cpu: bool) -> str:
 
 
 def build_optimizer(captioner: AudioCaptioner, config: TrainingConfig, trains_encoder: bool) -> torch.optim.AdamW:
-    """Build AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) over all parameters that are trained in any phase.
+    """Build AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) for all parameters that are trained in any phase.
 
     Weight decay applies to matrices, not to biases, norms and word embeddings. The encoder has its own learning rate.
     """

@@ -1,11 +1,11 @@
-"""Self-critical training: increases the probability of captions with above-average reward among those found by beam search.
+"""Self-critical training: increases the probability of beam search candidates with above-average reward.
 
-Cross-entropy weights all words equally, whereas metrics depend mainly on the named sounds. The metric is the reward: Rennie et
-al., "Self-critical sequence training", CVPR 2017, arXiv 1612.00563. Beams in place of samples:
-Cornia et al., "Meshed-Memory Transformer", CVPR 2020, arXiv 1912.08226. The mean of a clip's other captions is the baseline: Luo,
-"A Better Variant of Self-Critical Sequence Training", arXiv 2003.09971.
+Cross-entropy weights all words equally, whereas metrics depend mainly on the named sounds. The reward is the metric (Rennie et
+al., "Self-critical sequence training", CVPR 2017, arXiv 1612.00563). Candidates are found by beam search instead of sampling
+(Cornia et al., "Meshed-Memory Transformer", CVPR 2020, arXiv 1912.08226). The baseline is the mean reward of a clip's other
+candidates (Luo, "A Better Variant of Self-Critical Sequence Training", arXiv 2003.09971).
 
-Shapes: B clips, K captions found for each, L tokens.
+Shapes: B clips, K candidates per clip, L tokens.
 """
 
 import math
@@ -23,14 +23,14 @@ from training.batches import Batch, pad_captions
 
 LONGEST_NGRAM = 4
 SIGMA = 6.0  # standard deviation of the length penalty
-END = "</s>"  # counts as a word, so that incomplete captions score lower
+END = "</s>"  # end word, so that incomplete captions score lower
 
 Ngrams = Counter[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class _Vector:
-    """Weights of n-grams for each n, their norms, and the number of bigrams."""
+    """N-gram weights and their norm for each n, and the number of bigrams."""
 
     weights: tuple[dict[tuple[str, ...], float], ...]
     norms: tuple[float, ...]
@@ -40,7 +40,7 @@ class _Vector:
 class CiderReward:
     """CIDEr-D (Vedantam et al. 2015, arXiv 1411.5726) with the document frequencies of a corpus.
 
-    Equal to pycocoevalcap's, which only supports document frequencies of the references themselves.
+    Equivalent to pycocoevalcap, which only supports document frequencies of the references themselves.
 
     Args:
         corpus: captions of each clip, as lists of words.
@@ -52,7 +52,7 @@ class CiderReward:
         for captions in corpus:
             num_clips += 1
             frequencies.update({ngram for words in captions for ngram in count_ngrams(words)})
-        # N-grams of one clip weigh as much as those of none.
+        # N-grams of one clip have the same weight as unknown n-grams.
         self.logs = {ngram: math.log(count) for ngram, count in frequencies.items() if count > 1}
         self.most = math.log(max(1, num_clips))
 
@@ -129,6 +129,6 @@ def find_captions(
 
 
 def advantages(scores: Tensor) -> Tensor:
-    """Return the difference (B, K) of each score to the mean of the other scores in its row."""
+    """Return the difference (B, K) between each score and the mean of the other scores in its row."""
     others = (scores.sum(dim=1, keepdim=True) - scores) / (scores.shape[1] - 1)
     return scores - others

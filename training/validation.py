@@ -74,7 +74,7 @@ def validate(
         skips_bad_clips: whether unreadable clips are skipped, with a warning.
 
     Raises:
-        AudioError: a clip cannot be read, and bad clips are not skipped (or there is no other kind).
+        AudioError: a clip cannot be read, and bad clips are not skipped or no clip is readable.
     """
     captioner.eval()
     objective = CaptioningLoss(captioner, label_smoothing=0.0, trains_encoder=False).eval()

@@ -1,1 +1,1 @@
-"""Labelled sounds: collections, mixtures and captions of their labels."""
+"""Collections of labelled sounds, mixtures of their clips, and template captions of their labels."""

@@ -1,7 +1,7 @@
 """Template captions for labelled sounds, in the style of Clotho's captions.
 
-The words for each sound are in `sound_phrases.yaml`. Counts, pauses and trends are mentioned only where they are measured on the
-waveform (`measure`).
+The phrases of each sound are in `sound_phrases.yaml`. Captions mention counts, pauses and trends only if `measure` detects them in
+the waveform.
 """
 
 import re
@@ -15,10 +15,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-FRAME_S = 0.02  # envelope resolution
-GAP_S = 0.18  # a pause shorter than this does not part two bursts
-_ACTIVE_DB = -28.0  # relative to the loudest frames
-_STEADY_DB = -20.0  # pauses cannot be detected in a clip whose quiet frames are louder than this
+FRAME_S = 0.02  # envelope resolution, in seconds
+GAP_S = 0.18  # bursts closer than this, in seconds, are merged
+_ACTIVE_DB = -28.0  # threshold of active frames, relative to the loudest frames
+_STEADY_DB = -20.0  # a clip whose quiet frames exceed this level has no detectable pauses
 
 _TIMES = {1: ["once", "a single time"], 2: ["twice", "two times"], 3: ["three times"], 4: ["four times"]}
 _MANY = ["several times", "again and again", "repeatedly", "over and over"]
@@ -29,12 +29,12 @@ class SoundShape:
     """Temporal envelope of a recording.
 
     Attributes:
-        bursts: separate stretches of sound; 0 where they cannot be separated (no sound, or constant noise).
-        active_share: share of the time with sound, 0 to 1.
-        trend_db: level of the last third of the sounding part over its first third.
-        lead_s: silence before the first sound, seconds.
-        tail_s: silence after the last sound, seconds.
-        floor_db: level of the quiet parts relative to the loud ones; 0 where nothing is quiet.
+        bursts: number of separate bursts of sound; 0 if there are none or they cannot be separated (silence, constant noise).
+        active_share: fraction of frames with sound, 0 to 1.
+        trend_db: level of the last third of the active part relative to its first third, in decibels.
+        lead_s: duration of the silence before the first sound, in seconds.
+        tail_s: duration of the silence after the last sound, in seconds.
+        floor_db: level of the quiet parts relative to the loud ones, in decibels; 0 if no part is quiet.
     """
 
     bursts: int
@@ -46,7 +46,7 @@ class SoundShape:
 
 
 def envelope_db(waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:
-    """Level of each 20 ms frame in decibels relative to the loudest frames (their 95th percentile)."""
+    """Return the level of each 20 ms frame, in decibels relative to the 95th percentile of all frames."""
     frame = max(1, int(FRAME_S * sample_rate))
     count = max(1, len(waveform) // frame)
     padded = np.zeros(count * frame)
@@ -64,15 +64,16 @@ def _floor_db(levels: NDArray[np.float64]) -> float:
 
 
 def _is_steady(levels: NDArray[np.float64]) -> bool:
-    """Whether even the quiet frames are too loud for pauses to be detected."""
+    """Return whether the quiet frames are too loud for pauses to be detected."""
     return _floor_db(levels) >= _STEADY_DB
 
 
 def active_frames(levels: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Frames that sound: above -28 dB and half-way (in dB) between the quiet and the loud frames; short gaps closed.
+    """Return a mask of the frames with sound.
 
-    A clip whose quiet frames lie less than 20 dB under its loud ones sounds all the time: a fire's or a stream's quieter
-    moments are no pauses.
+    A frame is active if its level exceeds both -28 dB and the midpoint, in decibels, of the quiet and the loud frames. Gaps of at
+    most `GAP_S` seconds are closed. If the quiet frames are less than 20 dB below the loud ones, as for a fire or a stream, all
+    frames are active.
     """
     threshold = -60.0 if _is_steady(levels) else max(_ACTIVE_DB, _floor_db(levels) / 2)
     active = levels > threshold
@@ -110,7 +111,7 @@ def measure(waveform: NDArray[np.float32], sample_rate: int) -> SoundShape:
 
 @cache
 def phrases() -> dict[str, dict[str, Any]]:
-    """The table of `sound_phrases.yaml`, with `names` compiled."""
+    """Return the table of `sound_phrases.yaml`, with the patterns `names` compiled."""
     path = Path(__file__).with_name("sound_phrases.yaml")
     table: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     for entry in table.values():
@@ -119,7 +120,7 @@ def phrases() -> dict[str, dict[str, Any]]:
 
 
 def named_categories(caption: str) -> set[str]:
-    """Sounds of the table that a normalised caption names."""
+    """Return the categories of the table that a normalised caption names."""
     return {category for category, entry in phrases().items() if entry["names"].search(caption)}
 
 
@@ -131,7 +132,7 @@ def _picker(generator: np.random.Generator) -> Pick:
 
 
 def _how_often(category: str, shape: SoundShape, pick: Pick) -> str:
-    """Adverb of number or continuity that agrees with the waveform; at times empty, as in human captions."""
+    """Return an adverb of number or continuity consistent with the waveform; sometimes empty, as in human captions."""
     counted = phrases()[category]["counted"]
     if counted is None or not shape.active_share or (counted and not shape.bursts):
         return ""
@@ -147,7 +148,7 @@ def _how_often(category: str, shape: SoundShape, pick: Pick) -> str:
 
 
 def _tails(category: str, shape: SoundShape) -> list[str]:
-    """Endings that agree with the waveform and fit any sentence, the empty one included."""
+    """Return sentence endings consistent with the waveform, including the empty one."""
     tails = [""]
     if shape.tail_s > 1.2:
         tails += [
@@ -175,20 +176,20 @@ def _join(*parts: str) -> str:
 
 
 def clause(category: str, finite: bool, pick: Pick) -> str:
-    """Subject and verb: "a dog barks", or "a dog barking"."""
+    """Return a subject and verb, finite ("a dog barks") or as a participle ("a dog barking")."""
     group = pick(phrases()[category]["clauses"])
     verb = pick(group["verbs"])
     return f"{pick(group['subjects'])} {verb[0 if finite else 1]}"
 
 
 def plainest_clause(category: str, generator: np.random.Generator) -> str:
-    """A clause of the first words of the table: "a dog barks", not "a lone dog gives a sharp bark"."""
+    """Return a clause of the first subject and verb in the table: "a dog barks", not "a lone dog gives a sharp bark"."""
     group = _picker(generator)(phrases()[category]["clauses"])
     return f"{group['subjects'][0]} {group['verbs'][0][0]}"
 
 
 def _thing(category: str, pick: Pick) -> tuple[str, str]:
-    """Noun phrase and the "be" that agrees with it."""
+    """Return a noun phrase and the form of "to be" that agrees with it, "is" or "are"."""
     thing = pick(phrases()[category]["things"])
     return (thing[1:], "are") if thing.startswith("*") else (thing, "is")
 
@@ -235,16 +236,16 @@ def _distinct(make: Callable[[], str], count: int) -> list[str]:
 
 
 def describe(category: str, shape: SoundShape, generator: np.random.Generator, count: int = 5) -> list[str]:
-    """Different captions of one sound.
+    """Return distinct captions of one sound.
 
     Args:
         category: key of the phrase table.
         shape: envelope from `measure`.
-        generator: draws the words.
+        generator: random generator.
         count: number of captions.
     """
     pick = _picker(generator)
-    wanted = int(generator.integers(7, 10))  # people mostly write eight words and more
+    wanted = int(generator.integers(7, 10))  # human captions mostly have at least eight words
 
     def make() -> str:
         return max((_single(category, shape, pick) for _ in range(2)), key=lambda text: min(wanted, len(text.split())))
@@ -287,14 +288,15 @@ def describe_mixture(
     generator: np.random.Generator,
     count: int = 5,
 ) -> list[str]:
-    """Different captions of two sounds.
+    """Return distinct captions of two sounds.
 
     Args:
-        first: category and shape of the first (or first-named) sound.
-        second: category and shape of the other sound.
-        order: "sequence", one after the other, or "overlay", both at once.
-        gain_db: level of the second over the first; more than 3 dB apart, the quieter may be "in the background".
-        generator: draws the words.
+        first: category and shape of the first sound.
+        second: category and shape of the second sound.
+        order: "sequence" for successive sounds, "overlay" for simultaneous ones.
+        gain_db: level of the second sound relative to the first, in decibels. If it is above 3 or below -3, captions may place the
+            quieter sound "in the background".
+        generator: random generator.
         count: number of captions.
     """
     pick = _picker(generator)
@@ -306,7 +308,7 @@ def describe_mixture(
         else:
             apart = abs(gain_db) > 3
             if gain_db > 3 if apart else pick([True, False]):
-                a, b = b, a  # the louder one is named first
+                a, b = b, a  # name the louder sound first
             pattern = pick(_BEHIND + _OVER if apart else _OVER)
         return _fill(pattern, a, b, pick)
 
@@ -329,12 +331,12 @@ def _fill(pattern: str, a: tuple[str, SoundShape], b: tuple[str, SoundShape], pi
 
 
 def short_template(labels: Sequence[str], order: str, generator: np.random.Generator) -> str:
-    """A short template caption, as long as those of AudioCaps, which names the sounds and nothing else.
+    """Return a short template caption, of the length of AudioCaps' captions, that only names the sounds.
 
     Args:
-        labels: one category, or two.
+        labels: one or two categories.
         order: order of two categories, "sequence" or "overlay".
-        generator: draws the words.
+        generator: random generator.
     """
     pick = _picker(generator)
     if len(labels) == 1:

@@ -1,7 +1,8 @@
 """Folders of labelled clips, for the tagger, the sound bank of text-only training, and template captions.
 
-A folder has `clips.csv` with the columns `file_name` and `category` or `label`, maybe `fold`, beside `clips/`; or ESC-50's
-layout (`meta/esc50.csv` beside `audio/`). A column `tags` of AudioSet's classes, ";" between them, goes before a label.
+A folder contains either `clips.csv`, with the columns `file_name`, `category` or `label`, and optionally `fold`, and the
+subfolder `clips/`; or ESC-50's layout (`meta/esc50.csv` and `audio/`). An optional column `tags` of AudioSet classes, separated
+by ";", overrides the label.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ LAST_TRAINING_FOLD = 3
 
 
 def find_layout(root: Path) -> tuple[Path, Path, str] | None:
-    """Table, folder of clips, and the column of their file names, in a folder of labelled clips; None where there is no table."""
+    """Return the table, the folder of clips and the column of file names of a collection; None if it has no table."""
     layouts = (
         (root / "meta" / "esc50.csv", root / "audio", "filename"),
         (root / "clips.csv", root / "clips", "file_name"),
@@ -28,16 +29,16 @@ def find_layout(root: Path) -> tuple[Path, Path, str] | None:
 
 
 def read_labelled(root: Path, held_out: int = 0, left_out: Sequence[str] = ()) -> tuple[list[FileClip], list[FileClip]]:
-    """Clips to train on and clips held out, in the table's order.
+    """Return the training clips and the held-out clips, in the order of the table.
 
     Args:
-        root: the folder.
-        held_out: number of clips held out of a collection without folds, chosen by a hash of their names; with folds, those
-            after the third are held out.
-        left_out: collections that are held out as a whole; a collection is the first folder of its clips' file names.
+        root: folder of the collection.
+        held_out: number of held-out clips in a collection without folds, chosen by a hash of their names. In a collection with
+            folds, all folds after the third are held out.
+        left_out: names of collections without folds that are held out entirely; the name is the first folder in a file name.
 
     Raises:
-        DatasetError: no table, a column is missing, or a tag is no class of AudioSet.
+        DatasetError: the table or a column is missing, or a tag is not an AudioSet class.
     """
     layout = find_layout(root)
     if layout is None:
@@ -77,10 +78,10 @@ def read_labelled(root: Path, held_out: int = 0, left_out: Sequence[str] = ()) -
 
 
 def fold_of(table: Path, line: int, cell: str) -> int:
-    """Number of a clip's fold.
+    """Parse the fold number of a clip.
 
     Raises:
-        DatasetError: the cell is no number.
+        DatasetError: the cell is not an integer.
     """
     try:
         return int(cell)

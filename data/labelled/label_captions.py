@@ -1,4 +1,4 @@
-"""Short template captions and classes of labels: `sound_phrases.yaml` and `label_captions.yaml`."""
+"""Short template captions and AudioSet classes of labels, from `sound_phrases.yaml` and `label_captions.yaml`."""
 
 import re
 from functools import cache
@@ -21,7 +21,7 @@ def _entries() -> tuple[tuple[re.Pattern[str], dict[str, Any]], ...]:
 
 @cache
 def _entry(label: str) -> dict[str, Any] | None:
-    """The tables' entry of a label: the similar sound of `sound_phrases.yaml`, or captions and tags."""
+    """Return the entry of a label: a similar sound of `sound_phrases.yaml`, or captions and tags; None if there is none."""
     if label in phrases():
         return {"like": label}
     text = fold_words(label)
@@ -29,7 +29,7 @@ def _entry(label: str) -> dict[str, Any] | None:
 
 
 def label_tags(label: str) -> tuple[int, ...]:
-    """AudioSet classes of a label, 0 to 526, by the tables, the main one first; empty for other labels."""
+    """Return the AudioSet classes of a label, 0 to 526, the main one first; empty for a label without an entry."""
     entry = _entry(label)
     if entry is None:
         return ()
@@ -39,22 +39,22 @@ def label_tags(label: str) -> tuple[int, ...]:
 
 
 def like_sound(label: str) -> str:
-    """The sound of `sound_phrases.yaml` that a label names or is similar to; empty for other labels."""
+    """Return the category of `sound_phrases.yaml` that is equal or similar to a label; empty if there is none."""
     return str((_entry(label) or {}).get("like", ""))
 
 
 def has_captions(label: str) -> bool:
-    """Whether the tables have a label."""
+    """Return whether a label has an entry."""
     return _entry(label) is not None
 
 
 def caption_label(label: str, generator: np.random.Generator, plainest: bool = False) -> str:
-    """A short template caption of a label, in lower case, which names the label's sound and nothing else.
+    """Return a short template caption, in lower case, that only names the sound of a label.
 
     Args:
-        label: one that `has_captions`.
-        generator: draws the words.
-        plainest: take the first words for a sound of `sound_phrases.yaml`.
+        label: label for which `has_captions` returns True.
+        generator: random generator.
+        plainest: whether to use the first phrases of a category of `sound_phrases.yaml` instead of random ones.
     """
     entry = _entry(label)
     if entry is None:

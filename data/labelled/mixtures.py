@@ -1,10 +1,10 @@
-"""A captioned data set of labelled sounds, in Clotho's layout, and mixtures of two of them.
+"""Captioned data sets of labelled sounds in Clotho's layout, and mixtures of two labelled sounds.
 
     python -m data.labelled.mixtures --root datasets/ESC-50 --output datasets/sounds50
 
 `--root` is a folder in ESC-50's layout (K. J. Piczak, ACM Multimedia 2015: meta/esc50.csv and audio/), or one with
-clips.csv (file_name, fold, category, freesound_id) and clips/. Clips of one Freesound recording share a fold there, so a
-split by folds keeps training and validation apart.
+clips.csv (file_name, fold, category, freesound_id) and clips/. All clips of a Freesound recording are in the same fold, so that
+training and validation clips, split by fold, come from different recordings.
 """
 
 import argparse
@@ -42,8 +42,8 @@ from data.tables import FileIndex, TableReport, read_rows, write_rows
 logger = logging.getLogger(__name__)
 
 NUM_REFERENCES = 5
-MIXTURE_RATE = 32000  # hertz, of mixtures written to disk
-ANALYSIS_RATE = 16000  # hertz, at which envelopes are measured
+MIXTURE_RATE = 32000  # sample rate of mixtures written to disk, in hertz
+ANALYSIS_RATE = 16000  # sample rate for the measurement of envelopes, in hertz
 _LONGEST_PART_S, _SHORTEST_PART_S = 5.0, 1.0
 _FADE_S = 0.02
 _TARGET_RMS = 0.08
@@ -51,7 +51,14 @@ _TARGET_RMS = 0.08
 
 @dataclass(frozen=True)
 class LabelledSound:
-    """One clip of a labelled collection."""
+    """A clip of a labelled collection.
+
+    Attributes:
+        path: path of the audio file.
+        fold: number of its fold.
+        category: category of its sound, a key of `sound_phrases.yaml`.
+        source_id: id of the original recording.
+    """
 
     path: Path
     fold: int
@@ -60,10 +67,10 @@ class LabelledSound:
 
 
 def read_collection(root: Path) -> list[LabelledSound]:
-    """Clips of a labelled collection.
+    """Read the clips of a labelled collection.
 
     Raises:
-        DatasetError: neither layout is there, a column is missing, or a category has no phrases.
+        DatasetError: the folder has neither layout, a column is missing, or a category has no phrases.
     """
     layout = find_layout(root)
     if layout is None:
@@ -92,16 +99,16 @@ def read_collection(root: Path) -> list[LabelledSound]:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Two sounds, one after the other or at once, rendered when loaded.
+    """Mixture of two clips, in sequence or simultaneous; the waveform is computed by `load`.
 
     Attributes:
-        name: unique in its data set.
-        first: clip that sounds first, or the one that sets the level.
-        second: the other clip.
-        order: "sequence" or "overlay".
-        gain_db: level of the second over the first.
-        seed: seed of its template captions.
-        given_captions: captions; if empty, five template captions in Clotho's style are drawn by `seed`.
+        name: name, unique in its data set.
+        first: first clip of a sequence, or reference clip of an overlay.
+        second: second clip.
+        order: "sequence" for successive clips, "overlay" for simultaneous ones.
+        gain_db: level of the second clip relative to the first, in decibels.
+        seed: seed of the template captions.
+        given_captions: captions; if empty, five template captions in Clotho's style are drawn with `seed`.
     """
 
     name: str
@@ -114,7 +121,7 @@ class Mixture:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Categories of both."""
+        """Categories of both clips."""
         return self.first.labels + self.second.labels
 
     @property
@@ -124,12 +131,12 @@ class Mixture:
 
     @property
     def identity(self) -> str:
-        """Key for caches: both files and how they are mixed."""
+        """Cache key, derived from both files and the mixing parameters."""
         return f"mixture 1|{self.first.identity}|{self.second.identity}|{self.order}|{self.gain_db:.3f}"
 
     @cached_property
     def captions(self) -> tuple[str, ...]:
-        """The given captions, or five template captions; their counts of sounds are measured on the waveforms."""
+        """Given captions, or five template captions, which mention counts of sounds as measured in the waveforms."""
         if self.given_captions:
             return self.given_captions
         generator = np.random.default_rng(self.seed)
@@ -137,7 +144,7 @@ class Mixture:
         return tuple(describe_mixture(parts[0], parts[1], self.order, self.gain_db, generator, NUM_REFERENCES))
 
     def load(self, sample_rate: int, max_duration_s: float | None) -> NDArray[np.float32]:
-        """The mixed waveform (S,) float32, at most 10 s and `max_duration_s` long."""
+        """Return the mixed waveform (S,) float32 at `sample_rate` hertz, at most 10 s and `max_duration_s` seconds long."""
         first, second = (_sounding_part(clip, sample_rate) for clip in (self.first, self.second))
         first, second = _level(first, 0.0), _level(second, self.gain_db)
         if self.order == "sequence":
@@ -153,7 +160,7 @@ class Mixture:
 
 @lru_cache(maxsize=2048)  # a training epoch mixes each clip several times; 2048 clips of 5 s are at most 1.3 GB
 def _sounding_part(clip: FileClip, sample_rate: int) -> NDArray[np.float32]:
-    """A clip without the silence around it, 1 to 5 s, with short fades."""
+    """Return a clip (S,) without leading and trailing silence, 1 to 5 s long, with short fades."""
     waveform = clip.load(sample_rate, _LONGEST_PART_S)
     sounding = np.flatnonzero(active_frames(envelope_db(waveform, sample_rate)))
     if len(sounding):
@@ -175,22 +182,22 @@ def _shape(clip: FileClip) -> SoundShape:
 
 
 def _level(waveform: NDArray[np.float32], gain_db: float) -> NDArray[np.float32]:
-    """Set the power of the loud half of a waveform to a common value, plus a gain."""
+    """Scale a waveform (S,) so that the power of its louder half equals a common value plus `gain_db` decibels."""
     power = np.sort(np.square(waveform, dtype=np.float64))
     loud = float(np.sqrt(power[len(power) // 2 :].mean())) if len(power) else 0.0
     return waveform * np.float32(_TARGET_RMS * 10 ** (gain_db / 20) / max(loud, 1e-6))
 
 
 def make_mixtures(clips: Sequence[FileClip], count: int, seed: int) -> list[Mixture]:
-    """Draw mixtures of two clips of different categories, half one after the other, half at once at -5 to 5 dB.
+    """Draw mixtures of two clips of different categories: half in sequence, half simultaneous at -5 to 5 dB.
 
     Args:
         clips: labelled clips with one label each.
         count: number of mixtures.
-        seed: the same seed draws the same mixtures.
+        seed: seed of the draws; equal seeds give equal mixtures.
 
     Raises:
-        DatasetError: the clips bear no labels, or all the same one.
+        DatasetError: the clips have fewer than two distinct labels.
     """
     usable = [clip for clip in clips if len(clip.labels) == 1]
     if len({clip.labels[0] for clip in usable}) < 2:
@@ -203,11 +210,11 @@ def make_mixtures(clips: Sequence[FileClip], count: int, seed: int) -> list[Mixt
 
 
 def caption_with_templates(clips: Sequence[FileClip], mixtures: int, style: str, seed: int) -> list[FileClip | Mixture]:
-    """Labelled clips, and mixtures of two, under five short template captions each.
+    """Return labelled clips and mixtures of two clips, each with five short template captions.
 
     Args:
-        clips: labelled clips; those without one label of `sound_phrases.yaml` or `label_captions.yaml` are left out.
-        mixtures: number of mixtures of sounds of `sound_phrases.yaml`, half one after the other and half at once.
+        clips: labelled clips; those without exactly one label in `sound_phrases.yaml` or `label_captions.yaml` are omitted.
+        mixtures: number of mixtures of sounds in `sound_phrases.yaml`: half in sequence, half simultaneous.
         style: style of the captions.
         seed: seed of the draws.
     """
@@ -226,13 +233,13 @@ def caption_with_templates(clips: Sequence[FileClip], mixtures: int, style: str,
 
 
 def draw_mixture(clips: Sequence[FileClip], order: str, name: str, generator: np.random.Generator) -> Mixture:
-    """Draw two clips of different categories and recordings, and how they are mixed.
+    """Draw a mixture of two clips of different categories and recordings.
 
     Args:
-        clips: labelled clips with one label each, of two labels or more.
-        order: "sequence", levels within 3 dB, or "overlay", within 5 dB.
+        clips: labelled clips with one label each and at least two distinct labels.
+        order: "sequence", with a level difference of at most 3 dB, or "overlay", with at most 5 dB.
         name: name of the mixture.
-        generator: decides.
+        generator: random generator.
     """
     while True:
         first, second = (clips[int(index)] for index in generator.integers(len(clips), size=2))
@@ -243,18 +250,21 @@ def draw_mixture(clips: Sequence[FileClip], order: str, name: str, generator: np
 
 
 def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, seed: int) -> dict[str, int]:
-    """Write a data set in Clotho's layout: development and validation clips, captions, labels.
+    """Write a data set in Clotho's layout: development and validation clips with captions and labels.
 
     Args:
-        root: labelled collection.
-        output: folder to write; must not exist yet.
-        validation_fold: fold that becomes the validation split, with `num_mixtures` rendered mixtures; folds above 4
-            are left out when this is 4, so that ESC-50's fifth stays unseen.
-        num_mixtures: validation mixtures.
+        root: folder of the labelled collection.
+        output: folder to write; must be empty or not exist.
+        validation_fold: fold of the validation split. Folds above both 4 and this one are omitted, so that ESC-50's fifth fold
+            remains unused by default.
+        num_mixtures: number of mixtures added to the validation split.
         seed: seed of captions and mixtures.
 
     Returns:
         Number of clips in each split.
+
+    Raises:
+        DatasetError: the output folder is not empty, or the collection is unusable.
     """
     if output.exists() and any(output.iterdir()):
         raise DatasetError(f"{output} is not empty: give a new folder with --output.")

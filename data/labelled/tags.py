@@ -1,4 +1,4 @@
-"""Tags (AudioSet classes) of clips' labels."""
+"""AudioSet classes (tags) of labels."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from vocabulary.words import classes_of
 
 
 def tags_of(labels: Sequence[str]) -> tuple[int, ...]:
-    """Tags of labels, 0 to 526, ascending.
+    """Return the tags of labels, 0 to 526, in ascending order.
 
     Args:
-        labels: names of AudioSet classes, or of sounds in `sound_phrases.yaml`; others have no tags.
+        labels: names of AudioSet classes or of categories in `sound_phrases.yaml`; other labels are ignored.
     """
     found: set[int] = set()
     for label in labels:
@@ -22,9 +22,10 @@ def tags_of(labels: Sequence[str]) -> tuple[int, ...]:
 
 
 def tags_of_any(label: str) -> tuple[int, ...]:
-    """Tags of a label of any collection, 0 to 526, the main one first; empty for unknown labels.
+    """Return the tags of a label of any collection, 0 to 526, the main one first; empty for an unknown label.
 
-    They are the class of that name, or the tags in `label_captions.yaml`, or the first class that the words name.
+    The first available source is used: the AudioSet class of the same name, the tags in `label_captions.yaml`, or the first class
+    that the words of the label name.
     """
     if label in tag_ids():
         return (tag_ids()[label],)

@@ -1,1 +1,1 @@
-"""Checkpoint folders, and published weights that are read as they are."""
+"""Reading and writing of checkpoint folders, and reading of published weights."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def owned_state(captioner: "AudioCaptioner") -> dict[str, Tensor]:
-    """Tensors that a checkpoint stores: all but those of an encoder with published weights."""
+    """Return the tensors that a checkpoint stores: all except those of an encoder with published weights."""
     state = captioner.state_dict()
     if captioner.encoder_is_published:
         state = {name: tensor for name, tensor in state.items() if not name.startswith("encoder.")}
@@ -112,7 +112,7 @@ def load(
             captioner.search.store = CaptionStore(read_tensors(path, STORE_FILE))
     captioner.config, captioner.metadata = config, metadata
     with _described(path / METADATA_FILE, "read"):
-        _ = captioner.calibration  # an unreadable one is reported at loading
+        _ = captioner.calibration  # raises an error for an unreadable calibration
     return captioner
 
 
@@ -166,7 +166,7 @@ def load_state(captioner: "AudioCaptioner", tensors: Mapping[str, Tensor], sourc
 
 @contextmanager
 def _described(path: Path, what: str) -> Iterator[None]:
-    """Turn any error about a file's content into one sentence with the file's name; `what` is what could not be done."""
+    """Convert errors about a file's content to a CheckpointError of one sentence; `what` describes the failed operation."""
     try:
         yield
     except CheckpointError as error:
@@ -197,14 +197,14 @@ def _check_size(
     architecture: Mapping[str, Any] | None,
     encoder_architecture: Mapping[str, Any] | None,
 ) -> None:
-    """Refuse settings of networks larger than the stored weights, before they exhaust the memory."""
+    """Raise a CheckpointError for networks larger than the stored weights, before they exhaust the memory."""
     decoder = config.captioner.decoder
     needed = {}
     if architecture is not None:
         from models.decoder.pretrained import sizes_of
 
         needed[ARCHITECTURE_FILE] = least_parameters(sizes_of(dict(architecture)))
-    elif not decoder.pretrained:  # otherwise its own folder holds its size
+    elif not decoder.pretrained:  # the size of a pretrained decoder is given by its folder
         needed[CONFIG_FILE] = least_parameters(llama_sizes(decoder, tokenizer.get_vocab_size()))
     if encoder_architecture is not None:
         from models.encoders.transformers_audio import least_of_encoder
@@ -220,7 +220,7 @@ def _check_size(
 
 
 def _config_to_build(config: Config, metadata: Mapping[str, Any], encoder_weights: str | None) -> Config:
-    """The configuration with the encoder's file replaced, or without it where the checkpoint stores the weights."""
+    """Return the configuration with the encoder's weights file replaced, or removed if the checkpoint stores the weights."""
     encoder = config.captioner.encoder
     if metadata.get("encoder_included", True):
         encoder = replace(encoder, weights=None, weights_sha256=None)

@@ -38,7 +38,7 @@ ARCHITECTURE_FILE = "llama.json"  # only for pretrained decoders; config.yaml de
 ENCODER_FILE = "encoder.json"  # only for transformers encoders whose weights the checkpoint stores
 METADATA_FILE = "metadata.json"
 TRAINING_STATE_FILE = "training_state.pt"
-# Files that a captioner is loaded from. They must be listed in metadata.json, otherwise they have no checksum.
+# Files from which a captioner is loaded; metadata.json must list them with their checksums.
 CHECKED_FILES = (MODEL_FILE, STORE_FILE, CONFIG_FILE, TOKENIZER_FILE, ARCHITECTURE_FILE, ENCODER_FILE)
 LARGEST_TOKEN_ID = 2**22  # limits the size of tables by token; the largest vocabularies have about 2**18 tokens
 _TEMPORARY_MARK = ".writing-"
@@ -122,7 +122,7 @@ def sweep_leftovers(folder: Path) -> list[str]:
 
 
 def checkpoint_folder(path: Path) -> Path:
-    """The given checkpoint folder, or the best checkpoint of a run's folder."""
+    """Return the given checkpoint folder, or the best checkpoint of a run's folder."""
     return path / "best" if not (path / METADATA_FILE).exists() and (path / "best").is_dir() else path
 
 

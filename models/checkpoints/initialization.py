@@ -1,4 +1,4 @@
-"""Networks without initial values, for weights that a checkpoint has: drawing random ones takes longer than reading the file."""
+"""Construction of networks without random initialisation, which would take longer than loading their weights."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class NoInitialization(TorchFunctionMode):
-    """Context in which the functions of `torch.nn.init` leave tensors as they are; every one must be loaded afterwards."""
+    """Context in which functions of `torch.nn.init` leave tensors unchanged; all tensors must be loaded afterwards."""
 
     def __torch_function__(
         self,
@@ -16,7 +16,7 @@ class NoInitialization(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call `func`, unless it initializes its tensor, which is returned then."""
+        """Call `func`; if it is an initialisation function, return its tensor unchanged instead."""
         kwargs = kwargs or {}
         if getattr(func, "__module__", None) == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]

@@ -2,7 +2,7 @@
 
 Its files (`step=10000.pth`) are state dicts: `a2e` projects one CNN14 clip vector to the decoder's width, `wte` embeds BERT's
 word pieces, followed by blocks of causal attention (`c_attn` contains query, key and value) and SwiGLU with RMS norms and rotary
-positions on interleaved pairs. The audio vector has position 0, the text starts at 1, and `text_head` gives the logits.
+positions on interleaved pairs. The audio vector has position 0, the text starts at 1, and `text_head` computes the logits.
 These weights are converted to those of a `models.decoder.network.Llama`.
 """
 
@@ -40,7 +40,7 @@ _OUTER_KEYS = ("rope", "a2e.weight", "a2e.bias", "wte.weight", "ln_f.scale", "te
 
 @dataclass(frozen=True)
 class MiniAudioCaption:
-    """Content of such a file.
+    """Content of a checkpoint file of mini_audio_caption.
 
     Attributes:
         projection: weight (D, E) and bias (D,) of the audio projection.
@@ -54,10 +54,10 @@ class MiniAudioCaption:
 
 
 def read_mini_audio_caption(path: Path) -> MiniAudioCaption:
-    """Read a file; layers, width, heads and vocabulary follow from the shapes of its tensors.
+    """Read a checkpoint file; numbers of layers and heads, width and vocabulary are inferred from the tensors' shapes.
 
     Raises:
-        CheckpointError: the file is not a dictionary of dense tensors (no code in it is run), or not of this kind.
+        CheckpointError: the file is not a state dict of this model; code in it is not executed.
     """
     state = read_weights(path)
     layers = sorted({int(match.group(1)) for key in state if (match := re.match(r"blocks\.(\d+)\.", key))})
@@ -124,7 +124,7 @@ def _pairs_to_halves(weight: Tensor, head_width: int) -> Tensor:
 def read_parts(
     path: Path, encoder_weights: str | None = None, tokenizer: Tokenizer | None = None
 ) -> tuple[Config, Tokenizer, MiniAudioCaption]:
-    """Configuration, tokenizer and weights of a captioner from such a file.
+    """Read the configuration, tokenizer and weights of a captioner from a checkpoint file.
 
     Unlike the original, it decodes by beam search and stops at the end token.
 

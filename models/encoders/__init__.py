@@ -1,1 +1,1 @@
-"""Audio encoders: a waveform becomes embeddings and tag scores."""
+"""Audio encoders, which compute embeddings and tag scores from waveforms."""

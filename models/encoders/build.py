@@ -13,7 +13,7 @@ from models.checkpoints.published import read_weights, state_sha256
 from models.encoders.base import PREFIX, AudioEncoder
 from models.errors import CheckpointError
 
-# Those whose weights are one file of their authors, and those of transformers, which load a folder or a hub id themselves.
+# Encoders with a weights file of their authors, and transformers encoders, which are loaded from a folder or hub id.
 ENCODERS = {"cnn14": ("cnn14", "Cnn14"), "mobilenet": ("mobilenet", "MobileNet")}  # module and class
 TRANSFORMERS_ENCODERS = {
     "htsat": ("htsat", "HtsAt"),
@@ -79,5 +79,5 @@ def weights_sha256(config: EncoderConfig, encoder: AudioEncoder) -> str:
 
 
 def encoder_label(name: str) -> str:
-    """An encoder's name for folders: "hf:openai/whisper-tiny" is "whisper-tiny"."""
+    """Return an encoder's name for use in folder names, such as "whisper-tiny" for "hf:openai/whisper-tiny"."""
     return re.sub(r"[^\w.-]+", "_", name.removeprefix(PREFIX).rstrip("/\\").replace("\\", "/").split("/")[-1]) or "hf"

@@ -55,7 +55,7 @@ class FrontEndSettings:
 
 
 class ClapLogMel(nn.Module):
-    """Log-mel spectrograms as of `ClapFeatureExtractor`, for batches of clips within one window and on their device."""
+    """Log-mel spectrograms equal to those of `ClapFeatureExtractor`, for batches of clips within one window, on any device."""
 
     window: Tensor
     mel_bank: Tensor

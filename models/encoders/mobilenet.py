@@ -46,7 +46,7 @@ MIN_SAMPLES = 4096  # shorter clips are padded with silence: reflection padding 
 
 
 class BlockShape(NamedTuple):
-    """One row of MobileNetV3-large's table, at width 1."""
+    """Row of MobileNetV3-large's block table, at width 1."""
 
     kernel: int
     expanded: int
@@ -139,7 +139,7 @@ class Lengths:
         """Mean (B, K) of maps (B, K, F, T) over frequency and the valid frames of each clip."""
         if self.mask is None:
             return maps.mean(dim=(2, 3))
-        sums = (maps * self.mask).sum(dim=(2, 3), dtype=torch.float32)  # beyond the range of half precision
+        sums = (maps * self.mask).sum(dim=(2, 3), dtype=torch.float32)  # sums exceed the range of half precision
         return (sums / (self.frames[:, None] * maps.shape[2])).to(maps.dtype)
 
     def strided(self, stride: int, num_frames: int) -> "Lengths":

@@ -32,7 +32,7 @@ from models.encoders.windows import join_output, repeat_masks, split_windows
 from models.errors import CheckpointError
 
 AST, WHISPER = "audio-spectrogram-transformer", "whisper"
-LONGEST_WINDOW_S = 30.0  # for networks without a fixed window; the cost of attention grows with its square
+LONGEST_WINDOW_S = 30.0  # for networks without a fixed window; the cost of attention is quadratic in the window
 MIN_S = 0.1  # shorter clips are padded with silence: wav2vec2's convolutions need 0.025 s, AST's patches more
 FBANK_SAMPLES, FBANK_HOP = 400, 160  # Kaldi filter bank at 16 kHz, AST's input
 
@@ -182,7 +182,7 @@ class TransformersEncoder(AudioEncoder):
         return int(self.extractor.n_samples) if self.family == WHISPER else int(LONGEST_WINDOW_S * self.sample_rate)
 
     def _has_fixed_window(self) -> bool:
-        """Whether the feature extractor gives the same shape for one second and for two."""
+        """Return whether the feature extractor returns the same shape for inputs of one and of two seconds."""
         shapes = []
         for seconds in (1, 2):
             inputs = self.extractor(

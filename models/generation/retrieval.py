@@ -95,7 +95,7 @@ class CaptionStore:
     """A store of captions with label sets.
 
     Args:
-        tensors: tensors as of `build`: text (bytes) uint8 and text_ends (M,) int64 of the captions in UTF-8; classes int16
+        tensors: tensors created by `build`: text (bytes) uint8 and text_ends (M,) int64 of the captions in UTF-8; classes int16
             and class_ends (M,) int64 of their label sets; styles (M,) uint8; document_frequencies (BUCKETS,) int32.
 
     Raises:
@@ -125,7 +125,7 @@ class CaptionStore:
         return len(self._text_ends)
 
     def _check_values(self, frequencies: NDArray[np.int32]) -> None:
-        """Check values that would otherwise fail during captioning."""
+        """Validate values that would otherwise cause errors during captioning."""
         begins = self._text[np.concatenate([[0], self._text_ends[:-1]])]  # first byte of each caption
         try:
             self._text.tobytes().decode("utf-8")
@@ -173,7 +173,7 @@ class CaptionStore:
         return bytes(self._text[start : int(self._text_ends[row])]).decode()
 
     def has_style(self, style: int) -> bool:
-        """Whether the store has captions of a style."""
+        """Return whether the store contains captions of a style."""
         return bool((self._styles == style).any())
 
     def retrieve(self, tag_scores: NDArray[np.float32], style: int) -> References:
@@ -189,7 +189,7 @@ class CaptionStore:
         likelihoods[self._styles != style] = -np.inf
         number = min(NUM_REFERENCES, len(likelihoods))
         least = np.partition(likelihoods, -number)[-number]
-        rows = np.flatnonzero(likelihoods >= least)  # sorting these alone takes a tenth of sorting all
+        rows = np.flatnonzero(likelihoods >= least)  # ten times as fast as sorting all rows
         rows = rows[np.argsort(-likelihoods[rows], kind="stable")][:number]
         rows = rows[np.isfinite(likelihoods[rows])]
         weights = np.exp(likelihoods[rows] - likelihoods[rows].max())

@@ -1,1 +1,1 @@
-"""Training from captions alone: texts, their label sets and synthetic embeddings."""
+"""Text-only training: captions, their label sets and simulated embeddings."""

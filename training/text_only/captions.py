@@ -1,4 +1,4 @@
-"""Captions without audio: which of AudioSet's classes a caption names, in which order and at which level.
+"""Captions without audio, and the AudioSet classes, order and levels of the sound sources that they name.
 
 Text-only training simulates the audio embeddings of captions (`training/text_only/simulation.py`), after Kouzelis, Katsouros,
 "Weakly-supervised Automated Audio Captioning via text only training", DCASE 2023, arXiv 2309.12242.
@@ -20,8 +20,8 @@ from vocabulary.words import classes_of
 
 logger = logging.getLogger(__name__)
 
-CAPTION_COLUMN = r"caption(_\d+)?"  # AudioCaps' and Clotho's names
-WEAK_DB = -12.0  # level of a faint or distant source relative to others
+CAPTION_COLUMN = r"caption(_\d+)?"  # column names of AudioCaps and Clotho
+WEAK_DB = -12.0  # level of a faint or distant source relative to other sources, in decibels
 
 _WEAK = re.compile(
     r"\b(?:faint\w*|distan(?:t|ce)|background|far|soft\w*|quiet\w*|muffled|slight\w*|low|light|gentl[ey])\b"
@@ -31,11 +31,11 @@ _STRONG = re.compile(r"\b(?:loud\w*|nearby|close(?:by)?|foreground|heav\w*|blar\
 
 @dataclass(frozen=True)
 class Source:
-    """A sound source that a caption names.
+    """Sound source named by a caption.
 
     Attributes:
-        classes: AudioSet classes that it may be, 0 to 526, the most certain first.
-        turn: 0 for sources that sound first, 1 for those that follow, and so on.
+        classes: possible AudioSet classes, 0 to 526, most certain first.
+        turn: position in the order of events: 0 for the first sources, 1 for those that follow, and so on.
         level_db: level in decibels relative to the other sources.
     """
 
@@ -46,13 +46,13 @@ class Source:
 
 @dataclass(frozen=True)
 class TextClip:
-    """A caption without a recording.
+    """Caption without a recording.
 
     Attributes:
         name: name in messages, such as "train/17".
-        captions: the caption, a tuple of one.
-        style: style of the caption; empty where unknown.
-        labels: always empty: the classes that a caption names are not annotations.
+        captions: tuple of one caption.
+        style: style of the caption; empty if unknown.
+        labels: empty tuple, because classes named by a caption are not annotations.
     """
 
     name: str
@@ -62,16 +62,16 @@ class TextClip:
 
     @property
     def identity(self) -> str:
-        """The caption itself."""
+        """Cache key: the caption itself."""
         return f"text|{self.captions[0]}"
 
     @cached_property
     def sources(self) -> tuple[Source, ...]:
-        """The sound sources that the caption names."""
+        """Sound sources named by the caption."""
         return sources_of(self.captions[0])
 
     def load(self, sample_rate: int, max_duration_s: float | None) -> NDArray[np.float32]:
-        """Raise an error, as a caption has no waveform.
+        """Raise an error because a caption has no waveform.
 
         Raises:
             TypeError: always.
@@ -80,31 +80,31 @@ class TextClip:
 
 
 def sources_of(caption: str) -> tuple[Source, ...]:
-    """The sources that a caption names, in the order in which they begin; empty where it names no known class."""
+    """Return the sources that a caption names, in order of their onsets; empty if it names no known class."""
     found = []
     for turn, part in parts_of(caption):
         if classes := classes_of(part):
             level = WEAK_DB * bool(_WEAK.search(part)) - WEAK_DB / 2 * bool(_STRONG.search(part))
             found.append(Source(classes, turn, level))
-    if not found and (whole := classes_of(caption.lower())):  # patterns may reach over a connector
+    if not found and (whole := classes_of(caption.lower())):  # a pattern may include a connector
         found.append(Source(whole, 0))
     found.sort(key=lambda source: source.turn)
     return tuple(replace(source, turn=source.turn - found[0].turn) for source in found)
 
 
 def read_captions(table: Path, id_column: str = "", report: TableReport | None = None) -> list[tuple[str, str]]:
-    """All captions of a table: a column `caption` (AudioCaps), or `caption_1` to `caption_N` (Clotho).
+    """Read all captions of a table with a column `caption` (AudioCaps) or columns `caption_1` to `caption_N` (Clotho).
 
     Args:
         table: CSV file.
-        id_column: another column, which names the clip of a row; empty for none.
-        report: filled with what is wrong with the table.
+        id_column: column of clip ids; empty for none.
+        report: report to which problems of the table are added.
 
     Returns:
-        For each caption, in the table's order, the clip's id ("" without an id column) and the caption, which may be empty.
+        Pairs of clip id ("" without an id column) and caption, which may be empty, in the order of the table.
 
     Raises:
-        DatasetError: the table is missing, or has no column of captions or no such id column.
+        DatasetError: the table is missing, or lacks a caption column or the id column.
     """
     if not table.is_file():
         raise DatasetError(
@@ -122,14 +122,14 @@ def read_captions(table: Path, id_column: str = "", report: TableReport | None =
 
 
 def read_text_clips(table: Path, style: str) -> list[TextClip]:
-    """The captions of a table that name a known sound; problems of the table are logged as a warning.
+    """Read the captions of a table that name a known sound; problems of the table are logged as a warning.
 
     Args:
-        table: CSV file, as `read_captions` takes it.
-        style: style of its captions.
+        table: CSV file, as for `read_captions`.
+        style: style of the captions.
 
     Raises:
-        DatasetError: as `read_captions`, or no caption names a known sound.
+        DatasetError: as for `read_captions`, or no caption names a known sound.
     """
     report = TableReport()
     captions = [text for _, text in read_captions(table, report=report)]

@@ -1,8 +1,8 @@
-"""Captions composed of human captions, so that rare sounds and rare pairs of sounds are as frequent as others.
+"""Captions composed of human captions, to balance the frequencies of sound classes and pairs of classes.
 
-Human captions name the sounds of their collections: speech in half of them, a saw in one of thousands, and few of all pairs of
-sounds. Here each class is as likely as any other, alone or in a pair, in words that people wrote; and labelled clips get
-captions that people wrote of such sounds.
+The distribution of classes in human captions is skewed: half of them mention speech, one in thousands a saw, and most pairs of
+sounds never occur. Composed captions join short human captions such that all classes are equally likely, alone or in pairs.
+Labelled clips are paired with human captions of the same sounds.
 """
 
 import re
@@ -21,17 +21,15 @@ from data.labelled.tags import tags_of_any
 from training.text_only.captions import TextClip
 from vocabulary.words import classes_of
 
-MAX_PART_WORDS = 8  # longest short caption
-MIN_CLASS_CAPTIONS = 8  # different short captions that a class needs for composed captions
-MIN_WRITERS = 2  # times that a caption was written, for it to be common
-MIN_COMMON_CAPTIONS = 3  # different common captions that a label needs
-MAX_REPEATS = 3  # draws of one short caption
-P_SINGLE = 0.4  # share of composed captions of one sound
+MAX_PART_WORDS = 8  # maximum number of words of a short caption
+MIN_CLASS_CAPTIONS = 8  # minimum distinct short captions of a class in composed captions
+MIN_WRITERS = 2  # minimum occurrences of a common caption
+MIN_COMMON_CAPTIONS = 3  # minimum distinct common captions of a label
+MAX_REPEATS = 3  # maximum draws of one short caption
+P_SINGLE = 0.4  # fraction of composed captions with a single sound
 
-_JOINED = re.compile(
-    r"\b(?:followed|then|while|as|before|after)\b"
-)  # the caption names another sound, of no known class
-# Patterns by the kind of the second part: "a dog barks" may follow "while", "a dog barking" and "barking dogs" may not.
+_JOINED = re.compile(r"\b(?:followed|then|while|as|before|after)\b")  # indicates a further sound of an unknown class
+# Patterns by the type of the second part: "while" can precede a clause ("a dog barks"), but not a phrase ("a dog barking").
 _PATTERNS = {
     ("sequence", "clause"): ("{a} and then {b}", "{a}, then {b}", "{a} before {b}", "{a} and {b}"),
     ("sequence", "phrase"): ("{a} followed by {b}",),
@@ -41,7 +39,7 @@ _PATTERNS = {
 
 
 def short_captions(texts: Sequence[TextClip]) -> dict[int, Counter[str]]:
-    """Normalised captions of at most MAX_PART_WORDS words that name one sound, by its class, with their counts."""
+    """Return counts of normalised captions of at most MAX_PART_WORDS words that name a single sound, by AudioSet class."""
     pools: dict[int, Counter[str]] = {}
     for text in texts:
         words = normalize_caption(text.captions[0])
@@ -54,18 +52,18 @@ def join(first: str, second: str, is_clause: bool, order: str, generator: np.ran
     """Join two captions.
 
     Args:
-        first: caption that stands first.
-        second: the other one.
-        is_clause: whether the second one is a clause ("a dog barks"), not a phrase ("a dog barking").
-        order: "sequence" for one after the other, "overlay" for both at once.
-        generator: draws the pattern.
+        first: first caption.
+        second: second caption.
+        is_clause: whether the second caption is a clause ("a dog barks") rather than a phrase ("a dog barking").
+        order: "sequence" for successive sounds, "overlay" for simultaneous ones.
+        generator: random generator.
     """
     patterns = _PATTERNS[order, "clause" if is_clause else "phrase"]
     return patterns[int(generator.integers(len(patterns)))].format(a=first, b=second)
 
 
 class CommonCaptions:
-    """Short captions of sounds that MIN_WRITERS people or more wrote; those of one person alone are unusual.
+    """Short human captions that occur at least MIN_WRITERS times; rarer captions are often unusual.
 
     Args:
         texts: human captions.
@@ -81,12 +79,12 @@ class CommonCaptions:
             for text, n in pool.items():
                 named = named_categories(text)
                 category = next(iter(named)) if len(named) == 1 else None
-                if category and set(classes_of(text)) & set(tags_of_any(category)):  # "a gun fires" is no fire
+                if category and set(classes_of(text)) & set(tags_of_any(category)):  # excludes "a gun fires" for fire
                     self._by_category[category][text] = n
         self._by_label: dict[str, list[str]] = {}
 
     def for_label(self, label: str) -> list[str]:
-        """The common captions of a label, each as often as it was written; empty for fewer than MIN_COMMON_CAPTIONS of them."""
+        """Return the common captions of a label, repeated by frequency; empty if there are fewer than MIN_COMMON_CAPTIONS."""
         if label not in self._by_label:
             self._by_label[label] = self._find(label)
         return self._by_label[label]
@@ -106,16 +104,16 @@ def give_human_captions(
     seed: int,
     fill_with_templates: bool = True,
 ) -> list[FileClip | Mixture]:
-    """Labelled clips and mixtures under captions that people wrote of such sounds.
+    """Return labelled clips and mixtures with human captions of the same sounds.
 
     Args:
-        clips: clips under template captions (`caption_with_templates`); each gets as many captions as it has.
+        clips: clips with template captions (`caption_with_templates`); the number of captions of each clip is preserved.
         texts: human captions.
-        is_clause: whether a caption is a clause ("a dog barks"), not a phrase ("a dog barking").
-        style: style of the result.
+        is_clause: function that returns whether a caption is a clause ("a dog barks") rather than a phrase ("a dog barking").
+        style: style of the returned clips.
         seed: seed of the draws.
-        fill_with_templates: caption sounds without common captions with the plainest template; if False, clips of such sounds
-            are left out.
+        fill_with_templates: whether sounds without common captions get the plainest template caption; if False, their clips
+            are omitted.
     """
     common = CommonCaptions(texts)
 
@@ -151,13 +149,13 @@ def compose_captions(
     style: str,
     seed: int,
 ) -> list[TextClip]:
-    """Captions of one sound, or of two joined; all classes that have captions left are equally likely.
+    """Compose captions of one or two sounds; all classes with unused captions are equally likely.
 
     Args:
-        texts: human captions; the short ones that name one sound are used.
-        is_clause: whether a caption is a clause ("a dog barks"), not a phrase ("a dog barking").
-        count: number of captions; fewer are returned where the short ones do not suffice.
-        style: style of the result.
+        texts: human captions, of which the short ones that name a single sound are used.
+        is_clause: function that returns whether a caption is a clause ("a dog barks") rather than a phrase ("a dog barking").
+        count: maximum number of captions; fewer are returned if there are too few short captions.
+        style: style of the returned captions.
         seed: seed of the draws.
     """
     generator = np.random.default_rng(seed)

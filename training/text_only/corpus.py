@@ -1,4 +1,4 @@
-"""The corpus of text-only training: captions of tables, composed captions, and labelled clips under captions."""
+"""Corpus of text-only training: captions from tables, composed captions, and captioned labelled clips."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from training.text_only.compose import compose_captions, give_human_captions
 
 @dataclass(frozen=True)
 class TextCorpus:
-    """The corpus of text-only training.
+    """Corpus of text-only training.
 
     Attributes:
-        captions: captions of the tables, in their order.
-        composed: captions composed of short ones of the first table's style.
-        labelled: clips of each folder of labelled clips.
-        captioned: labelled clips and mixtures under template captions, then under human captions, each as often as it comes in
-            an epoch.
+        captions: captions of the tables, in the order of the tables.
+        composed: captions composed of short human captions in the first table's style.
+        labelled: labelled clips of each folder.
+        captioned: labelled clips and mixtures with template captions, followed by those with human captions; each is repeated
+            as often as it occurs per epoch.
     """
 
     captions: list[TextClip] = field(default_factory=list)
@@ -39,14 +39,14 @@ class TextCorpus:
 
 
 def build_text_corpus(config: TextsConfig, seed: int) -> TextCorpus:
-    """Build the corpus of a configuration.
+    """Build the corpus from a configuration.
 
     Args:
-        config: its tables, folders and numbers; empty ones give an empty corpus.
+        config: tables, folders of labelled clips, and numbers of captions; without tables and folders, the corpus is empty.
         seed: seed of all random draws.
 
     Raises:
-        DatasetError: a table or folder cannot be used, or a setting needs a table and there is none.
+        DatasetError: a table or folder is unusable, or a setting requires a table and none is given.
     """
     captions = read_tables(config)
     human = [text for text in captions if text.style == config.tables[0].style]
@@ -68,7 +68,11 @@ def read_tables(config: TextsConfig) -> list[TextClip]:
 
 
 def _composed(config: TextsConfig, human: Sequence[TextClip], is_clause: ClauseDetector, seed: int) -> list[TextClip]:
-    """Captions composed of short human captions, as many as the configuration asks for."""
+    """Return at most `config.composed` captions composed of short human captions.
+
+    Raises:
+        DatasetError: composed captions are requested without a table.
+    """
     if not config.composed:
         return []
     if not config.tables:
@@ -83,7 +87,7 @@ def _human(
     is_clause: ClauseDetector,
     seed: int,
 ) -> list[FileClip | Mixture]:
-    """The labelled clips and mixtures that are trained on in the first table's style too."""
+    """Return the labelled clips and mixtures with human captions in the style of the first table."""
     if not human or config.human_captions == "none":
         return []
     fill = config.human_captions == "all"

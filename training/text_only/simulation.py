@@ -1,10 +1,11 @@
-"""Simulated audio embeddings of captions without audio, put together from the embeddings of real clips.
+"""Simulated audio embeddings of captions without audio, composed of the embeddings of real clips.
 
-Each source that a caption names is given the frame embeddings of a clip of the sound bank (`training/text_only/sound_bank.py`):
-a labelled clip of the source's class, or one in which the tagger detects it. The clips are placed one after another or mixed,
-as the caption says. So the decoder is trained on the encoder's own misses, confusions, false alarms and weak scores.
+Each source that a caption names is represented by the frame embeddings of a clip of the sound bank
+(`training/text_only/sound_bank.py`): a labelled clip of the source's class, or a clip in which the tagger detects it. The clips
+are concatenated or mixed according to the caption. The decoder is thus trained on the encoder's misses, confusions, false
+positives and low scores.
 
-Two sounds at once: the embedding of a mixture is approximately the mean of its parts' embeddings, weighted by a softmax of
+Simultaneous sounds: the embedding of a mixture is approximately the mean of its parts' embeddings, weighted by a softmax of
 `mix_slope` times their levels in decibels, times `mix_gain` (fitted on 100 of 350 mixtures of labelled clips and mn04: the
 square roots of their tag scores correlate at 0.80 with those of the real mixtures, those of noisy-or scores at 0.77).
 
@@ -23,27 +24,27 @@ from training.text_only.sound_bank import SoundBank
 from vocabulary.audioset import tag_ids
 
 DEFAULT_DURATION_S = (10.0, 10.0)
-MIN_FRAMES = 3  # of a simulated clip
-TURN_MARGIN = 0.1  # lowest share of a clip before the first change of turns and after the last
-MAX_PART_RATIO = 4  # of a turn to the shortest part of it in which a source sounds
-SURPLUS_PENALTY = 0.5  # in the fit of a clip, for each class that the source does not have
+MIN_FRAMES = 3  # minimum number of frames of a simulated clip
+TURN_MARGIN = 0.1  # minimum fraction of a clip before the first and after the last change of turns
+MAX_PART_RATIO = 4  # maximum ratio of the duration of a turn to that of a partial source
+SURPLUS_PENALTY = 0.5  # penalty in a clip's score for each class that the source does not have
 EPSILON = 1e-9
 
 
 def speech_class() -> int:
-    """Number of AudioSet's class "Speech", which the tagger detects through other sounds."""
+    """Return the index of AudioSet's class "Speech", which the tagger also detects under other sounds."""
     return tag_ids()["Speech"]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A clip of the sound bank in simulated audio.
+    """Clip of the sound bank within a simulated clip.
 
     Attributes:
-        clip: number of the clip in the bank.
-        start: first frame.
-        end: frame after the last one.
-        level_db: level in decibels relative to other layers.
+        clip: index of the clip in the bank.
+        start: index of the first frame.
+        end: index after the last frame.
+        level_db: level relative to other layers, in decibels.
     """
 
     clip: int
@@ -56,10 +57,10 @@ class Simulator:
     """Simulates embeddings (T, E) of captions without audio.
 
     Args:
-        bank: clips to take embeddings from.
+        bank: clips whose embeddings are combined.
         frame_rate_hz: frames per second.
-        config: settings of the simulation.
-        durations_s: shortest and longest duration, in seconds, by style; other styles take 10 s.
+        config: settings of the simulation; None for the defaults.
+        durations_s: minimum and maximum duration, in seconds, by style; 10 s for other styles.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Simulator:
         self._speech = speech_class()
 
     def __call__(self, clip: TextClip, generator: np.random.Generator) -> NDArray[np.float32]:
-        """Embeddings (T, E) float32 of a caption; the same state of the generator gives the same embeddings."""
+        """Return simulated embeddings (T, E) float32 of a caption; equal generator states give equal embeddings."""
         low, high = self.durations_s.get(clip.style, DEFAULT_DURATION_S)
         num_frames = max(MIN_FRAMES, round(float(generator.uniform(low, high)) * self.frame_rate_hz))
         layers = self._layers(clip.sources, num_frames, generator)
@@ -85,7 +86,7 @@ class Simulator:
         return self._mix(layers, num_frames, generator)
 
     def _layers(self, named: Sequence[Source], num_frames: int, generator: np.random.Generator) -> list[Layer]:
-        """A layer for each source of a caption; the first is always there."""
+        """Return one layer per source of a caption; any source but the first is omitted with probability `p_missing`."""
         config = self.config
         p_missing = config.p_missing * config.noise
         sources = [source for n, source in enumerate(named) if n == 0 or generator.random() > p_missing]
@@ -93,7 +94,7 @@ class Simulator:
         cuts = np.sort(generator.uniform(TURN_MARGIN, 1 - TURN_MARGIN, size=len(turns) - 1))
         bounds = np.round(np.concatenate([[0.0], cuts, [1.0]]) * num_frames).astype(int)
         layers: list[Layer] = []
-        onsets: list[tuple[int, int]] = []  # first frame and turn of each source
+        onsets: list[tuple[int, int]] = []  # onset frame and turn of each source
         for source in sources:
             turn = turns.index(source.turn)
             start, end = int(bounds[turn]), max(int(bounds[turn + 1]), int(bounds[turn]) + 1)
@@ -108,7 +109,7 @@ class Simulator:
         return layers
 
     def _unmentioned(self, sources: Sequence[Source], num_frames: int, generator: np.random.Generator) -> list[Layer]:
-        """Sounds that a caption does not mention: a quiet background, and speech."""
+        """Return random layers of sounds that a caption does not mention: a quiet background, and speech."""
         config, layers = self.config, []
         if generator.random() < config.p_background or not sources:
             number = int(generator.integers(self.bank.num_real))
@@ -125,14 +126,14 @@ class Simulator:
         return self._speech in source.classes
 
     def _level(self, source: Source, generator: np.random.Generator) -> float:
-        """Level of a source in decibels."""
+        """Draw the level of a source, in decibels."""
         if not self.config.noise:
             return 0.0
         speech = self.config.speech_gain_db if self._is_speech(source) else 0.0
         return source.level_db + speech + float(generator.normal(0.0, self.config.level_deviation_db))
 
     def _choose(self, source: Source, generator: np.random.Generator) -> int:
-        """A clip of one of the source's classes: of some drawn, the clearest, with most of its classes and fewest others."""
+        """Return the clip that fits a source's classes best among random candidates of one of its classes."""
         config, bank = self.config, self.bank
         known = [c for c in source.classes if c in bank.clips_of_class][: len(config.class_weights)]
         if not known:
@@ -155,14 +156,14 @@ class Simulator:
         return int(max(drawn, key=lambda number: fit(int(number))))
 
     def _mix(self, layers: Sequence[Layer], num_frames: int, generator: np.random.Generator) -> NDArray[np.float32]:
-        """Weighted means of the layers' embeddings (T, E); frames without a layer repeat the nearest one."""
+        """Return the weighted mean (T, E) of the layers' embeddings; frames without a layer repeat the nearest frame."""
         width = self.bank.frames[0].shape[1]
         weights = np.zeros((len(layers), num_frames), dtype=np.float32)
         total = np.zeros((num_frames, width), dtype=np.float32)
         embeddings = []
         for row, layer in enumerate(layers):
             frames = self.bank.frames[layer.clip]
-            first = int(generator.integers(len(frames)))  # a clip is repeated, from a random frame on
+            first = int(generator.integers(len(frames)))  # clips are repeated from a random start frame
             embeddings.append(frames[(first + np.arange(layer.end - layer.start)) % len(frames)])
             weights[row, layer.start : layer.end] = np.exp(self.config.mix_slope * layer.level_db)
         counts = (weights > 0).sum(axis=0)
@@ -176,12 +177,12 @@ class Simulator:
 
 
 def _part(start: int, end: int, generator: np.random.Generator) -> tuple[int, int]:
-    """First frame, and frame after the last, of a random part of a span."""
+    """Return the start and end (exclusive) of a random part of a span of frames."""
     length = int(generator.integers(max(1, (end - start) // MAX_PART_RATIO), end - start + 1))
     first = int(generator.integers(start, end - length + 1))
     return first, first + length
 
 
 def style_durations(config: TextsConfig) -> dict[str, tuple[float, float]]:
-    """Shortest and longest duration, in seconds, of each table's style."""
+    """Return the minimum and maximum duration, in seconds, by table style."""
     return {table.style: table.duration_s for table in config.tables}

@@ -1,8 +1,8 @@
-"""The sound bank of text-only training: frame embeddings of real clips and synthetic ones, by AudioSet class.
+"""Sound bank of text-only training: real and synthetic frame embeddings by AudioSet class.
 
-A clip of the bank has the classes of its label, unless the tagger ranks them far behind, and those that the tagger detects. For
-classes with few clips, synthetic embeddings are optimised so that the tagger detects the class and that they are likely among
-real ones.
+The classes of a clip are those that the tagger detects and those of its label, except label classes with a low tagger rank. For
+classes with few clips, synthetic embeddings are optimised such that the tagger detects the class and the embeddings are likely
+under the distribution of real ones.
 
 Shapes: N clips of the bank, M synthetic embeddings, T frames, E encoder width, C tag classes.
 """
@@ -22,26 +22,26 @@ from data.labelled.tags import tags_of_any
 from models.encoders.base import AudioEncoder
 from training.features import FrozenFeatures
 
-CLASSES_PER_LABEL = 3  # of the classes that a label names, most certain first
+CLASSES_PER_LABEL = 3  # maximum number of classes per label, most certain first
 DETECTED_CLASSES, SYNTHETIC_CLASSES = (
     3,
     5,
-)  # highest-scoring classes that may be detected in real and synthetic embeddings
-NUM_PEAKS = 5  # clips with the highest score of a class, from which synthetic embeddings start
+)  # maximum number of detected classes in real and synthetic embeddings
+NUM_PEAKS = 5  # number of top-scoring clips per class that initialise synthetic embeddings
 LEARNING_RATE, SCORE_LOSS_WEIGHT, COVARIANCE_FLOOR = 0.03, 4.0, 1e-4
-P_GAP, FRAME_GAINS = 0.1, (0.7, 1.3)  # share of synthetic frames that are near the background, and gains of the others
+P_GAP, FRAME_GAINS = 0.1, (0.7, 1.3)  # fraction of near-background synthetic frames; gains of other frames
 
 
 @dataclass(frozen=True)
 class SoundBank:
-    """Frame embeddings that simulated audio is put together from.
+    """Frame embeddings from which simulated clips are composed.
 
     Attributes:
         frames: N arrays (T, E) float32; the real clips come first.
-        clips_of_class: for each class that has clips, their numbers (n,) int64, ascending.
-        classes_of_clip: for each clip its classes.
-        scores: (N, C) float32, the tagger's probabilities, 0 to 1.
-        num_real: number of real clips; the other ones are synthetic, and no background.
+        clips_of_class: indices (n,) int64 of the clips of each class, ascending; classes without clips are absent.
+        classes_of_clip: classes of each clip.
+        scores: (N, C) float32 probabilities predicted by the tagger, 0 to 1.
+        num_real: number of real clips; the remaining clips are synthetic and not used as background.
     """
 
     frames: Sequence[NDArray[np.float32]]
@@ -54,13 +54,13 @@ class SoundBank:
 def build_sound_bank(
     clips: Sequence[FileClip], embed: FrozenFeatures, encoder: AudioEncoder, config: SimulationConfig, seed: int
 ) -> SoundBank:
-    """The bank of labelled clips, with synthetic embeddings for classes that have few.
+    """Build a sound bank of labelled clips, with synthetic embeddings for classes with few clips.
 
     Args:
-        clips: labelled clips, in an order that does not change.
-        embed: their embeddings.
-        encoder: frozen encoder, whose tagger detects classes.
-        config: thresholds, and numbers of synthetic embeddings.
+        clips: labelled clips in a reproducible order.
+        embed: function that returns the embeddings of a clip.
+        encoder: frozen encoder with a tagger.
+        config: detection thresholds and numbers of synthetic embeddings.
         seed: seed of the synthetic embeddings.
     """
     frames = [embed(clip) for clip in clips]
@@ -90,7 +90,7 @@ def build_sound_bank(
 
 
 def mean_tag_logits(encoder: AudioEncoder, means: torch.Tensor) -> torch.Tensor:
-    """Tag logits (N, C), by a frozen encoder, of clips whose frame embeddings have the means (N, E)."""
+    """Return tag logits (N, C) of a frozen encoder for clips with mean frame embeddings (N, E)."""
     device = next(encoder.parameters()).device
     parts = torch.ones(len(means), 1, 1, dtype=torch.bool, device=device)
     return encoder.tag_logits(means[:, None].to(device), parts)[:, 0].to(means.device)
@@ -104,22 +104,23 @@ def synthesise_embeddings(
     config: SimulationConfig,
     seed: int,
 ) -> tuple[list[NDArray[np.float32]], list[frozenset[int]]]:
-    """Embeddings in which the tagger detects a class and that are likely among real clips' means (a Gaussian of them).
+    """Optimise embeddings for classes with few clips.
 
-    Each starts at one of the real clips with the highest score of the class and is moved (Adam) until the class has a drawn
-    probability (a Beta of config.synthetic_beta, times the highest score of real clips), while the squared Mahalanobis
-    distance stays small.
+    Each embedding is initialised with the mean embedding of a real clip with a high score of the class. Adam minimises the
+    binary cross-entropy between the class's score and a target, plus the squared Mahalanobis distance to a Gaussian fitted to
+    the real clips' means. The target is drawn from a beta distribution (`config.synthetic_beta`), scaled by the highest score
+    among real clips.
 
     Args:
-        encoder: frozen encoder, whose tagger gives the scores.
-        means: (N, E) real clips' mean embeddings.
-        logits: (N, C) their tag logits.
+        encoder: frozen encoder with a tagger.
+        means: (N, E) mean embeddings of the real clips.
+        logits: (N, C) tag logits of the real clips.
         counts: (C,) number of real clips of each class.
-        config: numbers of synthetic embeddings, and what they score.
+        config: numbers of synthetic embeddings and distribution of their scores.
         seed: seed of the draws.
 
     Returns:
-        M arrays (T, E) float32, and the classes of each.
+        M arrays (T, E) float32 and the classes of each.
     """
     generator = torch.Generator().manual_seed(seed)
     missing = [max(config.min_synthetic, config.min_clips - count) for count in counts]
@@ -152,7 +153,7 @@ def _optimise(
     targets: torch.Tensor,
     num_steps: int,
 ) -> torch.Tensor:
-    """Embeddings (M, E) from the means of the clips `starts` (M,) on, whose classes `wanted` (M,) score `targets` (M,)."""
+    """Optimise embeddings (M, E), initialised at clips `starts` (M,), for scores `targets` (M,) of classes `wanted` (M,)."""
     centre = means.mean(dim=0)
     covariance = torch.cov(means.T) + COVARIANCE_FLOOR * torch.eye(means.shape[1])
     precision = torch.linalg.inv(covariance)
@@ -171,12 +172,12 @@ def _optimise(
 
 
 def _means(frames: Sequence[NDArray[np.float32]]) -> torch.Tensor:
-    """Mean embedding of each clip (N, E)."""
+    """Return the mean embedding of each clip (N, E)."""
     return torch.stack([torch.from_numpy(clip_frames.mean(axis=0)) for clip_frames in frames])
 
 
 def _detected(scores: torch.Tensor, at_most: int, config: SimulationConfig) -> set[int]:
-    """Classes with the highest scores (C,), those of at least the detection threshold."""
+    """Return at most `at_most` classes with the highest scores (C,), none below the detection threshold."""
     return {int(c) for c in scores.topk(at_most).indices if scores[c] >= config.detection_threshold}
 
 

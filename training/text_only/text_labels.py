@@ -1,9 +1,10 @@
-"""AudioSet labels of a clip, predicted from human captions of it.
+"""Prediction of a clip's AudioSet labels from its human captions.
 
-Patterns of words (`vocabulary/sound_words.yaml`) say what a caption names; what AudioSet's annotators label such a clip with is
-learned from captions of labelled clips: multi-label logistic regression on TF-IDF weights of words and pairs of words, and on the
-classes that the patterns find. On 2,500 captions kept out of the training, labels at a probability of LABEL_PROBABILITY have a
-precision of 75 % and a recall of 60 %; the patterns alone have 35 % and 70 % (`python -m benchmarks.text_labels`).
+Word patterns (`vocabulary/sound_words.yaml`) find the classes that a caption names. The labels of AudioSet's annotators are
+predicted by multi-label logistic regression, trained on captions of labelled clips; its features are the TF-IDF weights of
+unigrams and bigrams, and the classes found by the patterns. On 2,500 held-out captions, labels at a threshold of
+LABEL_PROBABILITY have a precision of 75 % and a recall of 60 %; the patterns alone have 35 % and 70 %
+(`python -m benchmarks.text_labels`).
 
 Shapes: N captions, F features, C classes.
 """
@@ -29,20 +30,20 @@ from training.text_only.captions import read_captions
 from vocabulary.audioset import tag_ids
 from vocabulary.words import classes_of
 
-LABEL_PROBABILITY = 0.4  # from which a predicted label counts
+LABEL_PROBABILITY = 0.4  # minimum probability of a predicted label
 EPOCHS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 20, 1024, 0.05, 1e-4
-MIN_DOCUMENTS = 3  # captions that a word or a pair of words needs to be a feature
-START_LOGIT = -5.0  # most classes label few clips
+MIN_DOCUMENTS = 3  # minimum document frequency of a unigram or bigram feature
+START_LOGIT = -5.0  # initial bias, because most classes are rare
 ROWS_AT_ONCE = 4096
 
 
 class TextLabeller:
-    """Predicts label sets of captions.
+    """Predictor of the label sets of captions.
 
     Args:
         captions: N normalised captions of labelled clips.
-        label_sets: the classes of each, 0 to 526.
-        seed: seed of the order of the captions in training.
+        label_sets: classes of each clip, 0 to 526.
+        seed: seed of the order of the training captions.
     """
 
     def __init__(self, captions: Sequence[str], label_sets: Sequence[Sequence[int]], seed: int) -> None:
@@ -60,7 +61,7 @@ class TextLabeller:
         self._fit(features, targets, seed)
 
     def predict(self, captions: Sequence[str]) -> NDArray[np.float32]:
-        """Probability of each label (N, C) of normalised captions."""
+        """Return label probabilities (N, C) float32, 0 to 1, of N normalised captions."""
         parts = []
         with torch.no_grad():
             for start in range(0, len(captions), ROWS_AT_ONCE):
@@ -69,7 +70,7 @@ class TextLabeller:
         return np.concatenate(parts) if parts else np.zeros((0, len(self._bias)), dtype=np.float32)
 
     def label_sets(self, captions: Sequence[str]) -> list[tuple[int, ...]]:
-        """Classes that each of N normalised captions is labelled with; empty where none is probable."""
+        """Return the predicted classes of each of N normalised captions; empty if none reaches LABEL_PROBABILITY."""
         sets: list[tuple[int, ...]] = []
         for start in range(0, len(captions), ROWS_AT_ONCE):
             probable = self.predict(captions[start : start + ROWS_AT_ONCE]) >= LABEL_PROBABILITY
@@ -77,7 +78,7 @@ class TextLabeller:
         return sets
 
     def _features(self, captions: Sequence[str]) -> scipy.sparse.csr_matrix:
-        """(N, F): TF-IDF weights, and 1 for each class that the patterns find."""
+        """Return features (N, F): TF-IDF weights, and 1 for each class found by the patterns."""
         found = [classes_of(caption) for caption in captions]
         rows = [row for row, classes in enumerate(found) for _ in classes]
         columns = [number for classes in found for number in classes]
@@ -122,13 +123,13 @@ def _tensor(matrix: scipy.sparse.csr_matrix) -> torch.Tensor:
 
 
 def read_label_sets(path: Path) -> tuple[str, dict[str, tuple[int, ...]]]:
-    """Label sets of clips: a table of an id column and `audioset_labels`, display names with ";" between them.
+    """Read label sets from a table with an id column and a column `audioset_labels` of display names separated by ";".
 
     Returns:
-        The id column's name, and the classes of each id; names that are no class of AudioSet's 527 are left out.
+        Name of the id column, and the classes of each id; names that are not among AudioSet's 527 classes are omitted.
 
     Raises:
-        DatasetError: the table is missing or has no such columns.
+        DatasetError: the table or one of these columns is missing.
     """
     if not path.is_file():
         raise DatasetError(
@@ -148,7 +149,7 @@ def read_label_sets(path: Path) -> tuple[str, dict[str, tuple[int, ...]]]:
 
 
 def read_captions_with_labels(table: Path, label_table: Path) -> tuple[list[str], list[tuple[int, ...]]]:
-    """All normalised captions of a table, and the label set of each one's clip; empty where it has none.
+    """Read all normalised captions of a table and the label sets of their clips; a label set is empty if unknown.
 
     Raises:
         DatasetError: a table is missing or lacks a column, or no clip has a label set.
@@ -164,7 +165,7 @@ def read_captions_with_labels(table: Path, label_table: Path) -> tuple[list[str]
 
 
 def read_labelled_captions(table: Path, label_table: Path) -> tuple[list[str], list[tuple[int, ...]]]:
-    """As `read_captions_with_labels`, of clips with a label set alone."""
+    """Read captions and label sets as `read_captions_with_labels`, without those of clips without a label set."""
     return _labelled_alone(*read_captions_with_labels(table, label_table))
 
 
@@ -178,20 +179,20 @@ def _labelled_alone(
 def build_caption_store(
     config: TextsConfig, styles: Sequence[str], labelled: Sequence[Clip], seed: int
 ) -> CaptionStore | None:
-    """The first table's captions under label sets predicted from their words, and those of labelled clips under their labels.
+    """Build the caption store: captions of the first table with predicted label sets, and captions of labelled clips.
 
-    Other tables stay out: the predictor is trained on labels of the first one's captions alone, and a checkpoint that carries
-    captions needs their licence.
+    Other tables are excluded, because the predictor is trained only on labels of the first table's captions, and their licences
+    may not permit the distribution of captions in a checkpoint.
 
     Args:
-        config: its `tables` and `label_table`, whose ids are those of the first table; without one there is no store.
-        styles: the captioner's.
-        labelled: training clips; those with one label are taken, once for each style that they are captioned in, and for the
-            first table's style also where it has no caption of theirs.
+        config: `tables` and `label_table`, whose ids refer to the first table; without a label table, None is returned.
+        styles: styles of the captioner.
+        labelled: training clips; those with exactly one label are added once per style of their captions, and to the style of
+            the first table in any case.
         seed: seed of the predictor's training.
 
     Raises:
-        DatasetError: a table is missing or the ids are not those of the first table.
+        DatasetError: a table is missing, or the ids do not match the first table.
     """
     if config.label_table and not config.tables:
         raise DatasetError("data.texts.label_table labels captions of data.texts.tables, which is empty: name a table.")
@@ -212,7 +213,7 @@ def build_caption_store(
 def labelled_captions(
     clips: Sequence[Clip], styles: Sequence[str], usual: int = 0
 ) -> list[tuple[str, tuple[int, ...], int]]:
-    """The caption, classes and style number of each clip with one label, once for each style; the style `usual` has them all."""
+    """Return (caption, classes, style number) of clips with one label, per style; style `usual` includes all of these clips."""
     found: dict[tuple[int, str], tuple[str, tuple[int, ...]]] = {}
     for clip in clips:
         if len(clip.labels) == 1 and clip.style in styles and (tags := tags_of_any(clip.labels[0])):
