@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal end a command at once, with what is done kept."""
+"""Handling of Ctrl-C, SIGTERM and SIGHUP: commands save finished work and exit immediately."""
 
 import logging
 import multiprocessing
@@ -15,39 +15,39 @@ from configs.atomic_files import drop_unfinished
 logger = logging.getLogger(__name__)
 
 _NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "the end of its terminal (SIGHUP)"}
-LONGEST_STOP_S = 1.5  # after which the process ends, whatever still hangs
+LONGEST_STOP_S = 1.5  # maximum time for saving; afterwards the process exits
 
 
 def end_quietly() -> None:
-    """Let Ctrl-C end this process at once, without a traceback, until `StopSignals` is entered.
+    """Let Ctrl-C end the process immediately and without a traceback until `StopSignals` is entered.
 
-    Commands call it before they import what takes long. A signal that is ignored (nohup, a job in the background) stays so.
+    Commands call it before slow imports. Ignored signals (nohup, background jobs) stay ignored.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def leave_to_parent(*_: object) -> None:
-    """In a process that loads data for this one: a stop signal is the parent's, which ends its children."""
-    signal.set_wakeup_fd(-1)  # the parent's, after a fork
+    """Ignore stop signals in a data-loading process; its parent handles them and ends its children."""
+    signal.set_wakeup_fd(-1)  # inherited from the parent by a fork
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 class StopSignals:
-    """While it is entered, a stop signal calls `keep`, tells what it returns in one line and ends the process.
+    """Context manager in which a stop signal calls `keep`, logs its result in one line and ends the process.
 
-    A thread of its own waits for the signals: the main thread may be in native code for seconds, and an exception that
-    is raised between any two of its steps may be swallowed. The exit status is 128 and the signal's number, as shells
-    have it. Signals that were ignored when the command started (nohup) stay ignored. Processes that were started with
-    multiprocessing are killed.
+    A separate thread waits for signals, because the main thread may spend seconds in native code, and exceptions raised
+    at arbitrary lines may be swallowed. The exit status is 128 plus the signal number. Signals that are ignored at the
+    start (nohup) stay ignored. Child processes of multiprocessing are killed.
 
     Args:
-        longest_s: seconds that `keep` may take; the process ends after them, whatever still hangs.
+        longest_s: maximum duration of `keep` in seconds; afterwards the process exits.
 
     Attributes:
-        keep: puts on disk what is done and returns a sentence about it; it must end soon, and the process ends then.
+        keep: function that saves finished work and returns a sentence about it. It has to be fast; the process exits
+            when it returns.
     """
 
     def __init__(self, longest_s: float = LONGEST_STOP_S) -> None:
@@ -60,10 +60,10 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is not threading.main_thread():
-            return self  # signals belong to the main thread
+            return self  # only the main thread can handle signals
         numbers = [number for name in _NAMES if (number := getattr(signal, name, None)) is not None]
         wanted = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
-        receiver, sender = self._pair = socket.socketpair()  # a pipe would not do on Windows
+        receiver, sender = self._pair = socket.socketpair()  # pipes do not work on Windows
         sender.setblocking(False)
         self._wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._wait, args=(receiver, set(wanted)), name="stop signals", daemon=True).start()
@@ -73,13 +73,13 @@ class StopSignals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._ending.is_set():  # what the block ended with comes of the stop, which is not to be cut short
+        if self._ending.is_set():  # the block ended because of the stop; wait for the process to exit
             threading.Event().wait()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if self._pair is not None:
             signal.set_wakeup_fd(self._wakeup)
-            self._pair[1].close()  # which ends the thread
+            self._pair[1].close()  # ends the thread
             self._pair, self._handlers = None, {}
 
     def _wait(self, receiver: socket.socket, wanted: set[int]) -> None:
@@ -102,4 +102,4 @@ class StopSignals:
             for process in multiprocessing.active_children():
                 process.kill()
             drop_unfinished()
-            os._exit(128 + number)  # other threads may be reading a recording for seconds yet
+            os._exit(128 + number)  # other threads may still be busy for seconds
