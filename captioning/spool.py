@@ -75,6 +75,13 @@ class Spool:
                 self._write(waiting)
             except OSError as error:
                 self._error = self._error or error
+            if (
+                isinstance(self._error, OSError) and self._error.filename is None
+            ):  # of the temporary file, which has no name
+                folder, reason = tempfile.gettempdir(), self._error.strerror
+                self._error = OSError(
+                    f"the list of recordings cannot be stored in {folder} ({reason}): free space there, or set TMPDIR."
+                )
             with self._changed:
                 self.finished = True
                 self._changed.notify_all()

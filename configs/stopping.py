@@ -1,14 +1,16 @@
 """Handling of Ctrl-C, SIGTERM and SIGHUP: commands save finished work and exit immediately."""
 
+import atexit
 import logging
 import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from configs.atomic_files import drop_unfinished
 
@@ -25,6 +27,18 @@ def end_quietly() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def leave(status: int) -> NoReturn:
+    """End the process with an exit status after its exit handlers, without finalizing the interpreter.
+
+    While the interpreter is finalized, threads of native libraries that wait for its lock are ended in the middle of C++ code,
+    which aborts the process now and then ("terminate called without an active exception").
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
 
 
 def leave_to_parent(*_: object) -> None:
