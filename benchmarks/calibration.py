@@ -10,7 +10,7 @@ Two kinds of validation clips are captioned, the second only with --captioned:
 - recordings with human captions, in the style of their corpus: a caption is correct if it names a sound that a reference
   names, and no sound that no reference names (`evaluation.invented`).
 
-A logistic model of correctness (`models/generation/calibration.py`) is fitted by maximum likelihood to both kinds together;
+A logistic model of correctness (`generation/calibration.py`) is fitted by maximum likelihood to both kinds together;
 each kind has half of the total weight. Its quality is estimated by two-fold cross-validation: the recordings of each kind are
 split into two halves, and clips of each half receive probabilities from the model fitted to the other. Mixtures of recordings
 from both halves are left out of this estimate. It is compared with the decoder's uncalibrated probability per token (geometric
@@ -47,10 +47,10 @@ from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
 from data.labelled.caption_templates import named_categories
 from evaluation.invented import invented
+from generation.calibration import CALIBRATION_KEY, Calibration
+from generation.rerank import STRONG_TAG, Fit, fit_to_tags
 from models.captioner import AudioCaptioner
 from models.checkpoints.folder import METADATA_FILE, add_metadata, checkpoint_folder
-from models.generation.calibration import CALIBRATION_KEY, Calibration
-from models.generation.rerank import STRONG_TAG, Fit, fit_to_tags
 from vocabulary.words import classes_of
 
 logger = logging.getLogger("benchmarks.calibration")
@@ -107,7 +107,7 @@ def judge(captioner: AudioCaptioner, clips: Sequence[FileClip], kind: str, batch
             captions = captioner.caption_embeddings(encoded.embeddings, encoded.lengths, styles=styles)
             scores = captioner.tag_scores(encoded.embeddings, encoded.lengths) if captioner.has_tagger else None
         for row, (clip, [best, *_]) in enumerate(zip(part, captions, strict=True)):
-            fit = None if scores is None else fit_to_tags(best.text.lower(), scores[row])
+            fit = None if scores is None else fit_to_tags(best.text.lower(), scores[row].cpu().numpy())
             right = is_right(best.text, clip)
             found.append(Judged(recordings_of(clip), best.per_token, fit, right, kind, best.similarity))
     return found

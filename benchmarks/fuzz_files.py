@@ -24,11 +24,11 @@ from tqdm import tqdm
 
 from benchmarks.fuzz import MUTATIONS
 from configs.commands import run_command
+from configs.errors import CheckpointError
 from data.tables import DatasetError, TableReport, read_table
 from evaluation.inputs import read_predictions, read_references
 from models.captioner import AudioCaptioner
 from models.checkpoints.folder import METADATA_FILE
-from models.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 TABLES = {

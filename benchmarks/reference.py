@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, LogitsProcessorList
 
+from generation.engine import Rule, SearchSettings
 from models.decoder.llama import LlamaDecoder
 from models.decoder.network import Llama
-from models.decoder.search import Rule, SearchSettings
 
 
 @torch.no_grad()

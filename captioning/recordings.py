@@ -16,8 +16,8 @@ from data.audio import SILENCE_PEAK, AudioError, Waveform, audio_duration_s, is_
 from data.caption_formats import SILENCE, CaptionRecord, FailedRecording, ScoredCaption
 
 if TYPE_CHECKING:
+    from generation.pipeline import Caption
     from models.captioner import AudioCaptioner
-    from models.generation.pipeline import Caption
 
 logger = logging.getLogger(__name__)
 

@@ -241,7 +241,7 @@ class TextsConfig:
         tables: the tables of captions, human ones; the first one's style is that of composed and human captions below.
         label_table: CSV file of AudioSet label sets of the first table's clips (an id column, `audioset_labels`), from which
             label sets of that table's other captions are learned (`training/text_only/text_labels.py`); with it, a checkpoint
-            carries these captions as references for minimum Bayes risk decoding (`models/generation/retrieval.py`). Empty
+            carries these captions as references for minimum Bayes risk decoding (`generation/retrieval.py`). Empty
             for none.
         labelled_dirs: folders of labelled clips (`data/labelled/collections.py`), whose embeddings simulate the sounds
             that captions name.
@@ -335,7 +335,7 @@ class TagDecodingConfig:
     """How the tag scores of a clip influence its captions; a tag's score is the maximum over the clip and its thirds.
 
     With coverage_weight, min_score or consensus_weight above 0, all captions found by the search are re-ranked
-    (`models/generation/rerank.py`).
+    (`generation/rerank.py`).
 
     Attributes:
         word_bonus: bonus during the search for a word of a tag that the hypothesis has not named yet, in nats times the square

@@ -17,20 +17,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from configs.checks import check_decoding, check_style
+from configs.errors import CheckpointError
 from configs.schema import Config, DecodingConfig
 from configs.special_tokens import SPECIAL_TOKENS
+from generation.calibration import CALIBRATION_KEY, Calibration
+from generation.logits_processors import WordTable
+from generation.pipeline import Caption, CaptionSearch
+from generation.rerank import asks_tagger
 from models.checkpoints import captioner_files
+from models.decoder.engine import TorchEngine
 from models.decoder.llama import LlamaDecoder
 from models.decoder.projection import Projection
 from models.decoder.tag_prefix import TagPrefix
 from models.encoders.base import AudioEncoder, EncoderOutput, SpecMasks
 from models.encoders.build import build_encoder, published_source
 from models.encoders.tagging import part_logits, part_scores, tag_scores
-from models.errors import CheckpointError
-from models.generation.calibration import CALIBRATION_KEY, Calibration
-from models.generation.logits_processors import WordTable
-from models.generation.pipeline import Caption, CaptionSearch
-from models.generation.rerank import asks_tagger
 
 # Number of clips encoded at once on a CPU: feature maps of four clips fit into its cache; 32 take twice as long per clip.
 ENCODED_TOGETHER = 4
@@ -87,7 +88,7 @@ class AudioCaptioner(nn.Module):
         words = WordTable(tokenizer)
         self.encoder = build_encoder(parts.encoder, encoder_architecture)
         self.decoder = LlamaDecoder(parts.decoder, len(words.texts), self.token_ids, architecture)
-        self.search = CaptionSearch(self.decoder, tokenizer, words, self.token_ids)
+        self.search = CaptionSearch(TorchEngine(self.decoder), tokenizer, words, self.token_ids)
         self.projection = Projection(parts.projection, self.encoder.embedding_dim, self.decoder.width)
         self.style_embed = nn.Embedding(len(parts.styles), self.decoder.width) if parts.styles else None
         self.tag_prefix = TagPrefix(parts.tags, self.decoder.width) if parts.tags.num_tags else None
@@ -304,7 +305,8 @@ class AudioCaptioner(nn.Module):
         needed = asks_tagger(decoding) or (calibration is not None and calibration.uses_tags)
         scores = self.part_scores(audio_embeddings, lengths) if needed and self.has_tagger else None  # (B, P, C)
         prefix, prefix_lengths = self.prefix(audio_embeddings, lengths, styles)
-        return self.search.captions(prefix, prefix_lengths, styles, scores, decoding, calibration)
+        read_scores = None if scores is None else scores.cpu().numpy()  # rules and ranking read single values
+        return self.search.captions(prefix, prefix_lengths, styles.tolist(), read_scores, decoding, calibration)
 
     def _settle(self) -> None:
         """Switch to evaluation mode if needed; calling `eval` for each clip would visit 400 modules, which takes 4 ms."""

@@ -10,8 +10,8 @@ import soundfile
 
 import inference
 from captioning.files import DEFAULT_CHECKPOINT
+from generation.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
-from models.generation.calibration import CALIBRATION_KEY, Calibration
 
 ROOT = Path(__file__).parents[1]
 

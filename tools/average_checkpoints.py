@@ -17,8 +17,8 @@ from pathlib import Path
 from torch import Tensor
 
 from configs.commands import run_command
+from configs.errors import CheckpointError
 from models.captioner import AudioCaptioner
-from models.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 

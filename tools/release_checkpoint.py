@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from configs.commands import run_command
+from configs.errors import CheckpointError
 from models.captioner import AudioCaptioner
-from models.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 

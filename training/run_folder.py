@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from configs.errors import CheckpointError
 from models.checkpoints.folder import (
     TRAINING_STATE_FILE,
     drop_training_state,
@@ -19,7 +20,6 @@ from models.checkpoints.folder import (
     read_training_state,
     sweep_leftovers,
 )
-from models.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 LOCK_FILE = ".lock"

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from data.captions import normalize_caption
+from generation.engine import SearchSettings
 from models.captioner import AudioCaptioner
-from models.decoder.search import SearchSettings
 from training.batches import Batch, pad_captions
 
 LONGEST_NGRAM = 4

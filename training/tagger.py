@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from configs.atomic_files import write_file
+from configs.errors import CheckpointError
 from configs.schema import AugmentConfig, TaggerConfig
 from data.audio import AudioError
 from data.augment import augment_waveform, draw_spans, sample_generator
@@ -37,7 +38,6 @@ from data.labelled.mixtures import Mixture, draw_mixture
 from data.labelled.tags import tags_of, tags_of_any
 from models.checkpoints.published import state_sha256
 from models.encoders.base import NUM_AUDIOSET_CLASSES, AudioEncoder, SpecMasks
-from models.errors import CheckpointError
 from training.batches import pad_arrays
 from training.optimisation import cosine_factor
 from training.run_folder import TrainingError

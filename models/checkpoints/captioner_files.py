@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from configs.errors import CheckpointError
 from configs.json_files import read_json_object
 from configs.loading import ConfigError, config_to_yaml, load_checkpoint_config
 from configs.schema import Config
+from generation.retrieval import CaptionStore
 from models.checkpoints.folder import (
     ARCHITECTURE_FILE,
     CONFIG_FILE,
@@ -30,8 +33,6 @@ from models.checkpoints.folder import (
 from models.checkpoints.initialization import NoInitialization
 from models.decoder.llama import least_parameters, llama_sizes
 from models.encoders.build import weights_sha256
-from models.errors import CheckpointError
-from models.generation.retrieval import CaptionStore
 
 if TYPE_CHECKING:
     from models.captioner import AudioCaptioner
@@ -76,7 +77,9 @@ def save(
         texts[ENCODER_FILE] = json.dumps(encoder_architecture, indent=1, sort_keys=True)
     content = {**captioner.metadata, **(metadata or {}), "encoder_included": not published}
     owned = {name: (state or {}).get(name, tensor) for name, tensor in owned_state(captioner).items()}
-    store = None if captioner.search.store is None else captioner.search.store.tensors
+    store = None
+    if captioner.search.store is not None:
+        store = {name: torch.from_numpy(values) for name, values in captioner.search.store.tensors.items()}
     write_checkpoint(path, owned, texts, content, training_state, store)
 
 
@@ -109,7 +112,8 @@ def load(
         load_state(captioner, tensors, path)
     if STORE_FILE in metadata["files"]:
         with _described(path / STORE_FILE, "read as a caption store"):
-            captioner.search.store = CaptionStore(read_tensors(path, STORE_FILE))
+            tensors = read_tensors(path, STORE_FILE)
+            captioner.search.store = CaptionStore({name: tensor.numpy() for name, tensor in tensors.items()})
     captioner.config, captioner.metadata = config, metadata
     with _described(path / METADATA_FILE, "read"):
         _ = captioner.calibration  # raises an error for an unreadable calibration

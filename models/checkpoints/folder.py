@@ -1,7 +1,7 @@
 """Checkpoint folders: written atomically, and verified by checksums before use.
 
 A folder has the files `model.safetensors`, `config.yaml`, `tokenizer.json`, optionally `captions.safetensors` (the caption store
-of `models/generation/retrieval.py`), and `metadata.json`, whose `files` lists the sha256 of each other file. A folder is written
+of `generation/retrieval.py`), and `metadata.json`, whose `files` lists the sha256 of each other file. A folder is written
 under a temporary name, synced to the disk and renamed, so that one with its final name is complete.
 """
 
@@ -26,8 +26,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from configs.atomic_files import FileNotWrittenError, sync, write_file
+from configs.errors import CheckpointError
 from configs.json_files import read_json_object
-from models.errors import CheckpointError
 
 FORMAT_VERSION = 1
 MODEL_FILE = "model.safetensors"

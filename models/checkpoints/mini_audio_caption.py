@@ -13,6 +13,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from configs.errors import CheckpointError
 from configs.schema import (
     CaptionerConfig,
     Config,
@@ -24,7 +25,6 @@ from configs.schema import (
 )
 from models.checkpoints.published import read_weights
 from models.decoder.network import Llama, LlamaSizes
-from models.errors import CheckpointError
 
 RMS_NORM_EPS = 1e-6
 TOKENIZER = "bert-base-uncased"

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from configs.errors import CheckpointError
 from configs.schema import DecoderConfig
-from models.decoder.beam_search import beam_search
+from generation.beam_search import beam_search
+from generation.engine import Rule, SearchSettings
+from models.decoder.engine import TorchArrays
 from models.decoder.kv_cache import LlamaReader
 from models.decoder.network import Llama, LlamaSizes
-from models.decoder.search import KnownTokens, Rule, SearchSettings, single_search
+from models.decoder.search import KnownTokens, single_search
 from models.decoder.whole_pass import lay_out, read_whole
-from models.errors import CheckpointError
 
 
 class LlamaDecoder(nn.Module):
@@ -161,6 +163,7 @@ class LlamaDecoder(nn.Module):
             return single_search(reader, self.token_ids["eos"], self.token_ids["pad"], settings, rules)
         found = beam_search(
             reader,
+            TorchArrays(prefix.device),
             self.token_ids["eos"],
             num_beams=settings.num_beams,
             max_tokens=settings.max_new_tokens,

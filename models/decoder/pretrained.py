@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM
 
+from configs.errors import CheckpointError
 from configs.schema import DecoderConfig
 from models.checkpoints.published import load_pretrained, load_settings
-from models.errors import CheckpointError
 
 
 def load_llama(name: str, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:

@@ -1,52 +1,15 @@
-"""Decoding: settings, rules for next tokens, and greedy decoding and sampling.
+"""Greedy decoding and sampling.
 
 Shapes: R rows, V vocabulary, L tokens.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """Settings of a search.
-
-    Attributes:
-        max_new_tokens: maximum number of tokens, at least 1, after which captions are truncated.
-        min_new_tokens: minimum number of tokens before the end token.
-        num_beams: number of beams; 1 for greedy decoding or sampling.
-        num_return_sequences: number of captions per prefix, at most the number of beams, or the number of samples.
-        length_penalty: exponent of the length by which beam scores are divided.
-        do_sample: whether tokens are sampled.
-        temperature: divisor of the logits before sampling, above 0.
-        top_k: sampling uses this many most probable tokens; 0 for all.
-        top_p: sampling uses the smallest set of tokens with this total probability, above 0 and at most 1.
-    """
-
-    max_new_tokens: int
-    min_new_tokens: int = 0
-    num_beams: int = 1
-    num_return_sequences: int = 1
-    length_penalty: float = 1.0
-    do_sample: bool = False
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-
-
-class Rule(Protocol):
-    """A rule that changes the scores of next tokens or forbids them."""
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Return changed scores (R, V) of the tokens after hypotheses (R, L); minus infinity forbids a token."""
-
-    def select(self, prefixes: Tensor) -> "Rule":
-        """The rule for some of the prefixes whose hypotheses it has taken so far, by their numbers (P,) int64."""
+from generation.engine import Reader, Rule, SearchSettings
 
 
 class KnownTokens:
@@ -68,15 +31,6 @@ class KnownTokens:
     def select(self, prefixes: Tensor) -> "KnownTokens":
         """Return itself: it is the same for all prefixes."""
         return self
-
-
-class Reader(Protocol):
-    """A decoder that has processed prefixes, one row each (`models.decoder.kv_cache.LlamaCache`)."""
-
-    logits: Tensor
-
-    def step(self, token_ids: Tensor, rows: Tensor) -> Tensor:
-        """Logits (R, V) after tokens (R,) that continue `rows` (R,)."""
 
 
 def single_search(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.errors import CheckpointError
+from configs.errors import CheckpointError
 
 NUM_AUDIOSET_CLASSES = 527
 PREFIX = "hf:"  # before the folder or hub id of an encoder of transformers

@@ -7,11 +7,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from configs.errors import CheckpointError
 from configs.schema import EncoderConfig
 from models.checkpoints.folder import sha256_of
 from models.checkpoints.published import read_weights, state_sha256
 from models.encoders.base import PREFIX, AudioEncoder
-from models.errors import CheckpointError
 
 # Encoders with a weights file of their authors, and transformers encoders, which are loaded from a folder or hub id.
 ENCODERS = {"cnn14": ("cnn14", "Cnn14"), "mobilenet": ("mobilenet", "MobileNet")}  # module and class

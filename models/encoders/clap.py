@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, ClapTextModelWithProjection
 
+from configs.errors import CheckpointError
 from configs.schema import EncoderConfig
 from models.checkpoints.published import load_pretrained, load_settings
 from models.encoders.base import EncoderOutput, SpecMasks
 from models.encoders.htsat import ClapAudioEncoder, front_end_settings
-from models.errors import CheckpointError
 
 
 class Clap(ClapAudioEncoder):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from configs.errors import CheckpointError
 from configs.schema import EncoderConfig
 from models.encoders.base import (
     NUM_AUDIOSET_CLASSES,
@@ -24,7 +25,6 @@ from models.encoders.base import (
     pad_to_minimum,
     reflect_pad,
 )
-from models.errors import CheckpointError
 from models.precision import FullPrecisionBuffers
 
 NUM_MELS = 64

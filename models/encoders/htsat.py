@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from transformers import ClapAudioConfig, ClapAudioModelWithProjection, ClapFeatureExtractor
 from transformers.audio_utils import mel_filter_bank
 
+from configs.errors import CheckpointError
 from configs.schema import EncoderConfig
 from models.checkpoints.published import load_pretrained, load_settings
 from models.encoders.base import AudioEncoder, EncoderOutput, SpecMasks
 from models.encoders.windows import join_output, repeat_masks, split_windows
-from models.errors import CheckpointError
 
 PATCH_WIDTH = 96  # channels after the first convolution at width 1
 NUM_HEADS = (4, 8, 16, 32)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from configs.errors import CheckpointError
 from configs.schema import EncoderConfig
 from models.encoders.base import (
     NUM_AUDIOSET_CLASSES,
@@ -33,7 +34,6 @@ from models.encoders.base import (
     reflect_pad,
 )
 from models.encoders.windows import join_logits, join_windows, repeat_masks, split_windows
-from models.errors import CheckpointError
 from models.precision import FullPrecisionBuffers
 
 SAMPLE_RATE = 32000

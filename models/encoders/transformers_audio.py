@@ -25,11 +25,11 @@ import transformers
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
+from configs.errors import CheckpointError
 from configs.schema import EncoderConfig
 from models.checkpoints.published import load_pretrained, load_settings
 from models.encoders.base import PREFIX, AudioEncoder, EncoderOutput, SpecMasks, hide_spans, pad_to_minimum
 from models.encoders.windows import join_output, repeat_masks, split_windows
-from models.errors import CheckpointError
 
 AST, WHISPER = "audio-spectrogram-transformer", "whisper"
 LONGEST_WINDOW_S = 30.0  # for networks without a fixed window; the cost of attention is quadratic in the window

@@ -17,8 +17,8 @@ from configs.schema import (
     TagsConfig,
 )
 from data.captions import encode_caption, train_tokenizer
+from generation.engine import SearchSettings
 from models.captioner import AudioCaptioner
-from models.decoder.search import SearchSettings
 from models.encoders.base import EncoderOutput
 from tests.accelerator.pretend import COUNTS, DEVICE, PretendAccelerator, reset_counts
 from training.batches import Batch, Collate, Sample

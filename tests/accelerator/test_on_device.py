@@ -38,7 +38,7 @@ def test_losses_are_the_cpus(results: dict[str, Any], way: str) -> None:
 
 def test_a_beam_step_sends_once_and_fetches_once(results: dict[str, Any]) -> None:
     copies = results["device"]["search"]
-    assert copies["to_device"] <= 8 + 2  # the ids and probabilities that are returned
+    assert copies["to_device"] <= 8 + 3  # the ban of the end token; the ids and probabilities that are returned
     assert 0 < copies["to_host"] <= 8 + 1
     assert copies["reads"] <= 2
     assert not any(results["cpu"]["search"].values())

@@ -12,11 +12,11 @@ from benchmarks import calibration as benchmark
 from benchmarks.calibration import BOTH, CAPTIONED, LABELLED, Judged, fit_calibration, held_out, spread
 from benchmarks.reliability import bins_of, brier_score, calibration_error, share_of
 from data.clotho import FileClip
+from generation.calibration import Calibration
+from generation.rerank import Fit
+from generation.retrieval import CaptionStore
 from models.captioner import AudioCaptioner
 from models.checkpoints.folder import read_metadata
-from models.generation.calibration import Calibration
-from models.generation.rerank import Fit
-from models.generation.retrieval import CaptionStore
 from vocabulary.audioset import named_tags
 
 TRUE = Calibration(1.0, 3.0, support=0.4, coverage=2.0)

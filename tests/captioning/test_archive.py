@@ -21,8 +21,8 @@ from captioning.manifest import FAILED, Manifest, ManifestError, recording_key
 from captioning.outputs import OutputPlan
 from captioning.shown import Selection
 from data.caption_formats import SILENCE, CaptionRecord, ScoredCaption
+from generation.calibration import CALIBRATION_KEY, Calibration
 from models.captioner import AudioCaptioner
-from models.generation.calibration import CALIBRATION_KEY, Calibration
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from torch import Tensor
 
 import inference
 from benchmarks.encoders import training_state
+from configs.errors import CheckpointError
+from generation.retrieval import CaptionStore
 from models.captioner import AudioCaptioner
 from models.checkpoints.folder import (
     ARCHITECTURE_FILE,
@@ -31,8 +33,6 @@ from models.checkpoints.folder import (
     read_training_state,
     sha256_of,
 )
-from models.errors import CheckpointError
-from models.generation.retrieval import CaptionStore
 from training.run_folder import RunFolder
 
 DEEP = "[" * 100_000

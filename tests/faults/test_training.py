@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 
 import train
 from configs.commands import LogFile, run_command
+from configs.errors import CheckpointError
 from configs.loading import ConfigError, load_checkpoint_config, load_config
 from models.checkpoints.folder import TRAINING_STATE_FILE, read_metadata, read_training_state
-from models.errors import CheckpointError
 from tests.conftest import ROOT
 from tests.training.test_text_training import collection, make_tone_module, text_options  # noqa: F401, F811 (fixtures)
 from tests.training.test_train import losses, options, run_folder

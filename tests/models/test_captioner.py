@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from configs.errors import CheckpointError
 from configs.schema import DecoderConfig, DecodingConfig, TagDecodingConfig
+from generation.calibration import CALIBRATION_KEY, Calibration
+from generation.pipeline import NUM_ADDED
+from generation.rerank import Fit, fit_to_tags
+from generation.retrieval import CaptionStore
 from models.captioner import AudioCaptioner
-from models.errors import CheckpointError
-from models.generation.calibration import CALIBRATION_KEY, Calibration
-from models.generation.pipeline import NUM_ADDED
-from models.generation.rerank import Fit, fit_to_tags
-from models.generation.retrieval import CaptionStore
 from vocabulary.audioset import named_tags
 
 
@@ -81,7 +81,7 @@ def test_a_calibration_gives_probabilities_and_changes_no_caption(
     for row, (before, after) in enumerate(zip(plain, told, strict=True)):
         assert [dataclasses.replace(caption, probability=None) for caption in after] == before
         for caption in after:
-            fit = fit_to_tags(caption.text.lower(), scores[row], 0.4)
+            fit = fit_to_tags(caption.text.lower(), scores[row].numpy(), 0.4)
             assert caption.probability == pytest.approx(calibration.probability(caption.per_token, fit), abs=1e-5)
 
 
@@ -141,13 +141,13 @@ def test_only_the_references_most_like_the_others_become_candidates(
     dog = named_tags("Dog")
     captioner.search.store = CaptionStore.build(captions, [dog] * len(captions), [0] * len(captions))
     scored: list[str] = []
-    score = captioner.search.score
+    score = captioner.search.engine.score
 
     def counted(prefix: torch.Tensor, length: torch.Tensor, ids: list[list[int]]) -> list[float]:
         scored.extend(captioner.tokenizer.decode(row).strip() for row in ids)
         return score(prefix, length, ids)
 
-    monkeypatch.setattr(captioner.search, "score", counted)
+    monkeypatch.setattr(captioner.search.engine, "score", counted)
     by_consensus = DecodingConfig(num_captions=1, max_tokens=8, tags=TagDecodingConfig(consensus_weight=1.0))
     captioner.caption([noise(1, 0)], by_consensus)
     added = [text for text in scored if text in captions]  # the search may have had its own sequences scored as well

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from configs.errors import CheckpointError
 from models.checkpoints.folder import (
     METADATA_FILE,
     MODEL_FILE,
@@ -22,7 +23,6 @@ from models.checkpoints.folder import (
     sweep_leftovers,
     write_checkpoint,
 )
-from models.errors import CheckpointError
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import ClapFeatureExtractor, ClapModel
 
+from configs.errors import CheckpointError
 from configs.schema import EncoderConfig
 from models.encoders.build import build_encoder
 from models.encoders.clap import ClapScorer
-from models.errors import CheckpointError
 from tests.models.networks import SENTENCES, make_clap
 
 RATE = 48000

@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from configs.errors import CheckpointError
 from configs.schema import EncoderConfig
 from models.encoders.base import SpecMasks
 from models.encoders.build import build_encoder
 from models.encoders.cnn14 import FRONT_ENDS, Cnn14
-from models.errors import CheckpointError
 
 SMALL = EncoderConfig(name="cnn14", width=0.0625)
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import ClapFeatureExtractor, ClapModel
 
+from configs.errors import CheckpointError
 from configs.schema import EncoderConfig
 from models.encoders.base import SpecMasks
 from models.encoders.build import build_encoder
 from models.encoders.htsat import ClapLogMel, FrontEndSettings, HtsAt
-from models.errors import CheckpointError
 from tests.models.networks import make_clap, pad_clips
 
 RATE = 48000

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from configs.schema import DecoderConfig
+from generation.engine import SearchSettings
 from models.decoder.kv_cache import SPARE_TOKENS, JoinedLinear, LlamaReader
 from models.decoder.llama import LlamaDecoder
-from models.decoder.search import SearchSettings
 
 PACKS = "fbgemm" in torch.backends.quantized.supported_engines  # on x86 alone
 packs = pytest.mark.skipif(not PACKS, reason="this processor has no FBGEMM")

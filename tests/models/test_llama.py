@@ -14,10 +14,10 @@ from transformers import (
 )
 
 from benchmarks.reference import as_transformers, by_transformers
+from configs.errors import CheckpointError
 from configs.schema import DecoderConfig
+from generation.engine import SearchSettings
 from models.decoder.llama import LlamaDecoder
-from models.decoder.search import SearchSettings
-from models.errors import CheckpointError
 from tests.models.networks import make_llama
 
 TOKENS = {"pad": 0, "bos": 1, "eos": 2}

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from configs.errors import CheckpointError
 from models.captioner import AudioCaptioner
 from models.checkpoints.mini_audio_caption import MiniAudioCaption, read_mini_audio_caption
 from models.decoder.whole_pass import lay_out, read_whole
-from models.errors import CheckpointError
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from configs.errors import CheckpointError
 from configs.schema import (
     CaptionerConfig,
     Config,
@@ -24,7 +25,6 @@ from data.captions import train_tokenizer
 from models.captioner import AudioCaptioner
 from models.encoders.build import build_encoder
 from models.encoders.mobilenet import Lengths, MobileNet, kaldi_mel_bank
-from models.errors import CheckpointError
 
 SMALL = EncoderConfig(name="mobilenet", width=0.1)
 BRANCH_WEIGHT = 0.4

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from configs.errors import CheckpointError
 from configs.schema import CaptionerConfig, Config, DecoderConfig, DecodingConfig, EncoderConfig, TagsConfig
 from data.captions import build_tokenizer, encode_caption, tokenizer_config, train_tokenizer
 from models.captioner import AudioCaptioner
 from models.checkpoints.folder import read_metadata
-from models.errors import CheckpointError
 from tests.models.networks import SENTENCES, make_audio_network, make_clap, make_llama
 
 DECODER = DecoderConfig(num_layers=1, num_heads=2, width=32, dropout=0.0, max_positions=256)

@@ -11,6 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from configs.errors import CheckpointError
 from configs.schema import (
     CaptionerConfig,
     Config,
@@ -22,13 +23,12 @@ from configs.schema import (
     TagsConfig,
 )
 from data.captions import train_tokenizer
+from generation.calibration import CALIBRATION_KEY, Calibration
+from generation.rerank import lowest_support
 from models.captioner import AudioCaptioner
 from models.decoder.tag_prefix import TagPrefix
 from models.encoders.build import build_encoder
 from models.encoders.tagging import NUM_PARTS, clip_parts
-from models.errors import CheckpointError
-from models.generation.calibration import CALIBRATION_KEY, Calibration
-from models.generation.rerank import lowest_support
 from vocabulary.audioset import tag_ids
 
 
@@ -181,9 +181,9 @@ def test_each_clip_says_only_what_its_own_tags_allow(method: str) -> None:
     captioner = tags_only(texts=["man", "dog"])
     allowed = ["man", "dog", "man"]
 
-    def unsupported(scores: torch.Tensor, min_score: float) -> torch.Tensor:
-        assert scores.shape == (3, 527) and scores.device.type == "cpu" and min_score == 0.2
-        banned = torch.ones(3, len(captioner.search.words.texts), dtype=torch.bool)
+    def unsupported(scores: np.ndarray, min_score: float) -> np.ndarray:
+        assert scores.shape == (3, 527) and min_score == 0.2
+        banned = np.ones((3, len(captioner.search.words.texts)), dtype=bool)
         for row, word in enumerate(allowed):
             banned[row, [captioner.search.words.texts.index(word), captioner.token_ids["eos"]]] = False
         return banned
@@ -211,7 +211,7 @@ def test_a_bonus_brings_words_for_tags_and_leaves_probabilities(monkeypatch: pyt
             for caption in captions:
                 ids = captioner.tokenizer.encode(caption.text, add_special_tokens=False).ids
                 if len(ids) + 1 == caption.num_tokens:  # others are other pieces of the same text
-                    [own] = captioner.search.score(prefix[clip], lengths[clip], [ids])
+                    [own] = captioner.search.engine.score(prefix[clip], lengths[clip], [ids])
                     assert caption.log_probability == pytest.approx(own, abs=1e-3)
 
 

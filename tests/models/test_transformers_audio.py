@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import AutoFeatureExtractor
 
+from configs.errors import CheckpointError
 from configs.schema import EncoderConfig
 from models.encoders.base import SpecMasks
 from models.encoders.build import build_encoder, encoder_label
 from models.encoders.transformers_audio import TransformersEncoder
-from models.errors import CheckpointError
 from tests.models.networks import AUDIO_KINDS, make_audio_network, make_clap, pad_clips
 
 RATE = 16000

@@ -10,7 +10,7 @@ from configs.schema import CaptionTable, TextsConfig
 from data.clotho import Clip, FileClip
 from data.labelled.mixtures import Mixture
 from data.tables import DatasetError
-from models.generation.retrieval import CaptionStore
+from generation.retrieval import CaptionStore
 from training.text_only import text_labels
 from training.text_only.text_labels import (
     TextLabeller,

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 import train
+from configs.errors import CheckpointError
 from configs.schema import CaptionTable, DataConfig, SimulationConfig, TextsConfig
 from data.tables import DatasetError
 from models.captioner import AudioCaptioner
-from models.errors import CheckpointError
 from tests.training.test_train import losses, options, run_folder
 from training.datasets import load_clips
 from training.tagger import TAGGER_FILE

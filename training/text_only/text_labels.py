@@ -25,7 +25,7 @@ from data.captions import normalize_caption
 from data.clotho import Clip
 from data.labelled.tags import tags_of_any
 from data.tables import DatasetError, TableReport, read_rows
-from models.generation.retrieval import CaptionStore
+from generation.retrieval import CaptionStore
 from training.text_only.captions import read_captions
 from vocabulary.audioset import tag_ids
 from vocabulary.words import classes_of

@@ -21,13 +21,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from models.errors import CheckpointError
+from configs.errors import CheckpointError
 from vocabulary.audioset import tag_ids
 
 NUM_REFERENCES = 300  # K
@@ -41,12 +40,12 @@ LOWEST_SCORE = 1e-6
 KEPT_VECTORS = 4096
 
 TENSORS = {
-    "text": torch.uint8,
-    "text_ends": torch.int64,
-    "classes": torch.int16,
-    "class_ends": torch.int64,
-    "styles": torch.uint8,
-    "document_frequencies": torch.int32,
+    "text": np.dtype(np.uint8),
+    "text_ends": np.dtype(np.int64),
+    "classes": np.dtype(np.int16),
+    "class_ends": np.dtype(np.int64),
+    "styles": np.dtype(np.uint8),
+    "document_frequencies": np.dtype(np.int32),
 }
 
 
@@ -102,13 +101,12 @@ class CaptionStore:
         CheckpointError: a tensor is missing, or tensors are inconsistent.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, tensors: Mapping[str, NDArray[Any]]) -> None:
         _check_kinds(tensors)
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         self.tensors = dict(tensors)
-        self._text, self._text_ends = arrays["text"], arrays["text_ends"]
-        self._classes, class_ends = arrays["classes"].astype(np.int64), arrays["class_ends"]
-        self._styles, frequencies = arrays["styles"], arrays["document_frequencies"]
+        self._text, self._text_ends = tensors["text"], tensors["text_ends"]
+        self._classes, class_ends = tensors["classes"].astype(np.int64), tensors["class_ends"]
+        self._styles, frequencies = tensors["styles"], tensors["document_frequencies"]
         ends = ((self._text_ends, len(self._text)), (class_ends, len(self._classes)))
         if (
             not len(self) == len(class_ends) == len(self._styles) > 0
@@ -158,12 +156,12 @@ class CaptionStore:
             frequencies[[bucket for counts in count_buckets(captions[row].split()) for bucket in counts]] += 1
         return cls(
             {
-                "text": torch.frombuffer(bytearray(b"".join(texts)), dtype=torch.uint8),
-                "text_ends": torch.tensor([len(text) for text in texts]).cumsum(0),
-                "classes": torch.tensor([label for row in rows for label in classes[row]], dtype=torch.int16),
-                "class_ends": torch.tensor([len(classes[row]) for row in rows]).cumsum(0),
-                "styles": torch.tensor([styles[row] for row in rows], dtype=torch.uint8),
-                "document_frequencies": torch.from_numpy(frequencies),
+                "text": np.frombuffer(b"".join(texts), dtype=np.uint8).copy(),
+                "text_ends": np.cumsum([len(text) for text in texts], dtype=np.int64),
+                "classes": np.array([label for row in rows for label in classes[row]], dtype=np.int16),
+                "class_ends": np.cumsum([len(classes[row]) for row in rows], dtype=np.int64),
+                "styles": np.array([styles[row] for row in rows], dtype=np.uint8),
+                "document_frequencies": frequencies,
             }
         )
 
@@ -227,16 +225,16 @@ class CaptionStore:
         return self.vector(self.caption(row))
 
 
-def _check_kinds(tensors: Mapping[str, Tensor]) -> None:
+def _check_kinds(tensors: Mapping[str, NDArray[Any]]) -> None:
     if set(tensors) != set(TENSORS):
         raise CheckpointError(
             f"the caption store has {', '.join(sorted(tensors))[:200] or 'nothing'}: expected {', '.join(TENSORS)}."
         )
     for name, kind in TENSORS.items():
         tensor = tensors[name]
-        if tensor.dtype != kind or tensor.dim() != 1 or tensor.layout is not torch.strided:
+        if tensor.dtype != kind or tensor.ndim != 1:
             raise CheckpointError(
-                f"the caption store's {name} has the type {tensor.dtype} and {tensor.dim()} dimensions, expected {kind} and 1: "
+                f"the caption store's {name} has the type {tensor.dtype} and {tensor.ndim} dimensions, expected {kind} and 1: "
                 "copy the checkpoint again."
             )
 

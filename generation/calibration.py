@@ -2,7 +2,7 @@
 
 The log-probability of a sentence depends on its wording as much as on its correctness. A logistic model (Platt, Advances in Large
 Margin Classifiers, 1999) of the log-probability and of the caption's agreement with the tag scores
-(`models/generation/rerank.py`) gives a calibrated probability. `benchmarks/calibration.py` fits it on labelled clips and on
+(`generation/rerank.py`) gives a calibrated probability. `benchmarks/calibration.py` fits it on labelled clips and on
 recordings with human captions; a checkpoint's `metadata.json` has it under "calibration".
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from models.errors import CheckpointError
-from models.generation.rerank import Fit
+from configs.errors import CheckpointError
+from generation.rerank import Fit
 
 CALIBRATION_KEY = "calibration"  # in metadata.json
 

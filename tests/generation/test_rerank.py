@@ -2,13 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema import DecodingConfig, TagDecodingConfig
-from models.generation.rerank import (
+from generation.rerank import (
     SCORE_FLOOR,
     Candidate,
     asks_tagger,
@@ -21,8 +21,8 @@ from models.generation.rerank import (
 from vocabulary.audioset import tag_ids
 
 
-def scores(**heard: float) -> torch.Tensor:
-    values = torch.full((527,), 1e-4)
+def scores(**heard: float) -> np.ndarray:
+    values = np.full(527, 1e-4, dtype=np.float32)
     for name, value in heard.items():
         values[tag_ids()[name]] = value
     return values

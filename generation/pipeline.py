@@ -3,24 +3,22 @@
 Shapes: B clips, T' prefix tokens, D decoder width, N sequences found after a prefix, L tokens, C tag classes, V vocabulary.
 """
 
-import itertools
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import Tensor
-from torch.nn import functional as F
 
 from configs.schema import DecodingConfig
-from models.decoder.llama import LlamaDecoder
-from models.decoder.search import Rule, SearchSettings
-from models.generation.calibration import Calibration
-from models.generation.composites import join_short_captions
-from models.generation.logits_processors import (
+from generation.calibration import Calibration
+from generation.composites import join_short_captions
+from generation.engine import Array, Engine, Rule, SearchSettings
+from generation.logits_processors import (
     ContentWordBan,
     NamedClasses,
     SearchRules,
@@ -29,8 +27,8 @@ from models.generation.logits_processors import (
     UnsupportedWordBan,
     WordTable,
 )
-from models.generation.rerank import Candidate, fit_to_tags, rank, ranks_by_tags
-from models.generation.retrieval import CaptionStore, References
+from generation.rerank import Candidate, fit_to_tags, rank, ranks_by_tags
+from generation.retrieval import CaptionStore, References
 from vocabulary.audioset import wide_tags
 
 logger = logging.getLogger(__name__)
@@ -69,25 +67,25 @@ class ClipCandidates:
 
     Attributes:
         captions: distinct captions in the order of the search, followed by retrieved ones.
-        part_scores: (4, C) tag scores of the whole clip and its thirds, on the CPU; None if no tag scores are needed.
+        part_scores: (4, C) tag scores of the whole clip and its thirds; None if no tag scores are needed.
         references: captions retrieved for the tag scores; None if not needed or without a caption store.
     """
 
     captions: list[Caption]
-    part_scores: Tensor | None
+    part_scores: NDArray[np.float32] | None
     references: References | None = None
 
     @cached_property
-    def tag_scores(self) -> Tensor | None:
+    def tag_scores(self) -> NDArray[np.float32] | None:
         """(C,) tag scores: the maximum over the whole clip and its thirds."""
-        return None if self.part_scores is None else self.part_scores.amax(dim=0)
+        return None if self.part_scores is None else self.part_scores.max(axis=0)
 
 
 class CaptionSearch:
     """Searches, detokenizes and ranks captions for decoder prefixes.
 
     Args:
-        decoder: language model that generates token ids.
+        engine: language model that generates token ids.
         tokenizer: tokenizer of the decoder.
         words: word table of the tokenizer.
         token_ids: ids of the padding, begin and end tokens, with the keys "pad", "bos" and "eos".
@@ -96,16 +94,14 @@ class CaptionSearch:
         store: caption store for `decoding.tags.consensus_weight`; None if the checkpoint has none.
     """
 
-    def __init__(
-        self, decoder: LlamaDecoder, tokenizer: Tokenizer, words: WordTable, token_ids: dict[str, int]
-    ) -> None:
-        self.decoder, self.tokenizer, self.words, self.token_ids = decoder, tokenizer, words, token_ids
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, words: WordTable, token_ids: dict[str, int]) -> None:
+        self.engine, self.tokenizer, self.words, self.token_ids = engine, tokenizer, words, token_ids
         self.store: CaptionStore | None = None
 
     @cached_property
     def named_classes(self) -> NamedClasses:
         """Classes named by each token; computed on first use, which takes 0.3 s."""
-        return NamedClasses(self.words)
+        return NamedClasses(self.words, self.engine.num_logits)
 
     @cached_property
     def supported_words(self) -> SupportedWords:
@@ -114,10 +110,10 @@ class CaptionSearch:
 
     def captions(
         self,
-        prefix: Tensor,
-        prefix_lengths: Tensor,
-        styles: Tensor,
-        part_scores: Tensor | None,
+        prefix: Array,
+        prefix_lengths: Array,
+        styles: Sequence[int],
+        part_scores: NDArray[np.float32] | None,
         decoding: DecodingConfig,
         calibration: Calibration | None,
     ) -> list[list[Caption]]:
@@ -126,7 +122,7 @@ class CaptionSearch:
         Args:
             prefix: (B, T', D).
             prefix_lengths: (B,).
-            styles: (B,) int64, style number of each clip.
+            styles: style number of each of the B clips.
             part_scores: (B, 4, C) tag scores of whole clips and their thirds; None if no tag scores are needed.
             decoding: settings of search and ranking.
             calibration: calibration of the probabilities; None for none.
@@ -134,33 +130,17 @@ class CaptionSearch:
         Returns:
             For each of the B clips a list of captions, best first.
         """
-        if part_scores is not None:  # rules and ranking read single values
-            part_scores = part_scores.cpu()
-        rules = SearchRules() if part_scores is None else self._rules(part_scores.amax(dim=1), decoding, prefix.device)
+        rules = SearchRules() if part_scores is None else self._rules(part_scores.max(axis=1), decoding)
         found = self._find(prefix, prefix_lengths, rules, decoding)
         clips = [
             ClipCandidates(captions, None if part_scores is None else part_scores[row])
             for row, captions in enumerate(found)
         ]
         if _by_consensus(decoding) or (calibration is not None and calibration.uses_similarity):
-            clips = [self._with_references(clip, style) for clip, style in zip(clips, styles.tolist(), strict=True)]
+            clips = [self._with_references(clip, style) for clip, style in zip(clips, styles, strict=True)]
         if _by_consensus(decoding):
             clips = [self._with_retrieved(clip, prefix[row], prefix_lengths[row]) for row, clip in enumerate(clips)]
         return [self._best(clip, decoding, calibration) for clip in clips]
-
-    def score(self, prefix: Tensor, prefix_length: Tensor, caption_ids: list[list[int]]) -> list[float]:
-        """Log-probability of each caption (token ids without special tokens) given one clip's prefix (T', D)."""
-        bos, eos, pad = (self.token_ids[mark] for mark in ("bos", "eos", "pad"))
-        counts = [len(ids) + 1 for ids in caption_ids]
-        rows = [torch.tensor([bos, *ids]) for ids in caption_ids]
-        inputs = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad).to(prefix.device)  # (R, L)
-        targets = torch.tensor([token for ids in caption_ids for token in (*ids, eos)], device=prefix.device)  # (W,)
-        clips = torch.zeros(len(rows), dtype=torch.long, device=prefix.device)
-        lengths = torch.tensor(counts, device=prefix.device)
-        logits = self.decoder(prefix[None], prefix_length[None], inputs, clips, lengths).float()  # (W, V)
-        losses = F.cross_entropy(logits, targets, reduction="none").tolist()
-        ends = list(itertools.accumulate(counts))
-        return [-math.fsum(losses[end - count : end]) for count, end in zip(counts, ends, strict=True)]
 
     def without_marks(self, ids: list[int]) -> list[int]:
         """Token ids before the end token (all if there is none), without padding."""
@@ -169,58 +149,61 @@ class CaptionSearch:
 
     # -- search ----------------------------------------------------------------------------------------------------
 
-    def _rules(self, scores: Tensor, decoding: DecodingConfig, device: torch.device) -> SearchRules:
-        """Rules of the search for tag scores (B, C), on the given device."""
+    def _rules(self, scores: NDArray[np.float32], decoding: DecodingConfig) -> SearchRules:
+        """Rules of the search for tag scores (B, C)."""
         banned = bonus = None
         if decoding.tags.min_score:
-            banned = self.supported_words.unsupported(scores, decoding.tags.min_score).to(device)  # (B, V)
+            banned = self.supported_words.unsupported(scores, decoding.tags.min_score)  # (B, V)
         if decoding.tags.word_bonus:
-            bonus = decoding.tags.word_bonus * scores.sqrt()  # (B, C)
+            bonus = np.float32(decoding.tags.word_bonus) * np.sqrt(scores)  # (B, C)
             bonus[:, sorted(wide_tags())] = 0.0
-            bonus = bonus.to(device)
         return SearchRules(banned, bonus)
 
     def _find(
-        self, prefix: Tensor, prefix_lengths: Tensor, rules: SearchRules, decoding: DecodingConfig
+        self, prefix: Array, prefix_lengths: Array, rules: SearchRules, decoding: DecodingConfig
     ) -> list[list[Caption]]:
         """Distinct captions found for each of B prefixes, in the order of the search."""
         if decoding.method != "sample":
-            ids, sums = self._search(prefix, prefix_lengths, rules, decoding)  # (B * N, L), (B * N,)
-            rows = list(zip(ids.reshape(len(prefix), -1, ids.shape[-1]), sums.reshape(len(prefix), -1), strict=True))
+            ids, sums = self._search(prefix, prefix_lengths, rules, decoding)
+            number = len(ids) // len(prefix)
+            starts = range(0, len(ids), number)
+            rows = [(ids[start : start + number], sums[start : start + number]) for start in starts]
         else:  # one clip at a time, each from the same seed, so that a clip's captions do not depend on its neighbours
             rows = []
             for clip in range(len(prefix)):
                 one = slice(clip, clip + 1)
-                with torch.random.fork_rng(devices=[prefix.device] if prefix.is_cuda else []):
-                    torch.manual_seed(decoding.seed)
+                with self.engine.seeded(decoding.seed):
                     clip_prefix = prefix[one, : int(prefix_lengths[clip])]
                     rows.append(self._search(clip_prefix, prefix_lengths[one], rules.of(one), decoding))
         return [self._read(prefix[row], prefix_lengths[row], *found) for row, found in enumerate(rows)]
 
     def _search(
-        self, prefix: Tensor, prefix_lengths: Tensor, rules: SearchRules, decoding: DecodingConfig
-    ) -> tuple[Tensor, Tensor]:
-        """Ids (B * N, L) found after prefixes (B, T', D), and their log-probabilities (B * N,), not a number where not known."""
+        self, prefix: Array, prefix_lengths: Array, rules: SearchRules, decoding: DecodingConfig
+    ) -> tuple[list[list[int]], list[float]]:
+        """Token ids of B * N captions found after prefixes (B, T', D), and their log-probabilities; NaN if not known."""
+        arrays = self.engine.arrays
         processors: list[Rule] = []
         if decoding.repetition_ban == "content":
-            processors.append(ContentWordBan(self.words))
+            processors.append(ContentWordBan(self.words, arrays))
         if rules.banned is not None:
-            processors.append(UnsupportedWordBan(rules.banned))
+            processors.append(UnsupportedWordBan(rules.banned, arrays))
         if rules.bonus is not None:
-            processors.append(TagBonus(rules.bonus, self.named_classes))
-        return self.decoder.generate(prefix, prefix_lengths, _search_settings(decoding), processors)
+            processors.append(TagBonus(rules.bonus, self.named_classes, arrays))
+        return self.engine.generate(prefix, prefix_lengths, _search_settings(decoding), processors)
 
-    def _read(self, prefix: Tensor, length: Tensor, found: Tensor, log_probabilities: Tensor) -> list[Caption]:
-        """Distinct captions of those found (N, L) after one clip's prefix (T', D), in their order.
+    def _read(
+        self, prefix: Array, length: Array, found: Sequence[list[int]], log_probabilities: Sequence[float]
+    ) -> list[Caption]:
+        """Distinct captions of the N found after one clip's prefix (T', D), in their order.
 
-        Log-probabilities (N,) that are not known are computed.
+        Log-probabilities that are not known (NaN) are computed.
         """
         by_text: dict[str, tuple[list[int], float]] = {}
-        for ids, known in zip(found.tolist(), log_probabilities.tolist(), strict=True):
+        for ids, known in zip(found, log_probabilities, strict=True):
             words = self.without_marks(ids)
             by_text.setdefault(self.tokenizer.decode(words).strip(), (words, known))
         unknown = [ids for ids, known in by_text.values() if math.isnan(known)]
-        computed = iter(self.score(prefix, length, unknown) if unknown else [])
+        computed = iter(self.engine.score(prefix, length, unknown) if unknown else [])
         return [
             Caption(text, next(computed) if math.isnan(known) else known, num_tokens=len(ids) + 1)
             for text, (ids, known) in by_text.items()
@@ -248,10 +231,10 @@ class CaptionSearch:
         """Add references retrieved for the clip's tag scores, if the store has captions of the style."""
         if self.store is None or clip.part_scores is None or not self.store.has_style(style):
             return clip
-        return replace(clip, references=self.store.retrieve(clip.part_scores[0].numpy(), style))
+        return replace(clip, references=self.store.retrieve(clip.part_scores[0], style))
 
-    def _with_retrieved(self, clip: ClipCandidates, prefix: Tensor, length: Tensor) -> ClipCandidates:
-        """Add the best references and joined short captions (`models/generation/composites.py`) to the candidates."""
+    def _with_retrieved(self, clip: ClipCandidates, prefix: Array, length: Array) -> ClipCandidates:
+        """Add the best references and joined short captions (`generation/composites.py`) to the candidates."""
         if self.store is None or clip.references is None or clip.part_scores is None:
             return clip
         known = {caption.text.lower(): None for caption in clip.captions}
@@ -263,7 +246,7 @@ class CaptionSearch:
         texts = [*added, *(text for text in dict.fromkeys(joined) if text not in known and text not in added)]
         pieces = [(text, self.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
         encoded = [(text, ids) for text, ids in pieces if self.tokenizer.decode(ids).strip() == text]  # all words known
-        values = self.score(prefix, length, [ids for _, ids in encoded]) if encoded else []
+        values = self.engine.score(prefix, length, [ids for _, ids in encoded]) if encoded else []
         retrieved = [
             Caption(text, value, num_tokens=len(ids) + 1) for (text, ids), value in zip(encoded, values, strict=True)
         ]
@@ -281,7 +264,7 @@ def _by_consensus(decoding: DecodingConfig) -> bool:
     return decoding.tags.consensus_weight > 0 and decoding.method == "beam"
 
 
-def _probability(caption: Caption, tag_scores: Tensor | None, calibration: Calibration) -> float | None:
+def _probability(caption: Caption, tag_scores: NDArray[np.float32] | None, calibration: Calibration) -> float | None:
     """Calibrated probability of a caption; None if it needs a similarity that is not known."""
     if calibration.uses_similarity and caption.similarity is None:
         return None

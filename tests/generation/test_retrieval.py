@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import CheckpointError
-from models.generation.retrieval import CaptionStore
+from configs.errors import CheckpointError
+from generation.retrieval import CaptionStore
 from training.self_critical import CiderReward
 from vocabulary.audioset import tag_ids
 
@@ -99,7 +98,7 @@ def test_captions_without_words_are_like_none(store: CaptionStore) -> None:
 
 
 def test_saved_and_read_is_the_same(store: CaptionStore) -> None:
-    again = CaptionStore({name: tensor.clone() for name, tensor in store.tensors.items()})
+    again = CaptionStore({name: tensor.copy() for name, tensor in store.tensors.items()})
     tag_scores = scores(Dog=0.7)
     assert again.retrieve(tag_scores, 0).captions == store.retrieve(tag_scores, 0).captions
 
@@ -111,4 +110,4 @@ def test_tensors_that_do_not_fit_are_refused(store: CaptionStore, name: str) -> 
     with pytest.raises(CheckpointError, match="expected text"):
         CaptionStore({key: value for key, value in store.tensors.items() if key != name})
     with pytest.raises(CheckpointError, match="do not fit"):
-        CaptionStore({**store.tensors, "text_ends": torch.flip(store.tensors["text_ends"], (0,))})
+        CaptionStore({**store.tensors, "text_ends": store.tensors["text_ends"][::-1]})

@@ -10,9 +10,10 @@ Shapes: C tag classes.
 from collections.abc import Sequence
 from itertools import combinations
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from models.generation.rerank import STRONG_TAG
+from generation.rerank import STRONG_TAG
 from vocabulary.audioset import wide_tags
 from vocabulary.words import classes_of, sources_in
 
@@ -21,14 +22,14 @@ MOST_WORDS = 6  # maximum length of a joined caption, in words
 LATER = 0.5  # minimum delay of a sound that is said to follow another, in thirds of a clip
 
 
-def join_short_captions(captions: Sequence[str], part_scores: Tensor) -> list[str]:
+def join_short_captions(captions: Sequence[str], part_scores: NDArray[np.float32]) -> list[str]:
     """Join pairs of short captions, each naming one sound, for a clip's strongest tags.
 
     Args:
         captions: captions in lower case, most likely first.
         part_scores: (4, C) tag scores of the whole clip and its thirds.
     """
-    values, wide = part_scores.amax(dim=0).tolist(), wide_tags()  # lists are faster for single values
+    values, wide = part_scores.max(axis=0).tolist(), wide_tags()  # lists are faster for single values
     strong = [number for number, value in enumerate(values) if value >= STRONG_TAG and number not in wide]
     strong = sorted(strong, key=lambda number: -values[number])[:MOST_TAGS]
     if len(strong) < 2:
@@ -48,7 +49,7 @@ def join_short_captions(captions: Sequence[str], part_scores: Tensor) -> list[st
     return joined
 
 
-def _mean_third(scores: Tensor) -> float:
+def _mean_third(scores: NDArray[np.float32]) -> float:
     """Mean position of a sound, 0 to 2 thirds, from its scores (3,) in the thirds."""
     start, middle, end = scores.tolist()
     return (middle + 2 * end) / max(start + middle + end, 1e-6)

@@ -1,4 +1,4 @@
-"""Rules of the next token (`models.decoder.search.Rule`): no repeated content words, tag bonuses, unsupported words.
+"""Rules of the next token (`generation.engine.Rule`): no repeated content words, tag bonuses, unsupported words.
 
 Labbé et al. (CoNeTTE, arXiv 2309.00454) ban repeated content words in beam search and report that fluency errors fall
 from a few per cent to about 0.1 %.
@@ -7,10 +7,11 @@ from a few per cent to about 0.1 %.
 import copy
 from dataclasses import dataclass
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import Tensor
 
+from generation.engine import Array, Arrays
 from vocabulary.audioset import speech_tags, tag_ids
 from vocabulary.words import classes_of
 
@@ -70,19 +71,22 @@ class UnsupportedWordBan:
 
     Args:
         banned: (P, V) bool, the tokens forbidden after each of P prefixes.
+        arrays: operations on the arrays of the search.
     """
 
-    def __init__(self, banned: Tensor) -> None:
-        self.banned = banned
+    def __init__(self, banned: NDArray[np.bool_], arrays: Arrays) -> None:
+        self.arrays = arrays
+        self.penalty = arrays.array(np.where(banned, np.float32(-np.inf), np.float32(0.0)))
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+    def __call__(self, input_ids: Array, scores: Array) -> Array:
         """Set the scores (R, V) of forbidden next tokens to minus infinity; R is a multiple of P, a prefix's rows together."""
-        banned = self.banned.repeat_interleave(len(scores) // len(self.banned), dim=0)
-        return scores.masked_fill(torch.nn.functional.pad(banned, (0, scores.shape[1] - banned.shape[1])), -torch.inf)
+        return scores + self.arrays.repeat(self.penalty, len(scores) // len(self.penalty))
 
-    def select(self, prefixes: Tensor) -> "UnsupportedWordBan":
+    def select(self, prefixes: Array) -> "UnsupportedWordBan":
         """The ban after some of the prefixes, by their numbers (P',)."""
-        return UnsupportedWordBan(self.banned.index_select(0, prefixes))
+        selected = copy.copy(self)
+        selected.penalty = self.penalty[prefixes]
+        return selected
 
 
 class NamedClasses:
@@ -90,6 +94,7 @@ class NamedClasses:
 
     Args:
         words: word table of the decoder's tokenizer.
+        num_tokens: number of next tokens V, at least that of the tokenizer; None for that of the tokenizer.
 
     Attributes:
         main: (V,) int64, main class of each token; C (the number of classes) if it names none.
@@ -98,40 +103,40 @@ class NamedClasses:
 
     MOST = 6
 
-    def __init__(self, words: WordTable) -> None:
+    def __init__(self, words: WordTable, num_tokens: int | None = None) -> None:
         num_classes = len(tag_ids())
-        self.main = torch.full((len(words.texts),), num_classes)
-        self.all = torch.full((len(words.texts), self.MOST), num_classes)
+        self.main = np.full(num_tokens or len(words.texts), num_classes, dtype=np.int64)
+        self.all = np.full((len(self.main), self.MOST), num_classes, dtype=np.int64)
         for token_id, starts in enumerate(words.starts):
             if starts and words.texts[token_id] and (classes := classes_of(words.texts[token_id])[: self.MOST]):
                 self.main[token_id] = classes[0]
-                self.all[token_id, : len(classes)] = torch.tensor(classes)
+                self.all[token_id, : len(classes)] = classes
 
 
 class TagBonus:
     """Bonus for words of tags that a hypothesis has not named yet.
 
     Args:
-        bonus: (P, C) bonus of a word of each class for each of P prefixes, in nats.
+        bonus: (P, C) float32 bonus of a word of each class for each of P prefixes, in nats.
         named: classes of the tokens.
+        arrays: operations on the arrays of the search.
     """
 
-    def __init__(self, bonus: Tensor, named: NamedClasses) -> None:
-        self.bonus = torch.nn.functional.pad(bonus, (0, 1))  # no bonus for tokens without a class
-        self.main, self.all = named.main.to(bonus.device), named.all.to(bonus.device)
+    def __init__(self, bonus: NDArray[np.float32], named: NamedClasses, arrays: Arrays) -> None:
+        self.arrays = arrays
+        self.bonus = arrays.array(np.pad(bonus, ((0, 0), (0, 1))))  # no bonus for tokens without a class
+        self.main, self.all = arrays.array(named.main), arrays.array(named.all)
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+    def __call__(self, input_ids: Array, scores: Array) -> Array:
         """Add to the scores (R, V) after hypotheses (R, L); R is a multiple of P, a prefix's rows together."""
-        bonus = self.bonus.repeat_interleave(len(scores) // len(self.bonus), dim=0)  # (R, C + 1)
-        bonus = bonus.scatter(1, self.all[input_ids].flatten(1), 0.0)
-        scores = scores.clone()
-        scores[:, : len(self.main)] += bonus[:, self.main]
-        return scores
+        bonus = self.arrays.repeat(self.bonus, len(scores) // len(self.bonus))  # (R, C + 1)
+        bonus = self.arrays.zeroed(bonus, self.all[input_ids].reshape(len(scores), -1))
+        return scores + bonus[:, self.main]
 
-    def select(self, prefixes: Tensor) -> "TagBonus":
+    def select(self, prefixes: Array) -> "TagBonus":
         """The bonus after some of the prefixes, by their numbers (P',)."""
         selected = copy.copy(self)
-        selected.bonus = self.bonus.index_select(0, prefixes)
+        selected.bonus = self.bonus[prefixes]
         return selected
 
 
@@ -140,7 +145,7 @@ class SupportedWords:
 
     Training captions mention people and background music often, and decoders trained on them do so without evidence. Words for
     people need a score of any human sound, words for speech one of any kind of speech, words for music one of music. Other
-    sounds are checked in whole captions (`models.generation.rerank.lowest_support`), since the classes of a single word are
+    sounds are checked in whole captions (`generation.rerank.lowest_support`), since the classes of a single word are
     ambiguous ("an old door creaks").
 
     Args:
@@ -152,19 +157,19 @@ class SupportedWords:
         begins = [token_id for token_id, starts in enumerate(words.starts) if starts]
         people = [token_id for token_id in begins if words.texts[token_id] in PEOPLE]
         speech = [token_id for token_id in begins if int(named.main[token_id]) in speech_tags()]
-        self.num_tokens = len(words.texts)
+        self.num_tokens = len(named.main)
         self.groups = (
             (people, HUMAN_TAGS),
             (sorted(set(speech) - set(people)), tuple(speech_tags())),
             ([token_id for token_id in begins if words.texts[token_id] in MUSIC], MUSIC_TAGS),
         )
 
-    def unsupported(self, scores: Tensor, min_score: float) -> Tensor:
-        """Mask (B, V) of the tokens whose tags all have scores below `min_score`; tag scores (B, C) on the CPU."""
+    def unsupported(self, scores: NDArray[np.float32], min_score: float) -> NDArray[np.bool_]:
+        """Mask (B, V) of the tokens whose tags all have scores (B, C) below `min_score`."""
         enough = scores >= min_score  # (B, C)
-        banned = torch.zeros(len(scores), self.num_tokens, dtype=torch.bool)
+        banned = np.zeros((len(scores), self.num_tokens), dtype=np.bool_)
         for token_ids, tags in self.groups:
-            banned[:, token_ids] |= ~enough[:, list(tags)].any(dim=1, keepdim=True)
+            banned[:, token_ids] |= ~enough[:, list(tags)].any(axis=1, keepdims=True)
         return banned
 
 
@@ -177,33 +182,37 @@ class SearchRules:
         bonus: (P, C) float, bonus of each class's words (`TagBonus`), in nats; None for none.
     """
 
-    banned: Tensor | None = None
-    bonus: Tensor | None = None
+    banned: NDArray[np.bool_] | None = None
+    bonus: NDArray[np.float32] | None = None
 
     def of(self, rows: slice) -> "SearchRules":
         """Rules of some of the prefixes."""
-        banned, bonus = (None if rule is None else rule[rows] for rule in (self.banned, self.bonus))
-        return SearchRules(banned, bonus)
+        return SearchRules(
+            None if self.banned is None else self.banned[rows], None if self.bonus is None else self.bonus[rows]
+        )
 
 
 class ContentWordBan:
-    """Forbids each token that would complete a content word the caption already has."""
+    """Forbids each token that would complete a content word the caption already has.
 
-    def __init__(self, words: WordTable) -> None:
-        self.words = words
+    Args:
+        words: word table of the decoder's tokenizer.
+        arrays: operations on the arrays of the search.
+    """
+
+    def __init__(self, words: WordTable, arrays: Arrays) -> None:
+        self.words, self.arrays = words, arrays
         self._content: dict[tuple[int, ...], bool] = {}  # the same words recur in each step of a search
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+    def __call__(self, input_ids: Array, scores: Array) -> Array:
         """Set the scores (R, V) of forbidden next tokens of each hypothesis (R, L) to minus infinity."""
         banned = [(row, token) for row, ids in enumerate(input_ids.tolist()) for token in self._banned(ids)]
         if not banned:
             return scores
-        scores = scores.clone()
-        rows, tokens = torch.tensor(banned, device=scores.device).T
-        scores[rows, tokens] = -torch.inf
-        return scores
+        rows, tokens = zip(*banned, strict=True)
+        return self.arrays.put(scores, rows, tokens, -np.inf)
 
-    def select(self, prefixes: Tensor) -> "ContentWordBan":
+    def select(self, prefixes: Array) -> "ContentWordBan":
         """Return itself: it is the same for all prefixes."""
         return self
 

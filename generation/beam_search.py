@@ -7,12 +7,10 @@ processed once and logits of earlier steps are not kept. Shapes: B prefixes, K b
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from models.decoder.search import Reader, Rule
+from generation.engine import Arrays, Reader, Rule
 
 NEVER = -1.0e9  # score of excluded beams, as in transformers
 
@@ -46,6 +44,7 @@ class Beams:
 
 def beam_search(
     reader: Reader,
+    arrays: Arrays,
     eos: int,
     num_beams: int,
     max_tokens: int,
@@ -57,8 +56,9 @@ def beam_search(
 
     Args:
         reader: decoder that has processed the prefixes, one row each.
+        arrays: operations on the reader's arrays.
         eos: id of the end token.
-        num_beams: number of beams K, at least 2.
+        num_beams: number of beams K; with one, the search is greedy.
         max_tokens: maximum number of tokens, after which captions are truncated.
         min_tokens: minimum number of tokens before the end token.
         length_penalty: exponent of the length by which scores of finished captions are divided.
@@ -67,30 +67,31 @@ def beam_search(
     Returns:
         K hypotheses for each of the B prefixes, best first.
     """
-    logits = reader.logits.repeat_interleave(num_beams, dim=0)  # (B * K, V): all beams begin alike, so one alone counts
+    logits = arrays.repeat(reader.logits, num_beams)  # (B * K, V): all beams begin alike, so one alone counts
     searches = [
         Beams([Hypothesis((), NEVER * bool(beam), 0.0, clip) for beam in range(num_beams)])
         for clip in range(len(reader.logits))
     ]
     going_on = searches
-    ids = torch.zeros(
-        len(logits), 0, dtype=torch.long, device=logits.device
-    )  # (R, L): K rows of each search that goes on
-    scores = torch.zeros(len(searches), num_beams, device=logits.device)
-    scores[:, 1:] = NEVER
-    scores = scores.flatten()
+    scores = [NEVER * bool(beam) for _ in searches for beam in range(num_beams)]
+    ids, _, totals_so_far = arrays.send(
+        [()] * len(scores), range(len(scores)), scores
+    )  # K rows of each search that goes on
+    if min_tokens:
+        no_end = np.zeros(logits.shape[1], dtype=np.float32)
+        no_end[eos] = -np.inf
+        end_ban = arrays.array(no_end)
     for length in range(1, max_tokens + 1):
-        log_probabilities = logits.float().log_softmax(dim=1)  # (R, V)
+        log_probabilities = arrays.log_softmax(logits)  # (R, V)
         allowed = log_probabilities
         for rule in rules:
             allowed = rule(ids, allowed)
         if length <= min_tokens:
-            allowed = allowed.clone()
-            allowed[:, eos] = -math.inf
-        totals = (allowed + scores[:, None]).view(len(going_on), -1)  # (B', K * V)
-        best = totals.topk(2 * num_beams, dim=1)  # at least K of them do not end
-        gained = log_probabilities.view(len(going_on), -1).gather(1, best.indices)
-        found = zip(*_fetch(best.values, best.indices, gained), strict=True)
+            allowed = allowed + end_ban
+        totals = (allowed + totals_so_far[:, None]).reshape(len(going_on), -1)  # (B', K * V)
+        values, indices = arrays.largest(totals, 2 * num_beams)  # at least K of them do not end
+        gained = arrays.take(log_probabilities.reshape(len(going_on), -1), indices)
+        found = zip(*arrays.fetch(values, indices, gained), strict=True)
         for place, (search, lists) in enumerate(zip(going_on, found, strict=True)):
             candidates = []
             for total, index, gain in zip(*lists, strict=True):
@@ -104,27 +105,17 @@ def beam_search(
             break
         if len(kept) < len(going_on):  # sentences that are found cost nothing more
             going_on = [going_on[place] for place in kept]
-            rules = [rule.select(torch.tensor(kept, device=ids.device)) for rule in rules]
-        tokens, rows, scores = _send([hypothesis for search in going_on for hypothesis in search.running], ids.device)
-        ids = torch.cat([ids.index_select(0, rows), tokens[:, None]], dim=1)
-        if length == 1:  # the reader begins with one row a prefix
-            rows = torch.div(rows, num_beams, rounding_mode="floor")
-        logits = reader.step(tokens, rows)
+            prefixes = arrays.array(np.array(kept, dtype=np.int64))
+            rules = [rule.select(prefixes) for rule in rules]
+        running = [hypothesis for search in going_on for hypothesis in search.running]
+        ids, rows, totals_so_far = arrays.send(
+            [hypothesis.token_ids for hypothesis in running],
+            # the reader begins with one row per prefix
+            [hypothesis.row // num_beams if length == 1 else hypothesis.row for hypothesis in running],
+            [hypothesis.score for hypothesis in running],
+        )
+        logits = reader.step(ids[:, -1], rows)
     return [search.finished for search in searches]
-
-
-def _fetch(values: Tensor, indices: Tensor, gained: Tensor) -> tuple[list[Any], list[Any], list[Any]]:
-    """Numbers (B, N) of three tensors, copied from the device together: each copy waits for the device."""
-    packed = torch.stack([values.view(torch.int32), indices.int(), gained.view(torch.int32)]).cpu()
-    return packed[0].view(torch.float32).tolist(), packed[1].tolist(), packed[2].view(torch.float32).tolist()
-
-
-def _send(hypotheses: Sequence[Hypothesis], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Last tokens (R,) int64, rows (R,) int64 and scores (R,) float32 of hypotheses, copied to the device together."""
-    numbers = [[hypothesis.token_ids[-1] for hypothesis in hypotheses], [hypothesis.row for hypothesis in hypotheses]]
-    scores = torch.tensor([hypothesis.score for hypothesis in hypotheses], dtype=torch.float32)
-    packed = torch.stack([*torch.tensor(numbers, dtype=torch.int32), scores.view(torch.int32)]).to(device)
-    return packed[0].long(), packed[1].long(), packed[2].view(torch.float32)
 
 
 def _go_on(

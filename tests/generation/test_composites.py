@@ -1,17 +1,17 @@
 """Joined short captions: for pairs of strong tags alone, in the order in which they sound."""
 
-import torch
+import numpy as np
 
-from models.generation.composites import join_short_captions
+from generation.composites import join_short_captions
 from vocabulary.audioset import tag_ids
 
 CAPTIONS = ["a siren wails and a man speaks", "a dog barks", "a dog is barking", "a siren wails"]
 
 
-def scores(dog: tuple[float, float, float], siren: tuple[float, float, float]) -> torch.Tensor:
-    parts = torch.full((4, len(tag_ids())), 0.01)
-    parts[1:, tag_ids()["Bark"]], parts[1:, tag_ids()["Siren"]] = torch.tensor(dog), torch.tensor(siren)
-    parts[0] = parts[1:].mean(dim=0)
+def scores(dog: tuple[float, float, float], siren: tuple[float, float, float]) -> np.ndarray:
+    parts = np.full((4, len(tag_ids())), 0.01, dtype=np.float32)
+    parts[1:, tag_ids()["Bark"]], parts[1:, tag_ids()["Siren"]] = dog, siren
+    parts[0] = parts[1:].mean(axis=0)
     return parts
 
 

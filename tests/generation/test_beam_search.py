@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,15 @@ from torch import Tensor
 
 from benchmarks.reference import by_transformers
 from configs.schema import DecoderConfig
-from models.decoder.beam_search import beam_search
+from generation.beam_search import Hypothesis, beam_search
+from generation.engine import SearchSettings
+from generation.numpy_arrays import NumpyArrays
+from models.decoder.engine import TorchArrays
 from models.decoder.llama import LlamaDecoder
-from models.decoder.search import SearchSettings
+from models.decoder.search import single_search
 
 EOS = 0
+ARRAYS = TorchArrays(torch.device("cpu"))
 TOKENS = {"pad": 3, "bos": 1, "eos": 2}
 
 
@@ -61,7 +66,7 @@ def test_beams_that_hold_every_beginning_find_the_best_sentence(seed: int) -> No
     read = table(seed)
     ended = [(*words, EOS) for length in range(4) for words in itertools.product(range(1, 4), repeat=length)]
     every = ended + list(itertools.product(range(1, 4), repeat=4))
-    for clip, beams in enumerate(beam_search(read, EOS, num_beams=30, max_tokens=4, length_penalty=0.0)):
+    for clip, beams in enumerate(beam_search(read, ARRAYS, EOS, num_beams=30, max_tokens=4, length_penalty=0.0)):
         best = max(every, key=lambda ids: log_probability(read, clip, ids))  # noqa: B023 - used at once
         assert beams[0].token_ids == best
         assert beams[0].score == pytest.approx(log_probability(read, clip, best), abs=1e-5)
@@ -71,10 +76,10 @@ def test_beams_that_hold_every_beginning_find_the_best_sentence(seed: int) -> No
 def test_rules_choose_but_do_not_count_in_the_log_probability() -> None:
     read = table(0)
     raised = torch.tensor([0.0, 0.0, 9.0, -torch.inf])
-    for beams in beam_search(read, EOS, num_beams=3, max_tokens=6, rules=[Shift(raised)]):
+    for beams in beam_search(read, ARRAYS, EOS, num_beams=3, max_tokens=6, rules=[Shift(raised)]):
         assert all(3 not in beam.token_ids for beam in beams)
         assert beams[0].token_ids.count(2) >= 3
-    for clip, beams in enumerate(beam_search(read, EOS, num_beams=3, max_tokens=6, rules=[Shift(raised)])):
+    for clip, beams in enumerate(beam_search(read, ARRAYS, EOS, num_beams=3, max_tokens=6, rules=[Shift(raised)])):
         for beam in beams:
             if beam.token_ids[-1] == EOS:
                 assert beam.log_probability == pytest.approx(log_probability(read, clip, beam.token_ids), abs=1e-5)
@@ -85,10 +90,12 @@ def test_rules_choose_but_do_not_count_in_the_log_probability() -> None:
 def test_shortest_and_longest() -> None:
     read = table(3)
     read.logits[:, EOS] = read.following[:, EOS] = 9.0
-    for beams in beam_search(read, EOS, num_beams=2, max_tokens=5, min_tokens=3):
+    for beams in beam_search(read, ARRAYS, EOS, num_beams=2, max_tokens=5, min_tokens=3):
         assert len(beams[0].token_ids) == 4 and beams[0].token_ids[-1] == EOS
     read.logits[:, EOS] = read.following[:, EOS] = -9.0
-    assert all(len(b.token_ids) == 5 for beams in beam_search(read, EOS, num_beams=2, max_tokens=5) for b in beams)
+    assert all(
+        len(b.token_ids) == 5 for beams in beam_search(read, ARRAYS, EOS, num_beams=2, max_tokens=5) for b in beams
+    )
 
 
 def sentences(rows: Tensor) -> list[list[int]]:
@@ -159,11 +166,60 @@ def test_a_sentence_that_is_found_costs_nothing_more_and_changes_no_other(seed: 
     amounts = torch.randn(5, 12, generator=torch.Generator().manual_seed(seed))
     amounts[:, EOS] += torch.tensor([6.0, -6.0, 0.0, 2.0, -2.0])  # some end early, some late
     together = Cached(read.logits, read.following)
-    found = beam_search(together, EOS, 3, 14, rules=[ShiftOfEach(amounts)])
+    found = beam_search(together, ARRAYS, EOS, 3, 14, rules=[ShiftOfEach(amounts)])
     steps = []
     for clip in range(5):
         alone = Cached(read.logits[clip : clip + 1], read.following)
-        (own,) = beam_search(alone, EOS, 3, 14, rules=[ShiftOfEach(amounts[clip : clip + 1])])
+        (own,) = beam_search(alone, ARRAYS, EOS, 3, 14, rules=[ShiftOfEach(amounts[clip : clip + 1])])
         assert [beam.token_ids for beam in own] == [beam.token_ids for beam in found[clip]]
         steps.append(alone.read)
     assert together.read == sum(steps) < 5 * max(steps)
+
+
+class Steps:
+    """A decoder with another table (V, V) at each step, so that no two sentences are equally probable."""
+
+    def __init__(self, first: Any, following: Any) -> None:
+        self.logits, self.following, self.number = first, following, 0
+
+    def step(self, token_ids: Any, rows: Any) -> Any:
+        self.number += 1
+        return self.following[self.number][token_ids]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 5), st.integers(1, 9), st.integers(0, 3))
+def test_numpy_finds_what_torch_finds(seed: int, prefixes: int, num_beams: int, max_tokens: int, shortest: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    first, following = torch.randn(prefixes, 12, generator=generator), torch.randn(10, 12, 12, generator=generator)
+    amounts = torch.randn(prefixes, 12, generator=generator)
+
+    def search(reader: Any, arrays: Any, rule: Any) -> list[list[Hypothesis]]:
+        return beam_search(reader, arrays, EOS, num_beams, max_tokens, shortest, rules=[rule])
+
+    class NumpyShift:
+        def __init__(self, amounts: Any) -> None:
+            self.amounts = amounts
+
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            return scores + NumpyArrays().repeat(self.amounts, len(scores) // len(self.amounts))
+
+        def select(self, prefixes: Any) -> "NumpyShift":
+            return NumpyShift(self.amounts[prefixes])
+
+    theirs = search(Steps(first, following), ARRAYS, ShiftOfEach(amounts))
+    ours = search(Steps(first.numpy(), following.numpy()), NumpyArrays(), NumpyShift(amounts.numpy()))
+    for own, other in zip(ours, theirs, strict=True):
+        assert [beam.token_ids for beam in own] == [beam.token_ids for beam in other]
+        assert [beam.score for beam in own] == pytest.approx([beam.score for beam in other], abs=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(0, 3))
+def test_one_beam_is_greedy_decoding(seed: int, max_tokens: int, min_tokens: int) -> None:
+    read = table(seed, vocab_size=12, prefixes=3)
+    found = beam_search(read, ARRAYS, EOS, 1, max_tokens, min(min_tokens, max_tokens))
+    ids, sums = single_search(read, EOS, EOS, SearchSettings(max_tokens, min(min_tokens, max_tokens)))
+    for (beam,), row, total in zip(found, ids.tolist(), sums.tolist(), strict=True):
+        assert list(beam.token_ids) == row[: len(beam.token_ids)]
+        assert beam.log_probability == pytest.approx(total, abs=1e-4, nan_ok=True)

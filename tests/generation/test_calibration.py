@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import CheckpointError
-from models.generation.calibration import Calibration
-from models.generation.rerank import Fit
+from configs.errors import CheckpointError
+from generation.calibration import Calibration
+from generation.rerank import Fit
 
 weights = st.floats(-1e3, 1e3)
 

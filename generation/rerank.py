@@ -2,7 +2,7 @@
 
 Beam search favours generic captions. Candidates are re-ranked by their log-probability per token, by the share of
 the high tag scores that they name (coverage), and by their expected similarity to reference captions retrieved for
-the tag scores (minimum Bayes risk: Kumar, Byrne, HLT-NAACL 2004; `models/generation/retrieval.py`). Candidates that
+the tag scores (minimum Bayes risk: Kumar, Byrne, HLT-NAACL 2004; `generation/retrieval.py`). Candidates that
 name a sound with low tag scores rank last.
 
 Shapes: C tag classes.
@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from configs.schema import DecodingConfig
-from models.generation.logits_processors import PEOPLE
+from generation.logits_processors import PEOPLE
 from vocabulary.audioset import wide_tags
 from vocabulary.words import KEPT, classes_of, sources_in
 
@@ -39,7 +40,7 @@ class Fit:
     support: float
 
 
-def fit_to_tags(caption: str, scores: Tensor, strong: float = STRONG_TAG) -> Fit:
+def fit_to_tags(caption: str, scores: NDArray[np.float32], strong: float = STRONG_TAG) -> Fit:
     """Compute the agreement of a caption with tag scores.
 
     Args:
@@ -108,7 +109,7 @@ class Candidate:
 
 def rank(
     candidates: Sequence[Candidate],
-    tag_scores: Tensor | None,
+    tag_scores: NDArray[np.float32] | None,
     decoding: DecodingConfig,
     expected: Sequence[float] | None = None,
 ) -> list[int]:
