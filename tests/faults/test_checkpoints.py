@@ -212,7 +212,8 @@ def test_a_leftover_training_state_that_nobody_lists_is_no_fault(folder: Path) -
 
 def store() -> dict[str, Tensor]:
     captions = ["a dog barks", "rain falls on a tin roof", "ein Bär läuft"]
-    return CaptionStore.build(captions, [[74], [283, 288], [80]], [0, 0, 0]).tensors
+    tensors = CaptionStore.build(captions, [[74], [283, 288], [80]], [0, 0, 0]).tensors
+    return {name: torch.from_numpy(values) for name, values in tensors.items()}
 
 
 def changed(name: str, change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:

@@ -168,7 +168,9 @@ def test_a_store_has_the_captions_of_all_tables_and_of_labelled_clips(texts: Tex
     scores[PIGEON] = 0.9
     assert "zorbl" in store.retrieve(scores, 0).captions[0]
     again = build_caption_store(texts, STYLES, clips, seed=0)
-    assert again is not None and all(tensor.equal(store.tensors[name]) for name, tensor in again.tensors.items())
+    assert again is not None and all(
+        np.array_equal(tensor, store.tensors[name]) for name, tensor in again.tensors.items()
+    )
 
 
 def test_without_a_label_table_there_is_no_store(texts: TextsConfig) -> None:
