@@ -77,6 +77,7 @@ class Run:
     def __init__(self, options: argparse.Namespace, source: Source, store: Store, tally: Tally) -> None:
         self._options, self._source, self._store, self._tally = options, source, store, tally
         self._num_workers = choose_workers(options, source)
+        self._bar: ProgressBar | None = None
         cores = usable_cores()
         self._team: OneProcess | Team | RayTeam
         if options.engine == "ray":
@@ -95,6 +96,7 @@ class Run:
         """
         many = self._source.at_least(2) > 1
         with ProgressBar(many) as bar:
+            self._bar = bar
             for events in self._team.events(self._chunks(bar)):
                 self._store.take(events)
                 self._tally.add(events)
@@ -116,14 +118,18 @@ class Run:
             waiting += self._store.pending(group)
             bar.update(self._tally, self._source.num_listed, self._source.all_listed)
             while len(waiting) >= size:
+                bar.load()
                 yield waiting[:size]
                 waiting = waiting[size:]
         if waiting:
+            bar.load()
             yield waiting
 
     def _ready(self, info: CaptionerInfo) -> None:
         check_captioner(self._options, info)
         self._store.begin(info)
+        if self._bar:
+            self._bar.start()
 
 
 def check_captioner(options: argparse.Namespace, info: CaptionerInfo) -> None:

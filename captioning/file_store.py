@@ -16,6 +16,7 @@ from captioning.outputs import OutputPlan, check_writable, write_recording, writ
 from captioning.pipeline import CaptionerInfo
 from captioning.progress import Tally
 from configs.atomic_files import drop_unfinished
+from data.caption_formats import FailedRecording
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class FileStore:
         self._places = array("q")  # 4 * offset + state of each recording, by its number
         self._in_work: dict[int, tuple[Job, str]] = {}  # jobs with their keys
         self._same: dict[str, list[int]] = {}  # numbers in progress, by key: one recording may be listed twice
+        self._num_omitted = 0  # captions below the minimum probability
         self._lock = threading.Lock()
 
     def begin(self, info: CaptionerInfo) -> None:
@@ -76,7 +78,7 @@ class FileStore:
         for job, key, place in zip(jobs, keys, self._manifest.find(keys), strict=True):
             self._places.append(-1)
             if place is not None and not (place.state == FAILED and self._retry_failed):
-                self._tally.add_before(place.state)
+                self._count_before(job, place)
                 self._settle(job, place)
             elif key in self._same:
                 self._in_work[job.number] = job, key
@@ -101,7 +103,7 @@ class FileStore:
             for same in self._same.pop(keys[number]):
                 job, _ = self._in_work.pop(same)
                 if same != number:
-                    self._tally.add_before(place.state)
+                    self._count_before(job, place)
                 self._settle(job, place)
 
     def finish(self) -> None:
@@ -111,8 +113,10 @@ class FileStore:
             FileNotWrittenError: no space, or no permission; all captions are still in the manifest.
         """
         if not self._plan.per_recording:
-            write_tables(self._plan, self._rows, len(self._places), self._max_frequency_hz)
+            self._num_omitted = write_tables(self._plan, self._rows, len(self._places), self._max_frequency_hz)
         self._manifest.close()
+        omitted = self._plan.selection.omitted_notice(self._num_omitted)
+        logger.info("captions are in %s%s.", self._plan.written, omitted)
 
     def keep(self) -> str:
         """Stop writing before the process ends, and return a sentence that says where the captions are."""
@@ -141,11 +145,19 @@ class FileStore:
         count = "1 recording is" if number == 1 else f"{number} recordings are"
         return f"{count} done in {self._manifest.path}, and the same command goes on from there"
 
+    def _count_before(self, job: Job, place: Place) -> None:
+        """Count a recording that was done in an earlier run, with the reason of a failure."""
+        rows = self._manifest.rows(place) if place.state == FAILED else ()
+        failed = next((row for row in rows if isinstance(row, FailedRecording)), None)
+        self._tally.add_before(place.state, *((failed.file, failed.error) if failed else ()))
+
     def _settle(self, job: Job, place: Place) -> None:
         self._places[job.number] = 4 * place.offset + STATES.index(place.state)
         if self._plan.per_recording:
             files = self._plan.files_of(Path(job.path), self._folder)
-            write_recording(self._plan, files, self._manifest.rows(place), self._max_frequency_hz)
+            rows = self._manifest.rows(place)
+            self._num_omitted += self._plan.selection.num_omitted(rows)
+            write_recording(self._plan, files, rows, self._max_frequency_hz)
 
     def _rows(self) -> Iterator[Sequence[Row]]:
         for packed in self._places:

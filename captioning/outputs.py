@@ -62,6 +62,16 @@ class OutputPlan:
                 break
         return {name: Path(f"{stem}{FORMATS[name].suffix}") for name in self.formats}
 
+    @property
+    def written(self) -> str:
+        """The output files, for a message."""
+        if self.per_recording:
+            return f"the folder {self.output}, one file per recording and format"
+        if self.sharded:
+            return f"the folder {self.output}"
+        *others, last = map(str, self.tables.values())
+        return f"{', '.join(others)} and {last}" if others else last
+
     def files_of(self, path: Path, folder: str) -> dict[str, Path]:
         """Return the path by format, for one recording.
 
@@ -78,7 +88,7 @@ def write_tables(
     rows_of: Callable[[], Iterable[Sequence[Row]]],
     num_recordings: int,
     max_frequency_hz: float,
-) -> None:
+) -> int:
     """Write one file per format with the rows of all recordings.
 
     Args:
@@ -87,6 +97,9 @@ def write_tables(
         num_recordings: number of recordings, for the progress bar.
         max_frequency_hz: half the captioner's sample rate, in hertz.
 
+    Returns:
+        The number of captions that the selection leaves out.
+
     Raises:
         FileNotWrittenError: no space, or no permission; an older file of that name is kept.
         ValueError: a minimum probability for captions without probabilities.
@@ -94,22 +107,26 @@ def write_tables(
     columns = TableColumns(plan.num_references)
     if any(name in _TABLES for name in plan.formats):
         finder = ColumnFinder()
-        for row in _shown(rows_of, plan.selection, num_recordings, "columns"):
+        for row in _SelectedRows(rows_of, plan.selection, num_recordings, "columns"):
             finder.see(row)
         columns = finder.columns
         columns.num_references = plan.num_references
     layout = Layout(plan.timeline, columns, max_frequency_hz)
     if plan.sharded:
-        _write_shards(plan, layout, rows_of, num_recordings)
-        return
+        return _write_shards(plan, layout, rows_of, num_recordings)
+    num_omitted = 0
     for name, path in plan.tables.items():
+        rows = _SelectedRows(rows_of, plan.selection, num_recordings, path.name)
         with new_file(path) as stream:
-            FORMATS[name](layout).write(stream, _shown(rows_of, plan.selection, num_recordings, path.name))
+            FORMATS[name](layout).write(stream, rows)
+        num_omitted = rows.num_omitted
+    return num_omitted
 
 
 def _write_shards(
     plan: OutputPlan, layout: Layout, rows_of: Callable[[], Iterable[Sequence[Row]]], num_recordings: int
-) -> None:
+) -> int:
+    num_omitted = 0
     suffixes = {name: FORMATS[name].suffix for name in plan.formats}
     written = set()
     with tqdm(total=num_recordings, desc="writing parts", unit="file", delay=2, file=sys.stderr) as bar:
@@ -119,6 +136,7 @@ def _write_shards(
             if not part:
                 break
             rows = [row for found in part for row in plan.selection.rows(found)]
+            num_omitted += sum(map(plan.selection.num_omitted, part))
             for name, suffix in suffixes.items():
                 path = plan.output / f"captions-{number:05d}{suffix}"
                 with new_file(path) as stream:
@@ -128,6 +146,7 @@ def _write_shards(
     for suffix in suffixes.values():  # shards of an earlier, longer list
         for path in set(plan.output.glob(f"captions-[0-9]*{suffix}")) - written:
             path.unlink()
+    return num_omitted
 
 
 def write_recording(plan: OutputPlan, files: dict[str, Path], rows: Sequence[Row], max_frequency_hz: float) -> None:
@@ -156,13 +175,27 @@ def write_recording(plan: OutputPlan, files: dict[str, Path], rows: Sequence[Row
             FORMATS[name](layout).write(stream, shown)
 
 
-def _shown(
-    rows_of: Callable[[], Iterable[Sequence[Row]]], selection: Selection, num_recordings: int, title: str
-) -> Iterator[Row]:
-    with tqdm(total=num_recordings, desc=f"writing {title}", unit="file", delay=2, file=sys.stderr) as bar:
-        for rows in rows_of():
-            yield from selection.rows(rows)
-            bar.update()
+class _SelectedRows:
+    """The selected rows of all recordings, with a progress bar.
+
+    Attributes:
+        num_omitted: number of captions left out so far.
+    """
+
+    def __init__(
+        self, rows_of: Callable[[], Iterable[Sequence[Row]]], selection: Selection, num_recordings: int, title: str
+    ) -> None:
+        self._rows_of, self._selection = rows_of, selection
+        self._num_recordings, self._title = num_recordings, title
+        self.num_omitted = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        title = f"writing {self._title}"
+        with tqdm(total=self._num_recordings, desc=title, unit="file", delay=2, file=sys.stderr) as bar:
+            for rows in self._rows_of():
+                self.num_omitted += self._selection.num_omitted(rows)
+                yield from self._selection.rows(rows)
+                bar.update()
 
 
 def check_writable(plan: OutputPlan) -> None:

@@ -32,6 +32,19 @@ class Selection:
             records = merge_neighbours(records, self.merge_gap_s)
         return [*records, *(row for row in rows if not isinstance(row, CaptionRecord))]
 
+    def num_omitted(self, rows: Iterable[Row]) -> int:
+        """Return the number of captions that `rows` leaves out because they are not probable enough."""
+        if not self.min_probability:
+            return 0
+        return sum(isinstance(row, CaptionRecord) and not self.is_probable(row) for row in rows)
+
+    def omitted_notice(self, number: int) -> str:
+        """Return the end of a sentence about omitted captions; empty if there are none."""
+        if not number:
+            return ""
+        are = "1 caption is" if number == 1 else f"{number} captions are"
+        return f"; {are} below --min_probability {self.min_probability:g} and not in the output"
+
     def is_probable(self, record: CaptionRecord) -> bool:
         """Return whether a record reaches the minimum probability.
 

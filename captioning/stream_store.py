@@ -1,6 +1,7 @@
 """Write captions to stdout, a pipe or a device: in order, each as soon as the preceding ones are available."""
 
 import contextlib
+import logging
 import os
 import stat
 import sys
@@ -17,6 +18,8 @@ from captioning.output import OutputError
 from captioning.pipeline import CaptionerInfo
 from captioning.shown import Selection
 from data.caption_formats import CaptionRecord, merge_neighbours
+
+logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT_S = 1.0  # timeout for a blocked write when the process is stopped
 _STREAM_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
@@ -79,7 +82,7 @@ class StreamStore:
         self._compared, self._finder = compared, ColumnFinder()
         self._columns_known = form not in _TABLES
         self._head_written = False
-        self.num_records = 0
+        self.num_records = self._num_omitted = 0
         self._order = InOrder()
         self._waiting: list[CaptionRecord] = []
         self._lock = threading.Lock()
@@ -115,6 +118,8 @@ class StreamStore:
             self._add([], all_of_them=True)
             if self._stream is not sys.stdout:
                 self._stream.close()
+        if omitted := self._selection.omitted_notice(self._num_omitted):
+            logger.info("captions are in %s%s.", self._name, omitted)
 
     def keep(self) -> str:
         """Write waiting records before the process ends and return a sentence with the number written."""
@@ -140,6 +145,8 @@ class StreamStore:
         return f"{'1 caption is' if self.num_records == 1 else f'{self.num_records} captions are'} in {self._name}"
 
     def _add(self, records: Iterable[CaptionRecord], all_of_them: bool = False, with_head: bool = True) -> None:
+        records = list(records)
+        self._num_omitted += self._selection.num_omitted(records)
         new = [record for record in records if self._selection.is_probable(record)]
         for record in new:
             self._finder.see(record)

@@ -141,7 +141,8 @@ class Team:
                     member.is_ready = True
                     self._ready(content)
                 elif kind == "log":
-                    logging.getLogger(content[0]).log(content[1], "%s", content[2])
+                    name, level, template, message = content
+                    logging.getLogger(name).log(level, "%s", message, extra={"kind": template})
                 else:
                     raise RuntimeError(content)
         except (EOFError, ConnectionResetError):  # it has ended, and all its messages have been read
@@ -220,7 +221,7 @@ class _Sender(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):
-            self.send("log", (record.name, record.levelno, record.getMessage()))
+            self.send("log", (record.name, record.levelno, str(record.msg), record.getMessage()))
 
 
 def _work(connection: Connection, options: argparse.Namespace, num_threads: int) -> None:

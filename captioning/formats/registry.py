@@ -31,7 +31,7 @@ def check_one_recording(name: str, files: Iterable[str]) -> None:
     """
     if FORMATS[name].for_one_recording and len(set(files)) > 1:
         raise ValueError(
-            f"{name} belongs to one recording: caption one file at a time, or use --format jsonl, csv or parquet."
+            f"{name} belongs to one recording: write one file for each (--per_recording), or use --format jsonl, csv or parquet."
         )
 
 

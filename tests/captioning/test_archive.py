@@ -58,6 +58,7 @@ def test_the_same_command_again_has_nothing_to_do(
     card: Path, tmp_path: Path, caption: Callable[..., int], not_loaded: Callable[[], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
+    caplog.set_level(logging.INFO)
     output = tmp_path / "captions.csv"
     assert caption(card, "--format", "csv", "--output", output) == 1
     table = pd.read_csv(output)
@@ -71,7 +72,8 @@ def test_the_same_command_again_has_nothing_to_do(
     assert caption(card, "--format", "csv", "--output", output) == 1 and output.read_bytes() == before
     told = caplog.records[-1].getMessage()
     assert "captioned 4 recordings, 1 of them silent; 1 failed" in told and "5 of these were done before" in told
-    assert "--retry_failed" in told
+    assert "--retry_failed" in told and "failed (1 x is no audio that can be decoded" in told
+    assert caplog.records[-2].getMessage() == f"captions are in {output}."
     formats = tmp_path / "captions.csv"  # another format of the same captions needs no captioner either
     shutil.copy(f"{output}.manifest.jsonl", tmp_path / "other.parquet.manifest.jsonl")
     assert caption(card, "--format", "parquet", "--output", tmp_path / "other.parquet") == 1 and formats.exists()
@@ -157,6 +159,7 @@ def test_several_formats_and_one_file_a_recording(card: Path, tmp_path: Path, ca
 def test_only_probable_captions_are_shown(
     card: Path, tiny_checkpoint: Path, tmp_path: Path, caption: Callable[..., int], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     assert caption(card, "--min_probability", 0.5) == 2 and "whose captions have probabilities" in caplog.text
     calibrated = tmp_path / "calibrated"
     captioner = AudioCaptioner.from_pretrained(tiny_checkpoint)
@@ -171,6 +174,12 @@ def test_only_probable_captions_are_shown(
     table = pd.read_parquet(output)
     assert table["probability"].notna().sum() == (found >= least).sum() and table["probability"].dropna().min() >= least
     assert "silence" in table["caption"].tolist() and table["error"].notna().sum() == 1
+    omitted = f"; 2 captions are below --min_probability {least:g} and not in the output."
+    assert f"captions are in {output}{omitted}" in caplog.text and (found < least).sum() == 2
+    command = (card, "--min_probability", least)
+    assert caption(*command, "--per_recording", "--output", tmp_path / "texts", checkpoint=calibrated) == 1
+    assert f"the folder {tmp_path}/texts, one file per recording and format{omitted}" in caplog.text
+    assert caption(*command, checkpoint=calibrated) == 1 and f"captions are in stdout{omitted}" in caplog.text
 
 
 def a_record(text: str, start_s: float, probability: float = 0.5) -> CaptionRecord:
