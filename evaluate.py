@@ -137,9 +137,9 @@ def check_options(options: argparse.Namespace) -> None:
 def caption_split(
     options: argparse.Namespace, clips: Sequence[FileClip], signals: StopSignals
 ) -> tuple[dict[str, str], int]:
-    """Captions of the clips that can be read, by name, and the number of clips that cannot.
+    """Caption the clips of a split; returns captions by clip name, and the number of clips that cannot be read.
 
-    With --output every caption is in `predictions.csv.part` at once, in the order in which they are found.
+    With --output each caption is written to `predictions.csv.part` immediately, in the order in which they are found.
     """
     from captioning.recordings import Reader, caption_batches  # imports torch
 
@@ -165,7 +165,7 @@ def caption_split(
             bar.update(len(batch))
     if options.output:
         predictions = options.output / PREDICTIONS_FILE
-        signals.keep = lambda: f"all captions are in {predictions}: --predictions scores them"
+        signals.keep = lambda: f"all captions are in {predictions}: score them with --predictions"
     return captions, reader.num_bad
 
 
@@ -198,7 +198,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     with StopSignals() as signals:
         if options.download:
-            signals.keep = lambda: "what was fetched is kept, and the next run goes on where this one stopped"
+            signals.keep = lambda: "downloaded data is kept, and the next run resumes there"
             logger.info("downloaded to %s and to the hub's cache.", download())
             return 0
         signals.keep = lambda: "nothing was scored yet"
@@ -206,7 +206,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def score(options: argparse.Namespace, signals: StopSignals) -> int:
-    """Caption where captions are not given, score and write; returns the exit status."""
+    """Caption the split unless captions are given, score them and write the results; returns the exit status."""
     check_options(options)
     settings = ScoreSettings(
         measures=chosen(options.metrics),
@@ -238,7 +238,7 @@ def score(options: argparse.Namespace, signals: StopSignals) -> int:
         files = output_files(systems[0], found[0]) | {"report.html": render(report)}
         if comparisons:
             files |= comparison_files(systems[1], found[1], comparisons)
-        for name, text in files.items():  # one after the other at once, so that a stop does not mix two runs
+        for name, text in files.items():  # written together, so that a stop does not mix the files of two runs
             write_file(options.output / name, text)
         logger.info("written: %s", ", ".join(sorted(path.name for path in options.output.iterdir())))
     if num_bad:

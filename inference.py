@@ -149,7 +149,7 @@ def check_output(options: argparse.Namespace, source: Source) -> None:
         if len(options.formats) > 1 or options.per_recording:
             raise ValueError("several formats and --per_recording need --output: name a file or a folder.")
         if options.restart or options.retry_failed:
-            raise ValueError("--restart and --retry_failed belong to --output: without it nothing is remembered.")
+            raise ValueError("--restart and --retry_failed need --output: without it there is no manifest.")
     elif options.output.is_file() and why_not(options.output) is None:
         raise ValueError(f"--output {options.output} is a recording, which it would replace: choose another file.")
     if not options.per_recording and source.at_least(2) > 1:
@@ -219,7 +219,7 @@ def run(options: argparse.Namespace) -> int:
                 signals.keep = stop
                 work.caption()
         except OutputClosed:
-            logger.info("nobody reads the captions any more: stopped after %d.", tally.num_captioned)
+            logger.info("the reader of stdout has closed it: stopped after %d captions.", tally.num_captioned)
             return 128 + 13  # the shell's exit status for SIGPIPE
         if source.num_listed > 1 or tally.num_failed or source.num_left_out:
             level = logging.ERROR if tally.num_failed else logging.INFO

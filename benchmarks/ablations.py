@@ -72,7 +72,7 @@ def measure(
 
 
 def train_one(options: argparse.Namespace, name: str, seed: int) -> AudioCaptioner:
-    """Train a captioner, or load it where an earlier call has trained it.
+    """Train a captioner, or load it if an earlier call has trained it.
 
     Raises:
         RuntimeError: the training failed.

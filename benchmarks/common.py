@@ -1,4 +1,4 @@
-"""What the benchmarks share: command lines, captions of clips and tables of results."""
+"""Functions shared by the benchmarks: command lines, captions of clips and tables of results."""
 
 import argparse
 import json
@@ -26,7 +26,7 @@ def command_parser(name: str, description: str | None) -> argparse.ArgumentParse
 
 
 def add_output(parser: argparse.ArgumentParser, details: str = "") -> None:
-    """Add --output; `details` names what is written as JSON beside the table."""
+    """Add --output; `details` describes the data written as JSON beside the table."""
     beside = f"; {details} are written beside it as JSON" if details else ""
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"Markdown file to write the table to{beside}")
 

@@ -153,7 +153,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def mutate(contents: list[bytes], number: int, seed: int) -> tuple[int, bytes]:
-    """The file of a case: which sound it was, and its bytes."""
+    """Return the index of the sound that a case damages, and the damaged bytes."""
     generator = np.random.default_rng([seed, number])
     chosen = number % len(contents)
     content = bytearray(contents[chosen])
@@ -165,7 +165,11 @@ def mutate(contents: list[bytes], number: int, seed: int) -> tuple[int, bytes]:
 
 
 def read_every_way(path: Path) -> str:
-    """What came of a file: "samples" or "error"; whatever else is wrong is raised as an AssertionError."""
+    """Read a file in all ways; returns "samples" or "error".
+
+    Raises:
+        AssertionError: results differ, samples are not finite, or a message does not name the file.
+    """
     with path.open("rb") as file:
         survey_file(file)
     outcomes = []
@@ -177,17 +181,17 @@ def read_every_way(path: Path) -> str:
         try:
             found = read()
         except AudioError as error:
-            assert path.name in str(error) and "\n" not in str(error), f"a message without its file: {error!r}"
+            assert path.name in str(error) and "\n" not in str(error), f"message without the file name: {error!r}"
             outcomes.append("error")
         else:
-            assert np.isfinite(found).all() and len(found), "samples that are no numbers"
+            assert np.isfinite(found).all() and len(found), "samples are missing or not finite"
             outcomes.append("samples")
-    assert outcomes[0] == outcomes[1], f"whole: {outcomes[0]}, in windows: {outcomes[1]}"
+    assert outcomes[0] == outcomes[1], f"read as a whole: {outcomes[0]}, read in windows: {outcomes[1]}"
     return outcomes[0]
 
 
 def _run_cases(folder: Path, numbers: Sequence[int], seed: int) -> None:
-    """In the second process: a line for each case on stdout; anything else there or on stderr is a fault."""
+    """Run cases in the subprocess, with two lines per case on stdout; any output on stderr is a fault."""
     warnings.simplefilter("ignore")
     paths = sorted(path for path in folder.iterdir() if path.stem.isdigit())
     contents = [path.read_bytes() for path in paths]
@@ -208,12 +212,12 @@ def fuzz(numbers: Sequence[int], seed: int, folder: Path) -> tuple[Counter[str],
     """Run cases.
 
     Args:
-        numbers: which cases.
-        seed: with a case's number decides what is done to it.
-        folder: for the files; those with a fault stay.
+        numbers: numbers of the cases.
+        seed: random seed of the damage.
+        folder: folder of the files; files with a fault are kept.
 
     Returns:
-        How many gave samples and how many an error, the slowest one's milliseconds, and a line for each fault.
+        Number of files that gave samples and errors, the slowest case's milliseconds, and one line per fault.
     """
     make_sounds(folder)
     counts: Counter[str] = Counter()
@@ -261,7 +265,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--folder",
         type=Path,
-        help="folder for the files, of which those with a fault are kept; default: a temporary folder",
+        help="folder of the files; files with a fault are kept (default: a temporary folder)",
     )
     return parser
 

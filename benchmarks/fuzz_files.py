@@ -1,9 +1,9 @@
-"""Damage tables and checkpoints and see that each is read, or refused in one sentence that names the file.
+"""Damaged tables and checkpoints: each must be read, or refused with one sentence that names the file.
 
     python -m benchmarks fuzz_files --cases 2000 --seed 0 --checkpoint checkpoints/any_sound
 
-A case takes a table, or one file of a checkpoint (with its checksum mended, so that the content is what is tried), and
-cuts it, overwrites, drops or doubles bytes, or puts in what hurts a parser. `--case N` runs one again.
+A case takes a table, or one file of a checkpoint (with an updated checksum, so that the content is read), and truncates it,
+overwrites, drops or repeats bytes, or inserts text that is difficult for parsers. `--case N` repeats one case.
 """
 
 import argparse
@@ -48,7 +48,7 @@ _HURTFUL = (
 
 
 def mutate(content: bytes, generator: Generator) -> bytes:
-    """Damage bytes as `benchmarks.fuzz` does, or put in what hurts a parser."""
+    """Damage bytes as `benchmarks.fuzz` does, or insert text that is difficult for parsers."""
     changed = bytearray(content)
     for _ in range(int(generator.integers(1, 4))):
         if not changed:
@@ -62,7 +62,7 @@ def mutate(content: bytes, generator: Generator) -> bytes:
 
 
 def read_table_case(folder: Path, number: int, seed: int) -> str:
-    """Damage a table and read it; returns "read" or "refused", anything else is raised."""
+    """Damage a table and read it; returns "read" or "refused". Unexpected exceptions are raised."""
     generator = np.random.default_rng([seed, number])
     name = list(TABLES)[number % len(TABLES)]
     path = folder / name
@@ -78,7 +78,7 @@ def read_table_case(folder: Path, number: int, seed: int) -> str:
 
 
 def read_checkpoint_case(checkpoint: Path, folder: Path, number: int, seed: int) -> str:
-    """Damage a file of a checkpoint and load that; as `read_table_case`."""
+    """Damage a file of a checkpoint and load the checkpoint; returns as `read_table_case`."""
     generator = np.random.default_rng([seed, number])
     names = sorted(path.name for path in checkpoint.iterdir() if path.suffix in (".json", ".yaml", ".safetensors"))
     name = names[number % len(names)]
@@ -106,15 +106,15 @@ def read_checkpoint_case(checkpoint: Path, folder: Path, number: int, seed: int)
 
 def _check_sentence(error: Exception, path: Path) -> None:
     told = str(error)
-    assert str(path) in told or path.name in told, f"a message without its file: {error!r}"
-    assert "\n" not in told and len(told) < 2000, f"more than a sentence: {error!r}"
+    assert str(path) in told or path.name in told, f"message without the file name: {error!r}"
+    assert "\n" not in told and len(told) < 2000, f"message of more than one sentence: {error!r}"
 
 
 def fuzz(numbers: Sequence[int], seed: int, folder: Path, checkpoint: Path | None) -> tuple[Counter[str], list[str]]:
-    """Run cases; of a checkpoint every eighth, which takes longest.
+    """Run cases; every eighth is a checkpoint, which takes longer than a table.
 
     Returns:
-        How many were read and refused of each kind, and a line for each fault.
+        Number of read and refused files of each kind, and one line per fault.
     """
     counts: Counter[str] = Counter()
     faults = []
@@ -125,7 +125,7 @@ def fuzz(numbers: Sequence[int], seed: int, folder: Path, checkpoint: Path | Non
                 outcome = read_checkpoint_case(checkpoint, folder, number // 8, seed)
             else:
                 outcome = read_table_case(folder, number, seed)
-        except Exception as error:  # whatever it is, it is what is looked for
+        except Exception as error:  # any unexpected exception is a fault
             faults.append(f"case {number} of seed {seed}: {type(error).__name__}: {str(error)[:300]}")
             continue
         counts[f"{kind} {outcome}"] += 1
@@ -135,10 +135,12 @@ def fuzz(numbers: Sequence[int], seed: int, folder: Path, checkpoint: Path | Non
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=2000, help="how many cases")
-    parser.add_argument("--seed", type=int, default=0, help="decides what is damaged and how")
-    parser.add_argument("--case", type=int, help="run this one alone")
-    parser.add_argument("--checkpoint", type=Path, help="a small one; without it tables alone are damaged")
+    parser.add_argument("--cases", type=int, default=2000, help="number of cases (default: 2000)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the damage (default: 0)")
+    parser.add_argument("--case", type=int, help="run only the case with this number, 0 or more")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="checkpoint folder to damage copies of (default: damage tables only)"
+    )
     return parser
 
 

@@ -1,6 +1,6 @@
-"""How others compute what this project computes in ways of its own: transformers' `generate`, and the seed's training step.
+"""Reference implementations: transformers' `generate`, and the training step of mini_audio_caption.
 
-Tests compare results with these, and `benchmarks.speed` compares times.
+Tests compare their results with this project's, and `benchmarks.speed` compares run times.
 """
 
 import dataclasses
@@ -26,15 +26,15 @@ def by_transformers(
     rules: Sequence[Rule] = (),
     llama: Any = None,
 ) -> Tensor:
-    """Token ids that transformers' own `generate` finds where `LlamaDecoder.generate` looks.
+    """Generate token ids as `LlamaDecoder.generate`, with transformers' `generate`.
 
     Args:
-        decoder: whose embeddings are taken.
-        prefix: (B, T, D).
-        lengths: (B,).
-        settings: of the search.
-        rules: of the next tokens.
-        llama: what `as_transformers` makes of the decoder's network; None makes it.
+        decoder: decoder with the network and its embeddings.
+        prefix: (B, T, D) float projected audio embeddings.
+        lengths: (B,) int64, number of valid prefix tokens.
+        settings: settings of the search.
+        rules: rules for next tokens.
+        llama: result of `as_transformers` for the decoder's network; None to compute it.
 
     Returns:
         (B * num_return_sequences, L) int64.
@@ -53,9 +53,9 @@ def by_transformers(
 
 
 def as_transformers(llama: Any) -> Any:
-    """A network as transformers has it, with the same weights; pretrained decoders are such networks already."""
+    """Convert a network to a transformers network with the same weights; pretrained decoders are returned unchanged."""
     if not isinstance(llama, Llama):
-        # A published checkpoint's own settings of sampling and penalties would fill in what a search leaves open.
+        # Otherwise the checkpoint's settings of sampling and penalties would apply where a search has none.
         network = llama.get_base_model() if hasattr(llama, "get_base_model") else llama
         network.generation_config = GenerationConfig()
         return llama
@@ -68,17 +68,17 @@ def as_transformers(llama: Any) -> Any:
 def padded_loss(
     llama: Any, prefix: Tensor, prefix_lengths: Tensor, caption_ids: Tensor, caption_lengths: Tensor, clip_index: Tensor
 ) -> Tensor:
-    """Cross-entropy of captions, summed over their tokens, from one padded row for each caption with its prefix.
+    """Sum of the cross-entropy over all caption tokens, from one padded row per caption with its prefix.
 
-    The seed trains so: a clip's prefix is read once for each of its captions, and padding is read, and has logits, like words.
+    This is how mini_audio_caption trains: a clip's prefix is repeated for each of its captions, and padding is computed too.
 
     Args:
-        llama: transformers' network.
-        prefix: (B, T, D).
-        prefix_lengths: (B,).
-        caption_ids: (R, L) with begin and end tokens.
-        caption_lengths: (R,) tokens, both marks included.
-        clip_index: (R,) the clip of each caption.
+        llama: transformers network.
+        prefix: (B, T, D) float projected audio embeddings.
+        prefix_lengths: (B,) int64, number of valid prefix tokens.
+        caption_ids: (R, L) int64 with begin and end tokens.
+        caption_lengths: (R,) int64, number of tokens including begin and end tokens.
+        clip_index: (R,) int64, index of the clip of each caption.
     """
     inputs, targets = caption_ids[:, :-1], caption_ids[:, 1:]
     rows, lengths = prefix[clip_index], prefix_lengths[clip_index]

@@ -1,4 +1,4 @@
-"""Tag scores of real recordings and of simulated audio, side by side.
+"""Tag scores of real recordings compared with those of simulated audio.
 
     python -m benchmarks simulation --config configs/any_sound.yaml --ckpt_path checkpoints/any_sound \
         --output benchmarks/results/simulation.md

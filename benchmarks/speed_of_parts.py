@@ -64,7 +64,7 @@ def start_rows(sound: Path, repeats: int) -> list[list[str]]:
 
 
 def training_rows(config: Path, device: str) -> list[list[str]]:
-    """Processor time, seconds and memory of a decoder's training step, each way in a process of its own."""
+    """Processor time, seconds and memory of a decoder's training step; each implementation runs in a separate process."""
     rows = []
     for way in WAYS:
         command = [sys.executable, "-m", "benchmarks.speed_of_parts", str(config), "--way", way, "--device", device]
@@ -75,9 +75,12 @@ def training_rows(config: Path, device: str) -> list[list[str]]:
 
 
 def training_step(config_path: Path, way: str, device: str) -> tuple[float, float, int, float]:
-    """Median seconds, processor seconds, clips, and the peak gigabytes that three steps on random embeddings add.
+    """Time three training steps on random embeddings.
 
-    Clips have 15 to 30 s and two captions of 8 to 24 tokens, as with Clotho and mixup of both captions.
+    Clips have 15 to 30 s and two captions of 8 to 24 tokens each, as in Clotho with mixup of both captions.
+
+    Returns:
+        Median seconds and processor seconds of a step, number of clips, and increase of the peak memory in gigabytes.
     """
     config = load_config(config_path)
     torch.manual_seed(0)
@@ -135,7 +138,7 @@ def _timed(step: Callable[[], None]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="One way of a training step, for benchmarks.speed.")
+    parser = argparse.ArgumentParser(description="Time one implementation of a training step, for benchmarks.speed.")
     parser.add_argument("config", type=Path)
     parser.add_argument("--way", choices=WAYS, required=True)
     parser.add_argument("--device", default="cpu")

@@ -339,7 +339,7 @@ def check(options: argparse.Namespace, material: Material, captions: Captions) -
             "nothing to evaluate: give --ckpt_path or --captions, and --captioned, --sounds or --labelled."
         )
     if len(set(systems)) < len(systems):
-        raise ValueError(f"found the systems {', '.join(systems)}, expected each name once.")
+        raise ValueError(f"found the systems {', '.join(systems)}: give each name once.")
     if options.peer and options.peer not in captions:
         raise ValueError(f"found --peer {options.peer!r}, expected a name given with --captions.")
     if unknown := set(options.left_out) - set(material.collections):

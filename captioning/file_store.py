@@ -121,7 +121,7 @@ class FileStore:
     def keep(self) -> str:
         """Stop writing before the process ends, and return a sentence that says where the captions are."""
         if not self._lock.acquire(timeout=_LONGEST_WAIT_S):  # the lock is kept
-            return "the output got stuck"
+            return "the output is blocked"
         drop_unfinished()
         return self._kept()
 
@@ -143,7 +143,7 @@ class FileStore:
             self._manifest.path.unlink(missing_ok=True)
             return "nothing was captioned yet"
         count = "1 recording is" if number == 1 else f"{number} recordings are"
-        return f"{count} done in {self._manifest.path}, and the same command goes on from there"
+        return f"{count} done in {self._manifest.path}; the same command resumes there"
 
     def _count_before(self, job: Job, place: Place) -> None:
         """Count a recording that was done in an earlier run, with the reason of a failure."""

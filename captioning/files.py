@@ -67,7 +67,7 @@ class Recordings:
     def _of(self, argument: str) -> Iterator[str]:
         if not argument:
             raise ValueError(
-                "one of the names of recordings is empty: leave it out, or look at what the shell made of it."
+                "one of the file names is empty: remove it, or check the shell's expansion of the arguments."
             )
         if is_url(argument):
             yield from list_url(argument)
@@ -82,7 +82,7 @@ class Recordings:
         first = next(found, None)
         if first is None and os.path.isdir(argument):
             raise ValueError(
-                f"the folder {argument} holds no audio files.{' ' if self.skipped_summary() else ''}{self.skipped_summary()}"
+                f"the folder {argument} contains no audio files.{' ' if self.skipped_summary() else ''}{self.skipped_summary()}"
             )
         if first is None:
             raise ValueError(f"no file matches {argument}.")
@@ -106,7 +106,7 @@ class Recordings:
         kinds = ", ".join(
             f"{number} {suffix or 'without suffix'}" for suffix, number in self._num_others.most_common(5)
         )
-        rest = f" and {more} more" + (f" (no sound: {kinds})" if kinds else "") if more else ""
+        rest = f" and {more} more" + (f" (not audio: {kinds})" if kinds else "") if more else ""
         files = "1 file was" if self.num_left_out == 1 else f"{self.num_left_out} files were"
         return f"{files} left out: {', '.join(named)}{rest}."
 

@@ -224,7 +224,7 @@ class Manifest:
             theirs, before = known["fingerprint"], known["settings"]
         except (ValueError, KeyError, TypeError) as error:
             raise ManifestError(
-                f"{self.path} is no manifest of captions: choose another --output, or start again with --restart."
+                f"{self.path} is not a manifest of captions: choose another --output, or start again with --restart."
             ) from error
         ours = fingerprint(settings)
         if theirs == ours:
@@ -237,7 +237,7 @@ class Manifest:
         ]
         raise ManifestError(
             f"{self.path} has captions with fingerprint {theirs}, this command's is {ours} ({'; '.join(other)}): "
-            f"use the same settings, choose another --output, or start again with --restart."
+            "use the same settings, choose another --output, or start again with --restart."
         )
 
     def _index(self, content: mmap.mmap, start: int, end: int) -> None:
@@ -281,8 +281,8 @@ class Manifest:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size + whole)
             raise ManifestError(
-                f"{self.path} cannot be written any further ({error.strerror}): what is in it is kept, "
-                "and the same command goes on from there."
+                f"{self.path} cannot be written any further ({error.strerror}): its content is kept; free space, and the same "
+                "command resumes."
             ) from error
         self._size += len(content)
 

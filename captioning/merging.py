@@ -115,7 +115,7 @@ def merge_sounds(
     sure = [record for record in records if _probability(record) >= min_probability]
     labels, num_speech = place_labels(sure)
     logger.info(
-        "%d labels in %d pauses; of %d captions %d name speech and %d are less probable than %g, which gives no label.",
+        "%d labels in %d pauses; of %d captions %d name speech and %d are less probable than %g, which give no label.",
         len(labels), len(free), len(records), num_speech, len(records) - len(sure), min_probability,
     )  # fmt: skip
     return subtitles.merged(labels)

@@ -56,7 +56,7 @@ def choose_device(name: str) -> "torch.device":
     if name != "auto":
         device = torch.device(name)
         if device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"no CUDA device is here for --device {name}: use --device cpu.")
+            raise ValueError(f"--device {name} needs a CUDA device, and none is available: use --device cpu.")
         return device
     if torch.cuda.is_available():
         return torch.device("cuda")

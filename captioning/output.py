@@ -100,7 +100,7 @@ class CaptionOutput:
     def keep(self) -> str:
         """Save the records before the process ends and return a sentence with their path; no records can be added afterwards."""
         if not self._lock.acquire(timeout=_LONGEST_WAIT_S):  # the lock is kept
-            return f"{self.num_records} captions were done when the output got stuck"
+            return f"{self.num_records} captions were written before the output was blocked"
         return self._keep()
 
     def __enter__(self) -> "CaptionOutput":

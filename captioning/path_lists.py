@@ -43,7 +43,7 @@ def _parquet(name: str) -> Iterator[str]:
     try:
         file = pyarrow.parquet.ParquetFile(name)
     except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"the list {name} is no Parquet file ({error}).") from error
+        raise ValueError(f"the list {name} is not a Parquet file ({error}).") from error
     with file:
         text = [
             field.name

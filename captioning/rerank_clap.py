@@ -90,9 +90,7 @@ class ClapReranker:
 
 def _check_candidates(candidates: int, num_captions: int) -> None:
     if candidates < 2 or candidates < num_captions:
-        raise ValueError(
-            f"--candidates {candidates} leaves nothing to choose: give 2 or more, and at least --num_captions."
-        )
+        raise ValueError(f"--candidates {candidates} is too small: give 2 or more, and at least --num_captions.")
 
 
 def check_rerank(options: argparse.Namespace, decoding: DecodingConfig) -> None:

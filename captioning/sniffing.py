@@ -12,18 +12,18 @@ def why_not(path: Path) -> str | None:
     by_name = path.suffix.lower() in AUDIO_SUFFIXES
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            return "no regular file" if by_name else ""
+            return "not a regular file" if by_name else ""
         if by_name:
             return None
         with path.open("rb") as file:
             kind = recognise(file.read(SNIFFED_BYTES))
     except OSError as error:
         if path.is_symlink() and not path.exists():
-            return "its link leads nowhere" if by_name else ""
+            return "broken link" if by_name else ""
         return f"it cannot be opened: {error.strerror}"
     if kind == CONTAINER:
         return _why_no_sound(path)
-    return {SOUND: None, OTHER: ""}.get(kind, f"{kind}, which is not read")
+    return {SOUND: None, OTHER: ""}.get(kind, f"{kind}, which is not supported")
 
 
 def _why_no_sound(path: Path) -> str | None:
@@ -31,5 +31,5 @@ def _why_no_sound(path: Path) -> str | None:
     try:
         next(stream_audio(path, 16000, 0.1), None)
     except AudioError as error:
-        return "a video without sound" if "no audio track" in str(error) else None
+        return "video without sound" if "no audio track" in str(error) else None
     return None

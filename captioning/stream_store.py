@@ -124,7 +124,7 @@ class StreamStore:
     def keep(self) -> str:
         """Write waiting records before the process ends and return a sentence with the number written."""
         if not self._lock.acquire(timeout=_LONGEST_WAIT_S):  # the lock is kept
-            return f"{self.num_records} captions were done when the output got stuck"
+            return f"{self.num_records} captions were written before the output was blocked"
         return self._keep()
 
     def __enter__(self) -> "StreamStore":

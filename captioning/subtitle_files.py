@@ -99,8 +99,8 @@ class SubtitleFile:
         if not kept:
             what = f" {differing[0]!r}" if differing else " something"
             raise SubtitleError(
-                f"--merge_into {self.path} holds{what}, which would not be the same in the merged file: "
-                "take it out, or give a copy in another format (srt, ass)."
+                f"--merge_into {self.path} holds{what}, which the merged file would not preserve: remove it, or give a copy in "
+                "another format (srt, ass)."
             )
 
     def _expected(self) -> str:

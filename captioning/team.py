@@ -154,13 +154,13 @@ class Team:
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
         if not member.is_ready:
             raise RuntimeError(
-                f"a process ended {how} while it loaded its captioner: give fewer --workers, or make memory free."
+                f"a process ended {how} while it loaded its captioner: use fewer --workers, or free memory."
             )
         left = list(member.outstanding.values())
         member.connection.close()
         self._members[self._members.index(member)] = _Member(self._options, self._num_threads)
         if len(left) == 1 and member.holds_suspect:
-            reason = f"the process that captioned {left[0].name} ended {how}: leave it out, or make more memory free."
+            reason = f"the process that captioned {left[0].name} ended {how}: leave this file out, or free memory."
             yield [Ended(left[0].number, left[0].name, reason)]
             return
         logger.warning("a process ended %s; its %d recordings are captioned one by one.", how, len(left))

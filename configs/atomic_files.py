@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 try:
     import fcntl
-except ImportError:  # on Windows two processes that write one file are not kept apart
+except ImportError:  # on Windows a file is not locked against other processes
     fcntl = None  # type: ignore[assignment]
 
 _PREFIX, _SUFFIX = ".writing-", ".part"
@@ -50,8 +50,8 @@ class _Noting:
 def new_file(path: Path, *, synced: bool = True) -> Iterator[BinaryIO]:
     """Open a binary file for writing that replaces `path` when the context ends without an error.
 
-    Until then an existing file stays. Its permissions are replaced too; of a link, the target is replaced. The folder must
-    exist.
+    Until then an existing file is unchanged. Its permissions are replaced too; if `path` is a link, its target is replaced. The
+    folder must exist.
 
     Args:
         path: final path of the file.
@@ -121,10 +121,10 @@ def sweep_abandoned(folder: Path) -> None:
 
 
 def open_locked(path: Path) -> int | None:
-    """Open a file, made if missing, for reading and writing by this process alone.
+    """Open a file for reading and writing and lock it for this process; a missing file is created.
 
     Returns:
-        Its descriptor, or None where another process has it. Where the system or the file system has no locks, everyone gets it.
+        File descriptor, or None if another process has locked the file. On systems without locks the file is always opened.
 
     Raises:
         OSError: it cannot be opened.
@@ -142,7 +142,7 @@ def open_locked(path: Path) -> int | None:
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
-        os.close(descriptor)  # renamed by the process that had it until now
+        os.close(descriptor)  # replaced by the process that had locked it
 
 
 def sync(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ranges of settings and settings that contradict each other, checked together before anything is computed."""
+"""Checks of all settings before anything is computed: allowed ranges, and settings that contradict each other."""
 
 import dataclasses
 import math
@@ -164,7 +164,7 @@ def refuse(problems: Sequence[str]) -> None:
 
 
 def outside(name: str, value: float, allowed: Range) -> list[str]:
-    """The problem of a value outside its range, if it is, as a list for `refuse`."""
+    """Describe a value outside its range, as a list for `refuse` that is empty for an allowed value."""
     if value in allowed:
         return []
     expected = str(allowed) if math.isfinite(value) or allowed.low == -math.inf else f"a finite number, {allowed}"
@@ -172,7 +172,7 @@ def outside(name: str, value: float, allowed: Range) -> list[str]:
 
 
 def check_style(style: str, styles: Sequence[str]) -> None:
-    """Refuse a style that a captioner does not have; an empty one is its first.
+    """Refuse a style that a captioner does not have; an empty name means its first style.
 
     Raises:
         ValueError: the style is unknown.
@@ -228,7 +228,7 @@ def decoding_problems(decoding: DecodingConfig, styles: Sequence[str] | None = N
 
 
 def style_problems(name: str, style: str, styles: Sequence[str]) -> list[str]:
-    """The problem of a style that is not among a captioner's; an empty style is the default one."""
+    """Describe an unknown style, as a list for `refuse`; an empty name means the default style."""
     if not style or style in styles:
         return []
     expected = f"one of {', '.join(styles)}" if styles else "none, since this captioner has no named styles"
@@ -236,7 +236,7 @@ def style_problems(name: str, style: str, styles: Sequence[str]) -> list[str]:
 
 
 def _simulation_problems(simulation: SimulationConfig) -> list[str]:
-    """Problems of the settings that are several numbers."""
+    """Problems of settings that consist of several numbers."""
     problems, name = [], "data.texts.simulation"
     if not simulation.class_weights or not all(weight in POSITIVE for weight in simulation.class_weights):
         problems.append(f"{name}.class_weights {list(simulation.class_weights)} (expected numbers above 0)")
@@ -272,7 +272,7 @@ def _outside_ranges(settings: Any, ranges: Mapping[str, Range]) -> list[str]:
 
 
 def _numbers(settings: Any, prefix: str = "") -> list[tuple[str, float]]:
-    """Dotted name and value of every number in a dataclass and the dataclasses in it."""
+    """Dotted name and value of every number in a dataclass and in its nested dataclasses."""
     found: list[tuple[str, float]] = []
     for item in dataclasses.fields(settings):
         value = getattr(settings, item.name)

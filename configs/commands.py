@@ -12,11 +12,11 @@ from types import TracebackType
 
 from configs import __version__
 
-TRACEBACK_HELP = "also print where in the program an error was raised"
+TRACEBACK_HELP = "print the traceback of an error"
 
 
 class _Sentences(logging.Formatter):
-    """Records without their tracebacks."""
+    """Formats records without tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         record = copy.copy(record)
@@ -25,13 +25,13 @@ class _Sentences(logging.Formatter):
 
 
 class LogFile(logging.FileHandler):
-    """While it is entered, everything that is logged goes into a file too, every error with its traceback.
+    """Context manager that writes all log records to a file, errors with their tracebacks.
 
-    A disk that is full costs the file alone: the console has all but the traceback.
+    If the file cannot be written, for example on a full disk, the console still shows all messages.
 
     Args:
-        path: added to, if it exists; made with the first line.
-        level: of what is logged there at least.
+        path: file to append to; it is created with the first record.
+        level: minimum level of the records in the file.
     """
 
     def __init__(self, path: Path, level: int = logging.INFO) -> None:
@@ -40,7 +40,7 @@ class LogFile(logging.FileHandler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        """Do not put a traceback of the file's own trouble onto the console."""
+        """Ignore errors of writing the file, which `logging` would print with a traceback."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
@@ -57,28 +57,32 @@ class LogFile(logging.FileHandler):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         logging.getLogger().removeHandler(self)
-        if isinstance(error, Exception):  # a mistake of the program, which Python itself is going to print
+        if isinstance(error, Exception):  # an unexpected error, which Python prints itself
             info = (type(error), error, trace)
-            self.handle(logging.LogRecord("", logging.CRITICAL, "", 0, "the program has a mistake", None, info))
-        with suppress(OSError):  # what a full disk has not taken
+            self.handle(logging.LogRecord("", logging.CRITICAL, "", 0, "unexpected error", None, info))
+        with suppress(OSError):  # the last records do not fit on a full disk
             self.close()
 
 
 def log_to_console(with_tracebacks: bool = False) -> None:
-    """Log to standard error, errors as the sentences that they are or with their tracebacks."""
+    """Log to standard error.
+
+    Args:
+        with_tracebacks: whether errors are printed with their tracebacks, or only as one sentence.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter((logging.Formatter if with_tracebacks else _Sentences)("%(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def tell_errors(run: Callable[[], int], logger: logging.Logger) -> int:
-    """Call `run` and return its exit status; 2 after an error of a user, or of the machine, which is logged as its sentence."""
+    """Call `run` and return its exit status; errors of the user or the machine are logged as one sentence and return 2."""
     try:
         return run()
     except (ValueError, OSError) as error:
         logger.error("%s", error, exc_info=True)
         return 2
-    except RuntimeError as error:  # a library's: out of memory, devices that differ
+    except RuntimeError as error:  # raised by libraries, for example out of memory
         what = " ".join(str(error).split()) or type(error).__name__
         logger.error("%s (--traceback shows where it was raised)", what, exc_info=True)
         return 2
@@ -92,10 +96,10 @@ def run_command(
     arguments: Sequence[str],
     logger: logging.Logger,
 ) -> int:
-    """Run a command with the parser's options, --version and --traceback; returns the exit status as `tell_errors` does."""
+    """Run a command with the parser's options, --version and --traceback; returns the exit status of `tell_errors`."""
     parser.add_argument("--version", action="version", version=f"Audio Caption {__version__}")
     parser.add_argument("--traceback", action="store_true", help=TRACEBACK_HELP)
-    for stream in (sys.stdout, sys.stderr):  # names and captions of any script, on a terminal of any encoding
+    for stream in (sys.stdout, sys.stderr):  # terminals whose encoding lacks some characters
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     options = parser.parse_args(arguments)

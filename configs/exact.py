@@ -1,7 +1,7 @@
-"""Configuration values that have their types exactly become dataclasses without a parser.
+"""Fast construction of configuration dataclasses from values that already have the exact types.
 
-jsonargparse reads what people write: it converts, and explains what does not fit. What this program has written itself needs
-neither, and importing and building the parser takes 0.2 s, a tenth of captioning one file.
+Files written by people are read by jsonargparse, which converts types and explains errors. Files written by this program need
+neither, and importing and building the parser takes 0.2 s, a tenth of the time of captioning one file.
 """
 
 import dataclasses
@@ -13,21 +13,21 @@ MISFIT = object()
 
 
 def exact_config(cls: type[T], content: Any) -> T | None:
-    """An instance of a dataclass from the sections and values of a YAML file.
+    """Create an instance of a dataclass from the sections and values of a YAML file.
 
     Args:
         cls: a dataclass whose fields have defaults.
-        content: values by field name; fields that are left out keep their defaults.
+        content: values by field name; missing fields keep their defaults.
 
     Returns:
-        The instance; None where a name is not known or a value does not have its field's type exactly.
+        The instance, or None if a name is unknown or a value does not have exactly the type of its field.
     """
     value = _value(cls, content)
     return None if value is MISFIT else value
 
 
 def _value(kind: Any, content: Any) -> Any:
-    """`content` as a field of the type `kind` holds it, or MISFIT."""
+    """Convert `content` to the type `kind` of a field; returns MISFIT if it has another type."""
     if dataclasses.is_dataclass(kind):
         return _instance(kind, content)
     origin = get_origin(kind)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Maximum number of values with YAML aliases expanded, which a few lines could make exceed any memory. The largest configuration
-# here has several hundred values.
+# Maximum number of values after the expansion of YAML aliases, which could otherwise exhaust the memory. The largest
+# configuration here has several hundred values.
 MOST_VALUES = 100_000
 LARGEST_FILE = 2**20  # bytes
 
@@ -44,7 +44,7 @@ RETIRED: dict[str, str | None] = {
     "decoding.coverage_weight": "decoding.tags.coverage_weight",
     "decoding.least_tag": "decoding.tags.min_score",
     "decoding.least_music": None,
-    "decoding.consensus_weight": None,  # similarity to other beams; decoding.tags.consensus_weight is that to retrieved captions
+    "decoding.consensus_weight": None,  # similarity to other beams, not to retrieved captions as decoding.tags.consensus_weight
     "decoding.support_weight": None,
     "decoding.order_weight": None,
     "decoding.word_weight": None,
@@ -55,7 +55,8 @@ RETIRED: dict[str, str | None] = {
     "decoding.second_handicap": None,
 }
 
-# Lists of older versions beside data.texts.tables, one entry (durations_s: two) per table; each table has its own now.
+# Lists of older versions beside data.texts.tables with one entry (durations_s: two) per table; now they are settings of each
+# table.
 TABLE_LISTS = ("styles", "durations_s")
 
 
@@ -136,7 +137,7 @@ def valid_keys(cls: type = Config, prefix: str = "") -> list[str]:
 
 
 def _read(parser: "ArgumentParser", parse: "Callable[[], Namespace]") -> "tuple[Config, Namespace]":
-    """Configuration and namespace from `parse`; all errors become ConfigError."""
+    """Return configuration and namespace from `parse`; all errors are raised as ConfigError."""
     try:
         namespace = parse()
         instantiated = parser.instantiate(namespace)
@@ -177,7 +178,7 @@ def _renew(content: dict[str, Any]) -> list[str]:
 
 
 def _join_table_lists(content: dict[str, Any]) -> None:
-    """Give each caption table its style and durations, which older versions wrote as TABLE_LISTS."""
+    """Move TABLE_LISTS, which older versions wrote, into the entries of data.texts.tables."""
     texts = (content.get("data") or {}).get("texts") or {}
     tables = texts.get("tables") or []
     if not any(name in texts for name in TABLE_LISTS) or not all(isinstance(path, str) for path in tables):
@@ -221,7 +222,7 @@ def _read_yaml(path: Path) -> Any:
     with path.open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
-        raise ConfigError(f"{path} has more than {LARGEST_FILE:,} bytes: no configuration is that large.")
+        raise ConfigError(f"{path} has more than {LARGEST_FILE:,} bytes, which is too large for a configuration.")
     text = content.decode("utf-8-sig")
     sizes: dict[int, int] = {}  # number of values of each node, including repeated aliases
 
@@ -244,7 +245,7 @@ def _read_yaml(path: Path) -> Any:
     if root is None:
         return None
     if size(root) > MOST_VALUES:
-        raise ConfigError(f"{path} stands for more than {MOST_VALUES:,} values: no configuration is that large.")
+        raise ConfigError(f"{path} expands to more than {MOST_VALUES:,} values, too many for a configuration.")
     return loader.construct_document(root)
 
 

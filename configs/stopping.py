@@ -111,7 +111,7 @@ class StopSignals:
         try:
             logger.warning("stopped by %s: %s.", name, self.keep())
         except Exception as error:
-            logger.error("stopped by %s, and what was done could not be kept: %s", name, error)
+            logger.error("stopped by %s, and finished work could not be saved: %s", name, error)
         finally:
             for process in multiprocessing.active_children():
                 process.kill()

@@ -1,9 +1,8 @@
 """Decode recordings to mono float32 waveforms at a given sample rate.
 
-`data.decoding` decodes block by block and mixes the channels; soxr resamples as the blocks come, so that an hour
-never lies in memory whole. Recordings come from strangers: only regular local files are opened, FFmpeg may use no other
-file and no network, rates, channels, samples and decoded seconds are bounded, and whatever is wrong with a file is one
-`AudioError`.
+`data.decoding` decodes block by block and mixes the channels; soxr resamples each block, so that long recordings are never held
+in memory as a whole. Recordings are untrusted: only regular local files are opened, FFmpeg has no access to other files or the
+network, rates, channels, samples and duration are limited, and every problem of a file is raised as an `AudioError`.
 """
 
 import stat
@@ -34,9 +33,9 @@ __all__ = [
     "stream_parts",
 ]
 
-SILENCE_PEAK = 10 ** (-80 / 20)  # below -80 dBFS: the last bits of a 16-bit recording
-SHORTEST_S = 0.1  # of a recording, and of the last window of one
-_EDGE_S_SHARE, _EDGE_SAMPLES = 8, 500  # where a resampler's ringing about a constant offset ends, at the latest
+SILENCE_PEAK = 10 ** (-80 / 20)  # below -80 dBFS, the last bits of a 16-bit recording
+SHORTEST_S = 0.1  # minimum duration of a recording and of its last window
+_EDGE_S_SHARE, _EDGE_SAMPLES = 8, 500  # maximum duration of a resampler's ringing at the ends of a constant offset
 
 
 def load_audio(
@@ -69,7 +68,7 @@ def load_audio(
         blocks = list(_span(_resampled_blocks(Path(path), sample_rate, track), start, stop))
         waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     except MemoryError as error:
-        raise AudioError(f"{shown(path)} needs more memory than there is: cut it into parts.") from error
+        raise AudioError(f"{shown(path)} needs more memory than available: cut it into parts.") from error
     if len(waveform) < min(_shortest(sample_rate), np.inf if stop is None else stop - start):
         raise _too_short(path, start_s, len(waveform) / sample_rate)
     return waveform
@@ -83,7 +82,7 @@ def _shortest(sample_rate: int) -> float:
 def _too_short(path: str | Path, start_s: float, length_s: float) -> AudioError:
     if not length_s:
         return AudioError(
-            f"{shown(path)} ends before {start_s:g} s." if start_s else f"{shown(path)} holds no audio samples."
+            f"{shown(path)} ends before {start_s:g} s." if start_s else f"{shown(path)} contains no audio samples."
         )
     after = f" after {start_s:g} s" if start_s else ""
     return AudioError(
@@ -122,7 +121,9 @@ def stream_audio(
     """
     window, hop = round(window_s * sample_rate), round((hop_s or window_s) * sample_rate)
     if not 0 < hop <= window:
-        raise ValueError(f"windows of {window_s} s every {hop_s} s: both must be positive and the hop not the longer.")
+        raise ValueError(
+            f"windows of {window_s} s every {hop_s} s: both must be positive, and the hop at most as long as the window."
+        )
     first, stop = round(start_s * sample_rate), None if end_s is None else round(end_s * sample_rate)
     pending, start, produced = np.zeros(0, np.float32), first, 0  # `pending` begins at sample `start`
     for block in _span(_resampled_blocks(Path(path), sample_rate, track), first, stop):

@@ -63,7 +63,8 @@ def tokenizer_config(config: CaptionerConfig) -> TokenizerConfig:
         return config.tokenizer
     if not config.decoder.pretrained:
         raise ValueError(
-            "captioner.tokenizer.kind decoder needs a pretrained one: set captioner.decoder.pretrained, or the kind to bpe."
+            "captioner.tokenizer.kind decoder needs a pretrained decoder: set captioner.decoder.pretrained, or set the kind to "
+            "bpe."
         )
     return replace(config.tokenizer, kind=config.decoder.pretrained)
 
@@ -78,15 +79,15 @@ def build_tokenizer(config: TokenizerConfig, captions: Sequence[str]) -> Tokeniz
     """
     if config.kind == "bpe":
         if not captions:
-            raise ValueError("a tokenizer cannot be trained on no captions: check the training split.")
+            raise ValueError("there are no captions to train a tokenizer on: check the training split.")
         return train_tokenizer(captions, config.vocab_size)
     local = Path(config.kind) / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(local)) if local.exists() else Tokenizer.from_pretrained(config.kind)
     except Exception as error:  # tokenizers raises bare Exception
         raise ValueError(
-            f"no tokenizer named {config.kind} could be loaded ({error}): give a folder with tokenizer.json, or a hub id "
-            'while the network is there, or "bpe" to train one.'
+            f"no tokenizer named {config.kind} could be loaded ({error}): give a folder with tokenizer.json, a hub id "
+            '(with network access), or "bpe" to train one.'
         ) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -161,8 +161,8 @@ def load_split(
     root = Path(dataset_root)
     if not root.is_dir():
         raise DatasetError(
-            f"no data set folder at {root}: give the path of one, or get Clotho there with "
-            f"`python -m data.download clotho --output {root}`."
+            f"no data set folder at {root}: give the path of a data set, or download Clotho with `python -m data.download clotho "
+            f"--output {root}`."
         )
     report = report if report is not None else TableReport()
     if any((root / f"clotho_captions_{name}.csv").is_file() for name in SPLITS):
@@ -207,7 +207,7 @@ def _load_clotho(root: Path, split: str, share: float, seed: int, check: bool, r
         there = sorted(path.name for path in root.glob("clotho_captions_*.csv"))
         raise DatasetError(
             f"{root} has {', '.join(there)} but not {table_path.name}: "
-            f"`python -m data.download clotho --output {root}` gets what is missing."
+            f"`python -m data.download clotho --output {root}` downloads the missing files."
         )
     folder = _audio_folder(_clotho_folders(root, stored))
     rows = read_table(table_path, report).rows
@@ -238,7 +238,7 @@ def _load_folder(root: Path, split: str, share: float, seed: int, check: bool, r
     if not by_split[stored]:
         raise DatasetError(
             f"{table.path} has no {stored} clips: expected a column `split` with {stored} in some rows"
-            f" (rows without that column are all development clips)."
+            " (rows without that column are all development clips)."
         )
     rows = by_split[stored]
     if not by_split["validation"] and split != "evaluation":
@@ -253,7 +253,7 @@ def _only_table(root: Path) -> Path:
     if len(tables) != 1:
         raise DatasetError(
             f"{root} has {len(tables)} caption tables: expected clotho_captions_development.csv or captions.csv;"
-            f" `python -m data.download clotho --output {root}` gets Clotho."
+            f" `python -m data.download clotho --output {root}` downloads Clotho."
         )
     return tables[0]
 
@@ -286,7 +286,7 @@ def _hold_out(rows: list[Row], split: str, share: float, seed: int, source_of: C
     if split == "validation" and count == 0:
         raise DatasetError(
             f"found no validation split and a validation_share of {share} of {len(ranked)} development recordings:"
-            f" raise data.validation_share or add a validation split."
+            " raise data.validation_share or add a validation split."
         )
     held_out = set(ranked[:count])
     return [row for row in rows if (source_of(row) in held_out) == (split == "validation")]
@@ -309,7 +309,7 @@ def _read_labels(root: Path) -> dict[tuple[str, str], _Labels]:
     if missing := [name for name in wanted if name not in columns]:
         raise DatasetError(
             f"{path} has the columns {', '.join(columns)} but no {', '.join(missing)}: "
-            f"expected split,file_name,kind,labels,source_id; add them or remove the file."
+            "expected split,file_name,kind,labels,source_id; add them or remove the file."
         )
     found = {}
     for _line, record in records:
@@ -368,5 +368,5 @@ def _finish(clips: list[FileClip], report: TableReport) -> None:
     if not clips:
         raise DatasetError(
             f"no usable clip: found {report.summary()}; expected rows with captions and audio files of those names,"
-            f" so correct the table or the folder."
+            " so correct the table or the folder."
         )

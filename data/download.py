@@ -118,10 +118,10 @@ def fetch_esc50(output: Path, mirror: str | None = None) -> None:
     archive = fetch(ESC50, output, mirror)
 
     def check(content: Path) -> None:
-        """Raise a DownloadError unless the folder contains ESC50_CLIPS clips."""
+        """Raise a DownloadError if the folder does not contain ESC50_CLIPS clips."""
         clips = len(list((content / "audio").glob("*.wav")))
         if clips != ESC50_CLIPS:
-            raise DownloadError(f"{archive} holds {clips} clips, not {ESC50_CLIPS}: delete it and run this again.")
+            raise DownloadError(f"{archive} contains {clips} clips, not {ESC50_CLIPS}: delete it and run this again.")
 
     unpack(archive, target, inner=f"ESC-50-{ESC50_COMMIT}", check=check)
 
@@ -139,17 +139,15 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=sorted(SETS))
-    parser.add_argument("--output", type=Path, required=True, help="folder to fetch into")
-    parser.add_argument("--mirror", help="server to ask in place of the publisher's")
+    parser.add_argument("--output", type=Path, required=True, help="destination folder")
+    parser.add_argument("--mirror", help="server to download from instead of the publisher's")
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
     """Download the data set; return the exit status."""
     with StopSignals() as signals:
-        signals.keep = lambda: (
-            f"what was fetched is kept in {options.output}, and the next run goes on where this one stopped"
-        )
+        signals.keep = lambda: f"downloaded data is kept in {options.output}, and the next run resumes there"
         SETS[options.what](options.output, options.mirror)
     return 0
 

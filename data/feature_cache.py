@@ -59,8 +59,9 @@ class FeatureCache:
         if hashlib.sha256(body).digest() != digest:
             path.unlink(missing_ok=True)
             raise DamagedEntryError(
-                f"{path} is damaged ({len(content):,} bytes that do not have their checksum) and was removed: its embeddings "
-                "are computed again."
+                f"{path} is damaged ({len(content):,} bytes that do not match their checksum) and was removed: its embeddings "
+                "are "
+                "computed again."
             )
         embeddings: NDArray[np.float32] = np.load(io.BytesIO(body), allow_pickle=False)
         return embeddings

@@ -85,7 +85,7 @@ def fetch(remote: RemoteFile, folder: Path, mirror: str | None = None) -> Path:
             f"{path} cannot be written ({error.strerror}): give another folder with --output."
         ) from error
     if descriptor is None:
-        raise DownloadError(f"another download is writing {part}: wait for its end.")
+        raise DownloadError(f"another download is writing {part}: wait until it has finished.")
     with os.fdopen(descriptor, "r+b") as file:
         try:
             _Download(remote, url, part, file).run()
@@ -96,7 +96,7 @@ def fetch(remote: RemoteFile, folder: Path, mirror: str | None = None) -> Path:
         if not _is_published(part, remote):
             part.unlink()
             raise DownloadError(
-                f"{url} is not the published file (its checksum is not {remote.checksum}): nothing was kept."
+                f"{url} is not the published file (its checksum is not {remote.checksum}): it was deleted."
             )
     os.replace(part, path)
     sync(folder)
@@ -127,8 +127,9 @@ def check_space(folder: Path, wanted: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < wanted + RESERVE_BYTES:
         raise DownloadError(
-            f"{what} needs {(wanted + RESERVE_BYTES) / 1e9:.1f} GB more and {folder} has {free / 1e9:.1f} GB free: make room, "
-            "or give another folder with --output."
+            f"{what} needs {(wanted + RESERVE_BYTES) / 1e9:.1f} GB more and {folder} has {free / 1e9:.1f} GB free: free space, "
+            "or "
+            "give another folder with --output."
         )
 
 
@@ -164,11 +165,9 @@ class _Download:
                 raise DownloadError(f"{self.url} answered {status}: try again later.") from error
             except requests.RequestException as error:
                 problem = error
-                logger.warning("the connection broke after %d bytes; going on.", self._have())
+                logger.warning("the connection broke after %d bytes; resuming.", self._have())
         reason = f" ({problem})" if problem else ""
-        raise DownloadError(
-            f"{self.url} could not be fetched whole{reason}: run this again, it goes on where it stopped."
-        )
+        raise DownloadError(f"{self.url} could not be downloaded completely{reason}: run this again to resume.")
 
     def _have(self) -> int:
         """Return the size of the partial file in bytes."""
@@ -223,8 +222,7 @@ class _Download:
     def _unwritable(self, error: OSError) -> "DownloadError":
         """Return the error for a failed write."""
         return DownloadError(
-            f"{self.part} cannot be written any further ({error.strerror}): make room and run this again, it goes on where it "
-            "stopped."
+            f"{self.part} cannot be written any further ({error.strerror}): free space and run this again to resume."
         )
 
     def _too_long(self, limit: int) -> "DownloadError":
@@ -232,7 +230,7 @@ class _Download:
         self.part.unlink(missing_ok=True)
         promised = "the promised" if self.remote.size else "at most"
         return DownloadError(
-            f"{self.url} has more than {promised} {limit:,} bytes: nothing of it was kept; try again later, or another --mirror."
+            f"{self.url} has more than {promised} {limit:,} bytes: it was deleted; try again later, or another --mirror."
         )
 
 

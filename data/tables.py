@@ -166,7 +166,7 @@ def read_table(path: Path, report: TableReport) -> Table:
     if "file_name" not in columns or not caption_columns:
         raise DatasetError(
             f"{path} has the columns {', '.join(map(repr, columns))[:200]} but needs file_name and caption_1"
-            f" (to caption_N): rename them in the table's first line."
+            " (to caption_N): rename them in the table's first line."
         )
     rows: dict[str, Row] = {}
     for line, record in records:
@@ -260,7 +260,7 @@ def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[in
         if not any(columns) or len(set(columns)) < len(columns):
             raise DatasetError(
                 f"{path} has the first line {separator.join(columns)[:200]!r}: expected column names, each once,"
-                f" such as file_name,caption_1,caption_2."
+                " such as file_name,caption_1,caption_2."
             )
         start = skipped + reader.line_num + 1
         for cells in reader:
@@ -295,7 +295,7 @@ def _content(path: Path) -> bytes:
             f"the table {path} cannot be read ({error.strerror}): give the path of a CSV file."
         ) from error
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise DatasetError(f"{path} is a spreadsheet's or an archive's own file, not text: save the table as CSV.")
+        raise DatasetError(f"{path} is a spreadsheet or an archive, not text: save the table as CSV.")
     if b"\0" in content and not content.startswith(tuple(ENCODINGS)):
         raise DatasetError(f"{path} has zero bytes, so it is not text in UTF-8: save the table as CSV in UTF-8.")
     return content
@@ -391,8 +391,8 @@ def _looks_like_row(text: str, separator: str, columns: Sequence[str], num_cells
 def _unclosed(path: Path, line: int) -> DatasetError:
     """Return the error for an unclosed quotation mark."""
     return DatasetError(
-        f"{path} has a quotation mark in line {line} that is not closed in its cell, so that it takes the rows after it for a"
-        f" part of its text: close it, or write it twice where it belongs to the text."
+        f"{path} has a quotation mark in line {line} that is not closed, so that the following rows become part of its cell: "
+        "close it, or double it if it is part of the text."
     )
 
 

@@ -50,7 +50,7 @@ def unpack(
         if error.errno is None:  # raised by the archive library
             raise _damaged(archive, error) from error
         raise DownloadError(
-            f"{archive} cannot be unpacked to {folder} ({error.strerror}): make room and run this again."
+            f"{archive} cannot be unpacked to {folder} ({error.strerror}): free space and run this again."
         ) from error
     except Exception as error:  # archive libraries raise the exceptions of their decompressors
         raise _damaged(archive, error) from error
@@ -69,11 +69,13 @@ def _check(archive: Path, folder: Path, cap: int, names: Sequence[str], size: in
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
-            raise DownloadError(f"{archive} holds the unsafe name {name!r}: nothing was unpacked.")
+            raise DownloadError(f"{archive} contains the unsafe name {name!r}: nothing was unpacked.")
     if size > cap:
-        raise DownloadError(f"{archive} would unpack to {size} bytes, over the cap of {cap}: nothing was unpacked.")
+        raise DownloadError(
+            f"{archive} would unpack to {size} bytes, more than the limit of {cap}: nothing was unpacked."
+        )
     if has_links:
-        raise DownloadError(f"{archive} holds a link: nothing was unpacked.")
+        raise DownloadError(f"{archive} contains a link: nothing was unpacked.")
     check_space(folder, size, f"the content of {archive.name}")
 
 

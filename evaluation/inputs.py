@@ -68,8 +68,8 @@ def read_predictions(path: Path) -> dict[str, str]:
         predictions[name] = caption
     if twice:
         raise DatasetError(
-            f"{path} has more than one prediction for {listed(twice)}: leave one for each file"
-            f" (inference.py writes several with --timeline)."
+            f"{path} has more than one prediction for {listed(twice)}: keep one for each file (inference.py writes several with "
+            "--timeline)."
         )
     if not predictions:
         raise DatasetError(
@@ -93,7 +93,7 @@ def _prediction_rows(path: Path) -> list[tuple[int, str, str]]:
     if "file_name" not in columns or column is None:
         raise DatasetError(
             f"{path} has the columns {', '.join(map(repr, columns))[:200]} but needs file_name and caption_predicted:"
-            f" rename them in the table's first line."
+            " rename them in the table's first line."
         )
     report.num_clips = len(records)
     if report.problems:

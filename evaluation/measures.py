@@ -81,7 +81,7 @@ def chosen(names: Iterable[str]) -> tuple[str, ...]:
     keys: set[str] = set()
     for name in names:
         if name not in MEASURES and name not in GROUPS:
-            raise ValueError(f"found the metric {name!r}, expected some of {', '.join([*GROUPS, *MEASURES])}.")
+            raise ValueError(f"unknown metric {name!r}: choose from {', '.join([*GROUPS, *MEASURES])}.")
         keys |= set(GROUPS.get(name, (name,)))
     return tuple(key for key in MEASURES if key in keys)
 

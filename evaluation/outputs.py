@@ -131,7 +131,7 @@ def comparison_files(
 
 
 def check_folder(folder: Path) -> None:
-    """Make a folder for results, before anything long begins.
+    """Create a folder for results, before any long computation.
 
     Raises:
         ValueError: nothing can be written there.
@@ -142,5 +142,5 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise ValueError(
-            f"--output {folder} is no folder to write to ({error.strerror}): choose another one."
+            f"--output {folder} is not a writable folder ({error.strerror}): choose another one."
         ) from error

@@ -133,7 +133,7 @@ def _bleu_sums(clip: dict[str, Any]) -> list[float]:
 
 
 def _bleu_of(sums: Floats) -> list[float]:
-    """BLEU of summed statistics, computed by the scorer as of one clip."""
+    """BLEU of summed statistics, computed by the scorer like that of a single clip."""
     guess, correct = sums[2 : 2 + BLEU_ORDER], sums[2 + BLEU_ORDER :]
     scorer = BleuScorer(n=BLEU_ORDER)
     scorer.ctest = [{"testlen": sums[0], "reflen": [sums[1]], "guess": list(guess), "correct": list(correct)}]

@@ -78,7 +78,7 @@ class Resources:
         """
         named = self.folder or (Path(given) if (given := os.environ.get("AAC_METRICS_CACHE_PATH")) else None)
         if named and not named.expanduser().is_dir():
-            raise MetricError(f"no folder is at {named}: check --metrics_dir (or AAC_METRICS_CACHE_PATH).")
+            raise MetricError(f"there is no folder {named}: check --metrics_dir (or AAC_METRICS_CACHE_PATH).")
         roots = [*([named.expanduser().absolute()] if named else []), user_cache() / "metrics"]
         inside = ("", "lib", "aac-metrics/spice/lib", "spice/lib", "fense_data", "hub/fense_data")
         found = [root / name for root in roots for name in inside]

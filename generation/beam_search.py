@@ -24,7 +24,7 @@ class Hypothesis:
         score: sum of log-probabilities with the additions of the rules; for a finished hypothesis divided by its length to
             the power of the length penalty.
         log_probability: sum of log-probabilities without the additions; NaN for a truncated caption.
-        row: of the last step's rows, the one that has read all of it but the last token.
+        row: index of the row of the last step that has read all tokens but the last one.
     """
 
     token_ids: tuple[int, ...]
@@ -62,12 +62,12 @@ def beam_search(
         max_tokens: maximum number of tokens, after which captions are truncated.
         min_tokens: minimum number of tokens before the end token.
         length_penalty: exponent of the length by which scores of finished captions are divided.
-        rules: raise or forbid next tokens: they take hypotheses (R, L) and log-probabilities (R, V), K rows of each prefix.
+        rules: functions that change the log-probabilities (R, V) of the tokens after hypotheses (R, L), K rows per prefix.
 
     Returns:
         K hypotheses for each of the B prefixes, best first.
     """
-    logits = arrays.repeat(reader.logits, num_beams)  # (B * K, V): all beams begin alike, so one alone counts
+    logits = arrays.repeat(reader.logits, num_beams)  # (B * K, V): beams are equal at first; one is used
     searches = [
         Beams([Hypothesis((), NEVER * bool(beam), 0.0, clip) for beam in range(num_beams)])
         for clip in range(len(reader.logits))
@@ -76,7 +76,7 @@ def beam_search(
     scores = [NEVER * bool(beam) for _ in searches for beam in range(num_beams)]
     ids, _, totals_so_far = arrays.send(
         [()] * len(scores), range(len(scores)), scores
-    )  # K rows of each search that goes on
+    )  # K rows of each unfinished search
     if min_tokens:
         no_end = np.zeros(logits.shape[1], dtype=np.float32)
         no_end[eos] = -np.inf
@@ -103,14 +103,14 @@ def beam_search(
         kept = [place for place, search in enumerate(going_on) if not search.over]
         if length == max_tokens or not kept:
             break
-        if len(kept) < len(going_on):  # sentences that are found cost nothing more
+        if len(kept) < len(going_on):  # rows of finished searches are dropped
             going_on = [going_on[place] for place in kept]
             prefixes = arrays.array(np.array(kept, dtype=np.int64))
             rules = [rule.select(prefixes) for rule in rules]
         running = [hypothesis for search in going_on for hypothesis in search.running]
         ids, rows, totals_so_far = arrays.send(
             [hypothesis.token_ids for hypothesis in running],
-            # the reader begins with one row per prefix
+            # the reader starts with one row per prefix
             [hypothesis.row // num_beams if length == 1 else hypothesis.row for hypothesis in running],
             [hypothesis.score for hypothesis in running],
         )
@@ -121,7 +121,7 @@ def beam_search(
 def _go_on(
     search: Beams, candidates: list[Hypothesis], eos: int, num_beams: int, length_penalty: float, is_last: bool
 ) -> None:
-    """Update a search with the best hypotheses of a step: those that end are finished, the best others continue."""
+    """Update a search with the best hypotheses of a step: hypotheses with an end token are finished, the best others continue."""
     ending = [hypothesis.token_ids[-1] == eos for hypothesis in candidates]
     length = len(candidates[0].token_ids)
     if not search.over:

@@ -1,4 +1,4 @@
-"""Rules of the next token (`generation.engine.Rule`): no repeated content words, tag bonuses, unsupported words.
+"""Rules for the next token (`generation.engine.Rule`): no repeated content words, tag bonuses, unsupported words.
 
 Labbé et al. (CoNeTTE, arXiv 2309.00454) ban repeated content words in beam search and report that fluency errors fall
 from a few per cent to about 0.1 %.
@@ -17,7 +17,7 @@ from vocabulary.words import classes_of
 
 HUMAN_TAGS = tuple(range(tag_ids()["Animal"]))  # the first classes in AudioSet's order
 MUSIC_TAGS = (tag_ids()["Music"],)
-MUSIC = frozenset(("music", "band", "orchestra"))  # not "tune" or "song", which are said of people and birds too
+MUSIC = frozenset(("music", "band", "orchestra"))  # not "tune" or "song", which people and birds can have too
 PEOPLE = frozenset(
     """man men woman women male males female females adult adults people boy boys girl girls guy lady""".split()  # noqa: SIM905
 )
@@ -34,7 +34,7 @@ FUNCTION_WORDS = frozenset(
 
 
 class WordTable:
-    """The word that each token begins or goes on with, for one tokenizer.
+    """The word that each token of a tokenizer starts or continues.
 
     Args:
         tokenizer: sub-word tokenizer; "▁" or "Ġ" marks the start of a word, or "##" its continuation.
@@ -61,16 +61,16 @@ class WordTable:
         return words
 
     def is_content(self, word: list[int]) -> bool:
-        """Whether a word may not be said again."""
+        """Whether a word may not be repeated."""
         text = "".join(self.texts[token_id] for token_id in word)
         return text.isalpha() and text not in FUNCTION_WORDS
 
 
 class UnsupportedWordBan:
-    """Forbids the tokens that the tag scores do not support, other ones for each clip.
+    """Forbids tokens that the tag scores of a clip do not support.
 
     Args:
-        banned: (P, V) bool, the tokens forbidden after each of P prefixes.
+        banned: (P, V) bool, tokens that are forbidden after each of P prefixes.
         arrays: operations on the arrays of the search.
     """
 
@@ -79,11 +79,11 @@ class UnsupportedWordBan:
         self.penalty = arrays.array(np.where(banned, np.float32(-np.inf), np.float32(0.0)))
 
     def __call__(self, input_ids: Array, scores: Array) -> Array:
-        """Set the scores (R, V) of forbidden next tokens to minus infinity; R is a multiple of P, a prefix's rows together."""
+        """Set scores (R, V) of forbidden next tokens to minus infinity; R is a multiple of P, with adjacent rows of a prefix."""
         return scores + self.arrays.repeat(self.penalty, len(scores) // len(self.penalty))
 
     def select(self, prefixes: Array) -> "UnsupportedWordBan":
-        """The ban after some of the prefixes, by their numbers (P',)."""
+        """Return the ban for a subset of the prefixes, given by their indices (P',)."""
         selected = copy.copy(self)
         selected.penalty = self.penalty[prefixes]
         return selected
@@ -128,13 +128,13 @@ class TagBonus:
         self.main, self.all = arrays.array(named.main), arrays.array(named.all)
 
     def __call__(self, input_ids: Array, scores: Array) -> Array:
-        """Add to the scores (R, V) after hypotheses (R, L); R is a multiple of P, a prefix's rows together."""
+        """Add the bonus to scores (R, V) after hypotheses (R, L); R is a multiple of P, with adjacent rows of a prefix."""
         bonus = self.arrays.repeat(self.bonus, len(scores) // len(self.bonus))  # (R, C + 1)
         bonus = self.arrays.zeroed(bonus, self.all[input_ids].reshape(len(scores), -1))
         return scores + bonus[:, self.main]
 
     def select(self, prefixes: Array) -> "TagBonus":
-        """The bonus after some of the prefixes, by their numbers (P',)."""
+        """Return the bonus for a subset of the prefixes, given by their indices (P',)."""
         selected = copy.copy(self)
         selected.bonus = self.bonus[prefixes]
         return selected
@@ -229,7 +229,9 @@ class ContentWordBan:
             if not self._is_content(word):
                 continue
             if len(word) == 1 or len(self.words.texts[word[0]]) >= 3:
-                banned.append(word[0])  # a long first piece is given up whole: banning its end would leave a stump
+                banned.append(
+                    word[0]
+                )  # a long first piece is forbidden as a whole: forbidding its end would leave part of a word
             elif word[:-1] == words[-1]:
                 banned.append(word[-1])
         return banned

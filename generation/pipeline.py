@@ -168,7 +168,7 @@ class CaptionSearch:
             number = len(ids) // len(prefix)
             starts = range(0, len(ids), number)
             rows = [(ids[start : start + number], sums[start : start + number]) for start in starts]
-        else:  # one clip at a time, each from the same seed, so that a clip's captions do not depend on its neighbours
+        else:  # one clip at a time, each with the same seed, so that captions do not depend on other clips of the batch
             rows = []
             for clip in range(len(prefix)):
                 one = slice(clip, clip + 1)
@@ -180,7 +180,7 @@ class CaptionSearch:
     def _search(
         self, prefix: Array, prefix_lengths: Array, rules: SearchRules, decoding: DecodingConfig
     ) -> tuple[list[list[int]], list[float]]:
-        """Token ids of B * N captions found after prefixes (B, T', D), and their log-probabilities; NaN if not known."""
+        """Token ids of B * N captions found after prefixes (B, T', D), and their log-probabilities, NaN where unknown."""
         arrays = self.engine.arrays
         processors: list[Rule] = []
         if decoding.repetition_ban == "content":
@@ -194,9 +194,9 @@ class CaptionSearch:
     def _read(
         self, prefix: Array, length: Array, found: Sequence[list[int]], log_probabilities: Sequence[float]
     ) -> list[Caption]:
-        """Distinct captions of the N found after one clip's prefix (T', D), in their order.
+        """Distinct captions among the N found after one clip's prefix (T', D), in their order.
 
-        Log-probabilities that are not known (NaN) are computed.
+        Unknown log-probabilities (NaN) are computed.
         """
         by_text: dict[str, tuple[list[int], float]] = {}
         for ids, known in zip(found, log_probabilities, strict=True):

@@ -1,4 +1,4 @@
-"""Modules whose buffers keep their digits in a network of half precision."""
+"""Modules whose buffers stay in float32 in a half-precision network."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ from torch import Tensor, nn
 
 
 class FullPrecisionBuffers(nn.Module):
-    """A module without parameters that `half()` and `bfloat16()` move with the network, but leave in float32.
+    """A module without parameters whose buffers stay in float32 under `half()` and `bfloat16()`.
 
-    Windows and filters of spectrograms and frequencies of rotary positions lose more in half precision than weights do, and the
-    transforms that take them accept float32 alone.
+    Windows and filters of spectrograms and rotary frequencies lose more accuracy in half precision than weights do, and the
+    transforms that use them only support float32.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "FullPrecisionBuffers":
-        """Apply a conversion or a move to the buffers, then restore their type and their digits."""
+        """Apply a conversion or a move to the buffers, then restore their dtype and values."""
         exact = dict(self._buffers)
         super()._apply(fn, recurse)
         for name, buffer in exact.items():

@@ -118,7 +118,7 @@ def test_clips_that_cannot_be_captioned_are_named(
         (["--references", "REFERENCES"], "--references needs --predictions"),
         (["--predictions", "PREDICTIONS"], "--predictions needs --references"),
         (["--predictions", "PREDICTIONS", "--references", "none.csv"], "none.csv"),
-        (["--predictions", "PREDICTIONS", "--references", "REFERENCES", "--metrics", "x"], "found the metric 'x'"),
+        (["--predictions", "PREDICTIONS", "--references", "REFERENCES", "--metrics", "x"], "unknown metric 'x'"),
         (
             ["--predictions", "PREDICTIONS", "--references", "REFERENCES", "--resamples", "-1"],
             "--resamples -1 (expected 0 or more)",

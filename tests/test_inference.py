@@ -165,7 +165,7 @@ def test_mistakes_are_one_sentence_and_status_2(
 
 def test_no_checkpoint_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert run(tmp_path / "none", "x.wav") == 2
-    assert "no checkpoint folder" in caplog.text
+    assert "not a checkpoint folder" in caplog.text
 
 
 def test_sounds_are_merged_into_subtitles(

@@ -20,27 +20,27 @@ from tools.midi import Note, midi
 
 SOUND_FONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")  # Debian's package fluid-soundfont-gm, MIT
 QUARTER_S = 0.5
-SLOT = 16.0  # from one phrase's start to the next one's
-SHORTEST, LONGEST = 4.0, 10.0  # a phrase
-QUICK, SLOW = (0.3, 0.45, 0.6, 0.9), (1.0, 1.4, 2.0)  # steps of a phrase
-RING_S = 0.8  # heard after a phrase's end
+SLOT = 16.0  # between the starts of two phrases
+SHORTEST, LONGEST = 4.0, 10.0  # length of a phrase
+QUICK, SLOW = (0.3, 0.45, 0.6, 0.9), (1.0, 1.4, 2.0)  # length of a step
+RING_S = 0.8  # decay after the end of a phrase
 FADE_S = 0.05
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 7, 10), (0, 2, 3, 5, 7, 9, 10))
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """An entry of the table.
+    """An entry of `instrument_phrases.yaml`.
 
     Attributes:
-        label: what it is called.
-        tags: AudioSet's classes for it.
-        program: General MIDI's number, 0 to 127; None for drums.
-        keys: what it can play, 0 to 127.
+        label: name of the instrument.
+        tags: AudioSet classes of the instrument.
+        program: General MIDI program, 0 to 127; None for drums.
+        keys: MIDI keys that it can play, 0 to 127.
         patterns: names in PATTERNS to draw from.
         slow: whether its notes are long.
-        drone: key that sounds all the while.
-        count: phrases.
+        drone: key that sounds throughout a phrase; None for none.
+        count: number of phrases.
     """
 
     label: str
@@ -55,7 +55,7 @@ class Instrument:
 
 @cache
 def instruments() -> tuple[Instrument, ...]:
-    """The table's entries in its order."""
+    """Entries of the table, in its order."""
     found = []
     for entry in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")):
         low, high = entry.pop("range", (0, -1))
@@ -65,7 +65,7 @@ def instruments() -> tuple[Instrument, ...]:
 
 
 def _held(random: Random, keys: Sequence[int], _step: float, length: float) -> list[Note]:
-    """One note, mostly a long one."""
+    """A single note, usually long."""
     return [Note(0.0, random.choice((length, length, 1.5)), random.choice(keys))]
 
 
@@ -77,7 +77,7 @@ def _scale(random: Random, keys: Sequence[int], step: float, _length: float) -> 
 
 
 def _chords(random: Random, keys: Sequence[int], step: float, length: float) -> list[Note]:
-    """Three or four keys at once, or one shortly after the other."""
+    """Chords of three or four keys, together or strummed."""
     notes = []
     strum = random.choice((0.0, 0.0, 0.04, 0.08))
     for n in range(round(length / (2 * step))):
@@ -89,7 +89,7 @@ def _chords(random: Random, keys: Sequence[int], step: float, length: float) -> 
 
 
 def _melody(random: Random, keys: Sequence[int], step: float, length: float) -> list[Note]:
-    """A walk along the keys."""
+    """A random walk over neighbouring keys."""
     notes: list[Note] = []
     place, now = random.randrange(len(keys)), 0.0
     while now < length:
@@ -101,7 +101,7 @@ def _melody(random: Random, keys: Sequence[int], step: float, length: float) -> 
 
 
 def _strikes(random: Random, keys: Sequence[int], step: float, length: float) -> list[Note]:
-    """One strike, or a row of them that is mostly even."""
+    """One strike, or several at mostly regular intervals."""
     now, key = 0.0, random.choice(keys)
     notes = [Note(now, 2.0, key)]
     if random.random() < 0.2:
@@ -114,7 +114,7 @@ def _strikes(random: Random, keys: Sequence[int], step: float, length: float) ->
 
 
 def _beat(random: Random, keys: Sequence[int], step: float, length: float) -> list[Note]:
-    """A drum kit in quadruple time."""
+    """A drum kit pattern in four-four time."""
     bass, snare, closed, opened, ride = keys
     pattern = [n == 0 or random.random() < 0.3 for n in range(8)]
     time = random.choice((closed, closed, ride))
@@ -131,7 +131,7 @@ PATTERNS: dict[str, Callable[[Random, Sequence[int], float, float], list[Note]]]
 
 
 def draw_phrase(instrument: Instrument, random: Random) -> list[Note]:
-    """Notes of 2 to 5 s that an instrument may play."""
+    """Draw a random phrase of 2 to 5 s for an instrument."""
     length = random.uniform(SHORTEST, LONGEST)
     scale, root = random.choice(SCALES), random.randrange(12)
     keys = [key for key in instrument.keys if instrument.program is None or (key - root) % 12 in scale]
@@ -148,7 +148,7 @@ def draw_phrase(instrument: Instrument, random: Random) -> list[Note]:
 
 
 def draw_phrases(instrument: Instrument, seed: int = 0) -> list[list[Note]]:
-    """All phrases of an instrument, each from 0 on; the same ones for the same seed."""
+    """Draw all phrases of an instrument, each starting at 0; equal seeds give equal phrases."""
     random = Random(f"{seed} {instrument.label}")
     return [draw_phrase(instrument, random) for _ in range(instrument.count)]
 

@@ -67,12 +67,12 @@ def table_rows(packages: Sequence[str] | None = None) -> list[dict[str, str]]:
 def check_programs(with_instruments: bool) -> None:
     """Check the programs and the sound font; raises DatasetError if one is missing."""
     if missing := [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]:
-        raise DatasetError(f"{' and '.join(missing)} cannot be found: run this on Debian 12, in a container elsewhere.")
+        raise DatasetError(f"{' and '.join(missing)} cannot be found: run this on Debian 12, or in a container of it.")
     player = shutil.which("fluidsynth")
     if with_instruments and not (player and SOUND_FONT.is_file()):
         raise DatasetError(
-            f"{SOUND_FONT if player else 'fluidsynth'} is missing: apt-get install fluidsynth fluid-soundfont-gm,"
-            f" or leave the instruments out by --no_instruments."
+            f"{SOUND_FONT if player else 'fluidsynth'} is missing: apt-get install fluidsynth fluid-soundfont-gm, or skip the "
+            "instruments with --no_instruments."
         )
 
 
@@ -106,9 +106,9 @@ def find_sound(unpacked: Path, path: str, folder: Path) -> Path:
 
     Args:
         unpacked: folder of the package's files.
-        path: below it; of a sound within a zip file, that file's, "#", and the name there; within another larger file, that
-            file's, "#", and the start of the sound's SHA-256 (up to where the next sound starts).
-        folder: for the copy of a sound within a larger file.
+        path: path below this folder. For a sound within a zip file, "#" and the name in the zip file follow the path of the file;
+            for a sound within another file, "#" and the first digits of the sound's SHA-256.
+        folder: folder for the copy of a sound within another file.
 
     Raises:
         DatasetError: the sound does not exist.
@@ -116,7 +116,7 @@ def find_sound(unpacked: Path, path: str, folder: Path) -> Path:
     name, _, part = path.partition("#")
     source = unpacked / name
     if not source.is_file():
-        raise DatasetError(f"the package has no {name}: Debian 12's version is expected, take it from there.")
+        raise DatasetError(f"the package has no {name}: use the version of Debian 12.")
     if not part:
         return source
     copy = folder / "sound"
@@ -124,9 +124,7 @@ def find_sound(unpacked: Path, path: str, folder: Path) -> Path:
         try:
             copy.write_bytes(_open_zip(source).read(part))
         except KeyError:
-            raise DatasetError(
-                f"{name} holds no {part}: Debian 12's version is expected, take it from there."
-            ) from None
+            raise DatasetError(f"{name} contains no {part}: use the version of Debian 12.") from None
         return copy
     content = source.read_bytes()
     starts = [match.start() for match in SOUND_START.finditer(content)]
@@ -134,7 +132,7 @@ def find_sound(unpacked: Path, path: str, folder: Path) -> Path:
         if hashlib.sha256(content[start:end]).hexdigest().startswith(part):
             copy.write_bytes(content[start:end])
             return copy
-    raise DatasetError(f"{name} holds no sound {part}: Debian 12's version is expected, take it from there.")
+    raise DatasetError(f"{name} contains no sound {part}: use the version of Debian 12.")
 
 
 def write_clip(waveform: Waveform, target: Path) -> None:
@@ -205,7 +203,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.no_instruments:
         written += play_instruments(clips)
     if not written:
-        raise DatasetError("none of the packages could be fetched: run apt-get update and this again.")
+        raise DatasetError("none of the packages could be downloaded: run apt-get update, then run this again.")
     write_rows(options.output / "clips.csv", COLUMNS, [[row[column] for column in COLUMNS] for row in written])
     logger.info("%d clips in %s; %d of the table's %d are left out.", len(written), options.output, left_out, len(rows))
     return 0
@@ -215,8 +213,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--packages", nargs="+", metavar="PACKAGE", help="take only these of the table's packages")
-    parser.add_argument("--no_instruments", action="store_true", help="leave the sound font's instruments out")
+    parser.add_argument("--packages", nargs="+", metavar="PACKAGE", help="packages of the table to use (default: all)")
+    parser.add_argument("--no_instruments", action="store_true", help="skip the instruments of the sound font")
     return parser
 
 

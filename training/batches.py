@@ -150,7 +150,7 @@ class TrainingSet(Dataset[Sample]):
                 return self._sample(epoch, (index + offset) % len(self.clips))
             except AudioError as error:
                 logger.warning("skipped: %s", error)
-        raise AudioError("none of the training clips can be read any more: look at data.dataset_root.")
+        raise AudioError("none of the training clips can be read any more: check data.dataset_root.")
 
     def _sample(self, epoch: int, index: int) -> Sample:
         generator = sample_generator(self.seed, epoch, index)

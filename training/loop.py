@@ -30,8 +30,8 @@ def fit(trainer: Trainer) -> None:
             process.kill()  # exit would wait for a frozen process
         good = trainer.run.last_good() if trainer.run else "in the main process's folder"
         raise TrainingError(
-            f"a process that loads clips {_worker_fault(error)}; the last good checkpoint is {good}: "
-            "go on with --resume, and with data.num_workers 0 if it comes again."
+            f"a process that loads clips {_worker_fault(error)}; the last good checkpoint is {good}: continue with --resume, and "
+            "with data.num_workers 0 if this happens again."
         ) from error
 
 

@@ -12,7 +12,7 @@ from training.optimisation import usable_precision
 from training.run_folder import TrainingError
 
 # The others wait while the first process trains the tagger, computes embeddings or validates, which may take hours; a process
-# that died is noticed by torchrun, not by this.
+# that died is detected by torchrun, not by this timeout.
 LONGEST_WAIT = timedelta(days=7)
 _WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # torchrun's, and those of MPI
 _REMEDY = "start them with torchrun --nproc_per_node N train.py."
@@ -27,7 +27,9 @@ def build_accelerator(settings: TrainingConfig, trains_encoder: bool) -> Acceler
     promised = max(int(os.environ.get(name) or 1) for name in _WORLD_SIZES)
     # on CPUs, accelerate launch starts one process, regardless of --num_processes
     if promised == 1 and "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
-        raise TrainingError(f"accelerate launch starts one process here, whatever its --num_processes says: {_REMEDY}")
+        raise TrainingError(
+            f"accelerate launch starts only one process on CPUs, regardless of --num_processes: {_REMEDY}"
+        )
     on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
     handlers: list[DistributedDataParallelKwargs | InitProcessGroupKwargs] = [
         InitProcessGroupKwargs(timeout=LONGEST_WAIT)
@@ -42,7 +44,7 @@ def build_accelerator(settings: TrainingConfig, trains_encoder: bool) -> Acceler
     )
     if promised != accelerator.num_processes:
         raise TrainingError(
-            f"{promised} processes were started but {accelerator.num_processes} found each other: {_REMEDY}"
+            f"{promised} processes were started but {accelerator.num_processes} are connected: {_REMEDY}"
         )
     return accelerator
 

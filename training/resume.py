@@ -139,7 +139,7 @@ def check_state(folder: Path, state: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: the state is invalid.
     """
-    file, remedy = folder / TRAINING_STATE_FILE, "copy the checkpoint again, or begin a new run"
+    file, remedy = folder / TRAINING_STATE_FILE, "copy the checkpoint again, or start a new run"
     for key, (kind, parts) in _PARTS.items():
         for name, value, expected in (
             (key, state.get(key), kind),
@@ -162,7 +162,7 @@ def check_state(folder: Path, state: Mapping[str, Any]) -> None:
         raise CheckpointError(f"{file}: seconds is {state['seconds']}, expected a finite number; {remedy}.")
     for part in ("weights", "average", "optimizer"):
         if found := not_finite(state[part], part):
-            raise CheckpointError(f"{file}: {found} has numbers that are not finite; {remedy}.")
+            raise CheckpointError(f"{file}: {found} has non-finite numbers; {remedy}.")
 
 
 def find_state(run: RunFolder, may_begin: bool) -> tuple[Path, dict[str, Any]] | None:
@@ -178,7 +178,7 @@ def find_state(run: RunFolder, may_begin: bool) -> tuple[Path, dict[str, Any]] |
     found = run.newest_state(check_state)
     if found is None and run.steps():
         raise TrainingError(
-            f"{run.path} has no checkpoint to resume from that is whole: copy one again, or choose another training.run_name."
+            f"{run.path} has no intact checkpoint to resume from: copy one again, or choose another training.run_name."
         )
     if found is None and not may_begin:
         raise TrainingError(f"{run.path} has no checkpoint to resume from: start without --resume.")
@@ -203,8 +203,8 @@ def resume(
     """
     if (folder / TOKENIZER_FILE).read_text(encoding="utf-8") != captioner.tokenizer.to_str(pretty=False):
         raise TrainingError(
-            f"{folder} was trained with another vocabulary: the training captions have changed since; put them back, or "
-            "begin a new run."
+            f"{folder} was trained with another vocabulary: the training captions have changed since; restore them, or start a "
+            "new run."
         )
     _check_networks(state, config, folder, saved)
     try:
@@ -213,7 +213,8 @@ def resume(
         reason = " ".join(str(error).split())
         raise CheckpointError(
             f"{folder / TRAINING_STATE_FILE} does not fit its own weights ({type(error).__name__}: {reason}): copy the "
-            "checkpoint again, or begin a new run."
+            "checkpoint "
+            "again, or start a new run."
         ) from error
     captioner_files.load_buffers(captioner, folder)
     logger.info("resuming after step %d from %s", state.step, folder)
@@ -230,7 +231,7 @@ def _check_networks(state: TrainingState, config: Config, folder: Path, saved: M
     weights = state.weights()
     tensors = {name: tensor for name, tensor in saved["weights"].items() if isinstance(tensor, Tensor)}
     if not changed and tensors.keys() != weights.keys():
-        changed = [f"{sorted(tensors.keys() ^ weights.keys())[0]} is in one of them alone"]
+        changed = [f"{sorted(tensors.keys() ^ weights.keys())[0]} is in only one of them"]
     if not changed:
         changed = [
             f"{name} was {list(tensors[name].shape)}, is {list(tensor.shape)}"
@@ -241,7 +242,7 @@ def _check_networks(state: TrainingState, config: Config, folder: Path, saved: M
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise TrainingError(
             f"{folder} was trained with another network ({'; '.join(changed[:3])}{more}): resume with the captioner section of "
-            f"its config.yaml, or choose another training.run_name."
+            "its config.yaml, or choose another training.run_name."
         )
 
 

@@ -53,10 +53,10 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise TrainingError(
-                f"{path} cannot be written ({error.strerror or error}): give a folder of yours with training.checkpoints_dir."
+                f"{path} cannot be written ({error.strerror or error}): set training.checkpoints_dir to a writable folder."
             ) from error
         for name in sweep_leftovers(path):
-            logger.warning("removed %s, which an interrupted save left behind.", name)
+            logger.warning("removed %s, left by an interrupted save.", name)
 
     @classmethod
     def reader(cls, path: Path) -> "RunFolder":
@@ -130,7 +130,7 @@ class RunFolder:
                     check(folder, state)
                     return folder, state
             except (CheckpointError, OSError) as error:
-                logger.warning("passed over %s: %s", folder, error)
+                logger.warning("skipped %s: %s", folder, error)
         return None
 
     def last_good(self) -> str:

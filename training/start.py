@@ -38,7 +38,7 @@ def _begin_with_checkpoint(config: Config, path: str) -> AudioCaptioner:
     except RuntimeError as error:
         what = str(error).strip().splitlines()[-1].strip()
         raise TrainingError(
-            f"{path} has other networks than the configuration ({what}): take its config.yaml's captioner "
-            "section, or leave training.start_from out."
+            f"{path} has other networks than the configuration ({what}): use the captioner section of its config.yaml, or omit "
+            "training.start_from."
         ) from error
     return captioner

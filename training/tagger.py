@@ -210,9 +210,7 @@ def _load_drawn(
             if not skips_bad_clips:
                 raise
             logger.warning("skipped: %s", error)
-    raise AudioError(
-        f"{MOST_DRAWS} labelled clips, one after the other, cannot be read: look at data.texts.labelled_dirs."
-    )
+    raise AudioError(f"{MOST_DRAWS} labelled clips in a row cannot be read: check data.texts.labelled_dirs.")
 
 
 def tune_tagger(
@@ -223,7 +221,7 @@ def tune_tagger(
     progress: TuningProgress | None = None,
     skips_bad_clips: bool = False,
 ) -> None:
-    """Train an encoder's tagger in place; its `frozen_layers` stay as they are.
+    """Train an encoder's tagger in place; its `frozen_layers` stay unchanged.
 
     The mean of several trainings from the same weights generalises better than each of them: Wortsman et al., Model soups,
     arXiv 2203.05482.
@@ -231,7 +229,7 @@ def tune_tagger(
     Args:
         encoder: encoder on its device.
         collections: labelled clips to train on.
-        config: number of steps, learning rate and so on.
+        config: settings of the training.
         seed: seed of all random draws.
         progress: progress of an interrupted run to resume from; None to start a new training.
         skips_bad_clips: as for `draw_pool`.
@@ -367,7 +365,7 @@ def load_tagger(encoder: AudioEncoder, path: Path) -> None:
     Raises:
         CheckpointError: the file is incomplete or changed, or for another network.
     """
-    remedy = "copy the file again, or delete it and begin a new run"
+    remedy = "copy the file again, or delete it and start a new run"
     try:
         with safe_open(path, framework="pt") as file:
             expected = (file.metadata() or {}).get("state_sha256")  # older files have none
@@ -377,7 +375,7 @@ def load_tagger(encoder: AudioEncoder, path: Path) -> None:
         reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
         raise CheckpointError(f"{path} cannot be read as this encoder's tagger ({reason}): {remedy}.") from error
     if expected is not None and expected != state_sha256(encoder):
-        raise CheckpointError(f"{path} is damaged: its weights' sha256 is not the one that it notes; {remedy}.")
+        raise CheckpointError(f"{path} is damaged: the sha256 of its weights is not the stored one; {remedy}.")
 
 
 @torch.no_grad()

@@ -72,7 +72,7 @@ class Trainer:
             closing.enter_context(LogFile(self.path / name, level=logging.ERROR))
         if self.run and self.run.steps() and not resumes:
             raise TrainingError(
-                f"{self.path} holds a run already: go on with --resume, or choose another training.run_name."
+                f"{self.path} already contains a run: continue it with --resume, or choose another training.run_name."
             )
         found = None
         if resumes:
@@ -85,7 +85,7 @@ class Trainer:
             config.data.texts, config.captioner.styles, self.clips.train, settings.seed
         )
         if settings.tag_loss and not self.captioner.encoder.has_tagger:
-            raise TrainingError(f"{config.captioner.encoder.name} has no tagger to teach: set training.tag_loss to 0.")
+            raise TrainingError(f"{config.captioner.encoder.name} has no tagger: set training.tag_loss to 0.")
         self.captioner.encoder.set_trained(False)
         self.captioner.to(self.accelerator.device)
         if settings.tagger.num_steps:
@@ -118,7 +118,7 @@ class Trainer:
         encoder, config = self.captioner.encoder, self.config
         if resumes and not kept.exists():
             raise TrainingError(
-                f"{kept} is gone, without which this run cannot go on: put it back, or begin a new run."
+                f"{kept} is missing, without which this run cannot continue: restore it, or start a new run."
             )
         with self.accelerator.main_process_first():
             if not kept.exists():
@@ -129,7 +129,7 @@ class Trainer:
                 with progress.lock:
                     save_tagger(encoder, kept)
                     progress.clear()
-                signals.keep = lambda: f"the trained tagger is in {kept}"
+                signals.keep = lambda: f"the fine-tuned tagger is in {kept}"
             load_tagger(encoder, kept)
 
     def start_phase(self) -> int:
@@ -174,8 +174,8 @@ class Trainer:
         reason = str(error).strip().splitlines()[-1].split("AudioError: ")[-1]  # a loader process sends a traceback
         reason = reason if reason.endswith(".") else f"{reason}."
         return TrainingError(
-            f"{doing} stopped after step {self.step}, which is saved: {reason} Put the clip back and go on with "
-            "--resume, or set data.bad_clips to skip."
+            f"{doing} stopped after step {self.step}, which is saved: {reason} Restore the clip and continue with --resume, or "
+            "set data.bad_clips to skip."
         )
 
     def train_step(self, batches: Sequence[Batch]) -> float:
@@ -257,8 +257,8 @@ class Trainer:
             self.run.withdraw()
             good = self.run.last_good()
         return TrainingError(
-            f"{what}; nothing was changed or saved. The last good checkpoint is {good}, which --resume goes on from: lower "
-            "training.learning_rate, or look at those clips."
+            f"{what}; nothing was changed or saved. --resume continues from the last good checkpoint, {good}: lower "
+            "training.learning_rate, or check these clips."
         )
 
     # -- validation and saving -----------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ class Trainer:
     def _check_weights(self, result: ValidationResult) -> None:
         """Check that weights and validation loss are finite, before a good checkpoint is replaced."""
         if found := self.state.not_finite() or not_finite(dict(self.captioner.named_buffers())):
-            raise self._not_finite(f"{found} has numbers that are not finite after step {self.step}")
+            raise self._not_finite(f"{found} has non-finite numbers after step {self.step}")
         if not math.isfinite(result.loss):
             raise self._not_finite(f"the validation loss is not finite after step {self.step}")
 
@@ -353,9 +353,9 @@ class Trainer:
         if self.step != self._saved_step:
             if found := self.state.not_finite():
                 self.run.withdraw()
-                return f"{found} has numbers that are not finite, so step {self.step} is not saved; {self.run.last_good()} is"
+                return f"{found} has non-finite numbers, so step {self.step} is not saved; {self.run.last_good()} is"
             self.save(is_best=False)
-        return f"step {self.step} is saved in {self.run.step_folder(self.step)}, and --resume goes on from it"
+        return f"step {self.step} is saved in {self.run.step_folder(self.step)}, and --resume continues from it"
 
 
 def _some_names(batches: Sequence[Batch]) -> str:

@@ -84,7 +84,7 @@ class TuningProgress:
         except Exception as error:  # a damaged archive can raise any exception
             logger.warning("%s cannot be read (%s): the tagger's training starts again.", path, type(error).__name__)
             return None
-        logger.info("going on after %d steps of member %d of the tagger's training", state["step"], state["member"] + 1)
+        logger.info("resuming after %d steps of member %d of the tagger's training", state["step"], state["member"] + 1)
         return state
 
     def part(self, name: str) -> dict[str, Tensor] | None:
@@ -94,7 +94,7 @@ class TuningProgress:
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError) as error:
-            logger.warning("a part of the tagger's clips is drawn again: %s", error)
+            logger.warning("part of the tagger's clips is drawn again: %s", error)
             return None
 
     def keep_part(self, name: str, tensors: dict[str, Tensor]) -> None:

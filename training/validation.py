@@ -104,7 +104,7 @@ def validate(
                 )
                 captions |= {part[row].name: best[0].text for row, best in zip(rows, found, strict=True)}
     if not num_read:
-        raise AudioError("none of the validation clips can be read any more: look at data.dataset_root.")
+        raise AudioError("none of the validation clips can be read any more: check data.dataset_root.")
     references = {clip.name: clip.captions for clip in clips}
     return ValidationResult(loss_sum / max(weight_sum, 1e-9), cider_d(captions, references), captions)
 

@@ -40,7 +40,7 @@ def list_url(url: str) -> Iterator[str]:
     except Exception as error:  # each storage has its own exception types
         raise ValueError(f"{url} cannot be listed ({_reason(error)}).") from error
     if not found:
-        raise ValueError(f"{url} holds no audio files.")
+        raise ValueError(f"{url} contains no audio files.")
     for name in found:
         yield system.unstrip_protocol(name)
 

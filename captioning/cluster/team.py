@@ -161,8 +161,8 @@ class RayTeam:
                         yield events
             except (ray.data.exceptions.ExecutionTimeoutError, queue.Empty) as stalled:
                 raise RuntimeError(
-                    f"nothing went forward in the cluster for {self._options.stall_s:g} s: look for machines or storage "
-                    "that do not answer, or give a longer --stall_s; the same command goes on where this one ended."
+                    f"the cluster made no progress for {self._options.stall_s:g} s: check that its machines and storage respond, "
+                    "or set a longer --stall_s; the same command resumes."
                 ) from stalled
             except ray.exceptions.RayError as lost:
                 error = lost
@@ -177,7 +177,7 @@ class RayTeam:
         if len(self._outstanding) > _MOST_LOST or not self._num_ended:
             raise RuntimeError(
                 f"{len(self._outstanding)} recordings were lost in the cluster twice ({_first_line(error)}): "
-                "the same command goes on where this one ended."
+                "the same command resumes."
             )
         reason = f"the process that read or captioned it ended ({_first_line(error)})"
         yield [

@@ -31,7 +31,8 @@ def check_one_recording(name: str, files: Iterable[str]) -> None:
     """
     if FORMATS[name].for_one_recording and len(set(files)) > 1:
         raise ValueError(
-            f"{name} belongs to one recording: write one file for each (--per_recording), or use --format jsonl, csv or parquet."
+            f"{name} is a format for one recording: write one file for each (--per_recording), or use --format jsonl, csv or "
+            "parquet."
         )
 
 
@@ -45,7 +46,7 @@ def text_format(name: str, layout: Layout) -> TextFormat:
         raise ValueError(f"unknown format {name}: one of {', '.join(FORMATS)}.")
     made = FORMATS[name](layout)
     if not isinstance(made, TextFormat):
-        raise ValueError(f"{name} is no text: write it to a file, with --output.")
+        raise ValueError(f"{name} is not a text format: write it to a file with --output.")
     return made
 
 

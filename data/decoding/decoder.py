@@ -49,7 +49,7 @@ def decoded_blocks(path: Path, track: int | None = None) -> Iterator[tuple[int, 
     except AudioError:
         raise
     except MemoryError as error:
-        raise AudioError(f"{shown(path)} needs more memory than there is: cut it into parts.") from error
+        raise AudioError(f"{shown(path)} needs more memory than available: cut it into parts.") from error
     except Exception as error:  # decoders raise undocumented exceptions for damaged files, such as AttributeError
         raise undecodable(path, error) from error
 
@@ -210,7 +210,7 @@ class Decoder:
         with container:
             stream = self._choose_track(container)
             if stream.codec_context is None:
-                raise AudioError(f"{self.name} has sound in a codec that is not known: {REMEDY}.")
+                raise AudioError(f"{self.name} has audio in an unknown codec: {REMEDY}.")
             self._tell_track(container, stream)
             self._set_rate(stream.rate or 0, stream.channels or 0)
             reader = TrackReader(container, stream, self.rate)
@@ -248,7 +248,7 @@ class Decoder:
         kind = recognise(file.read(SNIFFED_BYTES) or b"")
         if kind in (SOUND, CONTAINER, OTHER):
             return None
-        return AudioError(f"{self.name} is {kind}, which is not read: {REMEDY}.")
+        return AudioError(f"{self.name} is {kind}, which is not supported: {REMEDY}.")
 
     def _choose_track(self, container: Any) -> Any:
         """Return the selected audio stream; raise an AudioError if there is none."""
@@ -276,12 +276,12 @@ class Decoder:
         """Set the sample rate; raise an AudioError if it or the number of channels is outside its range, or it changed."""
         if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
             raise AudioError(
-                f"{self.name} has a sample rate of {rate} Hz; {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz are read."
+                f"{self.name} has a sample rate of {rate} Hz; {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz are supported."
             )
         if not 1 <= channels <= MAX_CHANNELS:
-            raise AudioError(f"{self.name} has {channels} channels; 1 to {MAX_CHANNELS} are read.")
+            raise AudioError(f"{self.name} has {channels} channels; 1 to {MAX_CHANNELS} are supported.")
         if self.decoded and rate != self.rate:
-            raise AudioError(f"{self.name} is damaged: its header is read as {self.rate} and as {rate} Hz.")
+            raise AudioError(f"{self.name} is damaged: its sample rate is read as {self.rate} and as {rate} Hz.")
         self.rate = rate
 
     def _count(self, num_samples: int) -> None:
@@ -294,19 +294,19 @@ class Decoder:
         """Log a warning if data is missing or damaged; raise an AudioError if no sample was decoded."""
         cut, promised = self.survey.cut, self.survey.promised_samples
         if not cut and promised and self.decoded < promised * _TRUNCATED_SHARE:
-            cut = f"its header promises {promised:,} samples and {self.decoded:,} are there"
+            cut = f"its header declares {promised:,} samples, of which {self.decoded:,} are present"
         if not self.decoded:
             if cut:
                 raise self._cut_short()
             if self.problem:
-                raise AudioError(f"{self.name} is no audio that can be decoded ({self.problem}): {REMEDY}.")
-            raise AudioError(f"{self.name} holds no audio samples.")
+                raise AudioError(f"{self.name} cannot be decoded as audio ({self.problem}): {REMEDY}.")
+            raise AudioError(f"{self.name} contains no audio samples.")
         if cut:
-            logger.warning("%s is truncated: %s. The %.1f s that are there are used.", self.name, cut, self.seconds)
+            logger.warning("%s is truncated: %s. The first %.1f s are used.", self.name, cut, self.seconds)
         elif self.problem:
             logger.warning("%s is damaged (%s): %.1f s could be decoded.", self.name, self.problem, self.seconds)
         elif self.survey.unclosed:
-            logger.warning("%s may lack its end: the page that closes an Ogg stream is missing.", self.name)
+            logger.warning("%s may be incomplete: the last page of its Ogg stream is missing.", self.name)
 
     def _too_long(self) -> AudioError:
         return AudioError(f"{self.name} decodes to more than {MAX_DECODED_S / 3600:.0f} hours: cut it into parts.")

@@ -24,4 +24,4 @@ def reason(error: BaseException) -> str:
 
 def undecodable(path: Path, error: BaseException) -> AudioError:
     """Return the error for a file that no decoder can read."""
-    return AudioError(f"{shown(path)} is no audio that can be decoded ({reason(error)}): {REMEDY}.")
+    return AudioError(f"{shown(path)} cannot be decoded as audio ({reason(error)}): {REMEDY}.")

@@ -64,7 +64,7 @@ def read_labelled(root: Path, held_out: int = 0, left_out: Sequence[str] = ()) -
     cells = {row[name]: row[label].split(";") if label == "tags" else [row[label]] for row in rows}
     if label == "tags" and (unknown := {tag.strip() for tags in cells.values() for tag in tags} - tag_ids().keys()):
         raise DatasetError(
-            f"{table} has the tag {min(unknown)}, which is no class of AudioSet: see vocabulary/audioset_tags.txt."
+            f"{table} has the tag {min(unknown)}, which is not a class of AudioSet: see vocabulary/audioset_tags.txt."
         )
     index = FileIndex(folder)
     clips = {

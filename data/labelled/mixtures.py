@@ -75,7 +75,7 @@ def read_collection(root: Path) -> list[LabelledSound]:
     layout = find_layout(root)
     if layout is None:
         raise DatasetError(
-            f"{root} has neither meta/esc50.csv nor clips.csv: python -m data.download esc50 fetches ESC-50."
+            f"{root} has neither meta/esc50.csv nor clips.csv: python -m data.download esc50 downloads ESC-50."
         )
     table, folder, name = layout
     columns, records = read_rows(table, TableReport())
@@ -86,7 +86,7 @@ def read_collection(root: Path) -> list[LabelledSound]:
     unknown = sorted({row["category"] for _, row in records} - set(phrases()))
     if unknown:
         raise DatasetError(
-            f"{table} has the category {unknown[0]}, for which data/labelled/sound_phrases.yaml has no words."
+            f"{table} has the category {unknown[0]}, which is missing in data/labelled/sound_phrases.yaml."
         )
     index = FileIndex(folder)
     return [
@@ -172,7 +172,7 @@ def _sounding_part(clip: FileClip, sample_rate: int) -> NDArray[np.float32]:
     fade = np.linspace(0, 1, min(int(_FADE_S * sample_rate), len(waveform)), dtype=np.float32)
     waveform[: len(fade)] *= fade
     waveform[len(waveform) - len(fade) :] *= fade[::-1]
-    waveform.setflags(write=False)  # shared by every mixture of this clip
+    waveform.setflags(write=False)  # shared by all mixtures of this clip
     return waveform
 
 

@@ -68,7 +68,7 @@ def cut(promised: int, available: int) -> str:
     """Return a clause that describes missing bytes; an empty string if `available` is at least `promised`."""
     if promised <= available:
         return ""
-    return f"its header promises {promised:,} bytes of sound and {max(0, available):,} are there"
+    return f"its header declares {promised:,} bytes of audio, of which {max(0, available):,} are present"
 
 
 def is_placeholder(size: int) -> bool:

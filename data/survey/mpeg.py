@@ -125,7 +125,7 @@ def survey_mpeg(content: Bytes, start: int) -> Survey:
     if gap_bytes > (end - start) / 2:  # another format, in which two headers were found by chance
         return Survey()
     if promised and num_samples < promised * 0.98:
-        cut = f"its header promises {promised:,} samples and {num_samples:,} are there"
+        cut = f"its header declares {promised:,} samples, of which {num_samples:,} are present"
     known = promised is not None and promised >= num_samples - 2 * 1152
     return Survey(
         duration_s=duration_s,

@@ -241,5 +241,6 @@ def _from_hub(hub_id: str) -> Path:
         return Path(snapshot_download(hub_id))
     except (OSError, HfHubHTTPError, HFValidationError, ValueError) as error:
         raise CheckpointError(
-            f"{hub_id} is no checkpoint folder, and the hub has no repository of that name or cannot be reached: check the path."
+            f"{hub_id} is not a checkpoint folder, and the hub has no repository of that name or cannot be reached: check the "
+            "path."
         ) from error

@@ -265,7 +265,7 @@ def read_training_state(folder: Path, lazily: bool = False) -> dict[str, Any]:
         named = re.search(r"GLOBAL (\S+)", str(error))
         what = f"contains {named[1]}" if named else "has other content or is damaged"
         raise CheckpointError(
-            f"{path} {what}, expected dense tensors and plain values: it was refused and no code in it was run; {remedy}."
+            f"{path} {what}, expected dense tensors and plain values: it was not loaded and no code in it was run; {remedy}."
         ) from error
     except Exception as error:  # a damaged archive or pickle can raise any error
         raise CheckpointError(f"{path} cannot be read as a training state ({_first_line(error)}): {remedy}.") from error

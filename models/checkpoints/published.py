@@ -39,7 +39,7 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} cannot be read as weights: download it again.") from error
     except Exception as error:  # pickle.UnpicklingError: it has other content
         raise CheckpointError(
-            f"{path} has other content than tensors and was refused: download it again from its authors."
+            f"{path} contains other data than tensors and was not loaded: download it again from its authors."
         ) from error
     state = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(

@@ -1,4 +1,4 @@
-"""Incremental decoding: keys and values of the tokens read so far are cached, so that a new token costs one token's work.
+"""Incremental decoding: keys and values of earlier tokens are cached, so that each step computes one token per row.
 
 Works on `models.decoder.network.Llama` and on transformers' `LlamaForCausalLM`. The forward pass of the latter prepares masks,
 positions and outputs at each call for any model, and computes each projection separately, which takes longer than the

@@ -100,10 +100,10 @@ class LlamaDecoder(nn.Module):
             prefix_lengths: (B,) int64, number of valid prefix tokens of each clip, at least 1.
             caption_ids: (R, L) int64, starting with the begin token, padded on the right.
             clip_index: (R,) int64, clip of each caption; None for one caption per clip.
-            caption_lengths: (R,) int64, how many tokens of each caption count, at least 1; None for all of them.
+            caption_lengths: (R,) int64, number of leading tokens of each caption to use, at least 1; None for all.
 
         Returns:
-            (R, L, V) logits; with `caption_lengths` those of the tokens that count, (sum of the lengths, V), row by row.
+            (R, L, V) logits; with `caption_lengths`, (sum of the lengths, V) for the used tokens only, row by row.
         """
         rows, longest = caption_ids.shape
         if clip_index is None:
@@ -202,7 +202,7 @@ def llama_sizes(config: DecoderConfig, vocab_size: int) -> LlamaSizes:
     """Sizes of a new decoder.
 
     Raises:
-        CheckpointError: the width is no multiple of the heads.
+        CheckpointError: the width is not a multiple of the number of heads.
     """
     if config.width % (2 * config.num_heads):
         raise CheckpointError(

@@ -2,7 +2,7 @@
 
 The forward passes are in `models.decoder.whole_pass` (all tokens at once, for training) and `models.decoder.kv_cache` (token by
 token); both also accept transformers' `LlamaForCausalLM`, the class of pretrained decoders. Importing transformers takes twice as
-long as importing torch, and a checkpoint trained here does without.
+long as importing torch and is not needed for a decoder trained here.
 """
 
 from dataclasses import dataclass
@@ -160,11 +160,11 @@ class Llama(nn.Module):
 
 
 def rms_norm(hidden: Tensor, norm: Any) -> Tensor:
-    """What a `LlamaRMSNorm` gives, by torch's own operation: half the time for few rows."""
+    """RMS norm with the result of `LlamaRMSNorm`, by torch's fused operation, which takes half the time for few rows."""
     return F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
 
 def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Heads (N, H, D / H) turned by the angles of their positions, whose cosines and sines (N, 1, D / H) are given."""
+    """Apply rotary position embedding to heads (N, H, D / H), given cosines and sines (N, 1, D / H) of their positions."""
     first, second = heads.chunk(2, dim=-1)
     return heads * cos + torch.cat([-second, first], dim=-1) * sin

@@ -1,4 +1,4 @@
-"""Llama's forward pass over whole captions, as training needs it, without redundant work and without padding.
+"""Llama's forward pass over whole captions for training, without repeated prefixes and without padding.
 
 The prefix of a clip is processed once for all captions of the clip, which attend to its keys and values. The tokens of all rows
 are packed without padding for all matrix products; only attention pads them to rows. The last layer computes the outputs of
@@ -143,7 +143,7 @@ def _attend(
     query_rows, keys, values = (
         F.embedding(places.clamp(min=0), tokens.flatten(1)).unflatten(2, (tokens.shape[1], -1)).transpose(1, 2)
         for places, tokens in ((asking, query), (seen_places, key), (seen_places, value))
-    )  # (R, heads, L or S, D / H); an embedding, since its gradient is summed fast
+    )  # (R, heads, L or S, D / H); embedding lookup, whose gradient is summed faster than that of indexing
     found = F.scaled_dot_product_attention(
         query_rows,
         keys,

@@ -37,7 +37,7 @@ def build_encoder(config: EncoderConfig, architecture: dict[str, Any] | None = N
         encoder = _class(*TRANSFORMERS_ENCODERS[kind])(config, architecture)
         if architecture is None and config.weights_sha256 and state_sha256(encoder) != config.weights_sha256:
             raise CheckpointError(
-                f"{published_source(config)} does not have the weights of this checkpoint: their sha256 is not "
+                f"{published_source(config)} has other weights than this checkpoint needs: expected the sha256 "
                 f"{config.weights_sha256}."
             )
         return encoder

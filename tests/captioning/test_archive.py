@@ -72,7 +72,7 @@ def test_the_same_command_again_has_nothing_to_do(
     assert caption(card, "--format", "csv", "--output", output) == 1 and output.read_bytes() == before
     told = caplog.records[-1].getMessage()
     assert "captioned 4 recordings, 1 of them silent; 1 failed" in told and "5 of these were done before" in told
-    assert "--retry_failed" in told and "failed (1 x is no audio that can be decoded" in told
+    assert "--retry_failed" in told and "failed (1 x cannot be decoded as audio" in told
     assert caplog.records[-2].getMessage() == f"captions are in {output}."
     formats = tmp_path / "captions.csv"  # another format of the same captions needs no captioner either
     shutil.copy(f"{output}.manifest.jsonl", tmp_path / "other.parquet.manifest.jsonl")
@@ -207,11 +207,11 @@ def test_gaps_are_closed_between_shown_windows() -> None:
     [
         (["--format", "csv,jsonl"], "several formats and --per_recording need --output"),
         (["--per_recording"], "several formats and --per_recording need --output"),
-        (["--format", "parquet"], "parquet is no text"),
-        (["--format", "raven", "--output", "x.txt"], "raven belongs to one recording"),
+        (["--format", "parquet"], "parquet is not a text format"),
+        (["--format", "raven", "--output", "x.txt"], "raven is a format for one recording"),
         (["--min_probability", "2"], "--min_probability 2"),
         (["--merge_gap", "2"], "joins windows: give --timeline as well"),
-        (["--restart"], "belong to --output"),
+        (["--restart"], "need --output"),
         (["--per_recording", "--output", "{card}/a/silent.wav"], "is a recording"),
     ],
 )
@@ -257,7 +257,7 @@ def test_a_manifest_survives_a_torn_line_and_tells_damage(tmp_path: Path) -> Non
     with pytest.raises(ManifestError, match=f"damaged at byte {len(whole)}"):
         Manifest(path, {"beams": 3})
     path.write_text("captions\n")
-    with pytest.raises(ManifestError, match="is no manifest"):
+    with pytest.raises(ManifestError, match="is not a manifest"):
         Manifest(path, {"beams": 3})
 
 

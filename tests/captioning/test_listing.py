@@ -36,7 +36,7 @@ def test_mistakes_are_found_behind_every_argument(tmp_path: Path) -> None:
     Recordings([str(tmp_path), f"{tmp_path}/*.wav"]).check()
     with pytest.raises(ValueError, match="no file matches"):
         Recordings([str(tmp_path), f"{tmp_path}/*.flac"]).check()
-    with pytest.raises(ValueError, match="holds no audio"):
+    with pytest.raises(ValueError, match="contains no audio"):
         Recordings([str(tmp_path), f"{tmp_path}/empty"]).check()
 
 

@@ -33,7 +33,7 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has the columns a, b: name that of the paths path"):
         list(read_list(table(tmp_path / "a.parquet", a=["x"], b=["y"])))
     (tmp_path / "b.parquet").write_text("no table")
-    with pytest.raises(ValueError, match="b.parquet is no Parquet file"):
+    with pytest.raises(ValueError, match="b.parquet is not a Parquet file"):
         list(read_list(str(tmp_path / "b.parquet")))
     (tmp_path / "empty.txt").touch()
     with pytest.raises(ValueError, match="the list .*empty.txt is empty"):

@@ -136,8 +136,8 @@ def test_joined_windows_keep_the_similarity_of_the_caption_that_stays() -> None:
     ("arguments", "message"),
     [
         (["--method", "greedy"], "greedy decoding gives one"),
-        (["--candidates", "1"], "leaves nothing to choose"),
-        (["--candidates", "3", "--num_captions", "4"], "leaves nothing to choose"),
+        (["--candidates", "1"], "is too small"),
+        (["--candidates", "3", "--num_captions", "4"], "is too small"),
         (["--clap_weights", "nowhere/nothing"], "could be loaded from nowhere/nothing"),
     ],
 )

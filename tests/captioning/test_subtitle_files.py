@@ -95,7 +95,7 @@ def test_encoding_and_line_ends_stay(tmp_path: Path, encoding: str, newline: str
         ("a.sub", "{0}{25}{}a\n{30}{50}b\n", "must be subtitles"),
         ("a.vtt", "WEBVTT\n", "no line with a time"),
         ("a.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000 align:start\nno\n", "align:start"),
-        ("a.vtt", "WEBVTT\n\nSTYLE\n::cue {}\n\n00:01.000 --> 00:02.000\nno\n", "'STYLE', which would not be the same"),
+        ("a.vtt", "WEBVTT\n\nSTYLE\n::cue {}\n\n00:01.000 --> 00:02.000\nno\n", "'STYLE', which the merged file would"),
         (
             "a.vtt",
             "WEBVTT\n\n00:01.000 --> 00:02.000\nno\n\nNOTE later\n\n00:03.000 --> 00:04.000\nno\n",

@@ -127,7 +127,7 @@ def test_what_is_no_recording_is_one_sentence(tmp_path: Path) -> None:
         soundfile.write(tmp_path / f"{name}.wav", bad, 16000, subtype="FLOAT")
         refused(tmp_path / f"{name}.wav", "NaN or infinite")
     refused(tmp_path / "empty.wav", "is empty")
-    refused(tmp_path / "text.wav", "can be decoded")
+    refused(tmp_path / "text.wav", "cannot be decoded")
     refused(tmp_path / "pipe.wav", "not a regular file")
     refused(tmp_path, "not a regular file")
     refused(tmp_path / "missing.wav", "No such file")

@@ -63,7 +63,7 @@ def test_a_tokenizer_from_a_folder(tmp_path: Path) -> None:
 
 
 def test_no_captions_and_no_such_tokenizer_are_told() -> None:
-    with pytest.raises(ValueError, match="cannot be trained on no captions"):
+    with pytest.raises(ValueError, match="no captions to train a tokenizer on"):
         build_tokenizer(TokenizerConfig(), [])
     with pytest.raises(ValueError, match="no tokenizer named nowhere/nothing"):
         build_tokenizer(TokenizerConfig(kind="nowhere/nothing"), [])

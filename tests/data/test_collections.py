@@ -41,7 +41,7 @@ def test_classes_may_stand_in_place_of_a_label(tmp_path: Path) -> None:
         write(tmp_path, "file_name,label,tags", ["a.wav,wood,Wood block; Percussion", "b.wav,dog,Bark"])
     )
     assert [clip.labels for clip in training] == [("Wood block", "Percussion"), ("Bark",)]
-    with pytest.raises(DatasetError, match="the tag woof, which is no class of AudioSet"):
+    with pytest.raises(DatasetError, match="the tag woof, which is not a class of AudioSet"):
         read_labelled(write(tmp_path, "file_name,tags", ["a.wav,Dog;woof"]))
 
 

@@ -189,7 +189,7 @@ def test_a_full_disk_keeps_whole_lines(
     assert process.returncode == 2 and not output.exists()
     assert manifest.exists(), errors
     assert manifest.read_text().endswith("\n") and len(done(manifest.read_text().splitlines())) > 5
-    assert "manifest.jsonl cannot be written any further (File too large): what is in it is kept" in errors
+    assert "manifest.jsonl cannot be written any further (File too large): its content is kept" in errors
     assert "Traceback" not in errors
     assert start(*command).wait() == 0 and rows(output.read_text().splitlines()) == rows(whole_run)
 
@@ -246,8 +246,8 @@ def run(checkpoint: Path, *arguments: object) -> int:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "srt"], "belongs to one recording"),
-        (["--format", "vtt", "--timeline", "1"], "belongs to one recording"),
+        (["--format", "srt"], "is a format for one recording"),
+        (["--format", "vtt", "--timeline", "1"], "is a format for one recording"),
         (["--output", "{folder}"], "is a folder"),
         (["--output", "{folder}/001.wav/captions.txt"], "cannot be written (Not a directory)"),
         (["--output", "/proc/nowhere/captions.txt"], "cannot be written"),
@@ -260,7 +260,7 @@ def run(checkpoint: Path, *arguments: object) -> int:
         (["--workers", "0"], "found --workers 0 (expected 1 or more)"),
         (["--track", "0"], "found --track 0 (expected 1 or more)"),
         (["--rerank", "clap", "--method", "greedy"], "greedy decoding gives one"),
-        (["--rerank", "clap", "--candidates", "1"], "leaves nothing to choose"),
+        (["--rerank", "clap", "--candidates", "1"], "is too small"),
     ],
 )
 def test_mistakes_are_told_before_the_captioner_is_loaded(

@@ -76,13 +76,13 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     for what in (
         "film.avi (AVI, which",
         "song.ape (Monkey's Audio, which",
-        "gone.wav (its link",
-        "pipe.wav (no regular",
+        "gone.wav (broken link",
+        "pipe.wav (not a regular",
     ):
         assert f"{tmp_path}/{what}" in told
     assert "2 .txt" in told and ".hidden" not in told
     (tmp_path / "good.wav").unlink()
-    with pytest.raises(ValueError, match="holds no audio files. 13 files were left out"):
+    with pytest.raises(ValueError, match="contains no audio files. 13 files were left out"):
         expand([str(tmp_path)])
 
 
@@ -127,7 +127,7 @@ def test_a_run_tells_what_it_left_out_and_what_failed(
     assert f"1 file was left out: {tmp_path}/notes.txt." in caplog.text and "broken.flac" in caplog.text
     assert caplog.records[-1].getMessage() == (
         "captioned 3 recordings, 1 of them silent; 1 failed "
-        "(1 x is no audio that can be decoded (Invalid data found when processing input)); 1 left out."
+        "(1 x cannot be decoded as audio (Invalid data found when processing input)); 1 left out."
     )
 
 
@@ -143,7 +143,7 @@ def test_links_in_a_circle_stop_nothing(tmp_path: Path) -> None:
     found = Recordings([str(tmp_path)])
     assert list(found) == [str(tmp_path / "good.wav")]
     for name in ("a", "b", "itself"):
-        assert f"{tmp_path}/{name}.wav (its link leads nowhere)" in found.skipped_summary()
+        assert f"{tmp_path}/{name}.wav (broken link)" in found.skipped_summary()
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

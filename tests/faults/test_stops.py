@@ -139,4 +139,4 @@ def test_an_unwritable_output_is_told_before_the_captioner_is_loaded(
     arguments = ["--dataset_root", str(dataset), "--ckpt_path", str(tmp_path / "none")]
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
         assert evaluate.main([*arguments, "--output", str(output)]) == 2
-        assert f"--output {output} is no folder to write to" in caplog.text and "none" not in caplog.text
+        assert f"--output {output} is not a writable folder" in caplog.text and "none" not in caplog.text

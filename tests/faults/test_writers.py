@@ -163,7 +163,7 @@ def test_a_tagger_is_whole_and_checked(tmp_path: Path) -> None:
     }
     for content in damaged.values():
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=f"{path}.* copy the file again, or delete it and begin a new run"):
+        with pytest.raises(ValueError, match=f"{path}.* copy the file again, or delete it and start a new run"):
             load_tagger(other, path)
 
 

@@ -217,7 +217,7 @@ def test_a_checkpoint_that_does_not_fit_its_configuration_is_refused(captioner: 
 
 
 def test_nothing_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no checkpoint folder"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint folder"):
         AudioCaptioner.from_pretrained(tmp_path / "none")
 
 

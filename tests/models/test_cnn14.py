@@ -122,7 +122,7 @@ def test_weights_that_do_not_fit_or_run_code_are_refused(tmp_path: Path) -> None
     with pytest.raises(CheckpointError, match="sha256"):
         build_encoder(EncoderConfig(weights=str(tmp_path / "other.pth"), weights_sha256="0" * 64))
     torch.save({"model": Path("run me")}, tmp_path / "bomb.pth")
-    with pytest.raises(CheckpointError, match="other content than tensors"):
+    with pytest.raises(CheckpointError, match="other data than tensors"):
         build_encoder(EncoderConfig(weights=str(tmp_path / "bomb.pth")))
     torch.save({"model": {"w": torch.eye(3).to_sparse()}}, tmp_path / "sparse.pth")
     with pytest.raises(CheckpointError, match="dense tensors"):

@@ -83,7 +83,7 @@ def test_what_is_not_such_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="a2e.weight is missing"):
         AudioCaptioner.from_pretrained(tmp_path / "step=1.pth")
     torch.save({"model": Path("run me")}, tmp_path / "step=2.pth")
-    with pytest.raises(CheckpointError, match="other content than tensors"):
+    with pytest.raises(CheckpointError, match="other data than tensors"):
         AudioCaptioner.from_pretrained(tmp_path / "step=2.pth")
 
 

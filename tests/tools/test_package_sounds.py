@@ -117,7 +117,7 @@ def test_sounds_within_a_larger_file_are_found_by_their_content(tmp_path: Path) 
     (tmp_path / "all.rcc").write_bytes(b"head" + first + second)
     found = find_sound(tmp_path, f"all.rcc#{hashlib.sha256(second).hexdigest()[:12]}", tmp_path)
     assert found.read_bytes() == second
-    with pytest.raises(DatasetError, match="holds no sound 0123"):
+    with pytest.raises(DatasetError, match="contains no sound 0123"):
         find_sound(tmp_path, "all.rcc#0123", tmp_path)
 
 
@@ -126,7 +126,7 @@ def test_sounds_within_a_zip_file_are_found_by_their_names(tmp_path: Path, monke
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.write(sound, "audio/bell.wav")
     assert find_sound(tmp_path, "all.zip#audio/bell.wav", tmp_path).read_bytes() == sound.read_bytes()
-    with pytest.raises(DatasetError, match="all.zip holds no audio/gong.wav"):
+    with pytest.raises(DatasetError, match="all.zip contains no audio/gong.wav"):
         find_sound(tmp_path, "all.zip#audio/gong.wav", tmp_path)
     table = tmp_path / "table.csv"
     table.write_text("package,path,label,tags,licence\nhere,all.zip#audio/bell.wav,bell,Bell,CC0\n")
@@ -149,6 +149,6 @@ def test_what_is_missing_is_named_with_a_remedy(
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     log = message("--no_instruments", "--packages", "abe-data")
     assert "apt-get failed (E: Unable to locate package abe-data): run apt-get update" in log
-    assert "none of the packages could be fetched" in log
+    assert "none of the packages could be downloaded" in log
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert "apt-get and dpkg-deb cannot be found: run this on Debian 12" in message()

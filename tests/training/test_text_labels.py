@@ -68,7 +68,7 @@ def test_the_seed_decides() -> None:
 
 def test_captions_and_label_sets_come_in_pairs() -> None:
     for captions, label_sets in (([], []), (["a dog"], [])):
-        with pytest.raises(ValueError, match="expected as many"):
+        with pytest.raises(ValueError, match="expected equal numbers"):
             TextLabeller(captions, label_sets, 0)
 
 

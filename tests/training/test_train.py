@@ -228,7 +228,7 @@ def test_mistakes_are_one_sentence_and_status_2(
     assert "unknown option" in told(["--training.num_step", "3"])
     assert "no checkpoint to resume" in told([*options(tone_dataset, tmp_path / "b"), "--resume"])
     assert train.main(options(tone_dataset, tmp_path / "c", training__num_steps=1)) == 0
-    assert "holds a run already" in told(options(tone_dataset, tmp_path / "c"))
+    assert "already contains a run" in told(options(tone_dataset, tmp_path / "c"))
     assert "choose a multiple" in told(options(tone_dataset, tmp_path / "d", training__accumulation=3))
 
 
@@ -248,7 +248,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     newest = run_folder(tmp_path) / "step=3" / "model.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
     assert train.main([*options(tone_dataset, tmp_path), "--resume"]) == 2
-    assert "passed over" in caplog.text and "step=3" in caplog.text
+    assert "skipped" in caplog.text and "step=3" in caplog.text
     assert json.loads((run_folder(tmp_path) / "step=3" / "metadata.json").read_text())["step"] == 3
 
 

@@ -61,7 +61,7 @@ def test_tags_cannot_be_taught_without_a_tagger(
     make_clap(tmp_path / "published")
     changes = {"captioner__encoder__weights": tmp_path / "published", "training__tag_loss": 0.5}
     assert train.main(arguments("htsat_llama.yaml", tone_dataset, tmp_path, **changes)) == 2
-    assert "htsat has no tagger to teach: set training.tag_loss to 0" in caplog.text
+    assert "htsat has no tagger: set training.tag_loss to 0" in caplog.text
 
 
 def test_an_encoder_by_folder_and_a_pretrained_llama_with_lora(tone_dataset: Path, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_the_end_of_playback_stops_the_callback(sound: SoundSystem, library: Lib
     [
         (
             PortAudioError("Device unavailable [PaErrorCode -9985]", -9985),
-            "Device unavailable.*this program may use it",
+            "Device unavailable.*permission to use it",
         ),
         (ValueError("No input device matching 'x'"), "no longer available"),
         (OSError("driver"), "cannot be used"),

@@ -125,7 +125,7 @@ def test_troubles_are_sentences(tiny_checkpoint: Path, tmp_path: Path) -> None:
     engine = CaptioningEngine()
     with pytest.raises(EngineError, match="No captioner is loaded"):
         list(engine.steps(CaptionRequest(tmp_path / "x.wav")))
-    with pytest.raises(ValueError, match="no checkpoint folder"):
+    with pytest.raises(ValueError, match="not a checkpoint folder"):
         engine.load(CaptionerChoice(str(tmp_path / "none")))
     engine.load(CaptionerChoice(str(tiny_checkpoint), "cpu"))
     soundfile.write(tmp_path / "short.wav", np.ones(800), 16000)

@@ -109,9 +109,9 @@ def test_a_clip_that_is_too_short_and_one_that_vanished(
 def test_no_checkpoint_leaves_recording_and_playing(
     make_app: Callable[[], Controller], qtbot: QtBot, engine: SimulatedEngine
 ) -> None:
-    engine.load_error = "nowhere is no checkpoint folder: check the path."
+    engine.load_error = "nowhere is not a checkpoint folder: check the path."
     app = make_app()
-    told(qtbot, app, "no checkpoint folder")
+    told(qtbot, app, "not a checkpoint folder")
     start_recording(qtbot, app)
     app.window.controls.record.click()
     qtbot.waitUntil(lambda: app.state.can_play)

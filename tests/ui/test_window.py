@@ -112,7 +112,7 @@ def test_what_cannot_be_opened_is_reported_plainly(app: Controller, qtbot: QtBot
     drop(app.window, QUrl("https://example.org/sound.wav"))
     assert "Only files on this machine" in app.window.banner.text.text()
     drop(app.window, QUrl.fromLocalFile(str(tmp_path / "empty")))
-    assert "holds no audio files" in app.window.banner.text.text()
+    assert "contains no audio files" in app.window.banner.text.text()
     click(qtbot, app.window.banner.close_button)
     assert not app.window.banner.isVisible()
 

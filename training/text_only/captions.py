@@ -108,7 +108,7 @@ def read_captions(table: Path, id_column: str = "", report: TableReport | None =
     """
     if not table.is_file():
         raise DatasetError(
-            f"no caption table at {table}: `python -m data.download` fetches Clotho's and AudioCaps', or correct the path."
+            f"no caption table at {table}: download Clotho's or AudioCaps' with `python -m data.download`, or correct the path."
         )
     report = report if report is not None else TableReport()
     columns, records = read_rows(table, report)

@@ -48,7 +48,7 @@ class TextLabeller:
 
     def __init__(self, captions: Sequence[str], label_sets: Sequence[Sequence[int]], seed: int) -> None:
         if len(captions) < 1 or len(captions) != len(label_sets):
-            raise ValueError(f"{len(captions)} captions and {len(label_sets)} label sets: expected as many of both.")
+            raise ValueError(f"{len(captions)} captions and {len(label_sets)} label sets: expected equal numbers.")
         self._vectorizer = TfidfVectorizer(
             ngram_range=(1, 2), min_df=min(MIN_DOCUMENTS, len(captions)), sublinear_tf=True, token_pattern=r"\w+"
         ).fit(captions)

@@ -225,6 +225,7 @@ class SoundSystem:
         except self._library.PortAudioError as error:
             reason = str(error.args[0]) if error.args else str(error)
             raise SoundDeviceError(
-                f"The {what} cannot be opened ({reason}): check that it is plugged in, that no other program holds it "
-                "and that this program may use it."
+                f"The {what} cannot be opened ({reason}): check that it is plugged in, not used by another program, and that "
+                "this "
+                "program has the permission to use it."
             ) from error

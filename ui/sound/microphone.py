@@ -22,7 +22,7 @@ PUMP_S = 0.05  # interval between blocks passed to the listeners
 ZEROS_S = 1.2  # digital silence of this length is reported, within two seconds including all delays
 STALL_S = 1.2  # a stream without data for this time is considered lost
 OPENING_S = 5.0  # longer before the first block, since a sound server may start slowly
-DIGITAL_SILENCE = "The microphone sends digital silence: it may be muted, unplugged, or not permitted to this program."
+DIGITAL_SILENCE = "The microphone sends digital silence: it may be muted or unplugged, or this program may not use it."
 LOST = "The microphone was lost: it was unplugged, or the sound server stopped."
 
 OpenInput = Callable[[str, InputCallback, Callable[[], None]], SoundStream]

@@ -23,13 +23,13 @@ from ui.widgets.parts import button, card, describe, muted
 
 _ROLES = QFormLayout.ItemRole
 METHODS = {
-    "own": "as the checkpoint has it (recommended)",
+    "own": "the checkpoint's method (recommended)",
     "beam": "careful (beam search)",
     "greedy": "fastest (greedy, one caption)",
     "sample": "varied (sampling)",
 }
 STYLES = {"audiocaps": "short sentences (audiocaps)", "clotho": "longer sentences (clotho)"}
-THEMES = {"system": "like the desktop", "light": "light", "dark": "dark"}
+THEMES = {"system": "system theme", "light": "light", "dark": "dark"}
 DEVICES = {"auto": "automatic", "cpu": "processor", "cuda": "NVIDIA card", "mps": "Apple chip"}
 
 

@@ -130,8 +130,8 @@ def apply_theme(application: QApplication, colours: Colours) -> None:
     for role in (QPalette.ColorRole.Text, QPalette.ColorRole.ButtonText, QPalette.ColorRole.WindowText):
         palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(colours.muted))
     check = "check_dark.svg" if colours is DARK else "check_light.svg"
-    # Qt goes through all widgets and calls into Python for some; were widgets that nobody needs collected meanwhile, it would
-    # go on with memory that is no more.
+    # Qt iterates over all widgets and calls into Python for some; a garbage collection in between could free widgets that Qt
+    # still uses.
     gc.collect()
     gc.disable()
     try:

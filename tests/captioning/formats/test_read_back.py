@@ -64,7 +64,7 @@ def test_any_caption_comes_back_from_subtitles(text: str, start_s: float, length
 @pytest.mark.parametrize("form", ["srt", "vtt", "audacity", "raven"])
 def test_rows_that_do_not_name_their_recording_belong_to_one(form: str) -> None:
     other = CaptionRecord("b.wav", 0, 1, SILENCE)
-    with pytest.raises(ValueError, match="belongs to one recording"):
+    with pytest.raises(ValueError, match="is a format for one recording"):
         records_text([*ROWS, other], form)
 
 
