@@ -161,7 +161,7 @@ def draw_pool(
 
     starts = range(0, config.pool, config.batch_size)
     kept = {start: part for start in starts if progress and (part := progress.part(f"{seed}-{start}"))}
-    waiting = read_ahead(read, (start for start in starts if start not in kept))
+    waiting = read_ahead(read, [start for start in starts if start not in kept])
     for start in starts:
         if start in kept:
             part = kept.pop(start)
