@@ -1,13 +1,13 @@
 """Sorting of more names than fit in memory: sorted runs go to a temporary file and are merged."""
 
 import heapq
-import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import IO
+
+from captioning.temporary import TemporaryBytes
 
 RUN_LENGTH = 200_000  # names sorted in memory at once
-_READ_AT_ONCE = 1000
+_READ_AT_ONCE = 65_536  # bytes
 
 
 def sorted_bytes(items: Iterable[bytes], run_length: int = RUN_LENGTH) -> Iterator[bytes]:
@@ -20,29 +20,32 @@ def sorted_bytes(items: Iterable[bytes], run_length: int = RUN_LENGTH) -> Iterat
         run_length: number of items sorted in memory at once.
 
     Raises:
-        OSError: no space for the temporary file.
+        TemporaryFileError: no space for the temporary file.
     """
     rest = iter(items)
     run = sorted(islice(rest, run_length))
     if len(run) < run_length:
         return iter(run)
-    file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as its items are read)
+    file = TemporaryBytes()
     spans = []
     while run:
-        start = file.tell()
-        file.writelines(len(item).to_bytes(2, "big") + item for item in run)
-        spans.append((start, file.tell()))
+        start = file.size
+        file.append(b"".join(len(item).to_bytes(2, "big") + item for item in run))
+        spans.append((start, file.size))
         run = sorted(islice(rest, run_length))
     return heapq.merge(*(_read(file, start, end) for start, end in spans))
 
 
-def _read(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
+def _read(file: TemporaryBytes, start: int, end: int) -> Iterator[bytes]:
     """Yield the items between two offsets of a file that has several readers."""
-    while start < end:
-        file.seek(start)
-        part: list[bytes] = []
-        while start < end and len(part) < _READ_AT_ONCE:
-            length = int.from_bytes(file.read(2), "big")
-            part.append(file.read(length))
-            start += 2 + length
-        yield from part
+    part, place = b"", 0
+    while True:
+        if len(part) < place + 2 or len(part) < place + 2 + int.from_bytes(part[place : place + 2], "big"):
+            if start == end:
+                return
+            part, place = part[place:] + file.read(start, min(_READ_AT_ONCE, end - start)), 0
+            start = min(end, start + _READ_AT_ONCE)
+            continue
+        length = int.from_bytes(part[place : place + 2], "big")
+        yield part[place + 2 : place + 2 + length]
+        place += 2 + length

@@ -1,8 +1,9 @@
 """A temporary file of names listed by a thread, so that captioning starts immediately and the total is soon known."""
 
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+
+from captioning.temporary import TemporaryBytes, TemporaryFileError
 
 _AT_ONCE = 4096  # bytes read at once
 
@@ -16,12 +17,14 @@ class Spool:
     Attributes:
         num_listed: number of items so far.
         finished: whether the iterable is exhausted.
+
+    Raises:
+        TemporaryFileError: the temporary file cannot be made; if it cannot be written later, `wait` and the iterator raise it.
     """
 
     def __init__(self, items: Iterable[bytes]) -> None:
         self.num_listed, self.finished = 0, False
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as this is)
-        self._size = 0
+        self._file = TemporaryBytes()
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         threading.Thread(target=self._list, args=(items,), name="listing", daemon=True).start()
@@ -47,11 +50,8 @@ class Spool:
         place, rest = 0, b""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._size > place or self.finished)  # noqa: B023 (called before it changes)
-                part = b""
-                if self._size > place:
-                    self._file.seek(place)
-                    part = self._file.read(min(_AT_ONCE, self._size - place))
+                self._changed.wait_for(lambda: self._file.size > place or self.finished)  # noqa: B023 (called before it changes)
+                part = self._file.read(place, min(_AT_ONCE, self._file.size - place))
             if not part:
                 break
             place += len(part)
@@ -73,15 +73,8 @@ class Spool:
         finally:
             try:
                 self._write(waiting)
-            except OSError as error:
+            except TemporaryFileError as error:
                 self._error = self._error or error
-            if (
-                isinstance(self._error, OSError) and self._error.filename is None
-            ):  # of the temporary file, which has no name
-                folder, reason = tempfile.gettempdir(), self._error.strerror
-                self._error = OSError(
-                    f"the list of recordings cannot be stored in {folder} ({reason}): free space there, or set TMPDIR."
-                )
             with self._changed:
                 self.finished = True
                 self._changed.notify_all()
@@ -89,8 +82,6 @@ class Spool:
     def _write(self, items: list[bytes]) -> None:
         content = b"".join(item + b"\0" for item in items)
         with self._changed:
-            self._file.seek(self._size)
-            self._file.write(content)
-            self._size += len(content)
+            self._file.append(content)
             self.num_listed += len(items)
             self._changed.notify_all()

@@ -1,9 +1,13 @@
 """Names are listed without being kept: sorted through the disk, and taken while they are listed."""
 
+import errno
 import os
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
 
 import pytest
 from hypothesis import given
@@ -13,6 +17,7 @@ from captioning import files
 from captioning.external_sort import sorted_bytes
 from captioning.files import Recordings, common_folder, expand
 from captioning.spool import Spool
+from captioning.temporary import TemporaryFileError
 
 
 @given(st.lists(st.binary(max_size=20)), st.integers(1, 7))
@@ -76,3 +81,44 @@ def test_an_error_of_the_listing_comes_behind_what_was_listed() -> None:
     for wait in (lambda: next(found), lambda: spool.wait(2)):
         with pytest.raises(ValueError, match="no file matches"):
             wait()
+
+
+def no_more_than(size: int) -> Callable[..., IO[bytes]]:
+    """Temporary files on a disk that is full after `size` bytes."""
+
+    def make() -> IO[bytes]:
+        file = original()
+        write = file.write
+
+        def limited(content: bytes) -> int:
+            if file.tell() + len(content) > size:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(content)
+
+        return SimpleNamespace(write=limited, seek=file.seek, read=file.read, flush=file.flush)  # type: ignore[return-value]
+
+    original = tempfile.TemporaryFile
+    return make
+
+
+def test_a_full_disk_of_temporary_files_is_named_and_leaves_no_folder_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "sorted_bytes", lambda items: sorted_bytes(items, run_length=2))
+    for number in range(9):
+        (tmp_path / f"{number}.wav").touch()
+    monkeypatch.setattr(tempfile, "TemporaryFile", no_more_than(20))
+    with pytest.raises(TemporaryFileError, match="cannot be stored in .*No space left on device.*TMPDIR"):
+        expand([str(tmp_path)])
+    spool = Spool(b"%d" % number for number in range(1000))
+    with pytest.raises(TemporaryFileError, match="No space left on device"):
+        list(spool)
+
+
+def test_an_error_of_the_listing_is_not_taken_for_one_of_the_temporary_file() -> None:
+    def names() -> Iterator[bytes]:
+        yield b"a"
+        raise OSError("the list of a bucket ended early")
+
+    with pytest.raises(OSError, match="of a bucket"):
+        list(Spool(names()))
