@@ -39,7 +39,7 @@ from captioning.options import (
 from captioning.output import CaptionOutput
 from configs.atomic_files import write_file
 from configs.checks import COUNT, POSITIVE, outside, refuse
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from data.clotho import SPLITS, FileClip, load_split
 from data.tables import FileIndex
 from evaluation.inputs import Corpus, pair, read_predictions, read_references
@@ -60,7 +60,7 @@ logger = logging.getLogger("evaluate")
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("python evaluate.py", __doc__)
     captions = parser.add_argument_group("captions to score")
     captions.add_argument(
         "--predictions",

@@ -48,7 +48,7 @@ from captioning.sniffing import why_not
 from captioning.source import Source
 from captioning.stream_store import OutputClosed, StreamStore, is_stream
 from configs.checks import POSITIVE_COUNT, SHARE, outside, refuse
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from configs.schema import Config
 
 logger = logging.getLogger("inference")
@@ -65,7 +65,7 @@ def format_names(text: str) -> tuple[str, ...]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("python inference.py", __doc__)
     parser.add_argument("inputs", nargs="*", help="recordings, folders, or glob patterns such as 'night/*.flac'")
     parser.add_argument("--input", nargs="+", default=[], dest="more_inputs", metavar="INPUT", help="further inputs")
     add_captioner_options(parser)

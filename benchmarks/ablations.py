@@ -1,4 +1,4 @@
-"""Effect of each part of the text-only training recipe: short trainings without it, with several seeds.
+r"""Effect of each part of the text-only training recipe: short trainings without it, with several seeds.
 
     python train.py --config configs/any_sound.yaml --training.checkpoints_dir runs   # leaves the fine-tuned tagger
     python -m benchmarks ablations --config configs/any_sound.yaml --tagger runs/any_sound/mobilenet_llama/tagger.safetensors \
@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import add_output, caption_texts, command_parser, markdown_table, publish
+from benchmarks.common import add_output, caption_texts, markdown_table, publish
 from benchmarks.sounds import caption_all
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from configs.loading import load_config
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
@@ -125,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = command_parser("ablations", __doc__)
+    parser = command_parser("python -m benchmarks ablations", __doc__)
     parser.add_argument("--config", type=Path, required=True, help="configuration of the whole recipe")
     parser.add_argument("--recordings", required=True, help="data set of captioned clips with a validation split")
     parser.add_argument("--labelled", required=True, help="folder written by python -m data.labelled.mixtures")
@@ -147,7 +147,3 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

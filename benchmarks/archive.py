@@ -34,7 +34,7 @@ from captioning.rerank_clap import add_rerank_options
 from captioning.shown import Selection
 from captioning.spool import Spool
 from captioning.team import Team
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from data.caption_formats import CaptionRecord, ScoredCaption
 
 logger = logging.getLogger(__name__)
@@ -189,11 +189,7 @@ def _computed(cpu_s: float, price: float) -> str:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks archive",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("python -m benchmarks archive", __doc__)
     parser.add_argument("--ckpt_path", default="checkpoints/any_sound", help="captioner to measure")
     parser.add_argument("--clips", help="folder of recordings; they are used again where there are too few")
     parser.add_argument("--num_clips", type=int, default=192, help="clips captioned in each run")
@@ -203,14 +199,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--recordings", type=int, nargs="*", default=[100_000], help="simulated recordings, for memory")
     parser.add_argument("--price", type=float, default=0.05, help="US dollars for an hour of a core")
     parser.add_argument("--simulate", type=int, default=0, help="only this, and print it as JSON")
-    parser.add_argument("--output", type=Path, help="Markdown file to write")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="Markdown file to write the tables to")
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Reliability of caption probabilities, and the calibration that a checkpoint carries.
+r"""Reliability of caption probabilities, and the calibration that a checkpoint carries.
 
     python -m benchmarks calibration --dataset_root datasets/sounds50 --captioned datasets/captioned datasets/captioned_more \
         --ckpt_path checkpoints/any_sound --write
@@ -25,7 +25,6 @@ Shapes: N captions, F features.
 import argparse
 import logging
 import math
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,11 +37,11 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from tqdm import tqdm
 
-from benchmarks.common import clip_style, command_parser
+from benchmarks.common import clip_style
 from benchmarks.reliability import Floats, Predictions, draw, report
 from benchmarks.yardstick import read_groups
 from configs.checks import COUNT, POSITIVE_COUNT, outside, refuse
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from data.captions import normalize_caption
 from data.clotho import FileClip, load_split
 from data.labelled.caption_templates import named_categories
@@ -234,7 +233,7 @@ def by_kind(captions: Sequence[Judged], by_model: Mapping[str, Floats]) -> dict[
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = command_parser("calibration", __doc__)
+    parser = command_parser("python -m benchmarks calibration", __doc__)
     parser.add_argument(
         "--dataset_root", required=True, help="labelled clips, a folder written by python -m data.labelled.mixtures"
     )
@@ -296,7 +295,3 @@ def run(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -16,15 +16,6 @@ from models.captioner import AudioCaptioner
 from vocabulary.words import main_classes
 
 
-def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """Parser of `python -m benchmarks NAME`; the description is the module's docstring."""
-    return argparse.ArgumentParser(
-        prog=f"python -m benchmarks {name}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
 def add_output(parser: argparse.ArgumentParser, details: str = "") -> None:
     """Add --output; `details` describes the data written as JSON beside the table."""
     beside = f"; {details} are written beside it as JSON" if details else ""

@@ -22,9 +22,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import command_parser, markdown_table, write_text
+from benchmarks.common import markdown_table, write_text
 from benchmarks.sounds import HEADER, Row, caption_all, judge
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from configs.loading import config_to_yaml
 from configs.schema import (
     AugmentConfig,
@@ -230,7 +230,7 @@ def run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = command_parser("encoders", __doc__)
+    parser = command_parser("python -m benchmarks encoders", __doc__)
     parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.labelled.mixtures")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--minutes", type=float, help="training time of each encoder, in minutes")
@@ -263,7 +263,3 @@ def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the training is terminated too
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -27,8 +27,7 @@ import soundfile
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from benchmarks.common import command_parser
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from data.audio import AudioError, audio_duration_s, load_audio, stream_audio
 from data.survey.survey import survey_file
 
@@ -258,7 +257,7 @@ def _environment() -> dict[str, str]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = command_parser("fuzz", __doc__)
+    parser = command_parser("python -m benchmarks fuzz", __doc__)
     parser.add_argument("--cases", type=int, default=300, help="number of cases (default: 300)")
     parser.add_argument("--seed", type=int, default=0, help="random seed of the damage (default: 0)")
     parser.add_argument("--case", type=int, help="run only the case with this number, 0 or more")
@@ -289,7 +288,3 @@ def run(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import shutil
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -23,7 +22,7 @@ from numpy.random import Generator
 from tqdm import tqdm
 
 from benchmarks.fuzz import MUTATIONS
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from configs.errors import CheckpointError
 from data.tables import DatasetError, TableReport, read_table
 from evaluation.inputs import read_predictions, read_references
@@ -134,7 +133,7 @@ def fuzz(numbers: Sequence[int], seed: int, folder: Path, checkpoint: Path | Non
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("python -m benchmarks fuzz_files", __doc__)
     parser.add_argument("--cases", type=int, default=2000, help="number of cases (default: 2000)")
     parser.add_argument("--seed", type=int, default=0, help="random seed of the damage (default: 0)")
     parser.add_argument("--case", type=int, help="run only the case with this number, 0 or more")
@@ -160,7 +159,3 @@ def run(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Tag scores of real recordings compared with those of simulated audio.
+r"""Tag scores of real recordings compared with those of simulated audio.
 
     python -m benchmarks simulation --config configs/any_sound.yaml --ckpt_path checkpoints/any_sound \
         --output benchmarks/results/simulation.md
@@ -11,7 +11,6 @@ scores. Scores are the highest of a clip and its thirds, by the checkpoint's own
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.common import markdown_table, publish
-from configs.commands import run_command
+from benchmarks.common import add_output, markdown_table, publish
+from configs.commands import command_parser, run_command
 from configs.loading import load_config
 from data.clotho import Clip
 from models.captioner import AudioCaptioner
@@ -129,18 +128,14 @@ def run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("python -m benchmarks simulation", __doc__)
     parser.add_argument("--config", type=Path, required=True, help="configuration with data.texts")
     parser.add_argument("--ckpt_path", required=True, help="checkpoint whose encoder and tagger are used")
     parser.add_argument("--texts", type=int, default=1000, help="number of captions to simulate per style")
-    parser.add_argument("--output", type=Path, help="Markdown file to write")
+    add_output(parser)
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Naming rates of the sounds of labelled validation clips, compared with a retrieval baseline.
+r"""Naming rates of the sounds of labelled validation clips, compared with a retrieval baseline.
 
     python -m benchmarks sounds --dataset_root datasets/sounds50 --ckpt_path checkpoints/sounds_small runs/a/best \
         --retrieval_weights datasets/efficientat/mn04_as_mAP_432.safetensors --output benchmarks/results/sounds.md
@@ -11,7 +11,6 @@ caption states an order ("then", "followed by", "before", "after"; `vocabulary.t
 
 import argparse
 import logging
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.common import add_output, caption_texts, command_parser, markdown_table, publish
-from configs.commands import run_command
+from benchmarks.common import add_output, caption_texts, markdown_table, publish
+from configs.commands import command_parser, run_command
 from configs.schema import EncoderConfig
 from data.captions import normalize_caption
 from data.clotho import Clip, FileClip, load_split
@@ -210,7 +209,7 @@ def run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = command_parser("sounds", __doc__)
+    parser = command_parser("python -m benchmarks sounds", __doc__)
     parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.labelled.mixtures")
     parser.add_argument("--ckpt_path", nargs="*", default=[], help="checkpoints to evaluate")
     parser.add_argument("--styles", nargs="*", default=[], help="styles to caption in (default: the checkpoint's)")
@@ -229,7 +228,3 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -14,7 +14,6 @@ caption with its own copy of the prefix, and logits of all positions). Processor
 
 import argparse
 import logging
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,10 +25,10 @@ from unittest.mock import patch
 import torch
 from tqdm import tqdm
 
-from benchmarks.common import add_output, command_parser, markdown_table, publish
+from benchmarks.common import add_output, markdown_table, publish
 from benchmarks.reference import as_transformers, by_transformers
 from benchmarks.speed_of_parts import batch_rows, start_rows, training_rows
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from data.audio import find_audio_files, load_audio
 from models.captioner import AudioCaptioner
 
@@ -139,7 +138,7 @@ def _batches(watches: Sequence[Stopwatch], clips: Sequence[Path], seconds: float
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = command_parser("speed", __doc__)
+    parser = command_parser("python -m benchmarks speed", __doc__)
     parser.add_argument("checkpoints", type=Path, nargs="+", help="checkpoint folders that decode by beam search")
     parser.add_argument("--clips", type=Path, required=True, help="folder of sound files; the first is a warm-up")
     parser.add_argument("--num_clips", type=int, default=30, help="maximum number of files (default: 30)")
@@ -167,7 +166,3 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

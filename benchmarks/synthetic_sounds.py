@@ -12,7 +12,6 @@ import argparse
 import logging
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,8 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.common import command_parser
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from data.tables import DatasetError, write_rows
 from tools.midi import Note, midi
 
@@ -124,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = command_parser("synthetic_sounds", __doc__)
+    parser = command_parser("python -m benchmarks synthetic_sounds", __doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder to write the sounds and their table to")
     return parser
 
@@ -132,7 +130,3 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Accuracy of the taggers of encoders on recordings and labelled clips, without a decoder.
+r"""Accuracy of the taggers of encoders on recordings and labelled clips, without a decoder.
 
     python -m benchmarks taggers --encoders datasets/efficientat/mn04_as_mAP_432.safetensors checkpoints/any_sound \
         --recordings datasets/captioned --labelled datasets/labelled --sounds datasets/sounds50 \
@@ -13,7 +13,6 @@ the share of labels whose class is among the three highest. Scores are the maxim
 
 import argparse
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,8 +23,8 @@ from sklearn.metrics import label_ranking_average_precision_score
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.common import add_output, agreed_classes, command_parser, markdown_table, publish
-from configs.commands import run_command
+from benchmarks.common import add_output, agreed_classes, markdown_table, publish
+from configs.commands import command_parser, run_command
 from configs.schema import EncoderConfig
 from data.clotho import FileClip, load_split
 from data.labelled.collections import read_labelled
@@ -153,7 +152,7 @@ def run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = command_parser("taggers", __doc__)
+    parser = command_parser("python -m benchmarks taggers", __doc__)
     parser.add_argument(
         "--encoders", type=Path, nargs="+", required=True, help="checkpoint folders or mobilenet weights files"
     )
@@ -171,7 +170,3 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""AudioSet label sets predicted from captions, on held-out captions, compared with word patterns.
+r"""AudioSet label sets predicted from captions, on held-out captions, compared with word patterns.
 
     python -m benchmarks text_labels --captions datasets/audiocaps/train.csv --label_table datasets/audiocaps/train_labels.csv \
         --output benchmarks/results/text_labels.md
@@ -14,15 +14,14 @@ Shapes: N captions, C classes.
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import add_output, command_parser, markdown_table, publish
-from configs.commands import run_command
+from benchmarks.common import add_output, markdown_table, publish
+from configs.commands import command_parser, run_command
 from evaluation.scores import draw_resamples
 from training.text_only.text_labels import LABEL_PROBABILITY, TextLabeller, read_labelled_captions
 from vocabulary.audioset import tag_ids
@@ -132,7 +131,7 @@ def compare(captions: Sequence[str], label_sets: Sequence[Sequence[int]], held_o
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = command_parser("text_labels", __doc__)
+    parser = command_parser("python -m benchmarks text_labels", __doc__)
     parser.add_argument("--captions", type=Path, required=True, help="CSV file of captions with an id column")
     parser.add_argument(
         "--label_table", type=Path, required=True, help="CSV file with the same id column and audioset_labels"
@@ -160,7 +159,3 @@ def run(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

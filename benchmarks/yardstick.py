@@ -1,4 +1,4 @@
-"""Checkpoints and tables of captions, compared on human references, another system's captions and labelled clips.
+r"""Checkpoints and tables of captions, compared on human references, another system's captions and labelled clips.
 
     python -m benchmarks yardstick --captioned datasets/captioned datasets/captioned_more --sounds datasets/ESC-50 \
         --labelled datasets/labelled datasets/labelled_more --left_out animals --ckpt_path checkpoints/any_sound runs/a/best \
@@ -23,7 +23,6 @@ AudioCaps), which is printed last. Intervals are 95 % bootstrap percentiles over
 
 import argparse
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import yardstick_tables as tables
-from benchmarks.common import add_output, caption_texts, command_parser, publish
+from benchmarks.common import add_output, caption_texts, publish
 from benchmarks.judging import (
     CHOOSING,
     HALVES,
@@ -46,7 +45,7 @@ from benchmarks.judging import (
 )
 from captioning.options import add_decoding_options, choose_decoding
 from configs.checks import COUNT, POSITIVE_COUNT, outside, refuse
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from data.clotho import Clip, FileClip, load_split
 from data.labelled.collections import find_layout, read_labelled
 from data.labelled.mixtures import make_mixtures, read_collection
@@ -353,7 +352,7 @@ def check(options: argparse.Namespace, material: Material, captions: Captions) -
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = command_parser("yardstick", __doc__)
+    parser = command_parser("python -m benchmarks yardstick", __doc__)
     parser.add_argument(
         "--captioned", type=Path, nargs="+", default=[], help="data sets of captioned clips with a validation split"
     )
@@ -399,7 +398,3 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
     return run_command(build_parser(), run, arguments, logger)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -90,6 +90,17 @@ def tell_errors(run: Callable[[], int], logger: logging.Logger) -> int:
         return 130
 
 
+def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """Create the parser of a command.
+
+    Args:
+        name: how the command is started, such as "python -m data.download".
+        description: text of --help, usually the module's docstring; its line breaks are kept.
+    """
+    formatter = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog=name, description=description, formatter_class=formatter)
+
+
 def run_command(
     parser: argparse.ArgumentParser,
     run: Callable[[argparse.Namespace], int],

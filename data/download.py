@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from data.fetching import DownloadError, RemoteFile, fetch
 from data.unpacking import unpack
 
@@ -137,7 +137,7 @@ SETS: dict[str, Callable[[Path, str | None], None]] = {
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("python -m data.download", __doc__)
     parser.add_argument("what", choices=sorted(SETS))
     parser.add_argument("--output", type=Path, required=True, help="destination folder")
     parser.add_argument("--mirror", help="server to download from instead of the publisher's")

@@ -1,4 +1,4 @@
-"""Weighted mean of captioners that were fine-tuned from one another or from the same checkpoint.
+r"""Weighted mean of captioners that were fine-tuned from one another or from the same checkpoint.
 
     python -m tools.average_checkpoints runs/mean runs/first/mobilenet_llama/best runs/second/mobilenet_llama/last \
         --weights 0.4 0.6
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from configs.errors import CheckpointError
 from models.captioner import AudioCaptioner
 
@@ -60,7 +60,7 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("python -m tools.average_checkpoints", __doc__)
     parser.add_argument("target", type=Path, help="checkpoint folder to write")
     parser.add_argument("sources", type=Path, nargs="+", help="two or more checkpoint folders")
     parser.add_argument("--weights", type=float, nargs="+", help="weights of the checkpoints, above 0 (default: equal)")

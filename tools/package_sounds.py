@@ -26,7 +26,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from data.audio import Waveform, load_audio
 from data.tables import DatasetError, TableReport, read_rows, write_rows
 from tools.instrument_phrases import SOUND_FONT, instruments, play_phrases
@@ -211,7 +211,7 @@ def run(options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("python -m tools.package_sounds", __doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--packages", nargs="+", metavar="PACKAGE", help="packages of the table to use (default: all)")
     parser.add_argument("--no_instruments", action="store_true", help="skip the instruments of the sound font")

@@ -1,4 +1,4 @@
-"""Copy a checkpoint for release: with the decoder in half precision, without the training state.
+r"""Copy a checkpoint for release: with the decoder in half precision, without the training state.
 
     python -m tools.release_checkpoint checkpoints/any_sound/mobilenet_llama/best checkpoints/any_sound --licence "CC \
         BY-NC 4.0 ..."
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from configs.errors import CheckpointError
 from models.captioner import AudioCaptioner
 
@@ -49,7 +49,7 @@ def release(source: Path, target: Path, licence: str) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("python -m tools.release_checkpoint", __doc__)
     parser.add_argument("source", type=Path, help="checkpoint folder to read")
     parser.add_argument("target", type=Path, help="checkpoint folder to write")
     parser.add_argument("--licence", required=True, help="terms of the weights, stored in the metadata")

@@ -61,7 +61,7 @@ class TrackReader:
         Yields:
             Samples, shape (C, S), float32; silence, shape (1, S), for a late start and for gaps.
         """
-        clock = _Clock(self._container, self._stream, self._rate)
+        clock = _Clock(self._container, self._rate)
         resampler: Any = None
         made_for: tuple[Any, ...] = ()
         for frame in self._decoded():
@@ -104,18 +104,13 @@ class TrackReader:
 
 
 class _Clock:
-    """Comparison of a track's time stamps with the number of decoded samples, to find late starts and gaps.
-
-    Args:
-        container: Container from `open_container`.
-        stream: Audio stream of the container.
-        rate: Sample rate of the output in hertz.
+    """Comparison of a track's time stamps with the number of decoded samples, to find late starts and gaps; see `TrackReader`.
 
     Attributes:
         position: Number of samples so far, decoded and silent.
     """
 
-    def __init__(self, container: Any, stream: Any, rate: int) -> None:
+    def __init__(self, container: Any, rate: int) -> None:
         self.position, self._rate = 0, rate
         self._timed = any(name in container.format.name for name in _TIMED_FORMATS)
         self._origin = (container.start_time or 0) / av.time_base

@@ -21,7 +21,7 @@ import soundfile
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 from data.audio import load_audio
 from data.clotho import DatasetError, FileClip
 from data.labelled.caption_templates import (
@@ -302,12 +302,14 @@ def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, see
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("python -m data.labelled.mixtures", __doc__)
     parser.add_argument("--root", type=Path, required=True, help="ESC-50, or a folder with clips.csv and clips/")
     parser.add_argument("--output", type=Path, required=True, help="new folder for the data set")
-    parser.add_argument("--validation_fold", type=int, default=4)
-    parser.add_argument("--mixtures", type=int, default=400, help="validation mixtures, half of each kind")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--validation_fold", type=int, default=4, help="fold of the validation clips (default: 4)")
+    parser.add_argument(
+        "--mixtures", type=int, default=400, help="validation mixtures, half of them sequences (default: 400)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed of captions and mixtures (default: 0)")
     return parser
 
 

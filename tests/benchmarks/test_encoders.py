@@ -1,4 +1,4 @@
-"""python -m benchmarks.encoders at a tiny scale: every encoder is trained, judged, and costs what the table says."""
+"""python -m benchmarks encoders at a tiny scale: every encoder is trained, judged, and costs what the table says."""
 
 import subprocess
 import sys
@@ -54,7 +54,7 @@ def test_a_budget_in_minutes_ends_the_training(labelled_sounds: Path, tmp_path: 
 @pytest.mark.slow
 def test_told_to_end_it_saves_and_the_same_command_goes_on(labelled_sounds: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "benchmarks.encoders", "--dataset_root", str(labelled_sounds), "--scale", "0.1",
+        sys.executable, "-m", "benchmarks", "encoders", "--dataset_root", str(labelled_sounds), "--scale", "0.1",
         "--batch_size", "2", "--mixtures", "2", "--work", str(tmp_path / "runs"), "--output", str(tmp_path / "table.md"),
         "--encoders", "mobilenet", "--steps", "100000",
     ]  # fmt: skip

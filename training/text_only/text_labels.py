@@ -4,7 +4,7 @@ Word patterns (`vocabulary/sound_words.yaml`) find the classes that a caption na
 predicted by multi-label logistic regression, trained on captions of labelled clips; its features are the TF-IDF weights of
 unigrams and bigrams, and the classes found by the patterns. On 2,500 held-out captions, labels at a threshold of
 LABEL_PROBABILITY have a precision of 75 % and a recall of 60 %; the patterns alone have 35 % and 70 %
-(`python -m benchmarks.text_labels`).
+(`python -m benchmarks text_labels`).
 
 Shapes: N captions, F features, C classes.
 """
