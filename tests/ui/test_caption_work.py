@@ -11,7 +11,7 @@ from tests.ui.simulated import SimulatedEngine, SimulatedSystem, chirp
 
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QFileDialog, QLineEdit
+from PyQt6.QtWidgets import QFileDialog, QLineEdit, QStyle, QStyleOptionFrame
 from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import captions, click, open_file, rows
@@ -69,6 +69,60 @@ def test_a_row_that_goes_does_not_move_the_play_head(work: Controller, qtbot: Qt
     assert len(captions(work)) == 4 and work.window.sound.heads[0].value() == pytest.approx(2.0, abs=0.05)
 
 
+def test_deleting_goes_on_to_the_next_row(work: Controller, qtbot: QtBot) -> None:
+    table = work.window.captions.table
+    work.window.activateWindow()
+    table.setFocus()
+    choose(work, 2)
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: captions(work) == ["a dog barks", "rain falls", "a dog howls", "wind blows"])
+    assert [row.record.caption for row in table.selected()] == ["a dog howls"]
+    for left in (3, 2, 1, 0):
+        qtbot.keyClick(table, Qt.Key.Key_Delete)
+        qtbot.waitUntil(lambda left=left: len(captions(work)) == left)
+    assert work.window.captions.undo.isEnabled()
+
+
+def test_searching_and_sorting_keep_the_play_head_and_the_selected_row(work: Controller, qtbot: QtBot) -> None:
+    panel = work.window.captions
+    choose(work, 1)
+    head = work.window.sound.heads[0]
+    qtbot.waitUntil(lambda: head.value() == pytest.approx(2.0, abs=0.05))
+    panel.table.expand(panel.table.rows.index(1, 0))
+    panel.table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
+    assert [row.record.caption for row in panel.table.selected()] == ["rain falls"]
+    assert panel.table.isExpanded(panel.table.rows.index(3, 0)) and rows(work)[4][1] == "a sound"
+    panel.search.setText("dog")
+    qtbot.wait(100)
+    assert head.value() == pytest.approx(2.0, abs=0.05)
+
+
+def test_the_text_is_whole_while_it_is_edited(work: Controller, qtbot: QtBot) -> None:
+    table = work.window.captions.table
+    choose(work, 1)
+    qtbot.keyClick(table, Qt.Key.Key_F2)
+    editor = table.viewport().findChild(QLineEdit)
+    assert editor is not None
+    inner = QStyleOptionFrame()
+    inner.initFrom(editor)
+    room = editor.style().subElementRect(QStyle.SubElement.SE_LineEditContents, inner, editor)
+    assert room.height() >= editor.fontMetrics().height(), (room, editor.size())
+    qtbot.keyClick(editor, Qt.Key.Key_Escape)
+
+
+def test_only_actions_that_apply_are_offered(work: Controller, qtbot: QtBot) -> None:
+    table = work.window.captions.table
+    actions = {action.text(): action for action in table.actions()}
+    offered = lambda: {name for name, action in actions.items() if action.isEnabled()}  # noqa: E731 - what is offered changes
+    assert offered() == set()
+    choose(work, 0)
+    assert offered() == set(actions) - {"Use This Caption"}
+    table.expand(table.rows.index(0, 0))
+    table.setCurrentIndex(table.rows.index(0, 1, table.rows.index(0, 0)))
+    assert offered() == set(actions) - {"Edit"}
+    assert actions["Edit"].shortcut().toString() == "F2"
+
+
 def test_keys_accept_and_delete_and_another_caption_can_be_used(work: Controller, qtbot: QtBot) -> None:
     table = work.window.captions.table
     work.window.activateWindow()
@@ -123,6 +177,27 @@ def test_nothing_is_overwritten_unasked(
     work.export(tmp_path / "captions", "srt", False)
     assert "a dog barks" in (tmp_path / "captions.srt").read_text()
     assert work.settings.export_folder == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "written"),
+    [
+        ("walk.txt", "WebVTT subtitles (*.vtt)", "walk.vtt"),  # a dialog that leaves the proposed name
+        ("walk.csv", "Text (*.txt)", "walk.csv"),
+        ("walk.labels.txt", "Audacity labels (*.labels.txt)", "walk.labels.txt"),
+        ("walk", "JSON (*.json)", "walk.json"),
+        ("walk.srt", "", "walk.srt"),
+    ],
+)
+def test_name_and_format_of_an_export_agree(
+    work: Controller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, chosen: str, written: str
+) -> None:
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *arguments, **options: (str(tmp_path / name), chosen))
+    work.window.captions.export.click()
+    text = (tmp_path / written).read_text(encoding="utf-8")
+    starts = {".vtt": "WEBVTT", ".csv": "file", ".txt": "0.0", ".json": "[", ".srt": "1\n"}
+    assert text.startswith(starts[Path(written).suffix]), text[:40]
+    assert [path.name for path in tmp_path.glob("walk*")] == [written]
 
 
 def test_a_clip_is_saved(work: Controller, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

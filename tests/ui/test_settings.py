@@ -177,7 +177,7 @@ def test_the_windows_place_is_remembered(make_app: Callable[[], Controller], qtb
 def test_the_count_and_the_threshold_are_kept(make_app: Callable[[], Controller]) -> None:
     first = make_app()
     first.window.controls.num_captions.setValue(7)
-    first.window.controls.meter._change(-33.0)
+    first.window.controls.meter.setValue(-33)
     first.window.close()
     again = make_app()
     assert again.window.controls.num_captions.value() == 7 and again.window.controls.meter.threshold_db == -33.0

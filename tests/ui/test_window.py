@@ -66,7 +66,7 @@ def test_a_file_chosen_in_the_dialog_fills_path_waveform_and_spectrogram(
 ) -> None:
     asked: list[str] = []
 
-    def dialog(*arguments: object, filter: str) -> tuple[list[str], str]:
+    def dialog(*arguments: object, filter: str, options: object) -> tuple[list[str], str]:
         asked.append(filter)
         return [str(sound_file)], ""
 

@@ -136,7 +136,7 @@ class CaptionController(QObject):
         waiting, self._waiting = self._waiting, []
         for job in waiting:
             self.ended.emit(job, Status.CANCELLED, "")
-        self._session.update(captioning=self._job is not None)
+        self._show_work()
         self._workers.captioning.cancel()
 
     # one recording after another
@@ -144,7 +144,11 @@ class CaptionController(QObject):
     def _next(self) -> None:
         if self._job is None and self._waiting and self.info is not None:
             self._start(self._waiting.pop(0))
-        self._session.update(captioning=self._job is not None or bool(self._waiting))
+        self._show_work()
+
+    def _show_work(self) -> None:
+        jobs = [*([] if self._job is None else [self._job]), *self._waiting]
+        self._session.update(captioning=bool(jobs), captioned=tuple(job.document.path for job in jobs))
 
     def _start(self, job: Job) -> None:
         settings = self._session.settings

@@ -98,7 +98,7 @@ class LiveController(QObject):
         text = (
             f"latency {decimal(update.latency_s)} s"
             if update.latency_s <= hop_s
-            else f"behind by {update.latency_s:.0f} s"
+            else f"behind by {decimal(update.latency_s, 0)} s"
         )
         tip = "Delay from the end of a sound to its caption."
         if update.num_dropped:

@@ -1,5 +1,6 @@
 """Connects the file queue with the captioner."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from PyQt6.QtCore import QObject
 from ui.controllers.captions import CaptionController, Job
 from ui.controllers.session import Session
 from ui.store.caption_queue import CaptionQueue, QueueItem, Status
-from ui.widgets.parts import minutes_seconds
+from ui.widgets.parts import minutes_seconds, per_cent
 from ui.widgets.tabs import FILES
 
 
@@ -90,11 +91,13 @@ class QueueController(QObject):
 
     def _show(self) -> None:
         items = self.files.items
-        ended = sum(item.status not in (Status.WAITING, Status.WORKING) for item in items)
+        counts = Counter(item.status for item in items)
         left = self.files.time_left_s if self.files.working is not None else None
-        summary = f"{ended} of {len(items)} done" if items else ""
+        summary = f"{counts[Status.DONE]} of {len(items)} done" if items else ""
+        for status in (Status.FAILED, Status.CANCELLED):
+            summary += f", {counts[status]} {status.value}" if counts[status] else ""
         if left is not None:
-            summary += f", {100 * self.files.share:.0f} %, about {minutes_seconds(left + 0.999)} left"
+            summary += f", {per_cent(self.files.share)}, about {minutes_seconds(left + 0.999)} left"
         self._window.queue.set_items(items, summary)
-        waiting = sum(item.status in (Status.WAITING, Status.FAILED, Status.CANCELLED) for item in items)
+        waiting = sum(counts[status] for status in (Status.WAITING, Status.FAILED, Status.CANCELLED))
         self._session.update(num_waiting=waiting)

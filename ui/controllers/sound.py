@@ -13,7 +13,7 @@ from ui.sound.devices import InputDevice
 from ui.sound.growing import GrowingSound, NoSound
 from ui.store.documents import Document, Kind, Row
 from ui.store.exports import short_text, write_clip
-from ui.widgets.parts import decimal, minutes_seconds
+from ui.widgets.parts import decimal, minutes_seconds, per_cent
 from ui.widgets.state import Listening, Recording
 from ui.workers.microphone_worker import OUTLINE_HZ
 
@@ -160,6 +160,8 @@ class SoundController(QObject):
             sound.set_sound(NoSound(document.rows[-1].record.end_s))
         else:
             sound.set_sound(None)
+        is_read = document is not None and document.path == self._reading != ""
+        sound.set_reading(Path(self._reading).name if is_read else "")
 
     def _draw_rows(self) -> None:
         document = self._documents.shown
@@ -260,7 +262,7 @@ class SoundController(QObject):
             if self._taken != path:
                 self._taken = path
                 self._take(path)
-            self._window.set_status(f"Reading {Path(path).name}… {100 * share:.0f} %")
+            self._window.set_status(f"Reading {Path(path).name}… {per_cent(share)}")
 
     def _on_decoded(self, sound: DecodedSound) -> None:
         path = str(sound.path)
@@ -289,8 +291,10 @@ class SoundController(QObject):
         self._window.show_message(sentence)
 
     def _on_position(self, seconds: float) -> None:
+        if self._sound is None:  # of the previous recording, while the next one is read
+            return
         self._window.controls.set_position(seconds, self._duration_s)
-        if self._sound is not None and self._window.sound.sound is self._sound:
+        if self._window.sound.sound is self._sound:
             playing = self._session.state.playing
             self._window.sound.set_position(seconds, playing)
             row = self._window.sound.timeline.row_at(seconds)

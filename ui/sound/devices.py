@@ -111,7 +111,9 @@ class SoundSystem:
         devices = [InputDevice(str(device["name"]), str(device["name"])) for device in found]
         if devices and default >= 0:
             name = next((str(device["name"]) for device in found if device["index"] == default), "")
-            devices.insert(0, InputDevice("", f"System default ({name})" if name else "System default"))
+            devices.insert(
+                0, InputDevice("", f"System default ({name})" if name not in ("", "default") else "System default")
+            )
         return devices
 
     def devices_changed(self) -> bool:

@@ -128,6 +128,26 @@ def plain_text(records: Sequence[CaptionRecord]) -> str:
     return "\n".join(blocks)
 
 
+def choose_form(path: Path, wished: str) -> tuple[Path, str]:
+    """Return the path and the export format for the result of a file dialog, whose name and filter may contradict each other.
+
+    Args:
+        path: chosen path; the dialog proposed the suffix of the format "txt".
+        wished: key of EXPORT_FORMS of the chosen filter; empty if unknown.
+
+    A typed suffix takes precedence over the filter, the filter over the proposed suffix.
+    """
+    fits = [key for key, form in EXPORT_FORMS.items() if path.name.lower().endswith(form.suffix)]
+    named = max(fits, key=lambda key: len(EXPORT_FORMS[key].suffix), default="")
+    if not wished or not named:
+        return path, wished or named or "txt"
+    if EXPORT_FORMS[named].suffix == EXPORT_FORMS[wished].suffix:
+        return path, wished
+    if named == "txt":
+        return path.with_name(path.name[: -len(EXPORT_FORMS[named].suffix)]), wished
+    return path, named
+
+
 def export_targets(records: Sequence[CaptionRecord], path: Path, form: str) -> dict[Path, list[CaptionRecord]]:
     """Assign records to files: one file for all, or one per recording if the format requires it.
 

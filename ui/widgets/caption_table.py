@@ -65,14 +65,20 @@ class CaptionModel(QAbstractItemModel):
         self._update()
 
     def set_filter(self, text: str) -> None:
-        """Show only rows with a caption that contains all these words."""
+        """Show only rows with a caption that contains all these words; used by `CaptionTable.set_filter`."""
         self._words = tuple(text.casefold().split())
         self._update()
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Sort rows by time, caption or probability."""
         self._order = (column, order is Qt.SortOrder.DescendingOrder)
-        self._update()
+        self.layoutAboutToBeChanged.emit()
+        moved = [index for index in self.persistentIndexList() if not index.internalId()]
+        rows = [self._shown[index.row()] for index in moved]
+        self._set(self._wanted())
+        places = [self.index(self._places[row.number], index.column()) for row, index in zip(rows, moved, strict=True)]
+        self.changePersistentIndexList(moved, places)
+        self.layoutChanged.emit()
 
     def set_threshold(self, threshold: float) -> None:
         """Set the probability, 0 to 1, below which captions are marked "perhaps"."""
@@ -264,6 +270,21 @@ class CaptionTable(FittedColumns, QTreeView):
         if follows and not chosen:
             self.scrollToBottom()
 
+    def set_filter(self, text: str) -> None:
+        """Show only rows with a caption that contains all these words; the play head stays."""
+        self._updating = True
+        self.rows.set_filter(text)
+        self._updating = False
+
+    def next_after(self, rows: Sequence[Row]) -> Row | None:
+        """Return the row below the last of these rows, else the one above the first, else None."""
+        numbers = {row.number for row in rows}
+        places = [place for place, row in enumerate(self.rows.shown) if row.number in numbers]
+        if not places:
+            return None
+        shown, last = self.rows.shown, places[-1] + 1
+        return shown[last] if last < len(shown) else shown[places[0] - 1] if places[0] else None
+
     def selected(self) -> list[Row]:
         """Return the selected rows in display order."""
         selection = self.selectionModel()
@@ -275,7 +296,9 @@ class CaptionTable(FittedColumns, QTreeView):
     def show_row(self, number: int) -> None:
         """Make a row current without emitting signals, as during playback."""
         place, selection = self.rows.place_of(number), self.selectionModel()
-        if place.isValid() and selection is not None and place.row() != self._current_place():
+        if not place.isValid() or selection is None:
+            return
+        if place.row() != self._current_place() or not selection.hasSelection():
             flags = QItemSelectionModel.SelectionFlag
             self.blockSignals(True)
             selection.setCurrentIndex(place, flags.ClearAndSelect | flags.Rows)

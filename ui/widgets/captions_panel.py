@@ -7,11 +7,16 @@ from PyQt6.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QSpinBox, QStac
 from ui.store.documents import Document, Kind
 from ui.widgets.caption_table import CaptionTable
 from ui.widgets.parts import YieldingLabel, button, card, describe, heading
-from ui.widgets.state import WindowState
+from ui.widgets.state import Listening, Recording, WindowState
 
 FILE_HEADING, LIVE_HEADING = "Model Predictions:", "Live Environment Sound Captions:"
 FILE_HINT = "Open or record something,\nthen press Run Model Prediction."
+RUN_HINT = "Press Run Model Prediction\nto caption this recording."
 LIVE_HINT = "Press Listen, or record something\nand press Run Live Prediction."
+RECORDING_HINT = "Press Run Live Prediction\nto stop recording and caption it."
+WAITING_HINT = "Captions appear here as soon as they are generated."
+NO_MATCH_HINT = "No caption contains these words."
+ENDED_HINT = "No captions."
 
 
 class CaptionsPanel(QWidget):
@@ -35,6 +40,8 @@ class CaptionsPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.document: Document | None = None
+        self._live = False  # the tab of the listening session is selected
+        self._state = WindowState()
         self.table = CaptionTable()
         self.file_heading, self.live_heading = heading(FILE_HEADING, self.table), heading(LIVE_HEADING, self.table)
         self.name = YieldingLabel()
@@ -88,14 +95,18 @@ class CaptionsPanel(QWidget):
             (self.large.clicked, self.large_clicked),
         ):
             clicked.connect(lambda checked=False, signal=signal: signal.emit())
-        self.search.textChanged.connect(self.table.rows.set_filter)
+        self.search.textChanged.connect(self.table.set_filter)
+        selection = self.table.selectionModel()
+        assert selection is not None
+        selection.selectionChanged.connect(self._enable_row_actions)
+        selection.currentChanged.connect(self._enable_row_actions)
 
     def _make_row_actions(self) -> None:
         """Create the actions on selected rows, for the context menu and the shortcuts."""
         table = self.table
         chosen = table.selected
         for name, keys, action in (
-            ("Edit", "", lambda: table.edit(table.currentIndex().siblingAtColumn(1))),
+            ("Edit", "F2", lambda: table.edit(table.currentIndex().siblingAtColumn(1))),
             ("Use This Caption", "", table.choose),
             ("Accept", "Ctrl+Y", lambda: self.accept_asked.emit(chosen())),
             ("Delete", "Del", lambda: self.delete_asked.emit(chosen())),
@@ -109,9 +120,39 @@ class CaptionsPanel(QWidget):
             made.triggered.connect(lambda checked=False, action=action: action())
             table.addAction(made)
         table.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        self._enable_row_actions()
+
+    def _enable_row_actions(self) -> None:
+        """Enable the actions that apply to the current and the selected rows."""
+        index = self.table.currentIndex()
+        is_alternative = index.isValid() and bool(index.internalId())
+        for action in self.table.actions():
+            if action.text() == "Edit":
+                action.setEnabled(index.isValid() and not is_alternative)
+            elif action.text() == "Use This Caption":
+                action.setEnabled(is_alternative)
+            else:
+                action.setEnabled(bool(self.table.selected()))
+
+    def _show_hint(self) -> None:
+        """Explain why the table is empty and what to do."""
+        document, state = self.document, self._state
+        if document is None:
+            hint = LIVE_HINT if self._live else FILE_HINT
+        elif document.rows:
+            hint = NO_MATCH_HINT
+        elif document.kind is Kind.LIVE:
+            hint = WAITING_HINT if state.listening is not Listening.OFF else ENDED_HINT
+        elif document.path in state.captioned:
+            hint = WAITING_HINT
+        else:
+            hint = RECORDING_HINT if state.recording is not Recording.OFF else RUN_HINT
+        self.table.set_hint(hint)
 
     def show_state(self, state: WindowState) -> None:
         """Enable the buttons that are available in this state."""
+        self._state = state
+        self._show_hint()
         self.copy.setEnabled(state.has_captions)
         self.export.setEnabled(state.has_captions)
 
@@ -123,11 +164,10 @@ class CaptionsPanel(QWidget):
             live: if there is no document, show the hint about listening instead of that about recordings.
         """
         other = document is not self.document
-        self.document = document
+        self.document, self._live = document, live
         is_live = live if document is None else document.kind is not Kind.FILE
         self._headings.setCurrentIndex(1 if is_live else 0)
         self.name.setText("" if document is None else document.name)
-        self.table.set_hint(LIVE_HINT if is_live and live else FILE_HINT)
         if other:
             self.search.clear()
             self.table.clearSelection()
@@ -138,6 +178,7 @@ class CaptionsPanel(QWidget):
         """Update the table from the document's rows."""
         self.table.set_rows(self.document.rows if self.document is not None else ())
         name = self.document.undo_name if self.document is not None else ""
+        self._show_hint()
         self.undo.setEnabled(bool(name))
         self.undo.setToolTip(f"Undo {name} (Ctrl+Z)" if name else "Undo the last change of the captions. (Ctrl+Z)")
 

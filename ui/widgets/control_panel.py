@@ -30,6 +30,7 @@ from ui.widgets.parts import (
     heading,
     minutes_seconds,
     muted,
+    per_cent,
     set_primary,
 )
 from ui.widgets.state import Listening, Recording, WindowState
@@ -95,6 +96,8 @@ class ControlPanel(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._make()
+        for part in (self.devices, self.meter, self.num_captions):
+            part.installEventFilter(self)
         picture = QHBoxLayout()
         picture.addStretch(1)
         picture.addWidget(self.picture)
@@ -154,7 +157,6 @@ class ControlPanel(QScrollArea):
         self.play = button("Play Audio", "Play or pause the recording that is open.", "Ctrl+Space")
         self.play_time = muted("00:00 / 00:00")
         self.progress = SeekBar()
-        self.progress.setFormat("%p %")
         describe(self.progress, "Playback progress", "Playback position; click to seek.")
         self.num_captions = QSpinBox()
         self.num_captions.setRange(1, MAX_CAPTIONS)
@@ -163,7 +165,6 @@ class ControlPanel(QScrollArea):
         self.run_live = button("Run Live Prediction", "Caption your last recording.", "Ctrl+Shift+Return")
         self.cancel = button("Cancel", "Stop captioning.", "Esc")
         self.share = QProgressBar()
-        self.share.setFormat("%p %")
         self.share.setTextVisible(False)  # the percentage is displayed beside the bar, on a single background colour
         describe(self.share, "Captioning progress")
         self.left = YieldingLabel()
@@ -228,7 +229,11 @@ class ControlPanel(QScrollArea):
         self._show_image()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Update the picture's visibility after a layout change."""
+        """Update the picture's visibility after a layout change; the wheel scrolls unless a control has the focus."""
+        is_wheel = event is not None and event.type() is QEvent.Type.Wheel
+        if event is not None and is_wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()  # or scrolling the panel would change the values that pass under the pointer
+            return True
         answer = super().eventFilter(watched, event)
         if event is not None and event.type() is QEvent.Type.LayoutRequest:
             self._show_image()
@@ -299,4 +304,4 @@ class ControlPanel(QScrollArea):
         """Display the captioned fraction, 0 to 1, and the remaining time, seconds, None if unknown."""
         self.share.setValue(round(100 * share))
         left = "" if time_left_s is None else f", {minutes_seconds(time_left_s + 0.999)} left"
-        self.left.setText(f"{100 * share:.0f} %{left}")
+        self.left.setText(f"{per_cent(share)}{left}")

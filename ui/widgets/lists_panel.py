@@ -3,19 +3,25 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import QDateTime, QLocale, Qt, pyqtSignal
 from PyQt6.QtGui import QShowEvent
 from PyQt6.QtWidgets import QHBoxLayout, QMessageBox, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from ui.store.caption_queue import QueueItem, Status
 from ui.store.documents import Document, Kind
 from ui.store.exports import summary
-from ui.widgets.parts import Table, YieldingLabel, button, card, set_primary
+from ui.widgets.parts import Table, YieldingLabel, button, card, per_cent, set_primary
 from ui.widgets.state import WindowState
 
 _KEY = Qt.ItemDataRole.UserRole
 MAX_SHOWN = 300
 KIND_NAMES = {Kind.RECORDING: "Recording", Kind.FILE: "File", Kind.LIVE: "Listening"}
+
+
+def _local_time(created: str) -> str:
+    """Format an ISO 8601 time in the user's locale."""
+    time = QDateTime.fromString(created[:19], Qt.DateFormat.ISODate)
+    return QLocale().toString(time, QLocale.FormatType.ShortFormat) if time.isValid() else created
 
 
 class QueuePanel(QWidget):
@@ -53,6 +59,7 @@ class QueuePanel(QWidget):
             (self.export.clicked, self.export_clicked),
         ):
             clicked.connect(lambda checked=False, signal=signal: signal.emit())
+        self.set_items((), "")
         self.files.itemActivated.connect(lambda item: self.open_asked.emit(item.data(0, _KEY)))
 
     def set_items(self, items: Sequence[QueueItem], progress: str) -> None:
@@ -64,7 +71,7 @@ class QueuePanel(QWidget):
         for number, item in enumerate(items):
             line = self.files.topLevelItem(number)
             status = (
-                f"{item.status.value} {100 * item.share:.0f} %" if item.status is Status.WORKING else item.status.value
+                f"{item.status.value} {per_cent(item.share)}" if item.status is Status.WORKING else item.status.value
             )
             text = item.message or summary(item.document.records)
             if line is not None and [line.text(column) for column in range(3)] != [item.path.name, status, text]:
@@ -74,6 +81,8 @@ class QueuePanel(QWidget):
                 line.setToolTip(0, str(item.path))
                 line.setToolTip(2, text)
         self.summary.setText(progress)
+        self.clear.setEnabled(any(item.status not in (Status.WAITING, Status.WORKING) for item in items))
+        self.export.setEnabled(any(item.document.rows for item in items))
 
     def follow(self, place: int) -> None:
         """Scroll to the file that is being captioned."""
@@ -137,7 +146,7 @@ class HistoryPanel(QWidget):
         for entry in entries[:MAX_SHOWN]:
             captions = summary(entry.records)
             name = Path(entry.path).name if entry.path else "microphone"
-            line = QTreeWidgetItem([entry.created[:19].replace("T", " "), KIND_NAMES[entry.kind], name, captions])
+            line = QTreeWidgetItem([_local_time(entry.created), KIND_NAMES[entry.kind], name, captions])
             line.setData(0, _KEY, entry.key)
             line.setToolTip(2, entry.path)
             line.setToolTip(3, captions)

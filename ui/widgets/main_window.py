@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PyQt6.QtCore import QByteArray, QSize, Qt, pyqtSignal
+from PyQt6.QtCore import QByteArray, QSize, QStandardPaths, Qt, pyqtSignal
 from PyQt6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QIcon, QKeySequence, QResizeEvent
 from PyQt6.QtWidgets import (
     QFileDialog,
@@ -19,7 +19,7 @@ from PyQt6.QtWidgets import (
 
 from data.recognition import AUDIO_SUFFIXES
 from ui.store.documents import Document
-from ui.store.exports import EXPORT_FORMS
+from ui.store.exports import EXPORT_FORMS, choose_form
 from ui.widgets.captions_panel import CaptionsPanel
 from ui.widgets.control_panel import ControlPanel
 from ui.widgets.large_type import LargeTypeWindow
@@ -59,6 +59,7 @@ class MainWindow(QMainWindow):
         self.controls, self.sound, self.captions = ControlPanel(), SoundView(), CaptionsPanel()
         self.queue, self.history = QueuePanel(), HistoryPanel()
         self.log, self.large = LogPanel(), LargeTypeWindow()
+        self.large.setWindowIcon(self.windowIcon())
         self.tabs = Tabs(self.captions, self.queue, self.history)
         self.right = QSplitter(Qt.Orientation.Vertical)
         self.right.addWidget(card(heading("Audio Waveform", self.sound), self.sound))
@@ -248,17 +249,27 @@ class MainWindow(QMainWindow):
         for name, value in places.items():
             actions[name](value)
 
+    @property
+    def _start_folder(self) -> str:
+        """Folder in which the dialogs to open recordings start: the last one, else that of the user's music."""
+        music = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.MusicLocation)
+        return self._open_folder or (music if Path(music).is_dir() else str(Path.home()))
+
     def ask_for_files(self) -> None:
         """Show a file dialog to open recordings."""
         endings = " ".join(f"*{suffix}" for suffix in sorted(AUDIO_SUFFIXES))
         names, _ = QFileDialog.getOpenFileNames(
-            self, "Open recordings", self._open_folder, filter=f"Recordings ({endings});;All files (*)"
+            self,
+            "Open recordings",
+            self._start_folder,
+            filter=f"Recordings ({endings});;All files (*)",
+            options=QFileDialog.Option.HideNameFilterDetails,
         )
         if names:
             self.paths_chosen.emit([Path(name) for name in names])
 
     def _ask_for_folder(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, "Open a folder of recordings", self._open_folder)
+        name = QFileDialog.getExistingDirectory(self, "Open a folder of recordings", self._start_folder)
         if name:
             self.paths_chosen.emit([Path(name)])
 
@@ -271,7 +282,7 @@ class MainWindow(QMainWindow):
             options=QFileDialog.Option.DontConfirmOverwrite,
         )  # fmt: skip
         if name:
-            self.export_chosen.emit(Path(name), filters.get(chosen) or _form_of(name), whole_queue)
+            self.export_chosen.emit(*choose_form(Path(name), filters.get(chosen, "")), whole_queue)
 
     def ask_for_clip(self, stem: str) -> Path | None:
         """Ask for the path of a clip to save; returns None if cancelled."""
@@ -346,8 +357,3 @@ class MainWindow(QMainWindow):
         self.closing.emit()
         self.large.close()
         super().closeEvent(event)
-
-
-def _form_of(name: str) -> str:
-    """Return the export format for a file name's suffix; "txt" if it is unknown."""
-    return next((key for key, form in EXPORT_FORMS.items() if name.lower().endswith(form.suffix)), "txt")

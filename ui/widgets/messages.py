@@ -62,7 +62,9 @@ class Banner(QFrame):
         if room.width() < NARROWEST:  # the covered widget is scrolled out of view
             room = owner.rect()
         width = min(room.width() - 2 * MARGIN, max(NARROWEST, wished), WIDEST)
-        self.resize(width, layout.heightForWidth(width))
+        edge = self.contentsMargins()  # of the frame, which the layout does not count
+        inner = width - edge.left() - edge.right()
+        self.resize(width, layout.heightForWidth(inner) + edge.top() + edge.bottom())
         self.move(room.left() + (room.width() - width) // 2, MARGIN)
 
     def _act(self) -> None:

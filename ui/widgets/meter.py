@@ -1,40 +1,45 @@
 """Level meter with the silence threshold."""
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
-from PyQt6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
-from PyQt6.QtWidgets import QSizePolicy, QWidget
+from PyQt6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
+from PyQt6.QtWidgets import QSizePolicy, QSlider
 
-from ui.widgets.parts import describe
+from ui.widgets.parts import decimal, describe
 from ui.widgets.theme import LIGHT, Colours
 
-LOWEST_DB, LOWEST_THRESHOLD_DB, HIGHEST_THRESHOLD_DB = -90.0, -80.0, -10.0
+LOWEST_DB = -90.0
+LOWEST_THRESHOLD_DB, HIGHEST_THRESHOLD_DB = -80, -10
 
 
-class LevelMeter(QWidget):
-    """Displays peak and RMS level of the microphone, and a threshold set by dragging or with the arrow keys."""
+class LevelMeter(QSlider):
+    """Displays peak and RMS level of the microphone, and a threshold, the slider's value, in dBFS."""
 
     threshold_changed = pyqtSignal(float)  # dBFS
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(Qt.Orientation.Horizontal)
         self._peak_db = self._rms_db = LOWEST_DB
-        self._threshold_db = -50.0
+        self.setRange(LOWEST_THRESHOLD_DB, HIGHEST_THRESHOLD_DB)
+        self.setPageStep(5)
+        self.setValue(-50)
         self._colours = LIGHT
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setCursor(Qt.CursorShape.SizeHorCursor)
         self._describe()
+        self.valueChanged.connect(self._on_value)
 
     @property
     def threshold_db(self) -> float:
         """Silence threshold, dBFS."""
-        return self._threshold_db
+        return float(self.value())
 
     def set_threshold(self, threshold_db: float) -> None:
         """Set the threshold, dBFS, without emitting a signal."""
-        self._threshold_db = min(HIGHEST_THRESHOLD_DB, max(LOWEST_THRESHOLD_DB, threshold_db))
+        self.blockSignals(True)
+        self.setValue(round(threshold_db))
+        self.blockSignals(False)
         self._describe()
-        self.update()
 
     def set_level(self, peak_db: float, rms_db: float) -> None:
         """Display a level in dBFS; the peak marker decays slowly."""
@@ -57,7 +62,7 @@ class LevelMeter(QWidget):
         return QSize(220, 30)
 
     def _describe(self) -> None:
-        text = f"Below {self._threshold_db:.0f} dB a microphone caption is (silence). Drag it or use the arrow keys."
+        text = f"Below {decimal(self.threshold_db, 0)} dB a microphone caption is (silence). Drag it or use the arrow keys."
         describe(self, "Input level and silence threshold", text)
 
     def _bar(self) -> QRectF:
@@ -76,14 +81,14 @@ class LevelMeter(QWidget):
         painter.setBrush(QColor(self._colours.raised))
         painter.drawRoundedRect(bar, 5, 5)
         accent = QColor(self._colours.accent)
-        is_loud = self._peak_db >= self._threshold_db
+        is_loud = self._peak_db >= self.threshold_db
         accent.setAlphaF(0.35 if is_loud else 0.18)
         painter.setBrush(accent)
         painter.drawRoundedRect(QRectF(bar.left(), bar.top(), self._x(self._peak_db) - bar.left(), bar.height()), 5, 5)
         accent.setAlphaF(1.0 if is_loud else 0.45)
         painter.setBrush(accent)
         painter.drawRoundedRect(QRectF(bar.left(), bar.top(), self._x(self._rms_db) - bar.left(), bar.height()), 5, 5)
-        x = self._x(self._threshold_db)
+        x = self._x(self.threshold_db)
         painter.setPen(QPen(QColor(self._colours.accent if self.hasFocus() else self._colours.text), 2))
         painter.drawLine(QPointF(x, bar.top() - 5), QPointF(x, bar.bottom() + 5))
         painter.setBrush(QColor(self._colours.text))
@@ -94,23 +99,18 @@ class LevelMeter(QWidget):
         if event is not None:
             self._move_to(event.position().x())
 
+    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
+        """End dragging; the threshold stays."""
+
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
         """Drag the threshold."""
         if event is not None and event.buttons() & Qt.MouseButton.LeftButton:
             self._move_to(event.position().x())
 
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Arrow keys move the threshold by a decibel."""
-        step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Down: -1, Qt.Key.Key_Up: 1}
-        if event is not None and event.key() in step:
-            self._change(self._threshold_db + step[Qt.Key(event.key())])
-        else:
-            super().keyPressEvent(event)
-
     def _move_to(self, x: float) -> None:
         bar = self._bar()
-        self._change(round(LOWEST_DB - LOWEST_DB * (x - bar.left()) / max(1.0, bar.width())))
+        self.setValue(round(LOWEST_DB - LOWEST_DB * (x - bar.left()) / max(1.0, bar.width())))
 
-    def _change(self, threshold_db: float) -> None:
-        self.set_threshold(threshold_db)
-        self.threshold_changed.emit(self._threshold_db)
+    def _on_value(self) -> None:
+        self._describe()
+        self.threshold_changed.emit(self.threshold_db)

@@ -21,7 +21,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from data.caption_formats import ScoredCaption, percent
+from data.caption_formats import ScoredCaption
 from ui.widgets.buttons import SteadyButton
 
 
@@ -237,24 +237,34 @@ def minutes_seconds(seconds: float) -> str:
     return f"{hours}:{clock}" if hours else clock
 
 
-def decimal(value: float) -> str:
-    """Format a number with one decimal in the user's locale."""
-    return QLocale().toString(value, "f", 1)
+def decimal(value: float, decimals: int = 1) -> str:
+    """Format a number with this number of decimals in the user's locale."""
+    return QLocale().toString(value, "f", decimals)
+
+
+def per_cent(share: float) -> str:
+    """Format a fraction, 0 to 1, as an integer percentage in the user's locale."""
+    return f"{decimal(100 * share, 0)} {QLocale().percent()}"
 
 
 def time_span(start_s: float, end_s: float) -> str:
-    """Format a time span, seconds, as "mm:ss – mm:ss"."""
-    return f"{minutes_seconds(start_s)} – {minutes_seconds(end_s)}"
+    """Format a time span, seconds, as "mm:ss – mm:ss", with tenths if both ends lie in the same second."""
+    ends = [minutes_seconds(start_s), minutes_seconds(end_s)]
+    if ends[0] == ends[1]:
+        tenths = (round(10 * start_s), round(10 * end_s))
+        ends = [f"{minutes_seconds(time // 10)}{QLocale().decimalPoint()}{time % 10}" for time in tenths]
+    return " – ".join(ends)
 
 
 def probability_text(caption: ScoredCaption) -> str:
     """Format a caption's probability in per cent: calibrated, as an integer, else the sentence's, with two digits."""
     if caption.probability is not None:
-        return percent(caption.probability)
-    return f"{100 * math.exp(caption.log_probability):.2g} %"
+        return per_cent(caption.probability)
+    share = QLocale().toString(100 * math.exp(caption.log_probability), "g", 2)
+    return f"{share} {QLocale().percent()}"
 
 
 def probability_tip(caption: ScoredCaption) -> str:
     """Return the tooltip that explains a caption's probability."""
     what = "of exactly this sentence" if caption.probability is None else "that this caption names the right sounds"
-    return f"Probability {what}: {probability_text(caption)} (log-probability {caption.log_probability:.2f})"
+    return f"Probability {what}: {probability_text(caption)} (log-probability {decimal(caption.log_probability, 2)})"

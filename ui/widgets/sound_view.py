@@ -14,10 +14,11 @@ from ui.store.documents import Row
 from ui.widgets.overview import Overview
 from ui.widgets.parts import button, describe
 from ui.widgets.theme import LIGHT, Colours
-from ui.widgets.time_axis import TimeAxis, TimeBox
+from ui.widgets.time_axis import NumberAxis, TimeAxis, TimeBox
 from ui.widgets.timeline_strip import TimelineStrip
 
 AXIS_WIDTH, RIGHT_MARGIN = 58, 12  # pixels, equal in all plots, so that they are aligned
+LABEL_MARGIN = 7  # room for the lower half of the label at 0 kHz, pixels
 FOLLOWED_S = 15.0  # visible range of a growing sound, seconds
 REDRAW_MS, OVERVIEW_MS = 50, 500
 ARROW_S, KEY_ZOOM = 1.0, 1.5
@@ -79,13 +80,12 @@ class SoundView(QWidget):
 
     def _build(self) -> None:
         self._box, self._lower_box = TimeBox(), TimeBox()
-        self.waveform = pg.PlotWidget(viewBox=self._box, axisItems={"bottom": TimeAxis()})
-        self.spectrogram = pg.PlotWidget(viewBox=self._lower_box)
-        for plot, left in ((self.waveform, "amplitude"), (self.spectrogram, "kHz")):
+        self.waveform = pg.PlotWidget(viewBox=self._box, axisItems={"bottom": TimeAxis(), "left": NumberAxis()})
+        self.spectrogram = pg.PlotWidget(viewBox=self._lower_box, axisItems={"left": NumberAxis()})
+        for plot, left, below in ((self.waveform, "amplitude", 0), (self.spectrogram, "kHz", LABEL_MARGIN)):
             plot.getAxis("left").setWidth(AXIS_WIDTH)
-            plot.getAxis("left").enableAutoSIPrefix(False)
             plot.setLabel("left", left)
-            plot.getPlotItem().layout.setContentsMargins(0, 6, RIGHT_MARGIN, 0)
+            plot.getPlotItem().layout.setContentsMargins(0, 6, RIGHT_MARGIN, below)
             plot.hideButtons()
             plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         describe(self.waveform, "Waveform", "Amplitude over time.")
@@ -170,6 +170,11 @@ class SoundView(QWidget):
         self._loudest = max(0.05, 1.1 * float(np.abs(line).max(initial=0.0)))
         self._draw()
         self._redraw_overview.start(REDRAW_MS)  # deferred, so that the event loop is not blocked
+
+    def set_reading(self, name: str) -> None:
+        """While nothing is drawn, show that the file `name` is being read, or the usual hint if it is empty."""
+        self.hint.setText(f"Reading {name}…" if name else HINT)
+        self.example.setVisible(not name)
 
     def grow(self) -> None:
         """Schedule redrawing of a growing sound, at a limited rate."""

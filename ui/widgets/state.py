@@ -37,6 +37,7 @@ class WindowState:
         captioning: a recording is being captioned or waits for the captioner.
         has_recording: a recording made by the app is available to caption.
         has_captions: the displayed document has captions to copy or export.
+        captioned: paths of the recordings being captioned or waiting for it.
         has_region: a part of the recording is selected.
         num_waiting: number of waiting files in the queue.
     """
@@ -49,6 +50,7 @@ class WindowState:
     listening: Listening = Listening.OFF
     model_ready: bool = False
     captioning: bool = False
+    captioned: tuple[str, ...] = ()
     has_recording: bool = False
     has_captions: bool = False
     has_region: bool = False

@@ -25,6 +25,7 @@ class Colours:
         accent: suggested action, play head and live sound.
         on_accent: text on the accent colour.
         warning: background of warnings.
+        selected: background of selected rows.
     """
 
     window: str
@@ -35,10 +36,11 @@ class Colours:
     accent: str
     on_accent: str
     warning: str
+    selected: str
 
 
-LIGHT = Colours("#f3f4f7", "#ffffff", "#eceef3", "#1c2330", "#5b6577", "#2f5fd9", "#ffffff", "#fff1d6")
-DARK = Colours("#14171d", "#1d2129", "#2a2f3a", "#e8ebf1", "#a0a9ba", "#7fa2ff", "#0f1420", "#453714")
+LIGHT = Colours("#f3f4f7", "#ffffff", "#eceef3", "#1c2330", "#5b6577", "#2f5fd9", "#ffffff", "#fff1d6", "#dbe4fb")
+DARK = Colours("#14171d", "#1d2129", "#2a2f3a", "#e8ebf1", "#a0a9ba", "#7fa2ff", "#0f1420", "#453714", "#2b3a66")
 
 _STYLE = """
 QWidget {{ color: {text}; }}
@@ -74,6 +76,8 @@ QCheckBox::indicator:focus {{ border-color: {accent}; }}
 QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent}; image: url({assets}/{check}); }}
 QTreeView, QPlainTextEdit {{ background: {surface}; border: 2px solid {surface}; border-radius: 8px;
     alternate-background-color: {surface}; selection-background-color: {accent}; selection-color: {on_accent}; }}
+QTreeView {{ selection-background-color: {selected}; selection-color: {text}; }}
+QTreeView QLineEdit {{ background: {surface}; border: 1px solid {accent}; border-radius: 0; padding: 0 1px; }}
 QTreeView:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
 QTreeView::item {{ padding: 0 2px; }}
 QHeaderView::section {{ background: {surface}; color: {muted}; border: none; padding: 4px 6px; }}

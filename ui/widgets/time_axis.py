@@ -1,11 +1,11 @@
-"""Time axis in minutes and seconds, and a plot area with mouse seeking, selection, zoom and pan."""
+"""Time axis in minutes and seconds, vertical axis, and a plot area with mouse seeking, selection, zoom and pan."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import pyqtgraph as pg
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import QLocale, Qt, pyqtSignal
 
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 PAN_SHARE = 0.15  # fraction of the visible range per wheel step
@@ -18,7 +18,20 @@ def clock_text(seconds: float, step_s: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     clock = f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-    return f"{clock}.{hundredths:0{decimals}d}" if decimals else clock
+    return f"{clock}{QLocale().decimalPoint()}{hundredths:0{decimals}d}" if decimals else clock
+
+
+class NumberAxis(pg.AxisItem):
+    """Vertical axis with numbers in the user's locale."""
+
+    def __init__(self) -> None:
+        super().__init__("left")
+        self.enableAutoSIPrefix(False)
+
+    def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
+        """Return the tick labels, with the decimals needed to distinguish them."""
+        decimals = max(0, math.ceil(-math.log10(spacing * scale) - 1e-9))
+        return [QLocale().toString(float(value * scale), "f", decimals) for value in values]
 
 
 class TimeAxis(pg.AxisItem):
