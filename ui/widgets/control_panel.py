@@ -96,8 +96,8 @@ class ControlPanel(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._make()
-        for part in (self.devices, self.meter, self.num_captions):
-            part.installEventFilter(self)
+        for control in (self.devices, self.meter, self.num_captions):
+            control.installEventFilter(self)
         picture = QHBoxLayout()
         picture.addStretch(1)
         picture.addWidget(self.picture)
