@@ -42,7 +42,7 @@ if wanted ui && [ "$(uname -s)" = Linux ]; then # on other systems the wheels co
   for pair in libportaudio.so.2=libportaudio2 libGL.so.1=libgl1 libEGL.so.1=libegl1 libxkbcommon.so.0=libxkbcommon0 \
     libfontconfig.so.1=libfontconfig1 libglib-2.0.so.0=libglib2.0-0 libdbus-1.so.3=libdbus-1-3 \
     libxcb-cursor.so.0=libxcb-cursor0 libxcb-icccm.so.4=libxcb-icccm4 libxcb-keysyms.so.1=libxcb-keysyms1 \
-    libxcb-shape.so.0=libxcb-shape0 libxkbcommon-x11.so.0=libxkbcommon-x11-0; do
+    libxcb-shape.so.0=libxcb-shape0 libxkbcommon-x11.so.0=libxkbcommon-x11-0 libgssapi_krb5.so.2=libgssapi-krb5-2; do
     if [[ $libraries == *"${pair%=*} "* ]]; then continue; fi
     if [ $app_libraries = required ]; then missing+=("${pair#*=}"); else optional+=("${pair#*=}"); fi
   done

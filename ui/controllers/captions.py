@@ -192,6 +192,8 @@ class CaptionController(QObject):
         text = shown_text(records[0]) if len(records) == 1 else f"{len(records)} captions"
         self._window.log.add(f"{job.name}: {text} ({decimal(spent)} s)")
         self._window.set_status(f"Captioned {job.name} in {decimal(spent)} s.")
+        if job.document is self._documents.shown:
+            self._window.announcer.announce(text)
         self._documents.keep(job.document)
         self._end(job, Status.DONE)
 

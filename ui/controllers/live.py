@@ -94,6 +94,8 @@ class LiveController(QObject):
         self.document.grow(Row(record, heard_at=begun.isoformat()), update.extends)
         self._alert(shown_text(record), update.extends)
         self._window.large.show_caption(shown_text(record), update.extends)
+        if not update.extends:
+            self._window.announcer.announce(shown_text(record))
         hop_s = self._session.settings.live_hop_s
         text = (
             f"latency {decimal(update.latency_s)} s"

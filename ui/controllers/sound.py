@@ -262,7 +262,7 @@ class SoundController(QObject):
             if self._taken != path:
                 self._taken = path
                 self._take(path)
-            self._window.set_status(f"Reading {Path(path).name}… {per_cent(share)}")
+            self._window.set_status(f"Reading {Path(path).name}… {per_cent(share)}", announced=False)
 
     def _on_decoded(self, sound: DecodedSound) -> None:
         path = str(sound.path)

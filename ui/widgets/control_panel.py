@@ -34,10 +34,19 @@ from ui.widgets.parts import (
     set_primary,
 )
 from ui.widgets.state import Listening, Recording, WindowState
-from ui.widgets.theme import ASSETS
+from ui.widgets.theme import ASSETS, LIGHT, Colours
 
 MAX_CAPTIONS = 20
 PICTURE = QSize(277, 65)
+FLOW_MUTED, FLOW_ACCENT = "#8a94a6", "#4c74ea"  # colours in flow.svg
+
+
+def painted_flow(colours: Colours) -> bytes:
+    """Return the picture, an SVG file, in the colours of a theme."""
+    picture = (ASSETS / "flow.svg").read_text(encoding="utf-8")
+    for drawn, name in ((FLOW_MUTED, colours.muted), (FLOW_ACCENT, colours.accent)):
+        picture = picture.replace(drawn, name)
+    return picture.encode()
 
 
 class DeviceBox(QComboBox):
@@ -139,7 +148,8 @@ class ControlPanel(QScrollArea):
         self.path.setPlaceholderText("nothing chosen yet")
         describe(self.path, "Audio Path", "The recording that is open.")
         self.open = button("Open…", "Choose recordings: wav, mp3, flac, ogg, m4a and more.", "Ctrl+O")
-        self.picture = QSvgWidget(str(ASSETS / "flow.svg"))
+        self.picture = QSvgWidget()
+        self.picture.load(painted_flow(LIGHT))
         self._set_picture_size(small=False)
         describe(self.picture, "Picture: from a microphone through the model to a sentence")
         self.devices = DeviceBox()
@@ -157,6 +167,7 @@ class ControlPanel(QScrollArea):
         self.play = button("Play Audio", "Play or pause the recording that is open.", "Ctrl+Space")
         self.play_time = muted("00:00 / 00:00")
         self.progress = SeekBar()
+        self.progress.setFormat("%p %")
         describe(self.progress, "Playback progress", "Playback position; click to seek.")
         self.num_captions = QSpinBox()
         self.num_captions.setRange(1, MAX_CAPTIONS)
@@ -165,6 +176,7 @@ class ControlPanel(QScrollArea):
         self.run_live = button("Run Live Prediction", "Caption your last recording.", "Ctrl+Shift+Return")
         self.cancel = button("Cancel", "Stop captioning.", "Esc")
         self.share = QProgressBar()
+        self.share.setFormat("%p %")
         self.share.setTextVisible(False)  # the percentage is displayed beside the bar, on a single background colour
         describe(self.share, "Captioning progress")
         self.left = YieldingLabel()
@@ -284,6 +296,11 @@ class ControlPanel(QScrollArea):
         first = self.record if recording or not state.path else self.run_model
         for candidate in (self.record, self.run_model):
             set_primary(candidate, candidate is first)
+
+    def set_colours(self, colours: Colours) -> None:
+        """Apply the colours of a theme."""
+        self.meter.set_colours(colours)
+        self.picture.load(painted_flow(colours))
 
     def set_recorded(self, seconds: float) -> None:
         """Display the duration of the recording in progress, seconds."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from PyQt6.QtCore import Qt, QTimer, pyqtSignal
-from PyQt6.QtGui import QFont, QKeySequence, QResizeEvent, QShortcut
+from PyQt6.QtGui import QFont, QHideEvent, QKeySequence, QResizeEvent, QShortcut, QShowEvent
 from PyQt6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ui.store.exports import wrapped
@@ -54,7 +54,6 @@ class LargeTypeWindow(QWidget):
         self._clock = QTimer(self)
         self._clock.setInterval(CLOCK_MS)
         self._clock.timeout.connect(self._show_clock)
-        self._clock.start()
         for keys, action in (("Esc", self._leave), ("F11", self._toggle_full), ("Ctrl+L", self.listen_asked.emit)):
             QShortcut(QKeySequence(keys), self, action)
         self._show()
@@ -90,6 +89,17 @@ class LargeTypeWindow(QWidget):
         """Apply the colours of a theme."""
         self._colours = colours
         self._paint()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Start the clock."""
+        super().showEvent(event)
+        self._show_clock()
+        self._clock.start()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Stop the clock, each tick of which screen readers are notified of."""
+        super().hideEvent(event)
+        self._clock.stop()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Scale the font with the window."""

@@ -20,6 +20,7 @@ from PyQt6.QtWidgets import (
 from data.recognition import AUDIO_SUFFIXES
 from ui.store.documents import Document
 from ui.store.exports import EXPORT_FORMS, choose_form
+from ui.widgets.announcer import Announcer
 from ui.widgets.captions_panel import CaptionsPanel
 from ui.widgets.control_panel import ControlPanel
 from ui.widgets.large_type import LargeTypeWindow
@@ -89,7 +90,8 @@ class MainWindow(QMainWindow):
         self.area.setWidget(page)
         self.area.setMinimumSize(320, 200)
         self.setCentralWidget(self.area)
-        self.banner = Banner(self.area, self.right)
+        self.banner = Banner(self, self.area, self.right)
+        self.announcer = Announcer(self)
         self.log.hide()
         self._build_status()
         self._build_menus()
@@ -200,22 +202,26 @@ class MainWindow(QMainWindow):
 
     def set_colours(self, colours: Colours) -> None:
         """Pass the colours to all widgets with custom painting."""
-        for part in (self.sound, self.controls.meter, self.large, self.captions.table.rows):
+        for part in (self.sound, self.controls, self.large, self.captions.table.rows):
             part.set_colours(colours)
 
     def show_message(self, sentence: str) -> None:
-        """Display a message in the banner and add it to the log."""
+        """Display a message in the banner, announce it and add it to the log."""
         self.banner.show_message(sentence)
+        self.announcer.announce(sentence, urgent=True)
         self.log.add(sentence)
 
     def offer(self, sentence: str, name: str, action: Callable[[], object]) -> None:
         """Display a message with a button, such as Undo."""
         self.banner.show_message(sentence, name, action)
+        self.announcer.announce(f"{sentence} {name}", urgent=True)
         self.log.add(sentence)
 
-    def set_status(self, text: str) -> None:
-        """Set the text of the status bar."""
+    def set_status(self, text: str, announced: bool = True) -> None:
+        """Set the text of the status bar, and announce it to screen readers unless it is one of many, such as progress."""
         self.status.setText(text)
+        if announced:
+            self.announcer.announce(text)
 
     def fold_log(self, folded: bool) -> None:
         """Hide or show the log."""

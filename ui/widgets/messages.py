@@ -16,13 +16,14 @@ class Banner(QFrame):
     """Message that floats above a part of the window until it is closed or replaced.
 
     Args:
-        parent: parent widget.
-        below: widget inside `parent` that the banner covers.
+        window: the window; screen readers do not see children of its scroll area.
+        area: part of the window in which the banner stays.
+        below: widget inside `area` that the banner covers.
     """
 
-    def __init__(self, parent: QWidget, below: QWidget) -> None:
-        super().__init__(parent)
-        self._below = below
+    def __init__(self, window: QWidget, area: QWidget, below: QWidget) -> None:
+        super().__init__(window)
+        self._area, self._below = area, below
         self.setObjectName("banner")
         self.text = QLabel()
         self.text.setWordWrap(True)
@@ -58,14 +59,15 @@ class Banner(QFrame):
             return
         buttons = self.close_button.sizeHint().width() + (self.action.sizeHint().width() if self.action.text() else 0)
         wished = self.text.fontMetrics().horizontalAdvance(self.text.text()) + buttons + 80
-        room = QRect(self._below.mapTo(owner, QPoint(0, 0)), self._below.size()).intersected(owner.rect())
+        place, room = (QRect(part.mapTo(owner, QPoint(0, 0)), part.size()) for part in (self._area, self._below))
+        room = room.intersected(place)
         if room.width() < NARROWEST:  # the covered widget is scrolled out of view
-            room = owner.rect()
+            room = place
         width = min(room.width() - 2 * MARGIN, max(NARROWEST, wished), WIDEST)
         edge = self.contentsMargins()  # of the frame, which the layout does not count
         inner = width - edge.left() - edge.right()
         self.resize(width, layout.heightForWidth(inner) + edge.top() + edge.bottom())
-        self.move(room.left() + (room.width() - width) // 2, MARGIN)
+        self.move(room.left() + (room.width() - width) // 2, place.top() + MARGIN)
 
     def _act(self) -> None:
         self.hide()

@@ -8,6 +8,7 @@ from ui.widgets.parts import decimal, describe
 from ui.widgets.theme import LIGHT, Colours
 
 LOWEST_DB = -90.0
+BRIGHT, DIM = 1.0, 0.75  # opacity of levels above and below the threshold
 LOWEST_THRESHOLD_DB, HIGHEST_THRESHOLD_DB = -80, -10
 
 
@@ -85,7 +86,7 @@ class LevelMeter(QSlider):
         accent.setAlphaF(0.35 if is_loud else 0.18)
         painter.setBrush(accent)
         painter.drawRoundedRect(QRectF(bar.left(), bar.top(), self._x(self._peak_db) - bar.left(), bar.height()), 5, 5)
-        accent.setAlphaF(1.0 if is_loud else 0.45)
+        accent.setAlphaF(BRIGHT if is_loud else DIM)
         painter.setBrush(accent)
         painter.drawRoundedRect(QRectF(bar.left(), bar.top(), self._x(self._rms_db) - bar.left(), bar.height()), 5, 5)
         x = self._x(self.threshold_db)

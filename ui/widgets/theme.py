@@ -55,7 +55,8 @@ QPushButton:hover, QToolButton:hover {{ border-color: {muted}; }}
 QPushButton:focus, QToolButton:focus {{ border-color: {accent}; }}
 QPushButton:disabled, QToolButton:disabled {{ color: {muted}; background: {window}; border-color: {window}; }}
 QPushButton[primary="true"] {{ background: {accent}; border-color: {accent}; color: {on_accent}; }}
-QPushButton[primary="true"]:focus, QPushButton[primary="true"]:hover {{ border-color: {text}; }}
+QPushButton[primary="true"]:hover {{ border-color: {text}; }}
+QPushButton[primary="true"]:focus {{ border: 5px double {on_accent}; padding: 3px 11px; }}
 QPushButton[primary="true"]:disabled {{ color: {muted}; background: {window}; border-color: {window}; }}
 QPushButton[off="true"] {{ color: {muted}; background: {window}; border-color: {accent}; }}
 QPushButton[flat="true"], QToolButton[flat="true"] {{ background: transparent; border-color: transparent; }}
