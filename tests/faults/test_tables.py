@@ -12,11 +12,10 @@ import soundfile
 
 import evaluate
 from benchmarks.yardstick import Group, read_tables
-from data import tables
 from data.clotho import load_split, load_table
 from data.labelled.collections import read_labelled
 from data.labelled.mixtures import read_collection
-from data.tables import DatasetError, FileIndex, TableReport, read_rows, read_table
+from data.tables import DatasetError, FileIndex, TableReport, csv_files, read_rows, read_table
 from evaluation.inputs import pair, read_predictions, read_references
 from training.text_only.captions import read_captions, read_text_clips
 from training.text_only.text_labels import read_label_sets
@@ -377,7 +376,7 @@ def test_what_is_no_table_of_predictions_is_one_sentence(tmp_path: Path, content
 
 @pytest.mark.parametrize("name", ["zero", "zero.jsonl"])
 def test_a_table_that_never_ends(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MAX_TABLE_BYTES", 1 << 20)
+    monkeypatch.setattr(csv_files, "MAX_TABLE_BYTES", 1 << 20)
     (tmp_path / name).symlink_to("/dev/zero")
     with pytest.raises(DatasetError, match=f"{name} has more than 1,048,576 bytes"):
         read_predictions(tmp_path / name)
