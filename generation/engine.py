@@ -96,7 +96,7 @@ class Reader(Protocol):
     logits: Array
 
     def step(self, token_ids: Array, rows: Array) -> Array:
-        """Logits (R, V) after tokens (R,) that continue `rows` (R,)."""
+        """Logits (R, V) after tokens (R,) that continue `rows` (R,); greedy decoding gives None for each row itself."""
 
 
 class Engine(Protocol):

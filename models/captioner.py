@@ -337,7 +337,11 @@ class AudioCaptioner(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, path_or_hub_id: str | Path, device: str | torch.device = "cpu", encoder_weights: str | None = None
+        cls,
+        path_or_hub_id: str | Path,
+        device: str | torch.device = "cpu",
+        encoder_weights: str | None = None,
+        rounds_weights: bool = True,
     ) -> "AudioCaptioner":
         """Load a captioner.
 
@@ -346,11 +350,15 @@ class AudioCaptioner(nn.Module):
                 qiuqiangkong/mini_audio_caption, or a repository id on the Hugging Face hub.
             device: device to load to.
             encoder_weights: published weights file of the encoder, replacing the path in the checkpoint.
+            rounds_weights: whether the search on a CPU rounds the decoder's float32 weights to half precision, which reads half
+                the memory for each token. The weights themselves, and those that a checkpoint is saved with, do not change.
 
         Raises:
             CheckpointError: the checkpoint is missing, damaged, of a newer version, or does not fit its configuration.
         """
-        return captioner_files.load(cls, path_or_hub_id, encoder_weights).to(device).eval()
+        captioner = captioner_files.load(cls, path_or_hub_id, encoder_weights).to(device).eval()
+        captioner.decoder.rounds_weights = rounds_weights
+        return captioner
 
     def merge_lora(self) -> None:
         """Merge LoRA adapters into the decoder's weights: a saved copy needs no peft and decodes slightly faster.

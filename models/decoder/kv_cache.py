@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from models.decoder.network import rms_norm
 
+HALF_PRECISION = 2.0**-11  # largest relative error of rounding to half precision
 SAMPLED_NUMBERS = 997  # values of each matrix used to detect changes
 SPARE_TOKENS = 16  # positions added when the cache is full
 
@@ -28,11 +29,13 @@ class JoinedLinear:
 
     Args:
         layers: `nn.Linear` or modules with the same interface, such as layers with LoRA.
+        rounded: whether other float32 weights are rounded to half precision and packed as well; weights that would lose more
+            than `HALF_PRECISION` of the largest one are not.
     """
 
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
+    def __init__(self, layers: Sequence[nn.Module], rounded: bool = False) -> None:
         self.layers = layers
-        self.packed = _pack(layers)
+        self.packed = _pack(layers, HALF_PRECISION if rounded else 0.0)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Compute outputs (R, ..., sum of output widths) of inputs (R, ..., D)."""
@@ -43,8 +46,13 @@ class JoinedLinear:
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
 
 
-def _pack(layers: Sequence[nn.Module]) -> Any:
-    """FBGEMM's packed weights of linear layers; None if they are not exactly representable or not supported."""
+def _pack(layers: Sequence[nn.Module], tolerance: float) -> Any:
+    """FBGEMM's packed weights of linear layers; None if they are not supported, or rounding changes them too much.
+
+    Args:
+        layers: the layers.
+        tolerance: largest permitted change of a weight, as a share of the largest weight of its layer.
+    """
     if "fbgemm" not in torch.backends.quantized.supported_engines:
         return None
     weights, biases = [], []
@@ -52,24 +60,26 @@ def _pack(layers: Sequence[nn.Module]) -> Any:
         if type(layer) is not nn.Linear or layer.weight.device.type != "cpu" or layer.weight.dtype != torch.float32:
             return None
         weight = layer.weight.detach()
-        if not torch.equal(weight.half().float(), weight):
+        change = (weight.half().float() - weight).abs().max()  # infinite beyond the range of half precision
+        if not change <= tolerance * weight.abs().max():
             return None
         weights.append(weight)
         biases.append(weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach())
-    return torch.ops.quantized.linear_prepack_fp16(torch.cat(weights), torch.cat(biases))
+    bias = torch.cat(biases) if any(layer.bias is not None for layer in layers) else None
+    return torch.ops.quantized.linear_prepack_fp16(torch.cat(weights), bias)
 
 
 class _Layer:
     """Modules of one layer, with joined projections."""
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, rounded: bool) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.attention_norm, self.mlp_norm = layer.input_layernorm, layer.post_attention_layernorm
-        self.to_attention = JoinedLinear([attention.q_proj, attention.k_proj, attention.v_proj])
-        self.from_attention = JoinedLinear([attention.o_proj])
-        self.to_mlp = JoinedLinear([mlp.gate_proj, mlp.up_proj])
+        self.to_attention = JoinedLinear([attention.q_proj, attention.k_proj, attention.v_proj], rounded)
+        self.from_attention = JoinedLinear([attention.o_proj], rounded)
+        self.to_mlp = JoinedLinear([mlp.gate_proj, mlp.up_proj], rounded)
         self.activation = mlp.act_fn
-        self.from_mlp = JoinedLinear([mlp.down_proj])
+        self.from_mlp = JoinedLinear([mlp.down_proj], rounded)
 
 
 class LlamaReader:
@@ -77,18 +87,19 @@ class LlamaReader:
 
     Args:
         llama: network, with or without LoRA adapters.
+        rounded: whether float32 weights are rounded to half precision where that is faster (`JoinedLinear`).
     """
 
-    def __init__(self, llama: Any) -> None:
-        self.llama = llama
+    def __init__(self, llama: Any, rounded: bool = False) -> None:
+        self.llama, self.rounded = llama, rounded
         self.decoder = llama.get_decoder()
-        self.layers = [_Layer(layer) for layer in self.decoder.layers]
-        self.to_logits = JoinedLinear([llama.get_output_embeddings()])
+        self.layers = [_Layer(layer, rounded) for layer in self.decoder.layers]
+        self.to_logits = JoinedLinear([llama.get_output_embeddings()], rounded)
         self._made_of = _state(llama)
 
-    def is_of(self, llama: Any) -> bool:
-        """Return whether it was prepared from this network with its current weights."""
-        return llama is self.llama and self._made_of == _state(llama)
+    def is_of(self, llama: Any, rounded: bool) -> bool:
+        """Return whether it was prepared from this network with its current weights, rounded or not."""
+        return llama is self.llama and rounded == self.rounded and self._made_of == _state(llama)
 
     def read(self, embeddings: Tensor, mask: Tensor) -> "LlamaCache":
         """Start reading rows.
@@ -144,42 +155,45 @@ class LlamaCache:
         allowed = allowed | torch.eye(length, dtype=torch.bool, device=mask.device)  # padding must attend to something
         self.logits = self._read(embeddings, positions, allowed)
 
-    def step(self, token_ids: Tensor, rows: Tensor) -> Tensor:
+    def step(self, token_ids: Tensor, rows: Tensor | None) -> Tensor:
         """Read one more token.
 
         Args:
             token_ids: (R',) int64, next token of each new row.
-            rows: (R',) int64, index of the row that each new row continues; a row may be continued several times.
+            rows: (R',) int64, index of the row that each new row continues; a row may be continued several times. None if each
+                row continues itself, which copies nothing.
 
         Returns:
             (R', V) logits of the following token.
         """
-        self._reorder(rows)
-        positions = self._next.index_select(0, rows)
+        if rows is not None or self._length == self._memory.shape[4]:
+            self._reorder(rows)
+        positions = self._next if rows is None else self._next.index_select(0, rows)
         self._next = positions + 1
         allowed = None
         if self._seen is not None:
-            self._seen = F.pad(self._seen.index_select(0, rows), (0, 1), value=True)
+            self._seen = F.pad(self._seen if rows is None else self._seen.index_select(0, rows), (0, 1), value=True)
             allowed = self._seen[:, None, None]  # (R', 1, 1, S)
         embeddings = self._reader.decoder.embed_tokens(token_ids[:, None])
         self.logits = self._read(embeddings, positions[:, None], allowed)
         return self.logits
 
-    def _reorder(self, rows: Tensor) -> None:
-        """Select the continued rows (R',) and reserve memory for one more token.
+    def _reorder(self, rows: Tensor | None) -> None:
+        """Select the continued rows (R',), None for all in their order, and reserve memory for one more token.
 
         The copy reuses the memory of the step before the last if it is large enough: allocating new pages takes longer than
         the copy.
         """
         room = self._memory.shape[4] + (SPARE_TOKENS if self._length == self._memory.shape[4] else 0)
-        shape = (len(rows), *self._memory.shape[1:4], room, self._memory.shape[5])
-        if self._spare is None or self._spare.shape[1:] != shape[1:] or len(self._spare) < len(rows):
+        count = len(self._memory) if rows is None else len(rows)
+        shape = (count, *self._memory.shape[1:4], room, self._memory.shape[5])
+        if self._spare is None or self._spare.shape[1:] != shape[1:] or len(self._spare) < count:
             self._spare = self._memory.new_empty(shape)
-        target = self._spare[: len(rows)]
-        if room == self._memory.shape[4]:
+        target = self._spare[:count]
+        if rows is not None and room == self._memory.shape[4]:
             torch.index_select(self._memory, 0, rows, out=target)
         else:
-            target[..., : self._length, :] = self._memory.index_select(0, rows)
+            target[..., : self._length, :] = self._memory if rows is None else self._memory.index_select(0, rows)
         self._memory, self._spare = target, self._memory
 
     def _read(self, hidden: Tensor, positions: Tensor, allowed: Tensor | None) -> Tensor:

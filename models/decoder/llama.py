@@ -32,6 +32,10 @@ class LlamaDecoder(nn.Module):
         token_ids: ids of the padding, begin and end tokens, by the keys "pad", "bos" and "eos".
         architecture: transformers settings of a pretrained decoder whose weights are in the checkpoint; None otherwise.
 
+    Attributes:
+        rounds_weights: whether `generate` may round float32 weights to half precision on a CPU, which reads half the memory for
+            each token; False, so that validation in training uses the weights as they are.
+
     Raises:
         CheckpointError: the pretrained Llama is missing or has fewer tokens than the tokenizer, or settings contradict each
             other.
@@ -63,6 +67,7 @@ class LlamaDecoder(nn.Module):
                 "captioner.tokenizer.kind to decoder."
             )
         self.llama = llama
+        self.rounds_weights = False
         self._reader: LlamaReader | None = None
 
     @property
@@ -179,8 +184,8 @@ class LlamaDecoder(nn.Module):
 
     def _reader_now(self) -> LlamaReader:
         """Return a reader for the network's current weights; it is rebuilt when they have changed."""
-        if self._reader is None or not self._reader.is_of(self.llama):
-            self._reader = LlamaReader(self.llama)
+        if self._reader is None or not self._reader.is_of(self.llama, self.rounds_weights):
+            self._reader = LlamaReader(self.llama, self.rounds_weights)
         return self._reader
 
 

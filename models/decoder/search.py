@@ -71,8 +71,7 @@ def single_search(
         ended = ended | (tokens == eos)
         if length == settings.max_new_tokens or bool(ended.all()):
             break
-        logits = reader.step(tokens.masked_fill(ended, pad), rows)
-        rows = torch.arange(len(rows), device=rows.device)
+        logits = reader.step(tokens.masked_fill(ended, pad), rows if length == 1 else None)
     return ids, sums.masked_fill(~ended, math.nan)
 
 
