@@ -1,15 +1,18 @@
 """Reading on token by token: the same logits as transformers' whole pass, from weights of now, packed or not."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from configs.schema import DecoderConfig
 from generation.engine import SearchSettings
+from models.captioner import AudioCaptioner
 from models.decoder.kv_cache import SPARE_TOKENS, JoinedLinear, LlamaReader
 from models.decoder.llama import LlamaDecoder
 
@@ -72,6 +75,12 @@ def test_logits_are_those_of_a_whole_pass(kind: str, numbers: str, padded: bool)
         mask = torch.cat([mask[rows], torch.ones(3, 1, dtype=torch.long)], dim=1)
         torch.testing.assert_close(logits, whole(llama, embeddings, mask), **tolerance)
         assert logits is cache.logits
+    for _ in range(SPARE_TOKENS + 1):  # each row continues itself, until the memory is full and longer
+        ids = torch.randint(50, (3,), generator=generator)
+        logits = cache.step(ids, None)
+        embeddings = torch.cat([embeddings, llama.get_input_embeddings()(ids)[:, None]], dim=1)
+        mask = torch.cat([mask, torch.ones(3, 1, dtype=torch.long)], dim=1)
+        torch.testing.assert_close(logits, whole(llama, embeddings, mask), **tolerance)
 
 
 # -- packed weights -------------------------------------------------------------------------------------------------------
@@ -106,6 +115,38 @@ def test_only_what_half_precision_holds_exactly_is_packed() -> None:
     assert JoinedLinear([layer.to(torch.bfloat16) for layer in layers(half=True)]).packed is None
     assert JoinedLinear([nn.Sequential(layer) for layer in layers(half=True)]).packed is None
     assert JoinedLinear([layer.to("meta") for layer in layers(half=True)]).packed is None
+
+
+@packs
+@torch.no_grad()
+def test_other_weights_are_rounded_where_half_precision_suffices() -> None:
+    made, rows = layers(half=False, bias=True), torch.randn(3, 24)
+    joined = JoinedLinear(made, rounded=True)
+    assert joined.packed is not None
+    expected = torch.cat([F.linear(rows, layer.weight.half().float(), layer.bias) for layer in made], dim=-1)
+    torch.testing.assert_close(joined(rows), expected, rtol=1e-5, atol=1e-5)
+    for scale in (1e6, 1e-7):  # infinite, and only a few values near zero
+        made[0].weight.mul_(scale)
+        assert JoinedLinear(made, rounded=True).packed is None
+        made[0].weight.div_(scale)
+
+
+@packs
+def test_only_a_loaded_captioner_rounds_weights() -> None:
+    made = decoder(half=False)
+    exact = sums(made)
+    assert made._reader is not None and made._reader.to_logits.packed is None
+    made.rounds_weights = True
+    before = copy.deepcopy(made.state_dict())
+    rounded = sums(made)
+    assert made._reader.to_logits.packed is not None
+    torch.testing.assert_close(rounded, exact, rtol=0.01, atol=0.05)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items())
+    made.rounds_weights = False
+    assert torch.equal(sums(made), exact)
+    shipped = Path(__file__).parents[2] / "checkpoints" / "sounds_small"
+    assert AudioCaptioner.from_pretrained(shipped).decoder.rounds_weights
+    assert not AudioCaptioner.from_pretrained(shipped, rounds_weights=False).decoder.rounds_weights
 
 
 def decoder(half: bool) -> LlamaDecoder:
