@@ -7,9 +7,11 @@ table gives medians. "Search" is the beam search alone, by the decoder and by tr
 the same logits processors; which of them runs first alternates between clips, and the ratio is the median of the clips' ratios.
 Loading time excludes imports.
 
-`--parts` adds tables: "batches" (1, 8 and 32 clips at once), "start" (whole commands compared with importing torch) and
+`--parts` adds tables: "batches" (1, 8 and 32 clips at once), "start" (whole commands compared with importing torch),
 "training" (a training step of the decoder of `--config`, without the encoder, compared with the seed's: a padded row per
-caption with its own copy of the prefix, and logits of all positions). Processor time hardly depends on other load.
+caption with its own copy of the prefix, and logits of all positions) and "generation" (the first and each further token of a
+decoder of the seed's size, compared with the seed's way and with the machine's memory reads; with `--output`, also a picture
+beside the table). The last two need neither checkpoints nor clips. Processor time hardly depends on other load.
 """
 
 import argparse
@@ -27,6 +29,8 @@ from tqdm import tqdm
 
 from benchmarks.common import add_output, markdown_table, publish
 from benchmarks.reference import as_transformers, by_transformers
+from benchmarks.speed_of_generation import HEADING as GENERATION_HEADING
+from benchmarks.speed_of_generation import draw, measure_generation
 from benchmarks.speed_of_parts import batch_rows, start_rows, training_rows
 from configs.commands import command_parser, run_command
 from data.audio import find_audio_files, load_audio
@@ -97,33 +101,56 @@ class Stopwatch:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Time every checkpoint on every clip; returns the exit status."""
+    """Time every checkpoint on every clip, and the parts; returns the exit status."""
+    if options.repeats < 1 or options.tokens < 2:
+        raise ValueError(
+            f"found --repeats {options.repeats} and --tokens {options.tokens}: expected at least 1 and at least 2."
+        )
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    tables = _of_checkpoints(options) if options.checkpoints or {"batches", "start"} & set(options.parts) else []
+    if "training" in options.parts:
+        tables.append(markdown_table(TRAINING_HEADING, training_rows(options.config, options.device)))
+    if "generation" in options.parts:
+        ways, limits = measure_generation(options.device, options.tokens, options.repeats)
+        tables += [
+            markdown_table(GENERATION_HEADING, [way.cells() for way in ways]),
+            f"{_where(options.device)}. {limits}",
+        ]
+        if options.output:
+            draw(ways, options.output.with_suffix(".png"))
+    if not tables:
+        raise ValueError("found neither checkpoints nor --parts: give at least one of them.")
+    publish("\n".join(tables), options.output)
+    return 0
+
+
+def _of_checkpoints(options: argparse.Namespace) -> list[str]:
+    """Tables that need checkpoints and clips."""
+    if not (options.checkpoints and options.clips):
+        raise ValueError("found no checkpoint or no --clips: only --parts training and generation do without both.")
     clips = find_audio_files(options.clips)[: options.num_clips]
     if len(clips) < 2:
         raise ValueError(
             f"{options.clips} has {len(clips)} sound files: give two or more, since the first is a warm-up."
         )
-    if options.threads:
-        torch.set_num_threads(options.threads)
     watches = [Stopwatch(path, options.device) for path in options.checkpoints]
     for clip in tqdm(clips, desc="captioning", unit="clip"):
         for watch in watches:
             watch.caption(clip, options.seconds)
-    where = (
-        torch.cuda.get_device_name() if options.device.startswith("cuda") else f"{torch.get_num_threads()} CPU threads"
-    )
     tables = [
         markdown_table(HEADING, [watch.cells() for watch in watches]),
-        f"{len(clips) - 1} clips of at most {options.seconds:g} s, {where}.\n",
+        f"{len(clips) - 1} clips of at most {options.seconds:g} s, {_where(options.device)}.\n",
     ]
     if "batches" in options.parts:
         tables.append(_batches(watches, clips, options.seconds))
     if "start" in options.parts:
         tables.append(markdown_table(START_HEADING, start_rows(clips[0], options.repeats)))
-    if "training" in options.parts:
-        tables.append(markdown_table(TRAINING_HEADING, training_rows(options.config, options.device)))
-    publish("\n".join(tables), options.output)
-    return 0
+    return tables
+
+
+def _where(device: str) -> str:
+    return torch.cuda.get_device_name() if device.startswith("cuda") else f"{torch.get_num_threads()} CPU threads"
 
 
 def _batches(watches: Sequence[Stopwatch], clips: Sequence[Path], seconds: float) -> str:
@@ -139,8 +166,8 @@ def _batches(watches: Sequence[Stopwatch], clips: Sequence[Path], seconds: float
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = command_parser("python -m benchmarks speed", __doc__)
-    parser.add_argument("checkpoints", type=Path, nargs="+", help="checkpoint folders that decode by beam search")
-    parser.add_argument("--clips", type=Path, required=True, help="folder of sound files; the first is a warm-up")
+    parser.add_argument("checkpoints", type=Path, nargs="*", help="checkpoint folders that decode by beam search")
+    parser.add_argument("--clips", type=Path, help="folder of sound files; the first is a warm-up")
     parser.add_argument("--num_clips", type=int, default=30, help="maximum number of files (default: 30)")
     parser.add_argument(
         "--seconds", type=float, default=10.0, help="seconds of each file to caption, above 0 (default: 10)"
@@ -148,11 +175,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: 0, torch's number)")
     parser.add_argument(
-        "--parts", nargs="*", choices=("batches", "start", "training"), default=[], help="additional tables"
+        "--parts",
+        nargs="*",
+        choices=("batches", "start", "training", "generation"),
+        default=[],
+        help="additional tables",
     )
     parser.add_argument(
-        "--repeats", type=int, default=5, help="runs of each command in the table of starts (default: 5)"
+        "--repeats", type=int, default=5, help="repeats in the tables of starts and of generation (default: 5)"
     )
+    parser.add_argument("--tokens", type=int, default=30, help="tokens of generated captions, 2 or more (default: 30)")
     parser.add_argument(
         "--config",
         type=Path,

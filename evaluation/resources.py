@@ -22,6 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_dir
+
 from data.download import GITHUB
 from data.fetching import DownloadError, RemoteFile, fetch
 from data.unpacking import unpack
@@ -55,9 +57,7 @@ DOWNLOAD_REMEDY = "python evaluate.py --download downloads it"
 
 def user_cache() -> Path:
     """Folder of this project in the user's cache folder."""
-    import pooch
-
-    return Path(pooch.os_cache("audio_caption"))
+    return Path(user_cache_dir("audio_caption"))
 
 
 @dataclass(frozen=True)

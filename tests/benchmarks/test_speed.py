@@ -5,10 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from benchmarks import speed_of_generation
 from benchmarks.speed import main
 from benchmarks.speed_of_parts import WAYS
 from configs.loading import config_to_yaml, load_config
+from configs.schema import DecoderConfig
+from generation.engine import SearchSettings
+from models.decoder.llama import LlamaDecoder
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,3 +77,40 @@ def test_tables_of_times(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     assert all(float(value) > 0 for row in starts.values() for value in row)
     steps = {row[0]: [float(value) for value in row[1:]] for row in cells if row[0] in WAYS}
     assert list(steps) == list(WAYS) and all(min(values[:3]) > 0 for values in steps.values())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--parts", "batches"], ["--parts", "generation", "--tokens", "1"]])
+def test_what_is_missing_is_named(arguments: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    assert main(arguments) == 2 and "found" in caplog.text
+
+
+def small_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = DecoderConfig(num_layers=1, num_heads=2, width=32, tie_embeddings=False)
+    monkeypatch.setattr(speed_of_generation, "SEED_SIZE", size)
+    monkeypatch.setattr(speed_of_generation, "VOCAB_SIZE", 200)
+    monkeypatch.setattr(speed_of_generation, "BATCH_SIZES", (1, 3))
+    monkeypatch.setattr(speed_of_generation, "READ_BYTES", 2**20)
+
+
+def test_generation_is_measured_beside_the_seeds_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_seed(monkeypatch)
+    output = tmp_path / "speed.md"
+    assert main(["--parts", "generation", "--tokens", "4", "--repeats", "2", "--output", str(output)]) == 0
+    lines = output.read_text().splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:8]]
+    assert [row[:2] for row in cells] == [[size, way] for size in "13" for way in ("seed's", "greedy", "4 beams")]
+    assert all(row[6] == "1.00" for row in cells if row[1] == "greedy")
+    assert "GB/s" in lines[-1] and "4 tokens, medians of 2 repeats" in lines[-1]
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_seeds_way_finds_the_same_tokens() -> None:
+    torch.manual_seed(0)
+    size = DecoderConfig(num_layers=2, num_heads=2, width=32, tie_embeddings=False)
+    decoder = LlamaDecoder(size, 200, speed_of_generation.TOKEN_IDS).eval()
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    prefix, lengths = torch.randn(2, 1, 32), torch.ones(2, dtype=torch.long)
+    expected = decoder.generate(prefix, lengths, SearchSettings(max_new_tokens=9, min_new_tokens=9))[0]
+    assert torch.equal(speed_of_generation.recompute(decoder, *decoder.begin(prefix, lengths), 9), expected)
