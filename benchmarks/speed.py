@@ -41,7 +41,9 @@ logger = logging.getLogger(__name__)
 HEADING = ("checkpoint", "load, s", "read, ms", "encode, ms", "decode, ms", "file to caption, ms",
            "search, ms", "transformers', ms", "search / transformers'")  # fmt: skip
 BATCH_HEADING = ("checkpoint", "clips at once", "ms per clip", "processor time per clip, ms", "clips per second")
-START_HEADING = ("command", "seconds", "processor time, s", "processor time / import torch")
+START_HEADING = (
+    "command", "seconds", "processor time, s", "seconds / import torch", "processor time / import torch",
+)  # fmt: skip
 TRAINING_HEADING = ("training step", "seconds", "processor time, s", "clips per second", "peak memory, GB")
 
 

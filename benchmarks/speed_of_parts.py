@@ -1,6 +1,7 @@
 """Times of parts for `benchmarks.speed`: batches of clips, the start of commands, and a training step of the decoder."""
 
 import argparse
+import importlib.util
 import os
 import resource
 import subprocess
@@ -39,13 +40,18 @@ def batch_rows(name: str, captioner: AudioCaptioner, clips: Sequence[NDArray[np.
 
 
 def start_rows(sound: Path, repeats: int) -> list[list[str]]:
-    """Seconds of whole commands, run in turn, and their processor time as a multiple of importing torch."""
+    """Seconds and processor time of whole commands, run in turn, and both as multiples of importing torch.
+
+    The app is started without a display, until its captioner is loaded, if its libraries are installed.
+    """
     commands = {
         'python -c "import torch"': ["-c", "import torch"],
         "inference.py FILE": ["inference.py", str(sound.resolve())],
         "evaluate.py --help": ["evaluate.py", "--help"],
         "train.py --help": ["train.py", "--help"],
     }
+    if importlib.util.find_spec("PyQt6") is not None:
+        commands["UI_Code.py"] = ["-m", "benchmarks.app_start"]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(repeats):
         for name, arguments in commands.items():
@@ -57,9 +63,11 @@ def start_rows(sound: Path, repeats: int) -> list[list[str]]:
     of_torch = next(iter(found.values()))
     rows = []
     for name, times in found.items():
-        ratio = median(own[1] / reference[1] for own, reference in zip(times, of_torch, strict=True))
-        wall, cpu = (median(values) for values in zip(*times, strict=True))
-        rows.append([f"`{name}`", f"{wall:.2f}", f"{cpu:.2f}", f"{ratio:.2f}"])
+        ratios = [
+            median(own[kind] / reference[kind] for own, reference in zip(times, of_torch, strict=True))
+            for kind in (0, 1)
+        ]
+        rows.append([f"`{name}`", *(f"{value:.2f}" for value in (*map(median, zip(*times, strict=True)), *ratios))])
     return rows
 
 

@@ -67,12 +67,14 @@ def test_tables_of_times(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
         assert float(ours) > 0 and float(theirs) > 0 and float(ratio) > 0
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[6:] if line.startswith("| ")]
     assert [row[1] for row in cells if row[0] == "`sounds_small`"] == ["1", "8", "32"] * 2
+    assert "processor time / import torch" in output.read_text()
     starts = {row[0]: row[1:] for row in cells if row[0].startswith("`") and row[0] != "`sounds_small`"}
     assert list(starts) == [
         '`python -c "import torch"`',
         "`inference.py FILE`",
         "`evaluate.py --help`",
         "`train.py --help`",
+        "`UI_Code.py`",
     ]
     assert all(float(value) > 0 for row in starts.values() for value in row)
     steps = {row[0]: [float(value) for value in row[1:]] for row in cells if row[0] in WAYS}
