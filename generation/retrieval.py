@@ -37,7 +37,7 @@ BUCKETS = 2**18  # n-grams are counted by a hash of their words
 LONGEST_NGRAM = 4
 LENGTH_SIGMA = 6.0  # words
 LOWEST_SCORE = 1e-6
-KEPT_VECTORS = 4096
+KEPT_VECTORS = 16384  # of about a kilobyte each
 
 TENSORS = {
     "text": np.dtype(np.uint8),
@@ -80,14 +80,14 @@ class References:
 
 
 def count_buckets(words: Sequence[str]) -> list[Counter[int]]:
-    """Counts of a caption's hashed n-grams for each n from 1 to 4."""
-    starts = range(len(words))
-    return [
-        Counter(
-            [zlib.crc32(" ".join(words[start : start + n]).encode()) % BUCKETS for start in starts[: 1 - n or None]]
-        )
-        for n in range(1, LONGEST_NGRAM + 1)
-    ]
+    """Counts of a caption's hashed n-grams for each n from 1 to 4; the hash is CRC-32 of the words, joined by spaces."""
+    first, later = [word.encode() for word in words], [f" {word}".encode() for word in words]
+    hashes = [zlib.crc32(word) for word in first]
+    found = [Counter([value % BUCKETS for value in hashes])]
+    for n in range(2, LONGEST_NGRAM + 1):  # each n-gram's hash continues that of its first n - 1 words
+        hashes = [zlib.crc32(word, value) for word, value in zip(later[n - 1 :], hashes, strict=False)]
+        found.append(Counter([value % BUCKETS for value in hashes]))
+    return found
 
 
 class CaptionStore:
@@ -117,7 +117,7 @@ class CaptionStore:
         self._check_values(frequencies)
         self._class_starts = np.concatenate([[0], class_ends[:-1]])
         self._idf = (np.log(len(self)) - np.log(np.maximum(1, frequencies))).tolist()  # single numbers are read faster
-        self._vector_of = lru_cache(maxsize=KEPT_VECTORS)(self._read_vector)
+        self.vector = lru_cache(maxsize=KEPT_VECTORS)(self._vector)  # the same captions are retrieved for similar clips
 
     def __len__(self) -> int:
         return len(self._text_ends)
@@ -191,9 +191,10 @@ class CaptionStore:
         rows = rows[np.argsort(-likelihoods[rows], kind="stable")][:number]
         rows = rows[np.isfinite(likelihoods[rows])]
         weights = np.exp(likelihoods[rows] - likelihoods[rows].max())
+        captions = tuple(self.caption(int(row)) for row in rows)
         return References(
-            tuple(self.caption(int(row)) for row in rows),
-            tuple(self._vector_of(int(row)) for row in rows),
+            captions,
+            tuple(map(self.vector, captions)),
             (weights / weights.sum()).astype(np.float32),
         )
 
@@ -209,7 +210,7 @@ class CaptionStore:
         likeness = 10 / LONGEST_NGRAM * (own @ others.T) * np.exp(-(away**2) / (2 * LENGTH_SIGMA**2))
         return [float(value) for value in likeness @ references.weights]
 
-    def vector(self, caption: str) -> NgramVector:
+    def _vector(self, caption: str) -> NgramVector:
         """TF-IDF vector of a normalised caption; unknown n-grams are weighted as if seen once."""
         words = caption.split()
         found: list[tuple[int, float]] = []
@@ -220,9 +221,6 @@ class CaptionStore:
         found.sort(key=itemgetter(0))
         buckets = np.array([bucket for bucket, _ in found], dtype=np.int64)
         return NgramVector(buckets, np.array([value for _, value in found], dtype=np.float32), len(words))
-
-    def _read_vector(self, row: int) -> NgramVector:
-        return self.vector(self.caption(row))
 
 
 def _check_kinds(tensors: Mapping[str, NDArray[Any]]) -> None:
