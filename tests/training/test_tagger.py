@@ -16,16 +16,8 @@ from data.clotho import FileClip
 from data.labelled.tags import tags_of
 from models.encoders.base import AudioEncoder, SpecMasks
 from models.encoders.build import build_encoder
-from training.tagger import (
-    MEMBER_SEEDS,
-    TagTargets,
-    blend_weights,
-    draw,
-    draw_pool,
-    read_ahead,
-    tagger_loss,
-    tune_tagger,
-)
+from training.tagger import MEMBER_SEEDS, blend_weights, tagger_loss, tune_tagger
+from training.tagger_pool import TagTargets, draw, draw_pool, read_ahead
 from vocabulary.audioset import tag_ids
 
 DOG, RAIN = tag_ids()["Dog"], tag_ids()["Rain"]
