@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from data.tables import wide_encoding
+
 COLUMNS = ("path", "file", "file_name", "url")
 _SUFFIXES = (".txt", ".parquet")
 
@@ -30,7 +32,10 @@ def read_list(name: str) -> Iterator[str]:
 
 
 def _text(name: str) -> Iterator[str]:
-    with open(name, encoding="utf-8", errors="surrogateescape") as file:
+    with open(name, "rb") as start:
+        encoding = wide_encoding(start.read(8))  # lists of Windows
+    errors = "replace" if encoding else "surrogateescape"
+    with open(name, encoding=encoding or "utf-8-sig", errors=errors) as file:
         for line in map(str.strip, file):
             if line and not line.startswith("#"):
                 yield line

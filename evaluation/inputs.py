@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from configs.json_files import parse_json
@@ -24,12 +24,14 @@ from data.tables import (
     read_table,
     same_name,
     table_bytes,
+    wide_encoding,
 )
 
 logger = logging.getLogger(__name__)
 
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 T = TypeVar("T")
+U = TypeVar("U")
 _NAME_KEYS = ("file_name", "file")
 _CAPTION_KEYS = ("caption_predicted", "caption")
 
@@ -155,7 +157,8 @@ def _json_references(path: Path, report: TableReport) -> dict[str, tuple[str, ..
 
 def _json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
-        text = table_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        content = table_bytes(path)
+        text = content.decode(wide_encoding(content) or "utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read ({error}): expected JSON lines in UTF-8.") from error
     records = []
@@ -213,7 +216,13 @@ def pair(
     """
     predictions = _with_same_names(predictions)
     references = _with_same_names(references)
-    predictions = _without_folders(predictions, references)
+    if not any(name in references for name in predictions):
+        predictions, references = _without_folders(predictions, references)
+    if not any(name in references for name in predictions):
+        raise DatasetError(
+            f"the {what} and the references have no file name in common (0 clips): found {listed(list(predictions))} and "
+            f"{listed(list(references))}; write the names of both alike, with their suffixes."
+        )
     lacking = [name for name in references if name not in predictions]
     unknown = [name for name in predictions if name not in references]
     for names, problem in ((lacking, f"references without {what}"), (unknown, f"{what} without references")):
@@ -224,8 +233,6 @@ def pair(
             raise DatasetError(f"{found}; expected one for each clip: add them, or score the others with --partial.")
         logger.warning("%s; the common clips are scored.", found)
     common = tuple(name for name in references if name in predictions)
-    if not common:
-        raise DatasetError(f"the {what} and the references have no file name in common (0 clips): check the names.")
     candidates = tuple(predictions[name] for name in common)
     corpus = Corpus(common, candidates, tuple(tuple(references[name]) for name in common))
     _name_oddities(corpus, what)
@@ -236,11 +243,17 @@ def _with_same_names(captions: Mapping[str, T]) -> dict[str, T]:
     return {same_name(name): value for name, value in captions.items()}
 
 
-def _without_folders(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
-    if any(name in references for name in predictions):
-        return predictions
-    shortened = {PurePath(name).name: caption for name, caption in predictions.items()}
-    return shortened if len(shortened) == len(predictions) and set(shortened) & set(references) else predictions
+def _without_folders(
+    predictions: Mapping[str, T], references: Mapping[str, U]
+) -> tuple[Mapping[str, T], Mapping[str, U]]:
+    """Return both with names without folders (of Windows too), where these are unique; otherwise unchanged."""
+    shortened = _last_parts(predictions), _last_parts(references)
+    is_unique = len(shortened[0]) == len(predictions) and len(shortened[1]) == len(references)
+    return shortened if is_unique else (predictions, references)
+
+
+def _last_parts(captions: Mapping[str, T]) -> dict[str, T]:
+    return {re.split(r"[/\\]", name)[-1]: value for name, value in captions.items()}
 
 
 def _name_oddities(corpus: Corpus, what: str) -> None:

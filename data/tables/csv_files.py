@@ -16,6 +16,11 @@ MAX_TABLE_BYTES = 1 << 29  # a hundred times the size of WavCaps; prevents endle
 ENCODINGS = {
     b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
 }  # fmt: skip
+_FOREIGN = {
+    (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"): "a spreadsheet or an archive",
+    (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"): "compressed",
+    (b"PAR1",): "Parquet",
+}
 
 
 def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
@@ -83,11 +88,29 @@ def _content(path: Path) -> bytes:
         raise DatasetError(
             f"the table {path} cannot be read ({error.strerror}): give the path of a CSV file."
         ) from error
-    if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise DatasetError(f"{path} is a spreadsheet or an archive, not text: save the table as CSV.")
-    if b"\0" in content and not content.startswith(tuple(ENCODINGS)):
+    for marks, kind in _FOREIGN.items():
+        if content.startswith(marks):
+            raise DatasetError(f"{path} is {kind}, not text: save the table as CSV.")
+    if b"\0" in content and wide_encoding(content) is None:
         raise DatasetError(f"{path} has zero bytes, so it is not text in UTF-8: save the table as CSV in UTF-8.")
     return content
+
+
+def wide_encoding(content: bytes) -> str | None:
+    """Return the encoding of text in UTF-16 or UTF-32; None for other content.
+
+    It is recognised by its byte order mark, or, for UTF-16 without one, by the zero bytes of four ASCII characters.
+
+    Args:
+        content: The first bytes of a file, 8 or more, or all.
+    """
+    for mark, encoding in ENCODINGS.items():
+        if content.startswith(mark):
+            return encoding
+    odd, even = content[1:8:2], content[:8:2]
+    if odd == bytes(4) and all(even):
+        return "utf-16-le"
+    return "utf-16-be" if even == bytes(4) and all(odd) else None
 
 
 def table_bytes(path: Path) -> bytes:
@@ -110,14 +133,15 @@ def table_bytes(path: Path) -> bytes:
 
 
 def _separator(lines: Sequence[str]) -> tuple[str, int]:
-    """Return the separator of a table, and the number of lines before the header: 1 after a line `sep=` (Excel), else 0."""
-    match = re.fullmatch(r'"?sep=(.)"?', lines[0].strip("\r\n "), re.IGNORECASE)
+    """Return the separator of a table, and the number of lines before the header: empty ones and a line `sep=` (Excel)."""
+    blank = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    first = lines[blank].strip("\r\n ")
+    match = re.fullmatch(r'"?sep=(.)"?', first, re.IGNORECASE)
     if match:
-        return match[1], 1
-    if lines[0].strip("\r\n ").lower() in ("sep=", '"sep="'):  # the separator is a tab, removed by strip
-        return "\t", 1
-    first = next((line for line in lines if line.strip()), "")
-    return max(SEPARATORS, key=lambda separator: _num_cells(first, separator)), 0
+        return match[1], blank + 1
+    if first.lower() in ("sep=", '"sep="'):  # the separator is a tab, removed by strip
+        return "\t", blank + 1
+    return max(SEPARATORS, key=lambda separator: _num_cells(first, separator)), blank
 
 
 def _num_cells(line: str, separator: str) -> int:
@@ -186,17 +210,18 @@ def _unclosed(path: Path, line: int) -> DatasetError:
 
 
 def _decode(content: bytes) -> tuple[str, set[int]]:
-    """Decode a table line by line, as UTF-8 or else Latin-1; as UTF-16 or UTF-32 if it has their byte order mark.
+    """Decode a table line by line, as UTF-8 or else Latin-1; or all of it as UTF-16 or UTF-32.
 
     Returns:
         The text, and the numbers of the lines decoded as Latin-1, counted from 1.
     """
-    for mark, encoding in ENCODINGS.items():
-        if content.startswith(mark):
-            return content.decode(encoding, "replace"), set()
+    if encoding := wide_encoding(content):
+        return content.decode(encoding, "replace"), set()
     content = content.removesuffix(b"\x1a")  # end-of-file character of DOS
+    while content.startswith(b"\xef\xbb\xbf"):  # programs that join files leave several
+        content = content[3:]
     lines, latin_lines = [], set()
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+    for number, line in enumerate(content.split(b"\n"), start=1):
         try:
             lines.append(line.decode("utf-8"))
         except UnicodeDecodeError:

@@ -1,5 +1,6 @@
 """Tables as people save them: quotation marks that swallow rows, other separators, a Mac's names, captions that say nothing."""
 
+import gzip
 import json
 import logging
 import unicodedata
@@ -12,6 +13,7 @@ import soundfile
 
 import evaluate
 from benchmarks.yardstick import Group, read_tables
+from captioning.path_lists import read_list
 from data.clotho import load_split, load_table
 from data.labelled.collections import read_labelled
 from data.labelled.mixtures import read_collection
@@ -149,9 +151,12 @@ def test_a_spreadsheet_is_named_for_what_it_is(tmp_path: Path) -> None:
         ("t.xlsx", b"PK\x03\x04\x14\x00"),
         ("t.xls", b"\xd0\xcf\x11\xe0\xa1"),
         ("t.csv", b"a\0,\0b\0"),
+        ("t.csv.gz", gzip.compress(TABLE.encode())),
+        ("t.parquet", b"PAR1"),
     ):
         (tmp_path / name).write_bytes(content + bytes(200))
-        with pytest.raises(DatasetError, match=rf"{name} (is a spreadsheet|has zero bytes).*save the table as CSV"):
+        kinds = "is a spreadsheet|has zero bytes|is compressed|is Parquet"
+        with pytest.raises(DatasetError, match=rf"{name} ({kinds}).*save the table as CSV"):
             read_predictions(tmp_path / name)
 
 
@@ -332,6 +337,11 @@ UNUSUAL = {
     "UTF-16 in big order": b"\xfe\xff" + TABLE.encode("utf-16-be"),
     "UTF-32": TABLE.encode("utf-32"),
     "UTF-32 in big order": b"\0\0\xfe\xff" + TABLE.encode("utf-32-be"),
+    "UTF-16 without a mark": TABLE.encode("utf-16-le"),
+    "UTF-16 in big order without a mark": TABLE.encode("utf-16-be"),
+    "two marks": b"\xef\xbb\xbf" * 2 + TABLE.encode(),
+    "empty lines first": b"\r\n \n" + TABLE.encode(),
+    "an empty line and a separator first": b"\nsep=|\n" + TABLE.replace(",", "|").encode(),
     "CR and LF": TABLE.replace("\n", "\r\n").encode(),
     "CR alone": TABLE.replace("\n", "\r").encode(),
     "vertical bars": TABLE.replace(",", "|").encode(),
@@ -356,7 +366,6 @@ def test_unusual_tables_are_read(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (TABLE.encode("utf-16-le"), "zero bytes"),
         (TABLE.encode() + b"\0\0\0", "zero bytes"),
         (b"", "first line"),
         (b"\n\n", "first line"),
@@ -380,6 +389,27 @@ def test_a_table_that_never_ends(tmp_path: Path, name: str, monkeypatch: pytest.
     (tmp_path / name).symlink_to("/dev/zero")
     with pytest.raises(DatasetError, match=f"{name} has more than 1,048,576 bytes"):
         read_predictions(tmp_path / name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_json_lines_and_lists_of_windows(tmp_path: Path, encoding: str) -> None:
+    lines = '{"file": "a.wav", "caption": "d\xf6gs"}\r\n{"file": "b.wav", "caption": "rain"}\r\n'
+    (tmp_path / "p.jsonl").write_bytes(lines.encode(encoding))
+    assert read_predictions(tmp_path / "p.jsonl") == {"a.wav": "d\xf6gs", "b.wav": "rain"}
+    (tmp_path / "list.txt").write_bytes("clip/\xe9.wav\r\n\r\n# end\r\nb.wav\r\n".encode(encoding))
+    assert list(read_list(str(tmp_path / "list.txt"))) == ["clip/\xe9.wav", "b.wav"]
+
+
+@pytest.mark.parametrize("folders", [("/data/x/", ""), ("C:\\clips\\", ""), ("", "audio/"), ("D:\\a\\", "audio/b/")])
+def test_folders_in_the_names_of_one_side_or_both(folders: tuple[str, str]) -> None:
+    predictions, references = ({f"{folder}{name}": name for name in ("a.wav", "b.wav")} for folder in folders)
+    corpus = pair(predictions, {name: (caption,) for name, caption in references.items()})
+    assert corpus.names == ("a.wav", "b.wav") and corpus.candidates == corpus.names
+
+
+def test_names_without_a_match_are_shown_in_one_sentence() -> None:
+    with pytest.raises(DatasetError, match=r"no file name in common .*'a.flac', 'b.flac'.*'a.wav', 'b.wav'.*suffixes"):
+        pair({"a.flac": "x", "b.flac": "y"}, {"a.wav": ("x",), "b.wav": ("y",)})
 
 
 def test_rows_that_are_told_of_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
