@@ -29,9 +29,9 @@ import psutil
 import soundfile
 from tqdm import tqdm
 
-from benchmarks.common import command_parser, markdown_table, write_text
+from benchmarks.common import markdown_table, write_text
 from configs.checks import POSITIVE_COUNT, outside, refuse
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 
 logger = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[1]
@@ -222,7 +222,7 @@ def try_signal(
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
-    parser = command_parser("stops", __doc__)
+    parser = command_parser("python -m benchmarks stops", __doc__)
     parser.add_argument("--moments", type=int, default=10, help="stops per signal (default: 10)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: 0)")
     parser.add_argument("--processes", type=int, default=1, help="processes, connected by torchrun (default: 1)")
