@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from configs.atomic_files import FileNotWrittenError, sync, write_file
+from configs.atomic_files import FileNotWrittenError, new_file, sync, write_file
 from configs.errors import CheckpointError
 from configs.json_files import read_json_object
 
@@ -88,7 +88,7 @@ def write_checkpoint(
         parts[STORE_FILE] = lambda path: save_file(dict(store), path)
     parts |= {name: partial(Path.write_text, data=text, encoding="utf-8") for name, text in texts.items()}
     if training_state is not None:
-        parts[TRAINING_STATE_FILE] = lambda path: torch.save(training_state, path)
+        parts[TRAINING_STATE_FILE] = partial(_save_state, training_state)
     try:
         for name, write in parts.items():
             _write_part(temporary, folder, name, write)
@@ -103,12 +103,17 @@ def write_checkpoint(
         raise
 
 
+def _save_state(state: Any, path: Path) -> None:
+    with new_file(path, synced=False) as file:  # torch.save alone does not say why a file cannot be written
+        torch.save(state, file)
+
+
 def _write_part(temporary: Path, folder: Path, name: str, write: Callable[[Path], object]) -> None:
     """Write one file of a checkpoint and sync it; errors name the final path."""
     try:
         write(temporary / name)
         sync(temporary / name)
-    except (OSError, SafetensorError, RuntimeError) as error:  # the three errors of a full disk
+    except (OSError, SafetensorError) as error:  # the two errors of a full disk
         reason = getattr(error, "strerror", None) or _first_line(error)
         raise FileNotWrittenError(getattr(error, "errno", None), reason, str(folder / name)) from error
 
