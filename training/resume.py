@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from configs.errors import CheckpointError
 from configs.schema import CaptionerConfig, Config
 from models.captioner import AudioCaptioner
 from models.checkpoints import captioner_files
-from models.checkpoints.folder import TOKENIZER_FILE, TRAINING_STATE_FILE
+from models.checkpoints.folder import TOKENIZER_FILE, TRAINING_STATE_FILE, not_finite
 from training.optimisation import MovingAverage
 from training.run_folder import RunFolder, TrainingError
 from training.tracking import History
@@ -119,18 +119,6 @@ class TrainingState:
     def _groups(self) -> list[dict[str, Any]]:
         groups: list[dict[str, Any]] = self.optimizer.param_groups
         return groups
-
-
-def not_finite(values: Any, name: str = "") -> str:
-    """Return the dotted name of the first non-finite tensor in nested mappings and lists; empty if there is none."""
-    if isinstance(values, Tensor):
-        return name if values.is_floating_point() and not bool(torch.isfinite(values).all()) else ""
-    items: Iterator[tuple[Any, Any]] = iter(())
-    if isinstance(values, Mapping):
-        items = iter(values.items())
-    elif isinstance(values, list | tuple):
-        items = enumerate(values)
-    return next((found for key, value in items if (found := not_finite(value, f"{name}.{key}".lstrip(".")))), "")
 
 
 def check_state(folder: Path, state: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from configs.commands import LogFile
 from configs.schema import Config
 from configs.stopping import StopSignals
 from data.audio import AudioError
+from models.checkpoints.folder import not_finite
 from models.encoders.build import encoder_label
 from training.batches import Batch
 from training.datasets import load_clips
@@ -29,7 +30,7 @@ from training.objective import token_weights
 from training.optimisation import MovingAverage, build_optimizer, set_learning_rates
 from training.phases import Phase, Phases
 from training.processes import build_accelerator, restarts
-from training.resume import TrainingState, find_state, not_finite, resume
+from training.resume import TrainingState, find_state, resume
 from training.run_folder import LOCK_FILE, RunFolder, TrainingError
 from training.self_critical import CiderReward, find_captions
 from training.start import begin_with

@@ -12,7 +12,7 @@ import pickle
 import platform
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -221,12 +221,34 @@ def _check_files(folder: Path, files: Mapping[str, Any]) -> None:
         read_training_state(folder, lazily=True)
 
 
+def not_finite(values: Any, name: str = "") -> str:
+    """Return the dotted name of the first non-finite tensor in nested mappings and lists; empty if there is none."""
+    if isinstance(values, Tensor):
+        if not values.is_floating_point():
+            return ""
+        values = values.float() if values.element_size() == 1 else values  # 8-bit floats lack most operations
+        return "" if bool(torch.isfinite(values).all()) else name
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(values, Mapping):
+        items = values.items()
+    elif isinstance(values, list | tuple):
+        items = enumerate(values)
+    return next((found for key, value in items if (found := not_finite(value, f"{name}.{key}".lstrip(".")))), "")
+
+
 def read_tensors(folder: Path, name: str = MODEL_FILE) -> dict[str, Tensor]:
-    """Load the tensors of a checkpoint's file on the CPU."""
+    """Load the tensors of a checkpoint's file on the CPU.
+
+    Raises:
+        CheckpointError: the file cannot be read, or has numbers that are not finite.
+    """
     try:
-        return load_file(folder / name)
+        tensors = load_file(folder / name)
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{folder / name} cannot be read ({error}): copy the checkpoint again.") from error
+    if found := not_finite(tensors):
+        raise CheckpointError(f"{folder / name} has numbers in {found} that are not finite: use an earlier checkpoint.")
+    return tensors
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

@@ -284,6 +284,26 @@ def test_weights_of_another_kind(folder: Path) -> None:
         AudioCaptioner.from_pretrained(folder)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_weights_that_are_not_finite(folder: Path, part: str, value: float) -> None:
+    tensors = load_file(folder / MODEL_FILE)
+    name = next(name for name in tensors if name.startswith(part) and tensors[name].is_floating_point())
+    tensors[name].view(-1)[-1] = value
+    save_file(tensors, folder / MODEL_FILE)
+    vouch(folder)
+    assert name in refused(folder, MODEL_FILE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn])
+def test_weights_of_another_precision_are_read(folder: Path, dtype: torch.dtype) -> None:
+    tensors = load_file(folder / MODEL_FILE)
+    changed = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    save_file(changed, folder / MODEL_FILE)
+    vouch(folder)
+    assert AudioCaptioner.from_pretrained(folder).decoder is not None
+
+
 # -- training_state.pt ---------------------------------------------------------------------------------------------------
 
 
