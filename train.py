@@ -22,7 +22,7 @@ from configs.checks import check_config
 from configs.commands import TRACEBACK_HELP, log_to_console, tell_errors
 from configs.loading import build_parser as config_parser
 from configs.loading import parse_config
-from configs.stopping import StopSignals, leave
+from configs.stopping import StopSignals
 
 logger = logging.getLogger("train")
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "cnn14_llama.yaml"
@@ -63,4 +63,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    leave(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -1,16 +1,14 @@
 """Handling of Ctrl-C, SIGTERM and SIGHUP: commands save finished work and exit immediately."""
 
-import atexit
 import logging
 import multiprocessing
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 from configs.atomic_files import drop_unfinished
 
@@ -27,18 +25,6 @@ def end_quietly() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def leave(status: int) -> NoReturn:
-    """End the process with an exit status after its exit handlers, without finalizing the interpreter.
-
-    While the interpreter is finalized, threads of native libraries that wait for its lock are ended in the middle of C++ code,
-    which aborts the process now and then ("terminate called without an active exception").
-    """
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(status)
 
 
 def leave_to_parent(*_: object) -> None:
@@ -71,6 +57,7 @@ class StopSignals:
         self._handlers: dict[int, Any] = {}
         self._pair: tuple[socket.socket, socket.socket] | None = None
         self._wakeup = -1
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is not threading.main_thread():
@@ -80,7 +67,10 @@ class StopSignals:
         receiver, sender = self._pair = socket.socketpair()  # pipes do not work on Windows
         sender.setblocking(False)
         self._wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=self._wait, args=(receiver, set(wanted)), name="stop signals", daemon=True).start()
+        self._thread = threading.Thread(
+            target=self._wait, args=(receiver, set(wanted)), name="stop signals", daemon=True
+        )
+        self._thread.start()
         self._handlers = {number: signal.signal(number, lambda *_: None) for number in wanted}
         return self
 
@@ -93,8 +83,14 @@ class StopSignals:
             signal.signal(number, handler)
         if self._pair is not None:
             signal.set_wakeup_fd(self._wakeup)
-            self._pair[1].close()  # ends the thread
+            self._pair[1].shutdown(socket.SHUT_RDWR)  # ends the thread, also where a forked process has the socket too
+            self._pair[1].close()
             self._pair, self._handlers = None, {}
+        if self._thread is not None:
+            # It refers to `keep`, and through it to a whole training. If it ended after the interpreter, it would free tensors
+            # there, and PyTorch aborts a process that needs the interpreter's lock at that time.
+            self._thread.join()
+            self._thread = None
 
     def _wait(self, receiver: socket.socket, wanted: set[int]) -> None:
         with receiver:

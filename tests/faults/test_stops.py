@@ -6,8 +6,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ import pytest
 import soundfile
 
 import evaluate
+from configs.stopping import StopSignals
 from tests.conftest import ROOT
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -140,3 +143,18 @@ def test_an_unwritable_output_is_told_before_the_captioner_is_loaded(
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
         assert evaluate.main([*arguments, "--output", str(output)]) == 2
         assert f"--output {output} is not a writable folder" in caplog.text and "none" not in caplog.text
+
+
+def test_no_thread_outlives_the_block_even_beside_a_forked_process() -> None:
+    """A thread that held the last reference to a training aborted the process while the interpreter ended."""
+    kept = SimpleNamespace(keep=lambda: "")
+    with StopSignals() as signals:
+        signals.keep = kept.keep
+        child = os.fork()
+        if not child:
+            signal.pause()  # has a copy of the socket
+            os._exit(0)
+    names = [thread.name for thread in threading.enumerate()]
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert "stop signals" not in names
