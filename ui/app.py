@@ -16,6 +16,7 @@ from ui.controllers.main import Controller
 from ui.engine.process import EngineProcess
 from ui.engine.requests import Engine
 from ui.sound.devices import SoundSystem
+from ui.store.background import Background
 from ui.store.history import History
 from ui.store.settings import SettingsStore
 from ui.workers.threads import start_workers
@@ -33,7 +34,9 @@ def build(engine: Engine, system: SoundSystem, settings: QSettings, history: Pat
         settings: persistent storage of the settings.
         history: folder of the history files.
     """
-    return Controller(start_workers(engine, system), SettingsStore(settings), History(history))
+    writing = Background()
+    store, past = SettingsStore(settings, writing.run), History(history, writing.run)
+    return Controller(start_workers(engine, system), store, past, writing)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -27,13 +27,12 @@ from ui.store.documents import Document
 from ui.widgets.state import Listening, Recording
 
 
-def wait(condition: Callable[[], bool], timeout_s: float = 30.0) -> float:
-    """Let events through until something holds; returns the seconds that it took."""
+def wait(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Let events through until something holds."""
     begun = time.monotonic()
     while not condition():
         assert time.monotonic() - begun < timeout_s, "waited in vain"
         QTest.qWait(10)
-    return time.monotonic() - begun
 
 
 def click(button: QAbstractButton) -> None:
@@ -77,9 +76,8 @@ def hear(app: Controller, clip: str) -> dict[str, object]:
     found["model"] = [caption.text for caption in shown().records[0].captions]
     click(controls.play)
     wait(lambda: app.state.playing)
-    begun = time.monotonic()
     wait(lambda: not app.state.playing)
-    found["played_s"], found["per_cent"] = time.monotonic() - begun, controls.progress.value()
+    found["per_cent"] = controls.progress.value()
     click(controls.listen)
     wait(lambda: app.state.listening is Listening.ON)
     player = play_into_microphone(clip)
@@ -92,7 +90,7 @@ def hear(app: Controller, clip: str) -> dict[str, object]:
 
 
 def suffer(app: Controller, clip: str, fault: str) -> dict[str, object]:
-    """Record, and take the sound away; the app must report it within two seconds and keep the recording."""
+    """Record, and take the sound away; the app must report it and keep the recording."""
     click(app.window.controls.record)
     wait(lambda: app.state.recording is Recording.ON)
     player = play_into_microphone(clip)
@@ -103,13 +101,13 @@ def suffer(app: Controller, clip: str, fault: str) -> dict[str, object]:
         os.kill(int((Path(os.environ["XDG_RUNTIME_DIR"]) / "pulse" / "pid").read_text()), signal.SIGKILL)
     else:
         subprocess.run(["pactl", "unload-module", "module-null-sink"], check=True)
-    seconds = wait(app.window.banner.isVisible, 10.0)
+    wait(app.window.banner.isVisible, 10.0)
     sentence = app.window.banner.text.text()
     if app.state.recording is not Recording.OFF:
         click(app.window.controls.record)
     wait(lambda: app.state.recording is Recording.OFF)
     player.kill()
-    return {"fault": fault, "told_after_s": seconds, "sentence": sentence, "kept": app.sound.last_recording}
+    return {"fault": fault, "sentence": sentence, "kept": app.sound.last_recording}
 
 
 def main(folder: Path, clip: str, fault: str) -> int:
@@ -121,13 +119,11 @@ def main(folder: Path, clip: str, fault: str) -> int:
     wait(lambda: app.state.model_ready, 120.0)
     found = hear(app, clip) if fault == "none" else suffer(app, clip, fault)
     print(json.dumps(found), flush=True)
-    begun = time.monotonic()
     app.window.close()
     application.processEvents()
     if not app.all_ended:
         print("threads did not end", file=sys.stderr)
         return 3
-    print(json.dumps({"closed_after_s": time.monotonic() - begun}), flush=True)
     return 0
 
 

@@ -175,6 +175,7 @@ def test_nothing_is_overwritten_unasked(
     work.export(tmp_path / "captions", "srt", False)
     assert asked == [["captions.srt"]] and (tmp_path / "captions.srt").read_text() == "precious"
     work.export(tmp_path / "captions", "srt", False)
+    work._writing.flush()
     assert "a dog barks" in (tmp_path / "captions.srt").read_text()
     assert work.settings.export_folder == str(tmp_path)
 
@@ -194,6 +195,7 @@ def test_name_and_format_of_an_export_agree(
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *arguments, **options: (str(tmp_path / name), chosen))
     work.window.captions.export.click()
+    work._writing.flush()
     text = (tmp_path / written).read_text(encoding="utf-8")
     starts = {".vtt": "WEBVTT", ".csv": "file", ".txt": "0.0", ".json": "[", ".srt": "1\n"}
     assert text.startswith(starts[Path(written).suffix]), text[:40]
@@ -211,6 +213,7 @@ def test_a_clip_is_saved(work: Controller, qtbot: QtBot, tmp_path: Path, monkeyp
     choose(work, 1)
     work.window.captions.clip_asked.emit(work.window.captions.table.selected()[0])
     assert named == ["chirp 00-02 rain falls.wav"]
+    qtbot.waitUntil(lambda: work.window.status.text() == f"Saved {tmp_path / 'clip.wav'}.")
     with wave.open(str(tmp_path / "clip.wav")) as clip:
         assert clip.getnframes() == pytest.approx(2 * clip.getframerate(), abs=2)
 

@@ -161,6 +161,7 @@ def test_a_queue_of_files_and_folders(
     qtbot.waitUntil(lambda: app.window.queue.summary.text() == "5 of 5 done", timeout=10000)
     assert [files.topLevelItem(row).text(1) for row in range(5)] == ["done"] * 5
     app.export(tmp_path / "all.csv", "csv", True)
+    app._writing.flush()
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 6
     click(qtbot, app.window.queue.clear)
     assert files.topLevelItemCount() == 0
@@ -242,7 +243,7 @@ def test_copy_and_export(
     assert not app.window.captions.copy.isEnabled() and not app.window.captions.export.isEnabled()
     open_file(qtbot, app, sound_file)
     click(qtbot, app.window.controls.run_model)
-    qtbot.waitUntil(lambda: app.state.has_captions)
+    qtbot.waitUntil(lambda: app.state.has_captions and not app.state.captioning)
     click(qtbot, app.window.captions.copy)
     clipboard = QGuiApplication.clipboard()
     assert clipboard is not None and clipboard.text().splitlines() == [f"chirp 0 caption {n}" for n in (1, 2, 3)]
@@ -260,7 +261,7 @@ def test_copy_and_export(
         answer = (str(tmp_path / name), chosen)
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, answer=answer, **options: answer)
         click(qtbot, app.window.captions.export)
+        qtbot.waitUntil(lambda written=written: written in app.window.status.text())
         assert content in (tmp_path / written).read_text(), chosen
-        assert written in app.window.status.text()
     app.export(sound_file / "captions.txt", "txt", False)  # below a file
-    assert "cannot be written" in app.window.banner.text.text()
+    qtbot.waitUntil(lambda: "cannot be written" in app.window.banner.text.text())

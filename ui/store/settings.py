@@ -1,5 +1,6 @@
 """Persistent settings of the app."""
 
+import threading
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -7,6 +8,7 @@ from typing import Any, Literal, get_args
 from PyQt6.QtCore import QByteArray, QSettings, QStandardPaths
 
 from captioning.files import DEFAULT_CHECKPOINT
+from ui.store.background import Run, run_now
 
 Theme = Literal["system", "light", "dark"]
 Method = Literal["own", "beam", "greedy", "sample"]
@@ -118,10 +120,13 @@ class SettingsStore:
 
     Args:
         store: underlying QSettings.
+        run: runs the tasks that write, in order, possibly on another thread. Default: at once.
     """
 
-    def __init__(self, store: QSettings) -> None:
-        self._store = store
+    def __init__(self, store: QSettings, run: Run = run_now) -> None:
+        self._store, self._run = store, run
+        self._lock = threading.Lock()
+        self._unwritten: AppSettings | None = None
 
     def read(self) -> AppSettings:
         """Return the stored settings; missing and invalid values are replaced by their defaults."""
@@ -140,13 +145,25 @@ class SettingsStore:
 
     def write(self, settings: AppSettings) -> None:
         """Store the settings that differ from their defaults, so that later changes of defaults take effect."""
+        with self._lock:
+            is_queued, self._unwritten = self._unwritten is not None, settings
+        if not is_queued:  # of changes in quick succession, the last is written
+            self._run(self._write_newest)
+
+    def _write_newest(self) -> None:
+        with self._lock:
+            settings, self._unwritten = self._unwritten, None
+        if settings is None:
+            return
+        store = QSettings(self._store.fileName(), self._store.format())  # one object per thread
         defaults = AppSettings()
         for item in fields(AppSettings):
             value = getattr(settings, item.name)
             if value == getattr(defaults, item.name):
-                self._store.remove(item.name)
+                store.remove(item.name)
             else:
-                self._store.setValue(item.name, value)
+                store.setValue(item.name, value)
+        store.sync()
 
     def read_place(self, name: str) -> QByteArray | None:
         """Return the stored geometry or state of a part of the window, or None."""

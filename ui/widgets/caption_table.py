@@ -91,9 +91,9 @@ class CaptionModel(QAbstractItemModel):
         self.repaint()
 
     def repaint(self) -> None:
-        """Request repainting of all rows."""
-        if self._shown:
-            self.dataChanged.emit(self.index(0, 0), self.index(len(self._shown) - 1, len(COLUMNS) - 1))
+        """Request a new layout; for `dataChanged`, QTreeView would measure every row, visible or not."""
+        self.layoutAboutToBeChanged.emit()
+        self.layoutChanged.emit()
 
     def _wanted(self) -> list[Row]:
         rows = [row for row in self._all if self._matches(row)]
@@ -285,12 +285,24 @@ class CaptionTable(FittedColumns, QTreeView):
         shown, last = self.rows.shown, places[-1] + 1
         return shown[last] if last < len(shown) else shown[places[0] - 1] if places[0] else None
 
+    def forget_selection(self) -> None:
+        """Clear selection and current row without the signals, for which Qt would measure every selected row."""
+        selection = self.selectionModel()
+        if selection is not None:
+            selection.reset()
+
     def selected(self) -> list[Row]:
         """Return the selected rows in display order."""
         selection = self.selectionModel()
         if selection is None:
             return []
-        found = {row.number: row for index in selection.selectedIndexes() for row, _ in [self.rows.row_of(index)]}
+        found: set[int] = set()
+        ranges = selection.selection()  # since there may be thousands of selected cells
+        for part in (ranges[place] for place in range(len(ranges))):
+            if part.parent().isValid():
+                found.add(self.rows.row_of(part.parent())[0].number)
+            else:
+                found |= {row.number for row in self.rows.shown[part.top() : part.bottom() + 1]}
         return [row for row in self.rows.shown if row.number in found]
 
     def show_row(self, number: int) -> None:

@@ -6,7 +6,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QSpinBox, QStac
 
 from ui.store.documents import Document, Kind
 from ui.widgets.caption_table import CaptionTable
-from ui.widgets.parts import YieldingLabel, button, card, describe, heading
+from ui.widgets.parts import YieldingLabel, button, card, decimal, describe, heading
 from ui.widgets.state import Listening, Recording, WindowState
 
 FILE_HEADING, LIVE_HEADING = "Model Predictions:", "Live Environment Sound Captions:"
@@ -17,6 +17,9 @@ RECORDING_HINT = "Press Run Live Prediction\nto stop recording and caption it."
 WAITING_HINT = "Captions appear here as soon as they are generated."
 NO_MATCH_HINT = "No caption contains these words."
 ENDED_HINT = "No captions."
+GROWING_ROWS = (
+    500  # while listening, this number to twice this number of rows are shown: a tree lays out all at each change
+)
 
 
 class CaptionsPanel(QWidget):
@@ -95,11 +98,15 @@ class CaptionsPanel(QWidget):
             (self.large.clicked, self.large_clicked),
         ):
             clicked.connect(lambda checked=False, signal=signal: signal.emit())
-        self.search.textChanged.connect(self.table.set_filter)
+        self.search.textChanged.connect(self._on_search)
         selection = self.table.selectionModel()
         assert selection is not None
         selection.selectionChanged.connect(self._enable_row_actions)
         selection.currentChanged.connect(self._enable_row_actions)
+
+    def _on_search(self, text: str) -> None:
+        self.refresh()  # a search covers all rows
+        self.table.set_filter(text)
 
     def _make_row_actions(self) -> None:
         """Create the actions on selected rows, for the context menu and the shortcuts."""
@@ -126,13 +133,15 @@ class CaptionsPanel(QWidget):
         """Enable the actions that apply to the current and the selected rows."""
         index = self.table.currentIndex()
         is_alternative = index.isValid() and bool(index.internalId())
+        selection = self.table.selectionModel()
+        has_selection = selection is not None and selection.hasSelection()
         for action in self.table.actions():
             if action.text() == "Edit":
                 action.setEnabled(index.isValid() and not is_alternative)
             elif action.text() == "Use This Caption":
                 action.setEnabled(is_alternative)
             else:
-                action.setEnabled(bool(self.table.selected()))
+                action.setEnabled(has_selection)
 
     def _show_hint(self) -> None:
         """Explain why the table is empty and what to do."""
@@ -151,7 +160,10 @@ class CaptionsPanel(QWidget):
 
     def show_state(self, state: WindowState) -> None:
         """Enable the buttons that are available in this state."""
+        ended = self._state.listening is not Listening.OFF and state.listening is Listening.OFF
         self._state = state
+        if ended:
+            self.refresh()  # all rows, no longer only the newest
         self._show_hint()
         self.copy.setEnabled(state.has_captions)
         self.export.setEnabled(state.has_captions)
@@ -170,13 +182,19 @@ class CaptionsPanel(QWidget):
         self.name.setText("" if document is None else document.name)
         if other:
             self.search.clear()
-            self.table.clearSelection()
+            self.table.forget_selection()
             self.latency.clear()
         self.refresh()
 
     def refresh(self) -> None:
         """Update the table from the document's rows."""
-        self.table.set_rows(self.document.rows if self.document is not None else ())
+        rows = self.document.rows if self.document is not None else []
+        is_growing = self._live and self._state.listening is not Listening.OFF
+        first = max(0, (len(rows) // GROWING_ROWS - 1) * GROWING_ROWS) if is_growing and not self.search.text() else 0
+        self.table.set_rows(rows[first:])
+        if self.document is not None:
+            newest = f" (newest {decimal(len(rows) - first, 0)} of {decimal(len(rows), 0)})" if first else ""
+            self.name.setText(f"{self.document.name}{newest}")
         name = self.document.undo_name if self.document is not None else ""
         self._show_hint()
         self.undo.setEnabled(bool(name))

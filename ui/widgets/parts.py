@@ -109,16 +109,26 @@ class _WrappingDelegate(QStyledItemDelegate):
 
     PADDING = 4  # horizontal padding, pixels, as in the style sheet
     LINE_GAP = 6  # vertical gap between rows, pixels
+    MOST_SIZES = 20_000
 
     def __init__(self, tree: QTreeView) -> None:
         super().__init__(tree)
         self._tree = tree
+        self._sizes: dict[tuple[str, int, str], QSize] = {}  # by text, width and font; the same captions recur
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """Return the size of the text wrapped at the column's width."""
-        room = QStyleOptionViewItem(option)
-        room.rect = QRect(0, 0, max(40, self._tree.columnWidth(index.column()) - self.PADDING), 1)
-        return super().sizeHint(room, index) + QSize(0, self.LINE_GAP)
+        width = max(40, self._tree.columnWidth(index.column()) - self.PADDING)
+        key = (str(index.data()), width, option.font.key())
+        size = self._sizes.get(key)
+        if size is None:
+            room = QStyleOptionViewItem(option)
+            room.rect = QRect(0, 0, width, 1)
+            size = super().sizeHint(room, index) + QSize(0, self.LINE_GAP)
+            if len(self._sizes) >= self.MOST_SIZES:
+                self._sizes.clear()
+            self._sizes[key] = size
+        return size
 
 
 if TYPE_CHECKING:
@@ -239,7 +249,7 @@ def minutes_seconds(seconds: float) -> str:
 
 def decimal(value: float, decimals: int = 1) -> str:
     """Format a number with this number of decimals in the user's locale."""
-    return QLocale().toString(value, "f", decimals)
+    return QLocale().toString(float(value), "f", decimals)
 
 
 def per_cent(share: float) -> str:
