@@ -27,7 +27,7 @@ from ui.widgets.large_type import LargeTypeWindow
 from ui.widgets.lists_panel import HistoryPanel, QueuePanel
 from ui.widgets.messages import Banner, LogPanel
 from ui.widgets.parts import YieldingLabel, button, card, heading
-from ui.widgets.sound_view import SoundView
+from ui.widgets.sound_view import KEYS, SoundView
 from ui.widgets.state import WindowState
 from ui.widgets.tabs import LIVE, RECORDING, Tabs
 from ui.widgets.theme import ASSETS, Colours
@@ -333,10 +333,15 @@ class MainWindow(QMainWindow):
         return Path(document.path).parent if document is not None and document.path else Path.home()
 
     def _show_shortcuts(self) -> None:
-        lines = "".join(
-            f"<tr><td>{name}&nbsp;&nbsp;</td><td>{QKeySequence(keys).toString()}</td></tr>"
-            for name, keys in self.shortcuts
-        )
+        rows = [(action.text(), action.shortcut().toString()) for action in self.captions.table.actions()]
+        lines = ""
+        for title, shortcuts in (
+            ("", [(name, QKeySequence(keys).toString()) for name, keys in self.shortcuts]),
+            ("Selected captions", [(name, keys) for name, keys in rows if keys]),
+            ("Time axis", KEYS),
+        ):
+            lines += f"<tr><td colspan=2><b>{title}</b></td></tr>" if title else ""
+            lines += "".join(f"<tr><td>{name}&nbsp;&nbsp;</td><td>{keys}</td></tr>" for name, keys in shortcuts)
         QMessageBox.information(self, "Keyboard shortcuts", f"<table>{lines}</table>")
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:

@@ -22,6 +22,12 @@ LABEL_MARGIN = 7  # room for the lower half of the label at 0 kHz, pixels
 FOLLOWED_S = 15.0  # visible range of a growing sound, seconds
 REDRAW_MS, OVERVIEW_MS = 50, 500
 ARROW_S, KEY_ZOOM = 1.0, 1.5
+KEYS = (  # of the time axis, for the help
+    ("Play or Pause", "Space"),
+    ("Move the Play Head", "Left, Right, Home, End"),
+    ("Zoom", "+, -"),
+    ("Select From or To the Play Head", "[, ]"),
+)
 HINT = "Press Record Audio to make a recording,\nor drop a recording here."
 
 
@@ -130,7 +136,10 @@ class SoundView(QWidget):
         drawing.setMinimumHeight(
             drawing.minimumSizeHint().height()
         )  # also without a spectrogram: the layout must not change
+        self.setObjectName("sound")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)  # for the frame that shows the focus
         self._stack = QStackedLayout(self)
+        self._stack.setContentsMargins(2, 2, 2, 2)
         self._stack.addWidget(empty)
         self._stack.addWidget(drawing)
         for box in (self._box, self._lower_box):

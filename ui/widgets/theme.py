@@ -82,12 +82,16 @@ QTreeView QLineEdit {{ background: {surface}; border: 1px solid {accent}; border
 QTreeView:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
 QTreeView::item {{ padding: 0 2px; }}
 QHeaderView::section {{ background: {surface}; color: {muted}; border: none; padding: 4px 6px; }}
-QProgressBar {{ background: {raised}; border: none; border-radius: 8px; text-align: center; }}
-QProgressBar::chunk {{ background: {accent}; border-radius: 8px; }}
+QProgressBar {{ background: {raised}; border: 2px solid {raised}; border-radius: 8px; text-align: center; }}
+QProgressBar:focus {{ border-color: {accent}; }}
+QProgressBar::chunk {{ background: {accent}; border-radius: 6px; }}
+#sound {{ border: 2px solid {surface}; border-radius: 8px; }}
+#sound:focus {{ border-color: {accent}; }}
 QTabWidget::pane {{ border: none; }}
 QTabBar::tab {{ background: transparent; color: {muted}; padding: 8px 14px; border-bottom: 2px solid transparent; }}
 QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; }}
-QTabBar::tab:focus {{ color: {accent}; }}
+QTabBar::tab:selected:focus {{ background: {raised}; color: {accent}; border-top-left-radius: 8px;
+    border-top-right-radius: 8px; }}
 QSplitter::handle {{ background: transparent; }}
 QStatusBar {{ background: {window}; }}
 QStatusBar::item {{ border: none; }}
