@@ -119,11 +119,11 @@ def run(options: argparse.Namespace) -> int:
             markdown_table(GENERATION_HEADING, [way.cells() for way in ways]),
             f"{_where(options.device)}. {limits}",
         ]
-        if options.output:
-            draw(ways, options.output.with_suffix(".png"))
     if not tables:
         raise ValueError("found neither checkpoints nor --parts: give at least one of them.")
     publish("\n".join(tables), options.output)
+    if "generation" in options.parts and options.output:
+        draw(ways, options.output.with_suffix(".png"))
     return 0
 
 

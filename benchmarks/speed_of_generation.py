@@ -148,24 +148,21 @@ def draw(ways: list[Way], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
 
     figure, axes = pyplot.subplots(figsize=(7.0, 3.6))
     names = list(dict.fromkeys(way.name for way in ways))
     sizes = list(dict.fromkeys(way.clips for way in ways))
     for number, name in enumerate(names):
         own = {way.clips: way.further_ms for way in ways if way.name == name}
-        places = [place + 0.8 * (number + 0.5) / len(names) - 0.4 for place in range(len(sizes))]
-        bars = axes.bar(places, [own[size] for size in sizes], 0.75 / len(names), label=name)
+        places = [place + 0.8 * (number + 0.5) / len(names) - 0.4 for place, size in enumerate(sizes) if size in own]
+        bars = axes.bar(places, list(own.values()), 0.75 / len(names), label=name)
         axes.bar_label(bars, fmt="%.0f", fontsize=8)
-    axes.axhline(limit_ms := ways[1].further_ms / ways[1].of_limit, color="black", linestyle="--", linewidth=1)
-    axes.annotate(
-        "weights read once, two bytes each",
-        (0.02, limit_ms),
-        xycoords=("axes fraction", "data"),
-        fontsize=8,
-        va="bottom",
-    )
+    limit_ms = ways[0].further_ms / ways[0].of_limit
+    axes.axhline(limit_ms, color="black", linestyle="--", linewidth=1, label="limit: weights read once, two bytes each")
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(range(len(sizes)), [f"{size} clip{'s' * (size > 1)} at once" for size in sizes])
     axes.set_ylabel("ms for each further token")
     axes.legend(fontsize=8)

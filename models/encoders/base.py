@@ -159,10 +159,10 @@ def reflect_pad(waveform: Tensor, lengths: Tensor, pad: int) -> Tensor:
     Returns:
         (B, S + 2 * pad); values more than `pad` samples beyond the end of a clip are undefined.
     """
-    positions = (torch.arange(waveform.shape[1] + 2 * pad, device=waveform.device) - pad).abs()  # (S + 2 pad,)
-    last = (lengths - 1)[:, None]  # (B, 1)
-    index = (last - (positions[None, :] - last).abs()).clamp(min=0)  # (B, S + 2 pad)
-    return waveform.gather(1, index)
+    padded = nn.functional.pad(waveform, (pad, pad), mode="reflect")  # (B, S + 2 * pad)
+    steps = torch.arange(pad, device=waveform.device)
+    ends = waveform.gather(1, lengths[:, None] - 2 - steps)  # (B, pad): the last samples but one, backwards
+    return padded.scatter(1, lengths[:, None] + pad + steps, ends)
 
 
 def pad_to_minimum(waveform: Tensor, lengths: Tensor, minimum: int) -> tuple[Tensor, Tensor]:
