@@ -37,9 +37,10 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from tqdm import tqdm
 
-from benchmarks.common import clip_style
+from benchmarks.common import add_device, clip_style
 from benchmarks.reliability import Floats, Predictions, draw, report
 from benchmarks.yardstick import read_groups
+from captioning.options import choose_device
 from configs.checks import COUNT, POSITIVE_COUNT, outside, refuse
 from configs.commands import command_parser, run_command
 from data.captions import normalize_caption
@@ -234,6 +235,7 @@ def by_kind(captions: Sequence[Judged], by_model: Mapping[str, Floats]) -> dict[
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = command_parser("python -m benchmarks calibration", __doc__)
+    add_device(parser)
     parser.add_argument(
         "--dataset_root", required=True, help="labelled clips, a folder written by python -m data.labelled.mixtures"
     )
@@ -259,6 +261,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Caption, fit, report and optionally write; returns the exit status."""
+    device = choose_device(options.device)
     folder = checkpoint_folder(Path(options.ckpt_path))
     if options.write and not (folder / METADATA_FILE).is_file():
         raise ValueError(f"--write needs a checkpoint folder with {METADATA_FILE}, but {folder} has none.")
@@ -269,7 +272,7 @@ def run(options: argparse.Namespace) -> int:
             f"{options.dataset_root} has no labelled validation clips: python -m data.labelled.mixtures writes some."
         )
     captioned = [clip for group in read_groups(options.captioned, "all") if not group.pooled for clip in group.clips]
-    captioner = AudioCaptioner.from_pretrained(options.ckpt_path)
+    captioner = AudioCaptioner.from_pretrained(options.ckpt_path, device)
     captions = [
         caption
         for kind, own in ((LABELLED, clips), (CAPTIONED, captioned))

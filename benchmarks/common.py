@@ -22,6 +22,11 @@ def add_output(parser: argparse.ArgumentParser, details: str = "") -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"Markdown file to write the table to{beside}")
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add --device, whose value `captioning.options.choose_device` takes; results of devices differ by rounding."""
+    parser.add_argument("--device", default="cpu", help="device: cpu (default), auto, cuda, cuda:N or mps")
+
+
 def clip_style(captioner: AudioCaptioner, clip: Clip, style: str = "") -> int:
     """Style number in which a clip is captioned.
 

@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.common import add_output, caption_texts, markdown_table, publish
+from benchmarks.common import add_device, add_output, caption_texts, markdown_table, publish
+from captioning.options import choose_device
 from configs.commands import command_parser, run_command
 from configs.schema import EncoderConfig
 from data.captions import normalize_caption
@@ -187,6 +188,7 @@ def retrieve(weights: str, dataset_root: str, clips: Sequence[FileClip], mixture
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate the baseline and each checkpoint; returns the exit status."""
+    device = choose_device(options.device)
     torch.manual_seed(options.seed)
     clips = load_split(options.dataset_root, "validation", 0.0, options.seed)
     rows, everything = [], {}
@@ -197,7 +199,7 @@ def run(options: argparse.Namespace) -> int:
         rows.append(judge("retrieval: nearest training clip", clips, captions, float("nan")))
         everything["retrieval"] = captions
     for path in options.ckpt_path:
-        captioner = AudioCaptioner.from_pretrained(path)
+        captioner = AudioCaptioner.from_pretrained(path, device)
         for style in options.styles or [""]:
             name = f"{path}, {style}" if style else path
             captions, milliseconds = caption_all(captioner, clips, style)
@@ -210,6 +212,7 @@ def run(options: argparse.Namespace) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = command_parser("python -m benchmarks sounds", __doc__)
+    add_device(parser)
     parser.add_argument("--dataset_root", required=True, help="folder written by python -m data.labelled.mixtures")
     parser.add_argument("--ckpt_path", nargs="*", default=[], help="checkpoints to evaluate")
     parser.add_argument("--styles", nargs="*", default=[], help="styles to caption in (default: the checkpoint's)")

@@ -27,11 +27,12 @@ from unittest.mock import patch
 import torch
 from tqdm import tqdm
 
-from benchmarks.common import add_output, markdown_table, publish
+from benchmarks.common import add_device, add_output, markdown_table, publish
 from benchmarks.reference import as_transformers, by_transformers
 from benchmarks.speed_of_generation import HEADING as GENERATION_HEADING
 from benchmarks.speed_of_generation import draw, measure_generation
 from benchmarks.speed_of_parts import batch_rows, start_rows, training_rows
+from captioning.options import choose_device
 from configs.commands import command_parser, run_command
 from data.audio import find_audio_files, load_audio
 from models.captioner import AudioCaptioner
@@ -108,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(
             f"found --repeats {options.repeats} and --tokens {options.tokens}: expected at least 1 and at least 2."
         )
+    options.device = str(choose_device(options.device))
     if options.threads:
         torch.set_num_threads(options.threads)
     tables = _of_checkpoints(options) if options.checkpoints or {"batches", "start"} & set(options.parts) else []
@@ -174,7 +176,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=float, default=10.0, help="seconds of each file to caption, above 0 (default: 10)"
     )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    add_device(parser)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: 0, torch's number)")
     parser.add_argument(
         "--parts",

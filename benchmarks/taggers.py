@@ -23,7 +23,8 @@ from sklearn.metrics import label_ranking_average_precision_score
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.common import add_output, agreed_classes, markdown_table, publish
+from benchmarks.common import add_device, add_output, agreed_classes, markdown_table, publish
+from captioning.options import choose_device
 from configs.commands import command_parser, run_command
 from configs.schema import EncoderConfig
 from data.clotho import FileClip, load_split
@@ -42,11 +43,11 @@ Scores = NDArray[np.float64]
 LONGEST_S = 30.0  # seconds of a clip that are used
 
 
-def load_encoder(path: Path) -> AudioEncoder:
+def load_encoder(path: Path, device: str | torch.device = "cpu") -> AudioEncoder:
     """Load the encoder of a checkpoint folder, or mobilenet with the weights of a file."""
     if path.is_dir():
-        return AudioCaptioner.from_pretrained(path).encoder.eval()
-    return build_encoder(EncoderConfig(name="mobilenet", weights=str(path))).eval()
+        return AudioCaptioner.from_pretrained(path, device).encoder.eval()
+    return build_encoder(EncoderConfig(name="mobilenet", weights=str(path))).to(device).eval()
 
 
 def mean_encoder(encoders: Sequence[AudioEncoder]) -> AudioEncoder:
@@ -64,11 +65,12 @@ def mean_encoder(encoders: Sequence[AudioEncoder]) -> AudioEncoder:
 def compute_scores(encoder: AudioEncoder, clips: Sequence[FileClip], name: str) -> Scores:
     """Tag scores (N, C) of clips, 0 to 1."""
     rows: list[Tensor] = []
+    device = next(encoder.parameters()).device
     for clip in tqdm(clips, desc=name, unit="clip"):
-        waveform = torch.from_numpy(clip.load(encoder.sample_rate, LONGEST_S))[None]
-        output = encoder(waveform, torch.tensor([waveform.shape[1]]))
+        waveform = torch.from_numpy(clip.load(encoder.sample_rate, LONGEST_S))[None].to(device)
+        output = encoder(waveform, torch.tensor([waveform.shape[1]], device=device))
         rows.append(tag_scores(encoder, output.embeddings, output.lengths)[0])
-    return torch.stack(rows).double().numpy()
+    return torch.stack(rows).cpu().double().numpy()
 
 
 def precision(scores: Scores, targets: Sequence[set[int]]) -> float:
@@ -131,8 +133,9 @@ def columns(
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate every encoder; returns the exit status."""
+    device = choose_device(options.device)
     measured = columns(options)
-    encoders = [(str(path), load_encoder(path)) for path in options.encoders]
+    encoders = [(str(path), load_encoder(path, device)) for path in options.encoders]
     table = []
 
     def add(name: str, encoder: AudioEncoder) -> None:
@@ -156,6 +159,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--encoders", type=Path, nargs="+", required=True, help="checkpoint folders or mobilenet weights files"
     )
+    add_device(parser)
     parser.add_argument("--mean", action="store_true", help="also evaluate the mean of all weights")
     parser.add_argument("--recordings", help="data set of captioned clips with a validation split")
     parser.add_argument("--labelled", type=Path, help="folder of labelled clips")

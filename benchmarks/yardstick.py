@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import yardstick_tables as tables
-from benchmarks.common import add_output, caption_texts, publish
+from benchmarks.common import add_device, add_output, caption_texts, publish
 from benchmarks.judging import (
     CHOOSING,
     HALVES,
@@ -43,7 +43,7 @@ from benchmarks.judging import (
     judge_sounds,
     some_of,
 )
-from captioning.options import add_decoding_options, choose_decoding
+from captioning.options import add_decoding_options, choose_decoding, choose_device
 from configs.checks import COUNT, POSITIVE_COUNT, outside, refuse
 from configs.commands import command_parser, run_command
 from data.clotho import Clip, FileClip, load_split
@@ -303,6 +303,7 @@ def details(material: Material, captions: Captions, texts: Mapping[str, tables.T
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate all systems; returns the exit status."""
+    device = choose_device(options.device)
     material = Material(
         groups=read_groups(options.captioned, options.half),
         sounds=read_sounds(options.sounds, options.mixtures, options.half, options.limit) if options.sounds else [],
@@ -313,7 +314,7 @@ def run(options: argparse.Namespace) -> int:
     texts: dict[str, tables.Texts] = {}
     for path in options.ckpt_path:
         logger.info("captioning with %s", path)
-        captioner = AudioCaptioner.from_pretrained(path)
+        captioner = AudioCaptioner.from_pretrained(path, device)
         captioner.config = replace(captioner.config, decoding=choose_decoding(captioner.config.decoding, options))
         captions[path] = caption_groups(captioner, material.groups, options.style or "")
         texts[path] = tables.Texts(
@@ -353,6 +354,7 @@ def check(options: argparse.Namespace, material: Material, captions: Captions) -
 def build_parser() -> argparse.ArgumentParser:
     """Command line."""
     parser = command_parser("python -m benchmarks yardstick", __doc__)
+    add_device(parser)
     parser.add_argument(
         "--captioned", type=Path, nargs="+", default=[], help="data sets of captioned clips with a validation split"
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.__main__ import benchmarks, main
 from benchmarks.common import agreed_classes, caption_texts, clip_style
@@ -53,3 +54,19 @@ def test_a_benchmark_runs_by_its_name() -> None:
     command = [sys.executable, "-m", "benchmarks", "fuzz", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("usage: python -m benchmarks fuzz ") and "--cases" in done.stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("speed", ["--parts", "generation"]),
+        ("yardstick", ["--labelled", "clips"]),
+        ("sounds", ["--dataset_root", "clips"]),
+        ("calibration", ["--dataset_root", "clips", "--ckpt_path", "checkpoint"]),
+        ("taggers", ["--encoders", "checkpoint"]),
+    ],
+)
+def test_a_device_that_is_not_there_is_named(name: str, arguments: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    assert main([name, *arguments, "--device", "cuda"]) == 2
+    assert "needs a CUDA device, and none is available" in caplog.text
