@@ -91,21 +91,24 @@ def copies_of_a_search(captioner: AudioCaptioner, output: EncoderOutput) -> dict
     return dict(COUNTS)
 
 
-def losses_of(batch: Batch, device: torch.device, trains_encoder: bool) -> list[float]:
-    """Losses of three steps of a new captioner."""
+def losses_of(batch: Batch, device: torch.device, trains_encoder: bool) -> tuple[list[float], dict[str, int]]:
+    """Losses of three steps of a new captioner, and what is copied in the last step before its loss is read."""
     captioner = small_captioner().to(device).train()
     captioner.encoder.eval()
     captioner.encoder.set_trained(trains_encoder)
     objective = CaptioningLoss(captioner, 0.1, trains_encoder, tag_loss=1.0)
     optimizer = torch.optim.AdamW([p for p in captioner.parameters() if p.requires_grad], lr=0.01, foreach=False)
     losses = []
+    copies: dict[str, int] = {}
     for _ in range(3):
+        reset_counts()
         loss = objective(batch) / token_weights(batch).sum()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+        copies = dict(COUNTS)
         losses.append(round(float(loss.detach()), 3))
-    return losses
+    return losses, copies
 
 
 def everything(captioner: AudioCaptioner, clips: list[np.ndarray], device: torch.device) -> dict[str, Any]:
@@ -116,8 +119,8 @@ def everything(captioner: AudioCaptioner, clips: list[np.ndarray], device: torch
     embedded = Batch(**{**vars(batch), "audio": output.embeddings, "lengths": output.lengths})
     found = captions_of(captioner, clips)
     found["search"] = copies_of_a_search(captioner, output)
-    found["frozen encoder"] = losses_of(embedded, device, trains_encoder=False)
-    found["trained encoder"] = losses_of(batch, device, trains_encoder=True)
+    for way, own in (("frozen encoder", embedded), ("trained encoder", batch)):
+        found[way], found[f"{way} copies"] = losses_of(own, device, trains_encoder=way == "trained encoder")
     return found
 
 

@@ -48,3 +48,10 @@ def test_copies_of_captioning_are_bounded(results: dict[str, Any]) -> None:
     """Eight steps, two rules that read or send, encoder and ranking."""
     assert sum(results["device"]["beam copies"].values()) <= 80
     assert sum(results["device"]["greedy copies"].values()) <= 70
+
+
+@pytest.mark.parametrize(("way", "reads"), [("frozen encoder", 2), ("trained encoder", 9)])
+def test_a_training_step_copies_nothing_and_reads_little(results: dict[str, Any], way: str, reads: int) -> None:
+    """Each read of a value waits for the device: the encoder checks for padding, the objective for tokens that count."""
+    copies = results["device"][f"{way} copies"]
+    assert copies["to_device"] == copies["to_host"] == 0 and copies["reads"] <= reads
