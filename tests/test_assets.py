@@ -47,6 +47,7 @@ def test_pictures_are_small_and_whole() -> None:
         "app_file_light",
         "app_large_dark",
         "app_live_dark",
+        "app_scaled_dark",
         "example",
         "report",
     ]

@@ -16,6 +16,7 @@ from pytestqt.qtbot import QtBot
 from tests.ui.actions import captions, click, record, rows
 from ui.controllers.main import Controller
 from ui.store.documents import Kind
+from ui.widgets.meter import LOWEST_DB
 from ui.widgets.state import Listening
 
 
@@ -47,6 +48,8 @@ def test_listening_shows_lines_latency_pause_and_large_type(
     qtbot.waitUntil(lambda: app.live.document.rows[-1].record.end_s > heard)
     click(qtbot, controls.listen)
     qtbot.waitUntil(lambda: app.state.listening is Listening.OFF)
+    qtbot.wait(100)
+    assert controls.meter._peak_db == LOWEST_DB  # it shows nothing while nothing is heard
     [entry] = app._history.entries
     assert entry.kind is Kind.LIVE and entry.records[0].caption == "a dog barks" and len(entry.records) >= 2
     large.close()

@@ -247,6 +247,8 @@ class SoundController(QObject):
         """Mark a listening session as ended; its waveform stays visible while the app runs."""
         if document.key in self._growing:
             self._growing[document.key].grows = False
+        if self._session.state.recording is not Recording.ON:
+            self._window.controls.meter.clear()
         self._draw()
 
     def _keep_notice(self, sentence: str) -> None:

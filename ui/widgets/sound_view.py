@@ -283,7 +283,9 @@ class SoundView(QWidget):
         }
         start_s, end_s = self.region.getRegion() if self.region.isVisible() else (0.0, sound.duration_s)
         if key in places and not sound.grows:
-            self.seek_asked.emit(min(sound.duration_s, max(0.0, places[Qt.Key(key)])))
+            place = min(sound.duration_s, max(0.0, places[Qt.Key(key)]))
+            self.set_position(place)  # at once: the next key press counts from here, before the player answers
+            self.seek_asked.emit(place)
         elif key == Qt.Key.Key_Space:
             self.play_asked.emit()
         elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus):
