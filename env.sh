@@ -6,8 +6,9 @@
 #   bash env.sh --ui     also the desktop app
 #   bash env.sh --eval   also metrics computed by language models (sbert_sim, FENSE, SPIDEr-FL)
 #   bash env.sh --scale  also captioning on a cluster (Ray) and of recordings on object storage
+#   bash env.sh --lite   only captioning with exported captioners (inference.py --engine onnx), without torch
 #
-# Options can be combined. A second run installs only what changed. PYTHON=python3.12 selects another interpreter. On Linux
+# Options except --lite can be combined. A second run installs only what changed. PYTHON=python3.12 selects another interpreter. On Linux
 # without an NVIDIA GPU, the default torch package includes about 2 GB of CUDA libraries: set TORCH_INDEX_URL to PyTorch's
 # CPU index to avoid them. requirements/lock.txt pins the dependencies of the packages in the other requirements files.
 set -euo pipefail
@@ -16,11 +17,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 say() { echo "env.sh: $*" >&2; }
 
 python=${PYTHON:-python3}
-parts=(core)
+parts=(lite core)
 for argument in "$@"; do
   case $argument in
     --dev | --ui | --eval | --scale) parts+=("${argument#--}") ;;
-    *) say "unknown option $argument (known: --dev --ui --eval --scale)"; exit 2 ;;
+    --lite)
+      [ $# = 1 ] || { say "--lite installs without torch and cannot be combined with other options"; exit 2; }
+      parts=(lite) ;;
+    *) say "unknown option $argument (known: --dev --ui --eval --scale --lite)"; exit 2 ;;
   esac
 done
 wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
@@ -72,10 +76,11 @@ install_optional() { # purpose, and the packages needed only for it
     { apt_get update -qq && apt_get install -y -qq "$@"; } || say "that failed; $remedy"
   else say "continuing without $*; $remedy"; fi
 }
-if ! java -version >/dev/null 2>&1; then install_optional evaluate.py default-jre-headless; fi
+if wanted core && ! java -version >/dev/null 2>&1; then install_optional evaluate.py default-jre-headless; fi
 if [ ${#optional[@]} -gt 0 ]; then install_optional "tests of the desktop app" "${optional[@]}"; fi
 
-if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then say "NVIDIA GPU found: torch's CUDA build is used"
+if ! wanted core; then say "without torch: captioning runs on the CPU"
+elif command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then say "NVIDIA GPU found: torch's CUDA build is used"
 else say "no NVIDIA GPU found: captioning and training run on the CPU"; fi
 
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
@@ -94,6 +99,11 @@ install() { # one requirements file, unless it and the lock file are unchanged s
   changed=true
 }
 
+if ! wanted core; then # lite.txt lists the dependencies that are used
+  install lite --no-deps --no-compile
+  say "ready: .venv/bin/python inference.py FILE --engine onnx --ckpt_path FOLDER (export.py writes the folder, where torch is)"
+  exit
+fi
 # torch first and alone, so that TORCH_INDEX_URL applies to it only; that index may lack the locked versions of its dependencies.
 if [ -n "${TORCH_INDEX_URL:-}" ]; then install torch --index-url "$TORCH_INDEX_URL"
 else install torch -c requirements/lock.txt; fi

@@ -6,6 +6,7 @@
     python inference.py meeting.mp3 --timeline 10 --format srt
     python inference.py dog.wav --method sample --rerank clap # the candidate most similar to the audio, by CLAP
     python inference.py film.mp4 --merge_into film.srt --output film.sdh.srt # [dog barks] between the lines
+    python inference.py rain.wav --engine onnx --ckpt_path any_sound.onnx    # without torch; see export.py
     python inference.py --ckpt_path runs/best --split evaluation --dataset_root datasets/clotho
 
 Text lines have the form "file: caption". Captions are written to stdout or --output, messages to stderr. With --output, every
@@ -32,6 +33,7 @@ from captioning.cluster.options import add_cluster_options, check_cluster
 from captioning.file_store import FileStore
 from captioning.formats.registry import FORMATS, check_one_recording
 from captioning.merging import add_merge_options, check_merge, run_merge
+from captioning.onnx_engine import check_onnx
 from captioning.options import (
     add_captioner_options,
     add_decoding_options,
@@ -200,6 +202,7 @@ def run(options: argparse.Namespace) -> int:
         options.inputs += options.more_inputs
         options.formats = options.formats or (("jsonl",) if options.engine == "ray" else ("text",))
         check_cluster(options)
+        check_onnx(options)
         source, tally = Source(options), Tally()
         config = checkpoint_config(options.ckpt_path)
         check_options(options, source, config)

@@ -41,6 +41,7 @@ from benchmarks.common import add_device, clip_style
 from benchmarks.reliability import Floats, Predictions, draw, report
 from benchmarks.yardstick import read_groups
 from captioning.options import choose_device
+from configs.checkpoint_files import METADATA_FILE
 from configs.checks import COUNT, POSITIVE_COUNT, outside, refuse
 from configs.commands import command_parser, run_command
 from data.captions import normalize_caption
@@ -50,7 +51,7 @@ from evaluation.invented import invented
 from generation.calibration import CALIBRATION_KEY, Calibration
 from generation.rerank import STRONG_TAG, Fit, fit_to_tags
 from models.captioner import AudioCaptioner
-from models.checkpoints.folder import METADATA_FILE, add_metadata, checkpoint_folder
+from models.checkpoints.folder import add_metadata, checkpoint_folder
 from vocabulary.words import classes_of
 
 logger = logging.getLogger("benchmarks.calibration")

@@ -22,12 +22,12 @@ from numpy.random import Generator
 from tqdm import tqdm
 
 from benchmarks.fuzz import MUTATIONS
+from configs.checkpoint_files import METADATA_FILE
 from configs.commands import command_parser, run_command
 from configs.errors import CheckpointError
 from data.tables import DatasetError, TableReport, read_table
 from evaluation.inputs import read_predictions, read_references
 from models.captioner import AudioCaptioner
-from models.checkpoints.folder import METADATA_FILE
 
 logger = logging.getLogger(__name__)
 TABLES = {

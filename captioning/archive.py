@@ -50,7 +50,7 @@ def choose_workers(options: argparse.Namespace, source: Source) -> int:
         return _WORKERS_OF_A_CLUSTER
     if options.workers is not None:
         return min(options.workers, source.at_least(options.workers))
-    if not _on_cpu(options.device):
+    if options.engine != "onnx" and not _on_cpu(options.device):
         return 1  # processes would share the device
     cores = usable_cores()
     return max(1, min(cores, source.at_least(_RECORDINGS_A_PROCESS * cores) // _RECORDINGS_A_PROCESS))

@@ -19,7 +19,7 @@ from data.audio import audio_duration_s, stream_parts
 from data.caption_formats import CaptionRecord
 
 if TYPE_CHECKING:
-    from models.captioner import AudioCaptioner
+    from captioning.captioner import Captioner
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def run_merge(options: argparse.Namespace, path: Path) -> int:
 
 
 def merge_sounds(
-    captioner: "AudioCaptioner",
+    captioner: "Captioner",
     decoding: DecodingConfig,
     path: Path,
     subtitles: SubtitleFile,

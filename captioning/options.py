@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioning.files import DEFAULT_CHECKPOINT
+from captioning.onnx_engine import load_onnx
 from configs.checks import POSITIVE_COUNT, decoding_problems, outside, refuse
 from configs.loading import ConfigError, load_checkpoint_config
 from configs.schema import Config, DecodingConfig, EncoderConfig, TagDecodingConfig
@@ -19,13 +20,15 @@ from configs.schema import Config, DecodingConfig, EncoderConfig, TagDecodingCon
 if TYPE_CHECKING:
     import torch
 
-    from models.captioner import AudioCaptioner
+    from captioning.captioner import Captioner
 
 
 def add_captioner_options(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
     """Add the options for the captioner, its device and the batch size."""
     parser.add_argument(
-        "--ckpt_path", default=str(DEFAULT_CHECKPOINT), help="checkpoint folder, step=N.pth file or Hub id"
+        "--ckpt_path",
+        default=str(DEFAULT_CHECKPOINT),
+        help="checkpoint folder, step=N.pth file or Hub id; an exported folder for --engine onnx",
     )
     parser.add_argument(
         "--encoder_weights", help="file with the encoder's published weights, if the checkpoint does not contain them"
@@ -130,11 +133,13 @@ def _decoding_fields() -> "list[dataclasses.Field[Any]]":
     return [*plain, *dataclasses.fields(TagDecodingConfig)]
 
 
-def load_captioner(options: argparse.Namespace) -> "AudioCaptioner":
+def load_captioner(options: argparse.Namespace) -> "Captioner":
     """Load the captioner given on the command line onto its device."""
+    refuse(option_problems(options))
+    if getattr(options, "engine", "local") == "onnx":
+        return load_onnx(options)
     from models.captioner import AudioCaptioner
 
-    refuse(option_problems(options))
     device = choose_device(options.device)
     if options.tagger == "own":
         return AudioCaptioner.from_pretrained(options.ckpt_path, device, options.encoder_weights)

@@ -16,8 +16,8 @@ from data.audio import SILENCE_PEAK, AudioError, Waveform, audio_duration_s, is_
 from data.caption_formats import SILENCE, CaptionRecord, FailedRecording, ScoredCaption
 
 if TYPE_CHECKING:
+    from captioning.captioner import Captioner
     from generation.pipeline import Caption
-    from models.captioner import AudioCaptioner
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +219,7 @@ class Found(NamedTuple):
 
 
 def caption_batches(
-    captioner: "AudioCaptioner",
+    captioner: "Captioner",
     clips: Iterable[Clip],
     decoding: DecodingConfig,
     batch_size: int,
@@ -248,7 +248,7 @@ def caption_batches(
 
 
 def caption_clips(
-    captioner: "AudioCaptioner",
+    captioner: "Captioner",
     clips: Iterable[Clip],
     decoding: DecodingConfig,
     batch_size: int,
@@ -285,7 +285,7 @@ def caption_clips(
 
 
 def _caption_buffer(
-    captioner: "AudioCaptioner", buffer: Sequence[Clip], decoding: DecodingConfig, batch_size: int, silence_peak: float
+    captioner: "Captioner", buffer: Sequence[Clip], decoding: DecodingConfig, batch_size: int, silence_peak: float
 ) -> Iterator[list[Found]]:
     silent = [clip for clip in buffer if is_silent(clip.waveform, silence_peak)]
     if silent:

@@ -24,7 +24,7 @@ from captioning.pipeline import CaptionerInfo, Pipeline
 logger = logging.getLogger(__name__)
 
 _CHUNKS_AHEAD = 2  # chunks per process, so that it never waits for the next one
-_PRELOADED = ["models.captioner"]
+_PRELOADED = {"local": "models.captioner", "onnx": "runtime.captioner"}  # by engine
 
 
 class OneProcess:
@@ -58,7 +58,7 @@ class Team:
     Args:
         options: options of the command line, as for `Pipeline`; they are pickled.
         num_processes: number of processes, 1 or more.
-        num_threads: number of PyTorch threads per process.
+        num_threads: number of threads per process.
         ready: function called once the first captioner is loaded.
     """
 
@@ -167,12 +167,12 @@ class Team:
         self._suspects.extend(left)
 
 
-def _context() -> Any:
+def _context(engine: str) -> Any:
     """Return the multiprocessing context: a fork server with preloaded libraries where available, else spawn."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload([_PRELOADED[engine]])
     return context
 
 
@@ -180,7 +180,7 @@ class _Member:
     """A process and its jobs."""
 
     def __init__(self, options: argparse.Namespace, num_threads: int) -> None:
-        context = _context()
+        context = _context(options.engine)
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_work, args=(theirs, options, num_threads), daemon=True)
         self.process.start()
@@ -240,9 +240,12 @@ def _work(connection: Connection, options: argparse.Namespace, num_threads: int)
 
     threading.Thread(target=receive, name="jobs", daemon=True).start()
     try:
-        import torch
+        if options.engine == "onnx":
+            options.num_threads = num_threads
+        else:
+            import torch
 
-        torch.set_num_threads(num_threads)
+            torch.set_num_threads(num_threads)
         pipeline = Pipeline(options, num_readers=1)
         sender.send("ready", pipeline.info)
         while True:

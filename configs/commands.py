@@ -82,6 +82,13 @@ def tell_errors(run: Callable[[], int], logger: logging.Logger) -> int:
     except (ValueError, OSError) as error:
         logger.error("%s", error, exc_info=True)
         return 2
+    except ModuleNotFoundError as error:
+        logger.error(
+            "this needs the package %s, which is not installed: run bash env.sh (--lite installs only what --engine onnx needs).",
+            (error.name or str(error)).partition(".")[0],
+            exc_info=True,
+        )
+        return 2
     except RuntimeError as error:  # raised by libraries, for example out of memory
         what = " ".join(str(error).split()) or type(error).__name__
         logger.error("%s (--traceback shows where it was raised)", what, exc_info=True)

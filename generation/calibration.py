@@ -93,3 +93,30 @@ class Calibration:
                     f"the checkpoint's calibration has {value!r} for {name}, expected a finite number: {remedy}."
                 )
         return cls(**{name: float(values[name]) for name in names})
+
+
+def calibration_of(metadata: Mapping[str, Any], has_tagger: bool, has_store: bool) -> Calibration | None:
+    """Calibration in a checkpoint's metadata; None without one.
+
+    Args:
+        metadata: content of the checkpoint's `metadata.json`.
+        has_tagger: whether the captioner has tag scores.
+        has_store: whether the checkpoint has a caption store.
+
+    Raises:
+        CheckpointError: the calibration cannot be read, or needs a tagger or a caption store that is missing.
+    """
+    if CALIBRATION_KEY not in metadata:
+        return None
+    calibration = Calibration.from_dict(metadata[CALIBRATION_KEY])
+    if calibration.uses_tags and not has_tagger:
+        raise CheckpointError(
+            "the checkpoint's calibration needs tag scores, which this encoder does not give (or not with "
+            "captioner.encoder.output clip): fit it again with python -m benchmarks calibration."
+        )
+    if calibration.uses_similarity and not has_store:
+        raise CheckpointError(
+            "the checkpoint's calibration needs retrieved captions, but the checkpoint has no caption store: "
+            "fit it again with python -m benchmarks calibration."
+        )
+    return calibration

@@ -19,11 +19,11 @@ from torch.nn import functional as F
 from configs.checks import check_decoding, check_style
 from configs.errors import CheckpointError
 from configs.schema import Config, DecodingConfig
-from configs.special_tokens import SPECIAL_TOKENS
-from generation.calibration import CALIBRATION_KEY, Calibration
+from generation.calibration import CALIBRATION_KEY, Calibration, calibration_of
 from generation.logits_processors import WordTable
 from generation.pipeline import Caption, CaptionSearch
 from generation.rerank import asks_tagger
+from generation.token_ids import special_token_ids
 from models.checkpoints import captioner_files
 from models.decoder.engine import TorchEngine
 from models.decoder.llama import LlamaDecoder
@@ -35,21 +35,6 @@ from models.encoders.tagging import part_logits, part_scores, tag_scores
 
 # Number of clips encoded at once on a CPU: feature maps of four clips fit into its cache; 32 take twice as long per clip.
 ENCODED_TOGETHER = 4
-
-
-def special_token_ids(tokenizer: Tokenizer) -> dict[str, int]:
-    """Ids of a tokenizer's padding, begin and end tokens, by the keys "pad", "bos" and "eos".
-
-    Raises:
-        CheckpointError: the tokenizer has no token by any name in SPECIAL_TOKENS for one of them.
-    """
-    found = {}
-    for mark, names in SPECIAL_TOKENS.items():
-        ids = [token_id for name in names if (token_id := tokenizer.token_to_id(name)) is not None]
-        if not ids:
-            raise CheckpointError(f"the tokenizer has no {mark} token: expected one of {', '.join(names)}.")
-        found[mark] = ids[0]
-    return found
 
 
 class AudioCaptioner(nn.Module):
@@ -130,20 +115,7 @@ class AudioCaptioner(nn.Module):
         Raises:
             CheckpointError: the calibration cannot be read, or needs a tagger or a caption store that is missing.
         """
-        if CALIBRATION_KEY not in self.metadata:
-            return None
-        calibration = Calibration.from_dict(self.metadata[CALIBRATION_KEY])
-        if calibration.uses_tags and not self.has_tagger:
-            raise CheckpointError(
-                "the checkpoint's calibration needs tag scores, which this encoder does not give (or not with "
-                "captioner.encoder.output clip): fit it again with python -m benchmarks calibration."
-            )
-        if calibration.uses_similarity and self.search.store is None:
-            raise CheckpointError(
-                "the checkpoint's calibration needs retrieved captions, but the checkpoint has no caption store: "
-                "fit it again with python -m benchmarks calibration."
-            )
-        return calibration
+        return calibration_of(self.metadata, self.has_tagger, self.search.store is not None)
 
     def encode(self, waveform: Tensor, lengths: Tensor, spec_masks: SpecMasks | None = None) -> EncoderOutput:
         """Encode zero-padded waveforms (B, S) of `lengths` (B,) samples; see `AudioEncoder.forward`."""

@@ -73,11 +73,20 @@ def checkout(tmp_path: Path) -> Checkout:
 
 def test_torch_comes_first_and_alone_and_a_second_run_installs_nothing(checkout: Checkout) -> None:
     assert checkout.run().returncode == 0
-    first, second = checkout.logged
+    first, second, third = checkout.logged
     assert "-r requirements/torch.txt" in first and "core.txt" not in first and "--index-url" not in first
-    assert "-r requirements/core.txt" in second and "-c requirements/lock.txt" in second
+    assert "-r requirements/lite.txt" in second and "-c requirements/lock.txt" in second and "--no-deps" not in second
+    assert "-r requirements/core.txt" in third and "-c requirements/lock.txt" in third
     again = checkout.run()
     assert again.returncode == 0 and checkout.logged == [] and "installed already" in again.stderr
+
+
+def test_the_runtime_alone_is_one_file_without_dependencies(checkout: Checkout) -> None:
+    done = checkout.run("--lite", USER_ID="0")
+    assert done.returncode == 0 and "--engine onnx" in done.stderr
+    [only] = checkout.logged
+    assert "-r requirements/lite.txt --no-deps --no-compile" in only
+    assert checkout.run("--lite").returncode == 0 and checkout.logged == []
 
 
 def test_only_what_changed_is_installed_again(checkout: Checkout) -> None:
@@ -96,21 +105,22 @@ def test_a_failed_install_is_tried_again(checkout: Checkout) -> None:
 
 def test_torch_may_come_from_another_index(checkout: Checkout) -> None:
     checkout.run(TORCH_INDEX_URL="http://127.0.0.1/simple")
-    assert ["--index-url http://127.0.0.1/simple" in line for line in checkout.logged] == [True, False]
-    assert ["-c requirements/lock.txt" in line for line in checkout.logged] == [False, True]
+    assert ["--index-url http://127.0.0.1/simple" in line for line in checkout.logged] == [True, False, False]
+    assert ["-c requirements/lock.txt" in line for line in checkout.logged] == [False, True, True]
 
 
 def test_a_changed_lock_file_is_installed(checkout: Checkout) -> None:
     checkout.run()
     with (checkout.root / "requirements" / "lock.txt").open("a") as file:
         file.write("another==1.0\n")
-    assert checkout.run().returncode == 0 and len(checkout.logged) == 2
+    assert checkout.run().returncode == 0 and len(checkout.logged) == 3
 
 
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        (["--nonsense"], {}, "unknown option --nonsense (known: --dev --ui --eval --scale)"),
+        (["--nonsense"], {}, "unknown option --nonsense (known: --dev --ui --eval --scale --lite)"),
+        (["--lite", "--dev"], {}, "--lite installs without torch and cannot be combined"),
         ([], {"OLD": "1"}, "older than 3.11"),
         ([], {"PYTHON": "no-such-python"}, "no-such-python is missing"),
         (["--ui"], {}, "sudo apt-get install -y libportaudio2 libgl1"),

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from configs.checkpoint_files import TOKENIZER_FILE, TRAINING_STATE_FILE
 from configs.errors import CheckpointError
 from configs.schema import CaptionerConfig, Config
 from models.captioner import AudioCaptioner
 from models.checkpoints import captioner_files
-from models.checkpoints.folder import TOKENIZER_FILE, TRAINING_STATE_FILE, not_finite
+from models.checkpoints.folder import not_finite
 from training.optimisation import MovingAverage
 from training.run_folder import RunFolder, TrainingError
 from training.tracking import History

@@ -11,9 +11,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from configs.checkpoint_files import TRAINING_STATE_FILE
 from configs.errors import CheckpointError
 from models.checkpoints.folder import (
-    TRAINING_STATE_FILE,
     drop_training_state,
     point_link,
     read_metadata,

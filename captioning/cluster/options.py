@@ -1,4 +1,4 @@
-"""Options of `inference.py --engine ray`."""
+"""Options of `inference.py --engine` and of its cluster."""
 
 import argparse
 
@@ -11,7 +11,10 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the engine and its cluster."""
     group = parser.add_argument_group("engine")
     group.add_argument(
-        "--engine", choices=("local", "ray"), default="local", help="local (default): this machine; ray: a Ray cluster"
+        "--engine",
+        choices=("local", "ray", "onnx"),
+        default="local",
+        help="local (default): this machine; ray: a Ray cluster; onnx: this machine, an exported captioner without torch",
     )
     group.add_argument(
         "--ray_address", metavar="HOST:PORT", help="address of a Ray cluster, or auto (default: this machine)"
@@ -31,7 +34,7 @@ def check_cluster(options: argparse.Namespace) -> None:
     Raises:
         ValueError: found, expected and remedy in one sentence.
     """
-    if options.engine == "local":
+    if options.engine != "ray":
         if urls := [name for name in options.inputs if is_url(name)]:
             raise ValueError(f"{urls[0]} is on object storage, which needs --engine ray (`bash env.sh --scale`).")
         return

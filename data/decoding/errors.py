@@ -23,5 +23,10 @@ def reason(error: BaseException) -> str:
 
 
 def undecodable(path: Path, error: BaseException) -> AudioError:
-    """Return the error for a file that no decoder can read."""
+    """Return the error for a file that no decoder can read, or for which FFmpeg is not installed (`env.sh --lite`)."""
+    if isinstance(error, ModuleNotFoundError):
+        return AudioError(
+            f"{shown(path)} needs FFmpeg (the package {error.name}), which is not installed: give a WAV, FLAC, OGG or MP3 file, "
+            "or run bash env.sh."
+        )
     return AudioError(f"{shown(path)} cannot be decoded as audio ({reason(error)}): {REMEDY}.")

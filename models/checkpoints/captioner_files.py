@@ -11,12 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from configs.errors import CheckpointError
-from configs.json_files import read_json_object
-from configs.loading import ConfigError, config_to_yaml, load_checkpoint_config
-from configs.schema import Config
-from generation.retrieval import CaptionStore
-from models.checkpoints.folder import (
+from configs.checkpoint_files import (
     ARCHITECTURE_FILE,
     CONFIG_FILE,
     ENCODER_FILE,
@@ -24,12 +19,14 @@ from models.checkpoints.folder import (
     MODEL_FILE,
     STORE_FILE,
     TOKENIZER_FILE,
-    checkpoint_folder,
-    read_metadata,
-    read_tensors,
     read_tokenizer,
-    write_checkpoint,
 )
+from configs.errors import CheckpointError
+from configs.json_files import read_json_object
+from configs.loading import ConfigError, config_to_yaml, load_checkpoint_config
+from configs.schema import Config
+from generation.retrieval import CaptionStore
+from models.checkpoints.folder import checkpoint_folder, read_metadata, read_tensors, write_checkpoint
 from models.checkpoints.initialization import NoInitialization
 from models.decoder.llama import least_parameters, llama_sizes
 from models.encoders.build import weights_sha256

@@ -5,8 +5,6 @@ of `generation/retrieval.py`), and `metadata.json`, whose `files` lists the sha2
 under a temporary name, synced to the disk and renamed, so that one with its final name is complete.
 """
 
-import hashlib
-import json
 import os
 import pickle
 import platform
@@ -22,32 +20,26 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 from torch import Tensor
 
+from configs import checkpoint_files
 from configs.atomic_files import FileNotWrittenError, new_file, sync, write_file
+from configs.checkpoint_files import (
+    CHECKED_FILES,
+    DECODER_NETWORK,
+    FORMAT_VERSION,
+    METADATA_FILE,
+    MODEL_FILE,
+    STORE_FILE,
+    TRAINING_STATE_FILE,
+    first_line,
+    metadata_text,
+    sha256_of,
+)
 from configs.errors import CheckpointError
-from configs.json_files import read_json_object
 
-FORMAT_VERSION = 1
-MODEL_FILE = "model.safetensors"
-STORE_FILE = "captions.safetensors"
-CONFIG_FILE = "config.yaml"
-TOKENIZER_FILE = "tokenizer.json"
-ARCHITECTURE_FILE = "llama.json"  # only for pretrained decoders; config.yaml describes others
-ENCODER_FILE = "encoder.json"  # only for transformers encoders whose weights the checkpoint stores
-METADATA_FILE = "metadata.json"
-TRAINING_STATE_FILE = "training_state.pt"
-# Files from which a captioner is loaded; metadata.json must list them with their checksums.
-CHECKED_FILES = (MODEL_FILE, STORE_FILE, CONFIG_FILE, TOKENIZER_FILE, ARCHITECTURE_FILE, ENCODER_FILE)
-LARGEST_TOKEN_ID = 2**22  # limits the size of tables by token; the largest vocabularies have about 2**18 tokens
 _TEMPORARY_MARK = ".writing-"
-
-
-def sha256_of(path: Path) -> str:
-    """Checksum of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+Writer = Callable[[Path], object]  # of the file with this path
 
 
 def library_versions() -> dict[str, str]:
@@ -78,24 +70,42 @@ def write_checkpoint(
         OSError: the folder cannot be written (no space, no permission); the message names the file, and an existing folder
             stays unchanged.
     """
+    owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    parts: dict[str, Writer] = {MODEL_FILE: lambda path: save_file(owned, path)}
+    if store is not None:
+        parts[STORE_FILE] = lambda path: save_file(dict(store), path)
+    parts |= {name: text_writer(text) for name, text in texts.items()}
+    if training_state is not None:
+        parts[TRAINING_STATE_FILE] = partial(_save_state, training_state)
+    write_folder(folder, parts, metadata)
+
+
+def text_writer(text: str) -> Writer:
+    """Function that writes a text file."""
+    return partial(Path.write_text, data=text, encoding="utf-8")
+
+
+def write_folder(folder: Path, parts: Mapping[str, Writer], metadata: Mapping[str, Any]) -> None:
+    """Write a folder of checked files; a crash leaves either the old folder or the new one.
+
+    Args:
+        folder: folder to write; replaced if it exists.
+        parts: by file name, the functions that write the files.
+        metadata: JSON values for `metadata.json`; versions and checksums are added.
+
+    Raises:
+        OSError: as for `write_checkpoint`.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{folder.name}{_TEMPORARY_MARK}{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    parts: dict[str, Callable[[Path], object]] = {MODEL_FILE: lambda path: save_file(owned, path)}
-    if store is not None:
-        parts[STORE_FILE] = lambda path: save_file(dict(store), path)
-    parts |= {name: partial(Path.write_text, data=text, encoding="utf-8") for name, text in texts.items()}
-    if training_state is not None:
-        parts[TRAINING_STATE_FILE] = partial(_save_state, training_state)
     try:
         for name, write in parts.items():
             _write_part(temporary, folder, name, write)
         checksums = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         content = {"format_version": FORMAT_VERSION, "versions": library_versions(), **metadata, "files": checksums}
-        text = _metadata_text(content)
-        _write_part(temporary, folder, METADATA_FILE, partial(Path.write_text, data=text, encoding="utf-8"))
+        _write_part(temporary, folder, METADATA_FILE, text_writer(metadata_text(content)))
         sync(temporary)
         _replace_folder(temporary, folder)
     except BaseException:
@@ -108,13 +118,13 @@ def _save_state(state: Any, path: Path) -> None:
         torch.save(state, file)
 
 
-def _write_part(temporary: Path, folder: Path, name: str, write: Callable[[Path], object]) -> None:
+def _write_part(temporary: Path, folder: Path, name: str, write: Writer) -> None:
     """Write one file of a checkpoint and sync it; errors name the final path."""
     try:
         write(temporary / name)
         sync(temporary / name)
     except (OSError, SafetensorError) as error:  # the two errors of a full disk
-        reason = getattr(error, "strerror", None) or _first_line(error)
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise FileNotWrittenError(getattr(error, "errno", None), reason, str(folder / name)) from error
 
 
@@ -138,7 +148,7 @@ def add_metadata(folder: Path, entries: Mapping[str, Any]) -> None:
         CheckpointError: the checkpoint is damaged.
         OSError: the file cannot be written; the existing one stays unchanged.
     """
-    write_file(folder / METADATA_FILE, _metadata_text({**read_metadata(folder), **entries}))
+    write_file(folder / METADATA_FILE, metadata_text({**read_metadata(folder), **entries}))
 
 
 def drop_training_state(folder: Path) -> None:
@@ -154,12 +164,8 @@ def drop_training_state(folder: Path) -> None:
     # Metadata first: a crash in between leaves an unlisted file, not a missing one.
     metadata = read_metadata(folder, check_files=False)
     metadata["files"].pop(TRAINING_STATE_FILE, None)
-    write_file(folder / METADATA_FILE, _metadata_text(metadata))
+    write_file(folder / METADATA_FILE, metadata_text(metadata))
     path.unlink()
-
-
-def _metadata_text(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_metadata(folder: Path, check_files: bool = True) -> dict[str, Any]:
@@ -169,56 +175,19 @@ def read_metadata(folder: Path, check_files: bool = True) -> dict[str, Any]:
         CheckpointError: a file is missing, changed, truncated or not listed, the training state has unexpected content, or the
             format is newer than this version supports.
     """
-    path = folder / METADATA_FILE
-    try:
-        metadata = read_json_object(path)
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{folder} is not a checkpoint: {METADATA_FILE} is missing; give a folder written by train.py."
-        ) from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged ({error}): copy the checkpoint again.") from error
-    files, found_version = metadata.get("files"), metadata.get("format_version")
-    if not isinstance(files, dict) or not isinstance(found_version, int) or isinstance(found_version, bool):
-        lacks = "files and their checksums" if not isinstance(files, dict) else "format_version, a whole number"
-        raise CheckpointError(f"{path} is damaged (expected {lacks}): copy the checkpoint again.")
-    if found_version > FORMAT_VERSION:
-        raise CheckpointError(
-            f"{folder} has format {found_version}, this version reads up to {FORMAT_VERSION}: update Audio Caption."
-        )
-    if check_files:
-        _check_files(folder, files)
-    return metadata
-
-
-def _check_files(folder: Path, files: Mapping[str, Any]) -> None:
-    if MODEL_FILE not in files:
+    metadata = checkpoint_files.read_metadata(folder, CHECKED_FILES, check_files)
+    if check_files and MODEL_FILE not in metadata["files"]:
+        if DECODER_NETWORK in metadata["files"]:
+            raise CheckpointError(
+                f"{folder} is an exported captioner, which torch does not run: caption with --engine onnx."
+            )
         raise CheckpointError(
             f"{folder / METADATA_FILE} does not list {MODEL_FILE}, so the weights cannot be verified: "
             "copy the checkpoint again."
         )
-    for name in CHECKED_FILES:
-        if name not in files and (folder / name).exists():
-            raise CheckpointError(
-                f"{folder / name} is not listed in {METADATA_FILE}, so it cannot be verified: "
-                "copy the checkpoint again."
-            )
-    for name, expected in files.items():
-        file = folder / name
-        if not name or name != Path(name).name:
-            raise CheckpointError(
-                f"{folder / METADATA_FILE} lists {name!r}, expected file names without folders: copy the checkpoint again."
-            )
-        if not file.is_file():
-            raise CheckpointError(f"{file} is missing but listed in {METADATA_FILE}: copy the checkpoint again.")
-        try:
-            found = sha256_of(file)
-        except OSError as error:
-            raise CheckpointError(f"{file} cannot be read ({error.strerror}): copy the checkpoint again.") from error
-        if found != expected:
-            raise CheckpointError(f"{file} is damaged: its sha256 is not the one in {METADATA_FILE}; copy it again.")
-    if TRAINING_STATE_FILE in files:
+    if check_files and TRAINING_STATE_FILE in metadata["files"]:
         read_training_state(folder, lazily=True)
+    return metadata
 
 
 def not_finite(values: Any, name: str = "") -> str:
@@ -251,29 +220,6 @@ def read_tensors(folder: Path, name: str = MODEL_FILE) -> dict[str, Tensor]:
     return tensors
 
 
-def read_tokenizer(folder: Path) -> Tokenizer:
-    """Load a checkpoint's tokenizer.
-
-    Raises:
-        CheckpointError: the file is not a tokenizer, or a token id exceeds LARGEST_TOKEN_ID.
-    """
-    path = folder / TOKENIZER_FILE
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-        largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # tokenizers raises Exception, and its panics are BaseException
-        raise CheckpointError(
-            f"{path} cannot be read as a tokenizer ({_first_line(error)}): copy the checkpoint again."
-        ) from error
-    if largest > LARGEST_TOKEN_ID:
-        raise CheckpointError(
-            f"{path} has the token id {largest}, expected at most {LARGEST_TOKEN_ID}: copy the checkpoint again."
-        )
-    return tokenizer
-
-
 def read_training_state(folder: Path, lazily: bool = False) -> dict[str, Any]:
     """Load `training_state.pt` on the CPU without executing code in it.
 
@@ -295,7 +241,7 @@ def read_training_state(folder: Path, lazily: bool = False) -> dict[str, Any]:
             f"{path} {what}, expected dense tensors and plain values: it was not loaded and no code in it was run; {remedy}."
         ) from error
     except Exception as error:  # a damaged archive or pickle can raise any error
-        raise CheckpointError(f"{path} cannot be read as a training state ({_first_line(error)}): {remedy}.") from error
+        raise CheckpointError(f"{path} cannot be read as a training state ({first_line(error)}): {remedy}.") from error
     if not isinstance(state, dict) or not _is_dense(state):
         raise CheckpointError(f"{path} is not a dictionary of dense tensors and plain values: {remedy}.")
     return state
@@ -311,11 +257,6 @@ def _is_dense(state: Any) -> bool:
             seen.add(id(value))
             waiting += value.values() if isinstance(value, Mapping) else value
     return True
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def point_link(link: Path, target: Path) -> None:

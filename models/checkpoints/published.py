@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from configs.checkpoint_files import sha256_of
 from configs.errors import CheckpointError
-from models.checkpoints.folder import sha256_of
 
 
 def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:

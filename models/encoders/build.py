@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from configs.checkpoint_files import sha256_of
 from configs.errors import CheckpointError
 from configs.schema import EncoderConfig
-from models.checkpoints.folder import sha256_of
 from models.checkpoints.published import read_weights, state_sha256
 from models.encoders.base import PREFIX, AudioEncoder
 

@@ -116,8 +116,11 @@ class LogMel(FullPrecisionBuffers):
         padded = reflect_pad(emphasised, lengths, N_FFT // 2)
         spectrum = torch.stft(padded, N_FFT, HOP, WINDOW, self.window, center=False, return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()  # (B, 513, T)
-        log_mel = (torch.log(self.mel_bank @ power + 1e-5) + 4.5) / 5.0  # (B, F, T)
-        return log_mel, torch.div(lengths, HOP, rounding_mode="floor") + 1
+        return self.from_power(power), torch.div(lengths, HOP, rounding_mode="floor") + 1
+
+    def from_power(self, power: Tensor) -> Tensor:
+        """Compute log-mel spectrograms (B, F, T) of power spectrograms (B, 513, T)."""
+        return (torch.log(self.mel_bank @ power + 1e-5) + 4.5) / 5.0
 
 
 class Lengths:

@@ -17,10 +17,7 @@ from torch import Tensor
 
 import inference
 from benchmarks.encoders import training_state
-from configs.errors import CheckpointError
-from generation.retrieval import CaptionStore
-from models.captioner import AudioCaptioner
-from models.checkpoints.folder import (
+from configs.checkpoint_files import (
     ARCHITECTURE_FILE,
     CONFIG_FILE,
     ENCODER_FILE,
@@ -29,10 +26,12 @@ from models.checkpoints.folder import (
     STORE_FILE,
     TOKENIZER_FILE,
     TRAINING_STATE_FILE,
-    read_metadata,
-    read_training_state,
     sha256_of,
 )
+from configs.errors import CheckpointError
+from generation.retrieval import CaptionStore
+from models.captioner import AudioCaptioner
+from models.checkpoints.folder import read_metadata, read_training_state
 from training.run_folder import RunFolder
 
 DEEP = "[" * 100_000

@@ -17,10 +17,11 @@ import torch
 from safetensors.torch import load_file
 
 import train
+from configs.checkpoint_files import TRAINING_STATE_FILE
 from configs.commands import LogFile, run_command
 from configs.errors import CheckpointError
 from configs.loading import ConfigError, load_checkpoint_config, load_config
-from models.checkpoints.folder import TRAINING_STATE_FILE, read_metadata, read_training_state
+from models.checkpoints.folder import read_metadata, read_training_state
 from tests.conftest import ROOT
 from tests.training.test_text_training import collection, make_tone_module, text_options  # noqa: F401, F811 (fixtures)
 from tests.training.test_train import losses, options, run_folder
@@ -414,7 +415,7 @@ def test_a_training_state_that_lacks_something_is_refused_in_a_sentence(short_ru
 def test_the_command_refuses_it_in_a_sentence(
     tone_dataset: Path, short_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Callable[[Any], None]
 ) -> None:
-    from models.checkpoints.folder import sha256_of
+    from configs.checkpoint_files import sha256_of
 
     run = tmp_path / "again"
     shutil.copytree(short_run, run, symlinks=True)

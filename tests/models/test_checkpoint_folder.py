@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from configs.checkpoint_files import METADATA_FILE, MODEL_FILE
 from configs.errors import CheckpointError
 from models.checkpoints.folder import (
-    METADATA_FILE,
-    MODEL_FILE,
     add_metadata,
     checkpoint_folder,
     point_link,

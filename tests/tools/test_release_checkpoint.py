@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from configs.checkpoint_files import MODEL_FILE
 from models.captioner import AudioCaptioner
-from models.checkpoints.folder import MODEL_FILE, read_metadata
+from models.checkpoints.folder import read_metadata
 from tools.release_checkpoint import main
 
 

@@ -1,0 +1,130 @@
+"""Checkpoint folders as they are read without torch: names of files, metadata with checksums, tokenizer.
+
+`models/checkpoints/folder.py` writes these folders and reads tensors; `export.py` writes folders with networks of ONNX instead,
+which `runtime/` reads.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from configs.errors import CheckpointError
+from configs.json_files import read_json_object
+
+FORMAT_VERSION = 1
+MODEL_FILE = "model.safetensors"
+STORE_FILE = "captions.safetensors"
+CONFIG_FILE = "config.yaml"
+TOKENIZER_FILE = "tokenizer.json"
+ARCHITECTURE_FILE = "llama.json"  # only for pretrained decoders; config.yaml describes others
+ENCODER_FILE = "encoder.json"  # only for transformers encoders whose weights the checkpoint stores
+METADATA_FILE = "metadata.json"
+TRAINING_STATE_FILE = "training_state.pt"
+# Networks of an exported captioner.
+ENCODER_NETWORK = "encoder.onnx"
+PREFIX_NETWORK = "prefix.onnx"
+DECODER_NETWORK = "decoder.onnx"
+FRONT_END_KEY = "front_end"  # in metadata.json: settings of `runtime.front_end.FrontEnd`
+# Files from which a captioner is loaded; metadata.json must list them with their checksums.
+CHECKED_FILES = (MODEL_FILE, STORE_FILE, CONFIG_FILE, TOKENIZER_FILE, ARCHITECTURE_FILE, ENCODER_FILE)
+LARGEST_TOKEN_ID = 2**22  # limits the size of tables by token; the largest vocabularies have about 2**18 tokens
+
+
+def sha256_of(path: Path) -> str:
+    """Checksum of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def metadata_text(content: Mapping[str, Any]) -> str:
+    """Text of `metadata.json`."""
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_metadata(folder: Path, checked: Sequence[str], check_files: bool = True) -> dict[str, Any]:
+    """Read `metadata.json` and verify the checksum of every file.
+
+    Args:
+        folder: checkpoint folder.
+        checked: files that must be listed if they exist.
+        check_files: whether to verify checksums.
+
+    Raises:
+        CheckpointError: a file is missing, changed, truncated or not listed, or the format is newer than this version supports.
+    """
+    path = folder / METADATA_FILE
+    try:
+        metadata = read_json_object(path)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{folder} is not a checkpoint: {METADATA_FILE} is missing; give a folder written by train.py."
+        ) from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}): copy the checkpoint again.") from error
+    files, found_version = metadata.get("files"), metadata.get("format_version")
+    if not isinstance(files, dict) or not isinstance(found_version, int) or isinstance(found_version, bool):
+        lacks = "files and their checksums" if not isinstance(files, dict) else "format_version, a whole number"
+        raise CheckpointError(f"{path} is damaged (expected {lacks}): copy the checkpoint again.")
+    if found_version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{folder} has format {found_version}, this version reads up to {FORMAT_VERSION}: update Audio Caption."
+        )
+    if check_files:
+        _check_files(folder, files, checked)
+    return metadata
+
+
+def _check_files(folder: Path, files: Mapping[str, Any], checked: Sequence[str]) -> None:
+    for name in checked:
+        if name not in files and (folder / name).exists():
+            raise CheckpointError(
+                f"{folder / name} is not listed in {METADATA_FILE}, so it cannot be verified: "
+                "copy the checkpoint again."
+            )
+    for name, expected in files.items():
+        file = folder / name
+        if not name or name != Path(name).name:
+            raise CheckpointError(
+                f"{folder / METADATA_FILE} lists {name!r}, expected file names without folders: copy the checkpoint again."
+            )
+        if not file.is_file():
+            raise CheckpointError(f"{file} is missing but listed in {METADATA_FILE}: copy the checkpoint again.")
+        try:
+            found = sha256_of(file)
+        except OSError as error:
+            raise CheckpointError(f"{file} cannot be read ({error.strerror}): copy the checkpoint again.") from error
+        if found != expected:
+            raise CheckpointError(f"{file} is damaged: its sha256 is not the one in {METADATA_FILE}; copy it again.")
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Load a checkpoint's tokenizer.
+
+    Raises:
+        CheckpointError: the file is not a tokenizer, or a token id exceeds LARGEST_TOKEN_ID.
+    """
+    path = folder / TOKENIZER_FILE
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+        largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # tokenizers raises Exception, and its panics are BaseException
+        raise CheckpointError(
+            f"{path} cannot be read as a tokenizer ({first_line(error)}): copy the checkpoint again."
+        ) from error
+    if largest > LARGEST_TOKEN_ID:
+        raise CheckpointError(
+            f"{path} has the token id {largest}, expected at most {LARGEST_TOKEN_ID}: copy the checkpoint again."
+        )
+    return tokenizer
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error's message, at most 200 characters; the name of its class if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

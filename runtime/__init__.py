@@ -1,0 +1,1 @@
+"""Captions with ONNX Runtime: exported captioners (`export.py`), without torch and transformers."""

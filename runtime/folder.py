@@ -1,0 +1,133 @@
+"""Folders of exported captioners: files of `export.py`, verified by checksums."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer
+
+from configs.checkpoint_files import (
+    CONFIG_FILE,
+    DECODER_NETWORK,
+    ENCODER_NETWORK,
+    FRONT_END_KEY,
+    METADATA_FILE,
+    PREFIX_NETWORK,
+    STORE_FILE,
+    TOKENIZER_FILE,
+    read_metadata,
+    read_tokenizer,
+)
+from configs.errors import CheckpointError
+from configs.loading import ConfigError, load_checkpoint_config
+from configs.schema import Config
+from generation.calibration import Calibration, calibration_of
+from generation.retrieval import CaptionStore
+from runtime.front_end import FrontEnd
+
+NETWORKS = (ENCODER_NETWORK, PREFIX_NETWORK, DECODER_NETWORK)
+AGAIN = "export the checkpoint again"
+
+
+@dataclass(frozen=True)
+class ExportedFiles:
+    """Content of an exported folder.
+
+    Attributes:
+        config: configuration of the checkpoint.
+        tokenizer: tokenizer of the decoder.
+        front_end: front end of the encoder.
+        calibration: calibration of caption probabilities; None for none.
+        store: caption store; None for none.
+        encoder: ONNX Runtime session of the encoder.
+        prefix: ONNX Runtime session of the tagger's heads and the decoder's prefix.
+        decoder: ONNX Runtime session of the decoder.
+    """
+
+    config: Config
+    tokenizer: Tokenizer
+    front_end: FrontEnd
+    calibration: Calibration | None
+    store: CaptionStore | None
+    encoder: Any
+    prefix: Any
+    decoder: Any
+
+
+def read_folder(path: Path, num_threads: int) -> ExportedFiles:
+    """Read an exported folder.
+
+    Args:
+        path: folder that `export.py` wrote.
+        num_threads: number of threads of each session; 0 for the number of cores.
+
+    Raises:
+        CheckpointError: the folder is no exported captioner, or damaged.
+    """
+    if not path.is_dir():
+        raise CheckpointError(
+            f"{path} is no folder: give an exported captioner (python export.py checkpoints/any_sound --output any_sound.onnx)."
+        )
+    metadata = read_metadata(path, (*NETWORKS, STORE_FILE, CONFIG_FILE, TOKENIZER_FILE))
+    if not {*NETWORKS, CONFIG_FILE, TOKENIZER_FILE} <= set(metadata["files"]):
+        raise CheckpointError(
+            f"{path} is not an exported captioner: write one with python export.py {path} --output {path.name}.onnx, and give "
+            "that folder."
+        )
+    try:
+        config = load_checkpoint_config(path / CONFIG_FILE)
+    except ConfigError as error:
+        raise CheckpointError(f"{path / CONFIG_FILE}: {error}") from error
+    store = _read_store(path / STORE_FILE) if STORE_FILE in metadata["files"] else None
+    front_end, tokenizer = _front_end(path, metadata), read_tokenizer(path)
+    encoder, prefix, decoder = (_session(path / name, num_threads) for name in NETWORKS)
+    return ExportedFiles(
+        config,
+        tokenizer,
+        front_end,
+        calibration_of(metadata, has_tagger=True, has_store=store is not None),
+        store,
+        encoder,
+        prefix,
+        decoder,
+    )
+
+
+def _front_end(path: Path, metadata: dict[str, Any]) -> FrontEnd:
+    found = metadata.get(FRONT_END_KEY)
+    names = {item.name for item in fields(FrontEnd)}
+    if (
+        not isinstance(found, dict)
+        or set(found) != names
+        or not all(type(value) in (int, float) for value in found.values())
+    ):
+        raise CheckpointError(
+            f"{path / METADATA_FILE} has no {FRONT_END_KEY} with {', '.join(sorted(names))}: {AGAIN}."
+        )
+    return FrontEnd(**found)
+
+
+def _read_store(path: Path) -> CaptionStore:
+    try:
+        return CaptionStore(load_file(path))
+    except (SafetensorError, OSError, ValueError) as error:  # a CheckpointError is a ValueError
+        raise CheckpointError(f"{path} cannot be read ({error}): {AGAIN}.") from error
+
+
+def _session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
+    """Load a network."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.log_severity_level = 3  # errors
+    options.enable_cpu_mem_arena = False  # the arena keeps twice as much memory
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # networks are small, and machines are shared
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises several classes derived from RuntimeError, and RuntimeError
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        raise CheckpointError(f"{path} cannot be loaded ({reason}): {AGAIN}.") from error
