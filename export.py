@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.checkpoint_files import DECODER_NETWORK
-from configs.commands import run_command
+from configs.commands import command_parser, run_command
 
 logger = logging.getLogger("export")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("python export.py", __doc__)
     parser.add_argument("ckpt_path", help="checkpoint folder or Hub id")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder to write")
     parser.add_argument("--encoder_weights", help="file with the encoder's published weights")
