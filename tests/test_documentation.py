@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 import evaluate
+import export
 import inference
 import train
 from benchmarks.__main__ import benchmarks
@@ -30,10 +31,8 @@ README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md")
 MOST_WORDS = 1500  # of the README
 OTHER_PROGRAMS = ("pytest", "tests.ui.take_screenshots", "UI_Code.py")  # whose options are not asked here
-FOLDERS = (
-    "assets|benchmarks|captioning|checkpoints|configs|data|docs|evaluation|models|requirements|tests|tools|training|ui"
-)
-FOLDERS += "|vocabulary"
+FOLDERS = "assets|benchmarks|captioning|checkpoints|configs|data|docs|evaluation|generation|models|requirements|tests|tools|training|ui"
+FOLDERS += "|runtime|vocabulary"
 
 
 def read(page: Path) -> str:
@@ -81,8 +80,9 @@ def check_command(command: str) -> None:
     program, arguments = words[start], words[start + 1 :]
     if program == "-m":
         program, *arguments = arguments
-    if program in ("inference.py", "evaluate.py"):
-        {"inference.py": inference, "evaluate.py": evaluate}[program].build_parser().parse_args(arguments)
+    commands: dict[str, Any] = {"inference.py": inference, "evaluate.py": evaluate, "export.py": export}
+    if program in commands:
+        commands[program].build_parser().parse_args(arguments)
     elif program == "train.py":
         parser = train.build_parser()
         given = any(argument.split("=")[0] == "--config" for argument in arguments)
