@@ -31,8 +31,8 @@ README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md")
 MOST_WORDS = 1500  # of the README
 OTHER_PROGRAMS = ("pytest", "tests.ui.take_screenshots", "UI_Code.py")  # whose options are not asked here
-FOLDERS = "assets|benchmarks|captioning|checkpoints|configs|data|docs|evaluation|generation|models|requirements|tests|tools|training|ui"
-FOLDERS += "|runtime|vocabulary"
+FOLDERS = "assets|benchmarks|captioning|checkpoints|configs|data|docs|evaluation|generation|models|requirements|runtime"
+FOLDERS += "|tests|tools|training|ui|vocabulary"
 
 
 def read(page: Path) -> str:
