@@ -45,16 +45,11 @@ def metadata_text(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_metadata(folder: Path, checked: Sequence[str], check_files: bool = True) -> dict[str, Any]:
-    """Read `metadata.json` and verify the checksum of every file.
-
-    Args:
-        folder: checkpoint folder.
-        checked: files that must be listed if they exist.
-        check_files: whether to verify checksums.
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Read `metadata.json`.
 
     Raises:
-        CheckpointError: a file is missing, changed, truncated or not listed, or the format is newer than this version supports.
+        CheckpointError: it is missing or damaged, or the format is newer than this version supports.
     """
     path = folder / METADATA_FILE
     try:
@@ -73,12 +68,20 @@ def read_metadata(folder: Path, checked: Sequence[str], check_files: bool = True
         raise CheckpointError(
             f"{folder} has format {found_version}, this version reads up to {FORMAT_VERSION}: update Audio Caption."
         )
-    if check_files:
-        _check_files(folder, files, checked)
     return metadata
 
 
-def _check_files(folder: Path, files: Mapping[str, Any], checked: Sequence[str]) -> None:
+def check_files(folder: Path, files: Mapping[str, Any], checked: Sequence[str]) -> None:
+    """Verify the checksum of every file.
+
+    Args:
+        folder: checkpoint folder.
+        files: checksums by file name, from its metadata.
+        checked: files that must be listed if they exist.
+
+    Raises:
+        CheckpointError: a file is missing, changed, truncated or not listed.
+    """
     for name in checked:
         if name not in files and (folder / name).exists():
             raise CheckpointError(

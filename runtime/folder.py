@@ -18,6 +18,7 @@ from configs.checkpoint_files import (
     PREFIX_NETWORK,
     STORE_FILE,
     TOKENIZER_FILE,
+    check_files,
     read_metadata,
     read_tokenizer,
 )
@@ -71,12 +72,13 @@ def read_folder(path: Path, num_threads: int) -> ExportedFiles:
         raise CheckpointError(
             f"{path} is no folder: give an exported captioner (python export.py checkpoints/any_sound --output any_sound.onnx)."
         )
-    metadata = read_metadata(path, (*NETWORKS, STORE_FILE, CONFIG_FILE, TOKENIZER_FILE))
+    metadata = read_metadata(path)
     if not {*NETWORKS, CONFIG_FILE, TOKENIZER_FILE} <= set(metadata["files"]):
         raise CheckpointError(
             f"{path} is not an exported captioner: write one with python export.py {path} --output {path.name}.onnx, and give "
             "that folder."
         )
+    check_files(path, metadata["files"], (*NETWORKS, STORE_FILE, CONFIG_FILE, TOKENIZER_FILE))
     try:
         config = load_checkpoint_config(path / CONFIG_FILE)
     except ConfigError as error:

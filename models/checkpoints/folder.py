@@ -175,17 +175,21 @@ def read_metadata(folder: Path, check_files: bool = True) -> dict[str, Any]:
         CheckpointError: a file is missing, changed, truncated or not listed, the training state has unexpected content, or the
             format is newer than this version supports.
     """
-    metadata = checkpoint_files.read_metadata(folder, CHECKED_FILES, check_files)
-    if check_files and MODEL_FILE not in metadata["files"]:
-        if DECODER_NETWORK in metadata["files"]:
-            raise CheckpointError(
-                f"{folder} is an exported captioner, which torch does not run: caption with --engine onnx."
-            )
+    metadata = checkpoint_files.read_metadata(folder)
+    if not check_files:
+        return metadata
+    files = metadata["files"]
+    if MODEL_FILE not in files and DECODER_NETWORK in files:
+        raise CheckpointError(
+            f"{folder} is an exported captioner, which torch does not run: caption with --engine onnx."
+        )
+    if MODEL_FILE not in files:
         raise CheckpointError(
             f"{folder / METADATA_FILE} does not list {MODEL_FILE}, so the weights cannot be verified: "
             "copy the checkpoint again."
         )
-    if check_files and TRAINING_STATE_FILE in metadata["files"]:
+    checkpoint_files.check_files(folder, files, CHECKED_FILES)
+    if TRAINING_STATE_FILE in files:
         read_training_state(folder, lazily=True)
     return metadata
 
