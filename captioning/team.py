@@ -180,7 +180,7 @@ class _Member:
     """A process and its jobs."""
 
     def __init__(self, options: argparse.Namespace, num_threads: int) -> None:
-        context = _context(options.engine)
+        context = _context(getattr(options, "engine", "local"))
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_work, args=(theirs, options, num_threads), daemon=True)
         self.process.start()
@@ -240,7 +240,7 @@ def _work(connection: Connection, options: argparse.Namespace, num_threads: int)
 
     threading.Thread(target=receive, name="jobs", daemon=True).start()
     try:
-        if options.engine == "onnx":
+        if getattr(options, "engine", "local") == "onnx":
             options.num_threads = num_threads
         else:
             import torch
