@@ -24,7 +24,7 @@ from captioning.pipeline import CaptionerInfo, Pipeline
 logger = logging.getLogger(__name__)
 
 _CHUNKS_AHEAD = 2  # chunks per process, so that it never waits for the next one
-_PRELOADED = {"local": "models.captioner", "onnx": "runtime.captioner"}  # by engine
+_PRELOADED = {"local": ["models.captioner"], "onnx": ["runtime.captioner"]}  # by engine
 
 
 class OneProcess:
@@ -172,7 +172,7 @@ def _context(engine: str) -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([_PRELOADED[engine]])
+    context.set_forkserver_preload(_PRELOADED[engine])
     return context
 
 

@@ -15,7 +15,7 @@ from tests.captioning import simulated_work
 @pytest.fixture(autouse=True)
 def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(team, "_work", simulated_work.work)
-    monkeypatch.setattr(team, "_PRELOADED", [])
+    monkeypatch.setattr(team, "_PRELOADED", {"local": []})
 
 
 def run(names: list[str], num_processes: int, chunk: int = 7) -> dict[int, str]:
