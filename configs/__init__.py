@@ -1,3 +1,3 @@
-"""Configuration: `schema.py` defines all settings; each YAML file has those that an experiment changes."""
+"""Configuration: `schema/` defines all settings; each YAML file has those that an experiment changes."""
 
 __version__ = "0.2.0"
