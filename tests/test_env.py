@@ -131,7 +131,7 @@ def test_a_changed_lock_file_is_installed(checkout: Checkout) -> None:
         ),
     ],
 )
-def test_what_is_missing_is_told_before_anything_is_installed(
+def test_what_is_missing_is_reported_before_anything_is_installed(
     checkout: Checkout, arguments: list[str], environment: dict[str, str], message: str
 ) -> None:
     done = checkout.run(*arguments, **environment)

@@ -142,7 +142,7 @@ def test_clips_that_cannot_be_captioned_are_named(
         ),
     ],
 )
-def test_mistakes_are_one_sentence_and_status_2(
+def test_errors_are_one_sentence_and_status_2(
     tables: tuple[Path, Path], caplog: pytest.LogCaptureFixture, arguments: list[str], message: str
 ) -> None:
     paths = {"PREDICTIONS": str(tables[0]), "REFERENCES": str(tables[1])}
@@ -160,7 +160,7 @@ def test_no_java_is_one_sentence(
     assert run("--predictions", tables[0], "--references", tables[1], "--metrics", "vocabulary", "words") == 0
 
 
-def test_a_download_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_download_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def refuse() -> Path:
         raise resources.DownloadError("the server answered 503: try again later.")
 

@@ -47,7 +47,7 @@ def test_a_folder_is_captioned_in_order(
     assert all(line["captions"][0]["text"] == line["caption"] for line in found)
 
 
-def test_a_calibrated_captioner_tells_probabilities(
+def test_a_calibrated_captioner_gives_probabilities(
     tiny_checkpoint: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calibration = Calibration(-1.0, 0.5)
@@ -106,7 +106,7 @@ def test_a_timeline_covers_the_whole_recording(
     assert "-->" in capsys.readouterr().out
 
 
-def test_a_long_file_without_a_timeline_is_told(
+def test_a_long_file_without_a_timeline_is_reported(
     tiny_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     soundfile.write(tmp_path / "long.wav", 0.1 * np.random.default_rng(1).normal(size=16000 * 6), 16000)
@@ -155,7 +155,7 @@ def test_a_split_shows_predictions_beside_ground_truths(
         (["x.wav", "--timeline", "60"], "at most"),
     ],
 )
-def test_mistakes_are_one_sentence_and_status_2(
+def test_errors_are_one_sentence_and_status_2(
     tiny_checkpoint: Path, caplog: pytest.LogCaptureFixture, arguments: list[str], message: str
 ) -> None:
     assert run(tiny_checkpoint, *arguments) == 2
@@ -163,7 +163,7 @@ def test_mistakes_are_one_sentence_and_status_2(
     assert len(caplog.records) == 1
 
 
-def test_no_checkpoint_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_checkpoint_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert run(tmp_path / "none", "x.wav") == 2
     assert "not a checkpoint folder" in caplog.text
 

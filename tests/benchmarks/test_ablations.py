@@ -53,7 +53,7 @@ def test_each_recipe_is_trained_once_and_measured_with_each_seed(
     assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("model.safetensors")}
 
 
-def test_a_training_that_fails_is_told(tmp_path: Path, labelled_sounds: Path, tone_dataset: Path) -> None:
+def test_a_training_that_fails_is_reported(tmp_path: Path, labelled_sounds: Path, tone_dataset: Path) -> None:
     config = tmp_path / "broken.yaml"
     config.write_text(f"data:\n  dataset_root: {tmp_path / 'nowhere'}\n")
     arguments = ["--config", str(config), "--recordings", str(tone_dataset), "--labelled", str(labelled_sounds)]

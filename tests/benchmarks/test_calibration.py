@@ -47,7 +47,7 @@ def test_the_fit_finds_the_weights_that_made_the_outcomes() -> None:
         assert getattr(found, name) == pytest.approx(getattr(TRUE, name), abs=0.3), name
 
 
-def test_without_a_tagger_the_log_probability_stands_alone() -> None:
+def test_without_a_tagger_the_log_probability_is_used() -> None:
     found = fit_calibration(simulated(20000, Calibration(1.0, 3.0), tags=False), 0.3)
     assert not found.uses_tags and found.per_token == pytest.approx(3.0, abs=0.3)
 
@@ -152,7 +152,7 @@ def test_a_caption_is_right_when_references_name_all_of_its_sounds(caption: str,
     assert benchmark.agrees_with_references(caption, clip) is right
 
 
-def test_too_few_clips_are_told() -> None:
+def test_too_few_clips_are_reported() -> None:
     with pytest.raises(ValueError, match="too few to split"):
         held_out([Judged(frozenset("ab"), -1.0, None, True)], 0.3, seed=0)
     with pytest.raises(ValueError, match="1 captioned clips are too few"):
@@ -263,7 +263,7 @@ def test_captioned_recordings_are_judged_and_drawn_too(
     assert caption.similarity is not None and caption.probability is not None
 
 
-def test_mistakes_are_one_sentence(
+def test_errors_are_one_sentence(
     tiny_checkpoint: Path, tone_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     arguments = ["--dataset_root", str(tone_dataset), "--ckpt_path"]

@@ -52,7 +52,7 @@ def test_a_budget_in_minutes_ends_the_training(labelled_sounds: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_told_to_end_it_saves_and_the_same_command_goes_on(labelled_sounds: Path, tmp_path: Path) -> None:
+def test_stopped_by_a_signal_it_saves_and_the_same_command_goes_on(labelled_sounds: Path, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "benchmarks", "encoders", "--dataset_root", str(labelled_sounds), "--scale", "0.1",
         "--batch_size", "2", "--mixtures", "2", "--work", str(tmp_path / "runs"), "--output", str(tmp_path / "table.md"),
@@ -72,7 +72,9 @@ def test_told_to_end_it_saves_and_the_same_command_goes_on(labelled_sounds: Path
     assert row["steps"] == str(steps + 1)
 
 
-def test_a_training_that_fails_is_told(tmp_path: Path, labelled_sounds: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_training_that_fails_is_reported(
+    tmp_path: Path, labelled_sounds: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert run(labelled_sounds, tmp_path, "--steps", "2", "--batch_size", "0", "--encoders", "mobilenet") == 2
     assert "train.py failed for mobilenet" in caplog.text
     assert run(tmp_path / "none", tmp_path, "--steps", "2") == 2

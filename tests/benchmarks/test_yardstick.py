@@ -182,7 +182,7 @@ def test_the_whole_report(data: Path, tiny_checkpoint: Path, labelled_sounds: Pa
     assert set(captions["labelled"]) == {"x", "y"} and len(captions["sounds"]) == 4
 
 
-def test_mistakes_are_told(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_are_reported(data: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert run(data, "--peer", "other") == 2 and "expected a name given with --captions" in caplog.text
     assert (
         run(data, "--labelled", data / "labelled", "--left_out", "z") == 2

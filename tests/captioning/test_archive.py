@@ -215,7 +215,7 @@ def test_gaps_are_closed_between_shown_windows() -> None:
         (["--per_recording", "--output", "{card}/a/silent.wav"], "is a recording"),
     ],
 )
-def test_mistakes_are_one_sentence(
+def test_errors_are_one_sentence(
     card: Path, caption: Callable[..., int], not_loaded: Callable[[], None], caplog: pytest.LogCaptureFixture,
     arguments: list[str], message: str,
 ) -> None:  # fmt: skip
@@ -261,7 +261,7 @@ def test_a_manifest_survives_a_torn_line_and_tells_damage(tmp_path: Path) -> Non
         Manifest(path, {"beams": 3})
 
 
-def test_a_silent_recording_is_told_after_going_on(tmp_path: Path) -> None:
+def test_a_silent_recording_is_reported_after_going_on(tmp_path: Path) -> None:
     record = CaptionRecord("a.wav", 0.0, 1.0, SILENCE)
     manifest = Manifest(tmp_path / "m", {})
     manifest.add([Captioned(0, 0, record)], {0: "0000000000000001"})

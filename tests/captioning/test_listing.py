@@ -35,7 +35,7 @@ def test_a_folder_is_sorted_by_the_parts_of_paths(tmp_path: Path, monkeypatch: p
     assert expand([str(tmp_path)]) == expected and expand([f"{tmp_path}/**/*.wav"])[0] == f"{tmp_path}/a b/y.wav"
 
 
-def test_mistakes_are_found_behind_every_argument(tmp_path: Path) -> None:
+def test_errors_are_found_behind_every_argument(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     (tmp_path / "empty").mkdir()
     Recordings([str(tmp_path), f"{tmp_path}/*.wav"]).check()

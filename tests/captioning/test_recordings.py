@@ -59,7 +59,7 @@ def test_no_more_is_read_than_is_asked_for(files: list[tuple[str, Path, tuple[st
     clips.close()
 
 
-def test_what_is_cut_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_cut_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     soundfile.write(tmp_path / "long.wav", np.full(16000, 0.1), 8000)
     [clip] = Reader(8000, 1.0).clips([("long.wav", tmp_path / "long.wav", ())])
     assert len(clip.waveform) == 8000 and "its first 1 s are captioned" in caplog.text

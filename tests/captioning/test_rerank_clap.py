@@ -141,7 +141,7 @@ def test_joined_windows_keep_the_similarity_of_the_caption_that_stays() -> None:
         (["--clap_weights", "nowhere/nothing"], "could be loaded from nowhere/nothing"),
     ],
 )
-def test_mistakes_are_told(
+def test_errors_are_reported(
     tiny_checkpoint: Path,
     clap: Path,
     sounds: Path,

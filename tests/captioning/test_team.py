@@ -46,12 +46,12 @@ def test_a_recording_with_which_a_process_ends_twice_has_failed(caplog: pytest.L
     assert "captioned one by one" in caplog.text
 
 
-def test_what_cannot_be_loaded_is_told() -> None:
+def test_what_cannot_be_loaded_is_reported() -> None:
     with pytest.raises(RuntimeError, match="the checkpoint is damaged"):
         run(["a.wav", "wrong"], 2)
 
 
-def test_a_process_that_ends_before_it_captions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_ends_before_it_captions_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(team, "_work", simulated_work.dying)
     with pytest.raises(RuntimeError, match="a process ended with exit status 3 while it loaded"):
         run(["a.wav", "b.wav"], 2)

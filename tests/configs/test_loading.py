@@ -103,7 +103,7 @@ def test_a_checkpoints_damaged_file_is_one_sentence(tmp_path: Path, text: str) -
     assert "\n" not in str(caught.value)
 
 
-def test_a_checkpoints_unknown_key_is_told(tmp_path: Path) -> None:
+def test_a_checkpoints_unknown_key_is_reported(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("decoding:\n  num_beam: 2\n")
     with pytest.raises(ConfigError, match=r"unknown key decoding.num_beam .*did you mean decoding.num_beams\?"):
         load_checkpoint_config(tmp_path / "config.yaml")

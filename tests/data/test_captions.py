@@ -62,7 +62,7 @@ def test_a_tokenizer_from_a_folder(tmp_path: Path) -> None:
     assert build_tokenizer(TokenizerConfig(kind=str(tmp_path)), []).get_vocab() == trained.get_vocab()
 
 
-def test_no_captions_and_no_such_tokenizer_are_told() -> None:
+def test_no_captions_and_no_such_tokenizer_are_reported() -> None:
     with pytest.raises(ValueError, match="no captions to train a tokenizer on"):
         build_tokenizer(TokenizerConfig(), [])
     with pytest.raises(ValueError, match="no tokenizer named nowhere/nothing"):

@@ -160,7 +160,7 @@ def test_mixtures_are_what_they_say_and_repeat(collection: Path) -> None:
     assert len({mixture.identity for mixture in mixtures}) == 6
 
 
-def test_mistakes_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert main(["--root", str(tmp_path / "none"), "--output", str(tmp_path / "out")]) == 2
     assert "data.download esc50" in caplog.text
     (tmp_path / "clips.csv").write_text("file_name,fold\na.wav,1\n")

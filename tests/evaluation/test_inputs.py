@@ -76,7 +76,7 @@ def test_references_that_cannot_be_used(tmp_path: Path, name: str, text: str, me
         read_references(write(tmp_path / name, text))
 
 
-def test_missing_files_are_told(tmp_path: Path) -> None:
+def test_missing_files_are_reported(tmp_path: Path) -> None:
     for read in (read_predictions, read_references):
         for name in ("none.csv", "none.jsonl"):
             with pytest.raises(DatasetError, match=name):
@@ -113,7 +113,7 @@ def test_what_lacks_its_other_side_is_named(
     assert "the common clips are scored" in caplog.text
 
 
-def test_nothing_in_common_is_told() -> None:
+def test_nothing_in_common_is_reported() -> None:
     with pytest.raises(DatasetError, match="no file name in common .0 clips."):
         pair({"c.wav": "x"}, REFERENCES, partial=True)
 

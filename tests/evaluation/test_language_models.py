@@ -107,7 +107,7 @@ def test_detectors_that_are_none(detector: Callable[..., Path], changes: dict[st
         fluency_errors(["a dog"], Resources(detector(True, **changes)), "cpu")
 
 
-def test_an_encoder_that_is_not_here_is_told(detector: Callable[..., Path]) -> None:
+def test_an_encoder_that_is_not_here_is_reported(detector: Callable[..., Path]) -> None:
     with pytest.raises(UnavailableError, match="no-such/encoder not found: python evaluate.py --download"):
         fluency_errors(["a dog"], Resources(detector(True, model_type="no-such/encoder")), "cpu")
 

@@ -107,7 +107,7 @@ def test_no_java_is_one_sentence(no_java: None) -> None:
         tokenize([["a dog"]])
 
 
-def test_a_java_that_breaks_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_java_that_breaks_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     java = tmp_path / "java"
     java.write_text(
         '#!/bin/sh\n[ "$1" = -version ] && echo \'openjdk version "17.0.1"\' >&2 && exit 0\necho torn >&2; exit 1\n'

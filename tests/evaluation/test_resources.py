@@ -53,7 +53,7 @@ def test_jars_are_found_where_they_may_be(
         Resources(root).parser_jars()
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(MetricError, match="there is no folder .*check --metrics_dir"):
         Resources(tmp_path / "none").parser_jars()
 

@@ -163,7 +163,7 @@ def test_where_the_cache_cannot_work_it_is_left_out(
 
 
 @pytest.mark.slow
-def test_jars_that_are_none_are_told(tmp_path: Path) -> None:
+def test_jars_that_are_none_are_reported(tmp_path: Path) -> None:
     jar = tmp_path / "stanford-corenlp-3.6.0.jar"
     jar.write_text("no jar")
     with pytest.raises(MetricError, match="SPICE ended with status 1: .*(NoClassDefFound|ClassNotFound)"):
@@ -203,7 +203,7 @@ def test_a_jar_built_here_works(
     np.testing.assert_array_equal(spice(corpus.candidates, corpus.references, SpiceSettings(parser_jars)), expected)
 
 
-def test_building_without_a_compiler_is_told(no_java: None) -> None:
+def test_building_without_a_compiler_is_reported(no_java: None) -> None:
     with pytest.raises(MetricError, match="no javac"):
         build.build()
 
@@ -232,7 +232,7 @@ def test_version_texts(text: str, version: int, tmp_path: Path) -> None:
     assert java_version(str(java)) == version
 
 
-def test_a_path_that_java_cannot_read_is_told() -> None:
+def test_a_path_that_java_cannot_read_is_reported() -> None:
     assert len(bundled_jars()) > 10
     with pytest.raises(MetricError, match="use another folder"):
         class_path([Path(f"/a{os.pathsep}b/c.jar")])

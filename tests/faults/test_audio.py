@@ -132,7 +132,7 @@ def test_decoders_keep_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str], 
     assert printed.out == printed.err == ""
 
 
-def test_a_name_of_two_lines_is_told_on_one(tmp_path: Path) -> None:
+def test_a_name_of_two_lines_is_reported_on_one_line(tmp_path: Path) -> None:
     path = tmp_path / "two\nlines.wav"
     path.write_text("no sound")
     with pytest.raises(AudioError) as caught:

@@ -263,7 +263,7 @@ def run(checkpoint: Path, *arguments: object) -> int:
         (["--rerank", "clap", "--candidates", "1"], "is too small"),
     ],
 )
-def test_mistakes_are_told_before_the_captioner_is_loaded(
+def test_errors_are_reported_before_the_captioner_is_loaded(
     tiny_checkpoint: Path,
     recordings: Path,
     monkeypatch: pytest.MonkeyPatch,

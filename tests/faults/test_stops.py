@@ -135,7 +135,7 @@ def test_random_moments(tiny_checkpoint: Path, dataset: Path, tmp_path: Path) ->
         assert visible <= WHOLE | {"predictions.csv.part"}
 
 
-def test_an_unwritable_output_is_told_before_the_captioner_is_loaded(
+def test_an_unwritable_output_is_reported_before_the_captioner_is_loaded(
     dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")

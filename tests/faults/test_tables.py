@@ -412,7 +412,7 @@ def test_names_without_a_match_are_shown_in_one_sentence() -> None:
         pair({"a.flac": "x", "b.flac": "y"}, {"a.wav": ("x",), "b.wav": ("y",)})
 
 
-def test_rows_that_are_told_of_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_that_are_reported_of_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.csv").write_bytes(TABLE.replace("dog", "d\xf6g").encode("latin-1"))
     assert read_predictions(tmp_path / "a.csv")["a.wav"] == "a d\xf6g barks"
     assert "2 rows, 2 usable clips; not UTF-8: 1 ('a.wav')" in caplog.text

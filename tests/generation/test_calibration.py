@@ -37,7 +37,7 @@ def test_it_survives_json(intercept: float, slope: float, support: float, covera
 
 
 @pytest.mark.parametrize("key", ["intercept", "per_token", "support", "coverage", "strong_tag", "other"])
-def test_a_missing_or_unknown_key_is_told(key: str) -> None:
+def test_a_missing_or_unknown_key_is_reported(key: str) -> None:
     values = Calibration(0.0, 1.0).to_dict()
     values = values | {key: 0.0} if key not in values else {name: values[name] for name in values if name != key}
     with pytest.raises(CheckpointError, match="expected intercept, per_token, support, coverage, strong_tag"):
@@ -45,6 +45,6 @@ def test_a_missing_or_unknown_key_is_told(key: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["1", None, math.nan, math.inf, True])
-def test_a_value_that_is_no_number_is_told(value: object) -> None:
+def test_a_value_that_is_no_number_is_reported(value: object) -> None:
     with pytest.raises(CheckpointError, match="for per_token, expected a finite number"):
         Calibration.from_dict(Calibration(0.0, 1.0).to_dict() | {"per_token": value})

@@ -155,7 +155,7 @@ def test_only_the_references_most_like_the_others_become_candidates(
 
 
 @pytest.mark.parametrize("values", [{"intercept": 1.0}, Calibration(0.0, 1.0).to_dict() | {"slope": 1.0}, 3.0])
-def test_a_calibration_that_cannot_be_read_is_told(tiny_checkpoint: Path, tmp_path: Path, values: object) -> None:
+def test_a_calibration_that_cannot_be_read_is_reported(tiny_checkpoint: Path, tmp_path: Path, values: object) -> None:
     AudioCaptioner.from_pretrained(tiny_checkpoint).save_pretrained(tmp_path / "odd", {CALIBRATION_KEY: values})
     with pytest.raises(CheckpointError, match="expected intercept, per_token, support, coverage, strong_tag"):
         AudioCaptioner.from_pretrained(tmp_path / "odd")
@@ -216,7 +216,7 @@ def test_a_checkpoint_that_does_not_fit_its_configuration_is_refused(captioner: 
         AudioCaptioner.from_pretrained(tmp_path / "b")
 
 
-def test_nothing_there_is_told(tmp_path: Path) -> None:
+def test_nothing_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not a checkpoint folder"):
         AudioCaptioner.from_pretrained(tmp_path / "none")
 

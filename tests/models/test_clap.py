@@ -91,7 +91,7 @@ def test_a_very_long_caption_is_cut(published: tuple[Path, ClapModel]) -> None:
     assert scorer.embed_text([" ".join(SENTENCES * 5)]).shape == (1, 16)
 
 
-def test_a_missing_part_is_told(published: tuple[Path, ClapModel], tmp_path: Path) -> None:
+def test_a_missing_part_is_reported(published: tuple[Path, ClapModel], tmp_path: Path) -> None:
     folder, _ = published
     for name in ("config.json", "model.safetensors", "preprocessor_config.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())

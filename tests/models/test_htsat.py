@@ -169,7 +169,7 @@ def test_hidden_spans_are_hidden_in_every_repeat(encoder: HtsAt) -> None:
         assert not torch.allclose(encoder(clip, length, some).embeddings, plain, atol=1e-3)
 
 
-def test_mistakes_are_told(published: tuple[Path, ClapModel], tmp_path: Path) -> None:
+def test_errors_are_reported(published: tuple[Path, ClapModel], tmp_path: Path) -> None:
     folder, _ = published
     with pytest.raises(CheckpointError, match="takes 48000 Hz, not 32000"):
         build_encoder(EncoderConfig(name="htsat", weights=str(folder)))

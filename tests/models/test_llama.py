@@ -109,7 +109,7 @@ def test_pretrained_weights_from_a_folder_with_lora(tmp_path: Path) -> None:
     assert torch.allclose(decoder.eval()(prefix, lengths, ids), plain.eval()(prefix, lengths, ids), atol=1e-5)
 
 
-def test_no_llama_there_is_told(tmp_path: Path) -> None:
+def test_no_llama_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no Llama checkpoint could be loaded"):
         LlamaDecoder(DecoderConfig(pretrained=str(tmp_path / "none")), 50, TOKENS)
 

@@ -99,7 +99,7 @@ def test_tags_teach_the_decoder_but_captions_do_not_teach_the_tagger(tagged: Aud
     assert all(parameter.grad is None for parameter in tagged.encoder.parameters())
 
 
-def test_frames_are_hidden_in_training_alone(tagged: AudioCaptioner) -> None:
+def test_frames_are_hidden_in_training_only(tagged: AudioCaptioner) -> None:
     embeddings, lengths = torch.randn(64, 5, tagged.encoder.embedding_dim), torch.full((64,), 5)
     shape = dataclasses.replace(tagged.config.captioner.projection, clip_dropout=0.5)
     parts = dataclasses.replace(tagged.config.captioner, projection=shape)
@@ -240,7 +240,7 @@ def test_no_caption_names_a_sound_below_the_lowest_score_unless_none_else_was_fo
         assert best == found[0]
 
 
-def test_settings_that_do_not_fit_are_told_before_a_clip_is_read() -> None:
+def test_settings_that_do_not_fit_are_reported_before_a_clip_is_read() -> None:
     captioner = tags_only()
     with pytest.raises(ValueError, match="found style 'verse' .expected one of short, long"):
         captioner.caption([], DecodingConfig(style="verse"))

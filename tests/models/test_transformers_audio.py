@@ -153,7 +153,7 @@ def test_the_mean_over_a_clip(folder: Path) -> None:
     assert torch.allclose(means[0, 0], frames[0, : lengths[0]].mean(dim=0), atol=1e-5)
 
 
-def test_mistakes_are_told(tmp_path: Path) -> None:
+def test_errors_are_reported(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no audio feature extractor could be loaded"):
         build_encoder(EncoderConfig(name=f"hf:{tmp_path}/none", sample_rate=RATE))
     make_audio_network("whisper", tmp_path / "whisper")

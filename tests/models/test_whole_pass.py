@@ -84,7 +84,7 @@ def test_rotary_frequencies_keep_their_digits() -> None:
     assert torch.equal(llama.model.rotary_emb.inv_freq, before) and llama.dtype == torch.float16
 
 
-def test_dropout_of_a_layers_output_acts_in_training_alone() -> None:
+def test_dropout_of_a_layers_output_acts_in_training_only() -> None:
     llama, (prefix, words) = make(), inputs()
     layout = lay_out(PREFIXES, 6, WORDS, 5, CLIPS)
     once, again = (read_whole(llama, prefix, words, layout, dropout=0.5) for _ in range(2))

@@ -25,5 +25,5 @@ def test_half_of_the_decoder_and_all_of_the_encoder(tiny_checkpoint: Path, tmp_p
     assert [c.text for c in before.caption(sound)[0]] == [c.text for c in after.caption(sound)[0]]
 
 
-def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+def test_what_is_not_there_is_reported(tmp_path: Path) -> None:
     assert main([str(tmp_path / "nothing"), str(tmp_path / "ship"), "--licence", "MIT"]) == 2

@@ -62,7 +62,7 @@ def test_an_epoch_sees_each_clip_once() -> None:
     assert sorted(index for batch in sampler for _, index in batch) == list(range(12))
 
 
-def test_a_batch_size_that_does_not_divide_is_told() -> None:
+def test_a_batch_size_that_does_not_divide_is_reported() -> None:
     try:
         StepSampler(12, 5, 0, 0, 3, world_size=2)
     except ValueError as error:

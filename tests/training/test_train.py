@@ -185,7 +185,7 @@ def test_killed_and_resumed_it_repeats_every_digit(tone_dataset: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_told_to_end_it_saves_first(tone_dataset: Path, tmp_path: Path) -> None:
+def test_stopped_by_a_signal_it_saves_first(tone_dataset: Path, tmp_path: Path) -> None:
     arguments = options(tone_dataset, tmp_path, training__num_steps=100000, training__validate_every=50)
     process = start(arguments)
     wait_for((run_folder(tmp_path) / "step=50").exists, process)
@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
     assert "not finite at step 5" in caplog.text and "development" in caplog.text and "step=3" in caplog.text
 
 
-def test_mistakes_are_one_sentence_and_status_2(
+def test_errors_are_one_sentence_and_status_2(
     tone_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def told(arguments: list[str]) -> str:
@@ -256,7 +256,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "
 
 
 @pytest.mark.slow
-def test_two_processes_told_to_end_leave_one_whole_checkpoint(tone_dataset: Path, tmp_path: Path) -> None:
+def test_two_processes_stopped_by_a_signal_leave_one_whole_checkpoint(tone_dataset: Path, tmp_path: Path) -> None:
     arguments = options(tone_dataset, tmp_path, training__num_steps=100000, training__validate_every=20)
     process = start(arguments, *TORCHRUN)
     wait_for((run_folder(tmp_path) / "step=20").exists, process)
@@ -269,7 +269,7 @@ def test_two_processes_told_to_end_leave_one_whole_checkpoint(tone_dataset: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sent", "told"), [(signal.SIGKILL, "died"), (signal.SIGSTOP, "froze")])
-def test_a_loader_process_killed_or_frozen_is_told_with_the_last_good_checkpoint(
+def test_a_loader_process_killed_or_frozen_is_reported_with_the_last_good_checkpoint(
     tone_dataset: Path, tmp_path: Path, sent: signal.Signals, told: str
 ) -> None:
     settings = {"training__num_steps": 100000, "training__validate_every": 10, "data__num_workers": 1}

@@ -58,7 +58,7 @@ def test_the_main_class_of_each_row_comes_before_what_goes_with_it() -> None:
     assert tag_ids()["Animal"] not in main_classes("a dog barks") and tag_ids()["Dog"] in main_classes("a dog barks")
 
 
-def test_things_are_told_apart_by_the_distance_of_their_words() -> None:
+def test_sources_are_separated_by_the_distance_of_their_words() -> None:
     assert len(sources_in("a small dog barks")) == 1
     assert len(sources_in("a dog barks while the church bells ring")) >= 2
     assert sources_in("something happens") == ()
