@@ -94,7 +94,7 @@ def test_a_codec_that_is_not_known_is_a_sentence(tmp_path: Path, suffix: str, na
         assert name in content or name == b"wave"
         content = content.replace(name, other)
     (tmp_path / f"odd.{suffix}").write_bytes(content)
-    refused(tmp_path / f"odd.{suffix}", "decoded|not known")
+    refused(tmp_path / f"odd.{suffix}", "decoded|unknown codec")
 
 
 @pytest.mark.parametrize(
