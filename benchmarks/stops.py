@@ -4,9 +4,9 @@
     python -m benchmarks stops --moments 10 --seed 22 --processes 2
 
 A small run on synthetic tones has every phase: clips and steps of the tagger, embeddings, steps, validation, self-critical steps.
-It is run once without a stop. Then, for each signal, it is stopped at random moments and resumed until it ends, and its losses,
-validation losses and weights are compared with those of the first run. With several processes torchrun gets the signal
-(SIGKILL goes to all processes).
+It is run once without a stop. Then, for each signal, it is stopped within each phase in turn, at a random moment of its first
+second, and resumed until it ends, and its losses, validation losses and weights are compared with those of the first run. With
+several processes torchrun gets the signal (SIGKILL goes to all processes).
 """
 
 import argparse
@@ -110,7 +110,8 @@ class TrainingRun:
     @property
     def messages(self) -> str:
         """Everything that train.py has written to stderr."""
-        return (self.folder / "stderr.txt").read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
+        path = self.folder / "stderr.txt"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start or resume it."""
@@ -188,26 +189,34 @@ def stop(process: subprocess.Popen[bytes], name: str) -> float:
     return time.monotonic() - sent
 
 
-def try_signal(
-    name: str, whole: TrainingRun, seconds: float, num_moments: int, chance: random.Random
-) -> list[list[str]]:
+def reaches(run: TrainingRun, process: subprocess.Popen[bytes], phase: str, begin: int) -> bool:
+    """Wait until a run shows a phase's progress bar after the first `begin` letters; return False if it ends before."""
+    while process.poll() is None:
+        if BARS[phase] in run.messages[begin:]:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def try_signal(name: str, whole: TrainingRun, num_moments: int, chance: random.Random) -> list[list[str]]:
     """Stop and resume a run at random moments; return a row for each and for each comparison with the uninterrupted run."""
     rows: list[list[str]] = []
     attempt = done = 0
     run = TrainingRun(whole.data, whole.folder.with_name(f"{name}{attempt}"), whole.num_processes)
     with tqdm(total=num_moments, desc=name, unit="stop") as bar:
         while True:
+            begin = len(run.messages)
             process = run.start()
-            try:
-                process.wait(chance.uniform(0.1, 1.0) * seconds if done < num_moments else None)
-            except subprocess.TimeoutExpired:
+            if done < num_moments and reaches(run, process, list(BARS)[done % len(BARS)], begin):
+                time.sleep(chance.uniform(0, 1))
+            if done < num_moments and process.poll() is None:
                 phase, took = run.phase(), stop(process, name)
                 torn = [str(path) for path in run.folder.rglob("*.part")] if name != "SIGKILL" else []
                 kept = run.kept() + (f", LEFT {torn}" if torn else "")
                 rows.append([name, phase, f"{took:.2f}", str(process.returncode), kept])
                 logger.info("%s", ", ".join(rows[-1]))
                 if "Traceback" in run.messages and run.num_processes == 1:
-                    raise RuntimeError(run.messages[-2000:]) from None
+                    raise RuntimeError(run.messages[-2000:])
                 done += 1
                 bar.update()
                 continue
@@ -245,12 +254,9 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         write_data(Path(scratch))
         whole = TrainingRun(Path(scratch), Path(scratch) / "whole", options.processes)
-        started = time.monotonic()
         whole.finish(whole.start())
-        seconds = time.monotonic() - started
-        logger.info("a run without a stop took %.0f s.", seconds)
         for name in options.signals:
-            rows += try_signal(name, whole, seconds, options.moments, chance)
+            rows += try_signal(name, whole, options.moments, chance)
     table = markdown_table(["signal", "phase", "ended after (s)", "status", "kept"], rows)
     print(table)
     if options.output:
