@@ -4,7 +4,7 @@
     python -m benchmarks stops --moments 10 --seed 22 --processes 2
 
 A small run on synthetic tones has every phase: clips and steps of the tagger, embeddings, steps, validation, self-critical steps.
-It is run once without a stop. Then, for each signal, it is stopped within each phase in turn, at a random moment of its first
+It is run once without a stop. Then, for each signal, it is stopped within each phase in turn, at a random moment of its first half
 second, and resumed until it ends, and its losses, validation losses and weights are compared with those of the first run. With
 several processes torchrun gets the signal (SIGKILL goes to all processes).
 """
@@ -35,8 +35,9 @@ from configs.commands import command_parser, run_command
 
 logger = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[1]
+LATEST_S = 0.5  # seconds from the beginning of a phase to a stop
 SIGNALS = ("SIGKILL", "SIGINT", "SIGTERM")
-BARS = {  # text of each phase's progress bar
+BARS = {  # text of each phase's progress bar; embeddings have none in their first second, and are seen in the cache
     "clips of the tagger": "clips for the tagger",
     "tagger": "tagger: ",
     "embeddings": "embeddings of",
@@ -141,7 +142,16 @@ class TrainingRun:
         """Return the phase whose progress bar was written last."""
         found = {name: self.messages.rfind(text) for name, text in BARS.items()}
         last = max(found, key=found.__getitem__)
+        if last == "tagger" and self._has_embeddings():
+            return "embeddings"
         return last if found[last] >= 0 else "start"
+
+    def shows(self, phase: str, begin: int) -> bool:
+        """Return whether a phase has begun after the first `begin` letters of the messages."""
+        return BARS[phase] in self.messages[begin:] or (phase == "embeddings" and self._has_embeddings())
+
+    def _has_embeddings(self) -> bool:
+        return any((self.folder / "cache").rglob("*.npy"))
 
     def kept(self) -> str:
         """Return what is on the disk."""
@@ -190,26 +200,35 @@ def stop(process: subprocess.Popen[bytes], name: str) -> float:
 
 
 def reaches(run: TrainingRun, process: subprocess.Popen[bytes], phase: str, begin: int) -> bool:
-    """Wait until a run shows a phase's progress bar after the first `begin` letters; return False if it ends before."""
+    """Wait until a run begins a phase; return False if the run ends before.
+
+    Raises:
+        RuntimeError: the run failed.
+    """
     while process.poll() is None:
-        if BARS[phase] in run.messages[begin:]:
+        if run.shows(phase, begin):
             return True
         time.sleep(0.02)
+    run.finish(process)
     return False
 
 
 def try_signal(name: str, whole: TrainingRun, num_moments: int, chance: random.Random) -> list[list[str]]:
     """Stop and resume a run at random moments; return a row for each and for each comparison with the uninterrupted run."""
     rows: list[list[str]] = []
-    attempt = done = 0
+    attempt = done = tried = 0
     run = TrainingRun(whole.data, whole.folder.with_name(f"{name}{attempt}"), whole.num_processes)
     with tqdm(total=num_moments, desc=name, unit="stop") as bar:
         while True:
             begin = len(run.messages)
             process = run.start()
-            if done < num_moments and reaches(run, process, list(BARS)[done % len(BARS)], begin):
-                time.sleep(chance.uniform(0, 1))
-            if done < num_moments and process.poll() is None:
+            stops = False
+            if done < num_moments:  # a phase that a resumed run has behind it is left out
+                stops = reaches(run, process, list(BARS)[tried % len(BARS)], begin)
+                tried += 1
+            if stops:
+                time.sleep(chance.uniform(0, LATEST_S))
+            if stops and process.poll() is None:
                 phase, took = run.phase(), stop(process, name)
                 torn = [str(path) for path in run.folder.rglob("*.part")] if name != "SIGKILL" else []
                 kept = run.kept() + (f", LEFT {torn}" if torn else "")
