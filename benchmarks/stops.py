@@ -4,8 +4,8 @@
     python -m benchmarks stops --moments 10 --seed 22 --processes 2
 
 A small run on synthetic tones has every phase: clips and steps of the tagger, embeddings, steps, validation, self-critical steps.
-It is run once without a stop. Then, for each signal, it is stopped within each phase in turn, at a random moment of its first half
-second, and resumed until it ends, and its losses, validation losses and weights are compared with those of the first run. With
+It is run once without a stop. Then, for each signal, it is stopped within each phase in turn, at a random moment of its first
+half second, and resumed until it ends. Its losses, validation losses and weights are compared with those of the first run. With
 several processes torchrun gets the signal (SIGKILL goes to all processes).
 """
 
@@ -89,6 +89,12 @@ def _write_tone(path: Path, number: int) -> None:
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * (300 + 200 * (number % 5)) * seconds) + noise, 16000)
 
 
+def _heed_signals() -> None:
+    """Undo the ignored signals of a background job, which a new process inherits and train.py would ignore too."""
+    for name in SIGNALS[1:]:
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class TrainingRun:
     """A run of train.py that can be stopped.
@@ -136,7 +142,9 @@ class TrainingRun:
             command.append("--resume")
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
         with (self.folder / "stderr.txt").open("ab") as messages:
-            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=messages, stderr=messages)
+            return subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=messages, stderr=messages, preexec_fn=_heed_signals
+            )
 
     def phase(self) -> str:
         """Return the phase whose progress bar was written last."""
