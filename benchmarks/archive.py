@@ -2,10 +2,11 @@
 
     python -m benchmarks archive --clips datasets/captioned/clips --output benchmarks/results/archive.md
 
-Each setting is run in turn, several times over, on the same clips, and compared within its round: what else the machine does
-falls on all of them alike. The rate counts from the moment when all captioners are loaded. CPU time per clip is told too, because
-other programs do not change it much. Memory is the peak of a process of its own that lists, records and writes so many simulated
-recordings, with everything but the network. Hours and cost of archives are computed from the rate of one core, not measured.
+All settings are run in alternation, several rounds, on the same clips, and compared within their round, so that other load on the
+machine affects them alike. The rate is measured from the moment when all captioners are loaded. CPU time per clip depends less
+on other load. Memory is the peak of a separate process that lists, records and writes simulated recordings, with everything
+but the network, and of another one that resumes the finished run. Hours and cost of archives are computed from the CPU time per
+clip of one process, not measured.
 """
 
 import argparse
@@ -92,26 +93,39 @@ def _cpu_s(team: Team) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def simulate(num_recordings: int) -> dict[str, float]:
-    """List, record and write so many recordings that are not there; peak memory in megabytes, and seconds."""
+def simulate(num_recordings: int, folder: Path) -> dict[str, float]:
+    """List, record and write simulated recordings, or resume a finished run of them.
+
+    Args:
+        num_recordings: number of recordings.
+        folder: folder of the output; with the manifest of an earlier call, that run is resumed.
+
+    Returns:
+        Peak memory of this process and size of the manifest in megabytes, wall-clock and CPU time in seconds, and the number of
+        recordings that were done before.
+    """
     begin = time.monotonic()
     tally = Tally()
-    with tempfile.TemporaryDirectory() as folder:
-        plan = OutputPlan(Path(folder, "captions.csv"), ("csv",), False, False, 0, Selection())
-        store = FileStore(plan, {}, folder, tally)
-        names = (b"/archive/site%03d/SITE_20240131_%06d.wav" % (n // 100_000, n) for n in range(num_recordings))
-        jobs: list[Job] = []
-        for number, name in enumerate(tqdm(Spool(names), total=num_recordings, delay=2, unit="file")):
-            jobs.append(Job(number, name.decode(), Path(os.fsdecode(name))))
-            if len(jobs) == 256 or number == num_recordings - 1:
-                for events in _simulated(store.pending(jobs)):
-                    store.take(events)
-                    tally.add(events)
-                jobs = []
-        store.finish()
-        size_mb = plan.manifest.stat().st_size / 1e6
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"peak_mb": peak_mb, "seconds": time.monotonic() - begin, "manifest_mb": size_mb}
+    plan = OutputPlan(folder / "captions.csv", ("csv",), False, False, 0, Selection())
+    store = FileStore(plan, {}, str(folder), tally)
+    names = (b"/archive/site%03d/SITE_20240131_%06d.wav" % (n // 100_000, n) for n in range(num_recordings))
+    jobs: list[Job] = []
+    for number, name in enumerate(tqdm(Spool(names), total=num_recordings, delay=2, unit="file")):
+        jobs.append(Job(number, name.decode(), Path(os.fsdecode(name))))
+        if len(jobs) == 256 or number == num_recordings - 1:
+            for events in _simulated(store.pending(jobs)):
+                store.take(events)
+                tally.add(events)
+            jobs = []
+    store.finish()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "peak_mb": used.ru_maxrss / 1024,
+        "manifest_mb": plan.manifest.stat().st_size / 1e6,
+        "seconds": time.monotonic() - begin,
+        "cpu_s": used.ru_utime + used.ru_stime,
+        "num_before": tally.num_before,
+    }
 
 
 def _simulated(jobs: Sequence[Job]) -> Iterator[list[Event]]:
@@ -129,7 +143,7 @@ def _simulated(jobs: Sequence[Job]) -> Iterator[list[Event]]:
 def run(options: argparse.Namespace) -> int:
     """Measure, and write the tables; returns the exit status."""
     if options.simulate:
-        print(json.dumps(simulate(options.simulate)))
+        print(json.dumps(simulate(options.simulate, options.folder)))
         return 0
     from benchmarks.common import markdown_table, publish  # with torch, which would count as memory above
 
@@ -164,12 +178,13 @@ def _memory(numbers: Sequence[int]) -> str:
 
     rows = []
     for number in numbers:
-        command = [sys.executable, "-m", "benchmarks", "archive", "--simulate", str(number)]
-        found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
-        rows.append(
-            (f"{number:,}", f"{found['peak_mb']:.0f}", f"{found['manifest_mb']:.0f}", f"{found['seconds']:.0f}")
-        )
-    heading = ("simulated recordings", "peak memory, MB", "manifest, MB", "listed, recorded and written in, s")
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "benchmarks", "archive", "--simulate", str(number), "--folder", folder]
+            for run in ("new", "resumed"):
+                found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
+                cells = [f"{found[name]:.0f}" for name in ("peak_mb", "manifest_mb", "cpu_s", "seconds")]
+                rows.append((f"{number:,}", run, *cells))
+    heading = ("simulated recordings", "run", "peak memory, MB", "manifest, MB", "CPU s", "s")
     return "\n" + markdown_table(heading, rows) if rows else ""
 
 
@@ -198,7 +213,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each setting, in turn")
     parser.add_argument("--recordings", type=int, nargs="*", default=[100_000], help="simulated recordings, for memory")
     parser.add_argument("--price", type=float, default=0.05, help="US dollars for an hour of a core")
-    parser.add_argument("--simulate", type=int, default=0, help="only this, and print it as JSON")
+    parser.add_argument(
+        "--simulate", type=int, default=0, help="only simulate recordings, in --folder; printed as JSON"
+    )
+    parser.add_argument("--folder", type=Path, help="output folder of --simulate; a finished run in it is resumed")
     parser.add_argument("--output", type=Path, metavar="FILE", help="Markdown file to write the tables to")
     return parser
 

@@ -10,11 +10,11 @@ import contextlib
 import hashlib
 import json
 import logging
-import mmap
 import os
+import re
 import sys
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 SUFFIX = ".manifest.jsonl"
 CAPTIONED, SILENT, FAILED = "captioned", "silent", "failed"
 STATES = (CAPTIONED, SILENT, FAILED)
+
+_READ_AT_ONCE = 2**22  # bytes
+_LINE = re.compile(rb'\{"key":"([0-9a-f]{16})",(?:"previous":\d+,)?(?:"window":|"state":"(\w+)").*\}')
 
 
 class ManifestError(ValueError):
@@ -185,38 +188,65 @@ class Manifest:
         """Return the line at an offset and its chain of preceding lines."""
         lines = []
         while offset is not None:
-            lines.append(json.loads(self._line_at(offset)))
+            try:
+                lines.append(json.loads(self._line_at(offset)))
+            except ValueError as error:
+                raise self._damaged(offset) from error
             offset = lines[-1].get("previous")
         return lines
 
     def _line_at(self, offset: int) -> bytes:
         content, length = b"", 1024
         while b"\n" not in content:
-            content = (
-                os.pread(self._file, length, offset) if hasattr(os, "pread") else self._seek_and_read(offset, length)
-            )
+            content = self._read_at(offset, length)
             if len(content) < length and b"\n" not in content:
-                raise ManifestError(f"{self.path} is damaged at byte {offset}: start again with --restart.")
+                raise self._damaged(offset)
             length *= 4
         return content[: content.index(b"\n")]
 
-    def _seek_and_read(self, offset: int, length: int) -> bytes:
+    def _read_at(self, offset: int, length: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._file, length, offset)
         os.lseek(self._file, offset, os.SEEK_SET)
         return os.read(self._file, length)
+
+    def _damaged(self, offset: int) -> ManifestError:
+        return ManifestError(
+            f"{self.path} is damaged at byte {offset}: start again with --restart, or remove that line."
+        )
 
     def _read(self, settings: Mapping[str, Any]) -> bool:
         """Read an existing file and return whether it has content. An incomplete last line is removed."""
         if not self._size:
             return False
-        with mmap.mmap(self._file, 0, access=mmap.ACCESS_READ) as content:
-            whole = content.rfind(b"\n") + 1
-            if whole:
-                self._head_size = content.find(b"\n") + 1
-                self._check(content[: self._head_size], settings)
-                self._index(content, self._head_size, whole)
+        whole = self._whole_size()
+        if whole:
+            head = self._line_at(0)
+            self._head_size = len(head) + 1
+            self._check(head, settings)
+            self._index(self._head_size, whole)
         os.ftruncate(self._file, whole)
         self._size = whole
         return bool(whole)
+
+    def _whole_size(self) -> int:
+        """Return the number of bytes up to the end of the last complete line."""
+        end = self._size
+        while end:
+            start = max(0, end - _READ_AT_ONCE)
+            if (found := self._read_at(start, end - start).rfind(b"\n")) >= 0:
+                return start + found + 1
+            end = start
+        return 0
+
+    def _complete_lines(self, offset: int, end: int) -> Iterator[list[bytes]]:
+        """Yield the lines between two offsets, a few megabytes at a time."""
+        rest = b""
+        while offset < end:
+            part = self._read_at(offset, min(_READ_AT_ONCE, end - offset))
+            offset += len(part)
+            *lines, rest = (rest + part).split(b"\n")
+            yield lines
 
     def _check(self, head: bytes, settings: Mapping[str, Any]) -> None:
         try:
@@ -240,30 +270,29 @@ class Manifest:
             "use the same settings, choose another --output, or start again with --restart."
         )
 
-    def _index(self, content: mmap.mmap, start: int, end: int) -> None:
+    def _index(self, start: int, end: int) -> None:
+        """Find the lines of all recordings. Only their beginnings are parsed, since there may be millions."""
         keys, places = array("Q"), array("q")
+        states = {state.encode(): number for number, state in enumerate(STATES)}
         title = f"reading {self.path.name}"
         with tqdm(total=end, initial=start, desc=title, unit="B", unit_scale=True, delay=2, file=sys.stderr) as bar:
             offset = start
-            while offset < end:
-                stop = content.find(b"\n", offset) + 1
-                try:
-                    line = json.loads(content[offset:stop])
-                    key = line["key"]
-                    if "state" in line:
+            for lines in self._complete_lines(start, end):
+                for line in lines:
+                    found = _LINE.fullmatch(line)
+                    if not found or (found[2] and found[2] not in states):
+                        raise self._damaged(offset)
+                    key = found[1].decode()
+                    if found[2]:
                         keys.append(int(key, 16))
-                        places.append(4 * offset + STATES.index(line["state"]))
+                        places.append(4 * offset + states[found[2]])
                         self._open.pop(key, None)
-                        self._silent.pop(key, None)
                     else:
                         self._open[key] = offset
-                        self._silent[key] = self._silent.get(key, True) and _record(line).captions == SILENCE
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    raise ManifestError(
-                        f"{self.path} is damaged at byte {offset}: start again with --restart, or remove that line."
-                    ) from error
-                bar.update(stop - offset)
-                offset = stop
+                    offset += len(line) + 1
+                bar.update(offset - bar.n)
+        for key, last in self._open.items():
+            self._silent[key] = all(_record(line).captions == SILENCE for line in self._lines(last))
         unsorted = np.frombuffer(keys, np.uint64) if keys else np.zeros(0, np.uint64)
         order = np.argsort(unsorted, kind="stable")
         self._keys = unsorted[order]

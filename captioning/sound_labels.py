@@ -11,8 +11,12 @@ The rule, step by step:
    from the first preposition of each are removed, then the second sound, and finally the label is split into two lines;
    words that do not fit are removed.
 
-Sources of the conventions: BBC, "Subtitle Guidelines", on labels of sounds; Netflix, "English Timed Text Style Guide", on square
-brackets, 42 characters a line and two lines.
+Sources of the conventions: BBC, "Subtitle Guidelines", on labels of sounds; Netflix, "English Timed Text Style Guide" and "Timed
+Text Style Guide: General Requirements", on square brackets, 42 characters per line, two lines, 5/6 to 7 s per subtitle and two
+frames between subtitles; Described and Captioned Media Program, "Captioning Key: Sound Effects and Music"
+(https://dcmp.org/learn/captioningkey/602), on lower case, the source of a sound, and that a continuing sound is not described
+again. The Captioning Key writes "dog barking" for sustained sounds and "dog barks" for abrupt ones. Captions do not say which it
+is, so labels are always in the simple present.
 """
 
 import re

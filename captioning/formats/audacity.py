@@ -1,7 +1,8 @@
 """Label tracks of Audacity.
 
-A line has start and end in seconds and the label, separated by tabs; no header. Source: Audacity Manual, "Importing and
-Exporting Labels", https://manual.audacityteam.org/man/importing_and_exporting_labels.html.
+A line has start and end in seconds and the label, separated by tabs; no header, UTF-8. Source: Audacity Manual, "Importing and
+Exporting Labels", https://manual.audacityteam.org/man/importing_and_exporting_labels.html ("Standard (default) format", with six
+decimals as in its examples; a line that starts with a backslash would be the frequency range of the extended format).
 """
 
 from captioning.formats.base import TextFormat, one_line

@@ -9,9 +9,13 @@ import soundfile
 from benchmarks import archive
 
 
-def test_simulated_recordings_are_listed_recorded_and_written() -> None:
-    found = archive.simulate(700)
-    assert 0.1 < found["manifest_mb"] < 0.4 and found["peak_mb"] > 1
+def test_simulated_recordings_are_listed_recorded_and_written_and_the_run_is_resumed(tmp_path: Path) -> None:
+    found = archive.simulate(700, tmp_path)
+    assert 0.1 < found["manifest_mb"] < 0.4 and found["peak_mb"] > 1 and found["num_before"] == 0
+    before = (tmp_path / "captions.csv").read_bytes()
+    again = archive.simulate(700, tmp_path)
+    assert again["num_before"] == 700 and again["manifest_mb"] == found["manifest_mb"]
+    assert (tmp_path / "captions.csv").read_bytes() == before and before.count(b"\n") == 701
 
 
 def test_hours_and_cost_are_computed_from_the_cpu_time() -> None:

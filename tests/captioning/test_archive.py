@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
+import captioning.manifest
 import captioning.pipeline
 import inference
 from captioning.jobs import Captioned, Ended
@@ -226,9 +227,23 @@ def test_errors_are_one_sentence(
 
 def test_files_keep_the_folders_of_their_recordings(tmp_path: Path) -> None:
     plan = OutputPlan(tmp_path / "out", ("srt", "raven"), True, True, 0, Selection())
-    files = plan.files_of(Path("/data/card/night/a.wav"), "/data/card")
+    files = plan.files_of("/data/card/night/a.wav", "/data/card")
     assert files["srt"] == tmp_path / "out/night/a.wav.srt"
     assert files["raven"] == tmp_path / "out/night/a.wav.selections.txt"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("s3://bucket/2024/a.flac", "bucket/2024/a.flac.srt"),
+        ("https://host/../../a.flac", "host/a.flac.srt"),
+        ("/data/tapes/b.wav", "data/tapes/b.wav.srt"),
+        ("/data/card/../c.wav", "data/c.wav.srt"),
+    ],
+)
+def test_no_file_is_written_outside_of_the_output(tmp_path: Path, name: str, expected: str) -> None:
+    plan = OutputPlan(tmp_path / "out", ("srt",), True, True, 0, Selection())
+    assert plan.files_of(name, "/data/card") == {"srt": tmp_path / "out" / expected}
 
 
 def test_a_manifest_survives_a_torn_line_and_tells_damage(tmp_path: Path) -> None:
@@ -253,12 +268,41 @@ def test_a_manifest_survives_a_torn_line_and_tells_damage(tmp_path: Path) -> Non
     manifest.close()
     with pytest.raises(ManifestError, match="beams 3 there, 4 here"):
         Manifest(path, {"beams": 4})
+    path.write_bytes(whole.replace(b'"window":0', b'"window":?'))
+    manifest = Manifest(path, {"beams": 3})  # only the beginnings of lines are parsed now
+    with pytest.raises(ManifestError, match=f"damaged at byte {len(whole.splitlines()[0]) + 1}:"):
+        manifest.rows(place)
+    manifest.close()
     path.write_bytes(whole + b"something else\n")
     with pytest.raises(ManifestError, match=f"damaged at byte {len(whole)}"):
         Manifest(path, {"beams": 3})
     path.write_text("captions\n")
     with pytest.raises(ManifestError, match="is not a manifest"):
         Manifest(path, {"beams": 3})
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 100, 2**22])
+def test_a_manifest_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(captioning.manifest, "_READ_AT_ONCE", at_once)
+    path, keys = tmp_path / "manifest.jsonl", {number: f"{number:016x}" for number in range(9)}
+    manifest = Manifest(path, {})
+    for number in range(8):
+        events = [
+            Captioned(number, 0, CaptionRecord(f"{number} é.wav", 0.0, 1.0, SILENCE)),
+            Ended(number, f"{number} é.wav"),
+        ]
+        manifest.add(events, keys)
+    manifest.add([Captioned(8, 0, CaptionRecord("8.wav", 0.0, 1.0, SILENCE))], keys)
+    manifest.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"key":"0000000000000008","previous"')
+    manifest = Manifest(path, {})
+    places = manifest.find([*keys.values()])
+    assert path.read_bytes() == whole and places[8] is None and manifest.windows_done(keys[8]) == {0}
+    assert [manifest.rows(place)[0].file for place in places if place] == [f"{number} é.wav" for number in range(8)]
+    [(_, place)] = manifest.add([Ended(8, "8.wav")], keys)
+    assert place.state == "silent"  # also of the line before it was opened
+    manifest.close()
 
 
 def test_a_silent_recording_is_reported_after_going_on(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_audacity_labels_are_read_by_crowsetta(tmp_path: Path) -> None:
 def test_raven_tables_are_read_by_crowsetta(tmp_path: Path) -> None:
     path = write(tmp_path, "raven")
     needed = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"]
-    assert path.read_text().splitlines()[0].split("\t")[:7] == needed  # as Raven's manual has them
+    assert path.read_text().splitlines()[0].split("\t")[:7] == needed  # as in BirdNET-Analyzer's tables
     boxes = crowsetta.formats.bbox.Raven.from_file(path, annot_col="Annotation").to_bbox()
     assert [(box.onset, box.offset, box.label) for box in boxes] == [
         (0.0, 10.0, "rain & wind <b> {x}"),
@@ -89,6 +89,8 @@ def test_raven_tables_are_read_by_crowsetta(tmp_path: Path) -> None:
     assert {(box.low_freq, box.high_freq) for box in boxes} == {(0.0, 16000.0)}
     table = pd.read_csv(path, sep="\t")
     assert list(table["Selection"]) == [1, 2, 3] and set(table["Begin Path"]) == {RECORDER}
+    assert set(table["Begin File"]) == {Path(RECORDER).name}
+    assert table["File Offset (s)"].tolist() == table["Begin Time (s)"].tolist()  # the table is of one recording
     assert table["Probability"].tolist()[::2] == [0.75, 0.5] and pd.isna(table["Probability"][1])
     assert table["Start Time"][1] == "2024-02-01T00:00:05.000"
 
