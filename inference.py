@@ -29,6 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captioning.archive import Run, timeline_problems
+from captioning.cluster.object_storage import copy_folder
 from captioning.cluster.options import add_cluster_options, check_cluster
 from captioning.file_store import FileStore
 from captioning.formats.registry import FORMATS, check_one_recording
@@ -221,6 +222,8 @@ def run(options: argparse.Namespace) -> int:
 
                 signals.keep = stop
                 work.caption()
+            if options.copy_to:
+                copy_folder(options.output, options.copy_to)
         except OutputClosed:
             logger.info("the reader of stdout has closed it: stopped after %d captions.", tally.num_captioned)
             return 128 + 13  # the shell's exit status for SIGPIPE

@@ -1,14 +1,15 @@
 """Write captions to files: to the manifest immediately, and from the manifest to the output files."""
 
 import logging
+import os
 import threading
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from captioning.cluster.object_storage import is_url
 from captioning.formats.base import Row
 from captioning.jobs import Event, Job
 from captioning.manifest import FAILED, STATES, Manifest, ManifestError, Place, recording_key
@@ -154,7 +155,8 @@ class FileStore:
     def _settle(self, job: Job, place: Place) -> None:
         self._places[job.number] = 4 * place.offset + STATES.index(place.state)
         if self._plan.per_recording:
-            files = self._plan.files_of(Path(job.path), self._folder)
+            name = job.name if is_url(job.name) else os.fspath(job.path)
+            files = self._plan.files_of(name, self._folder)
             rows = self._manifest.rows(place)
             self._num_omitted += self._plan.selection.num_omitted(rows)
             write_recording(self._plan, files, rows, self._max_frequency_hz)

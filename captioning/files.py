@@ -135,17 +135,19 @@ def shown_name(name: str) -> str:
 
 
 def common_folder(inputs: Sequence[str]) -> str:
-    """Return the absolute path of the innermost folder that contains all recordings of the arguments.
+    """Return the absolute path of the innermost folder that contains all arguments that are no URLs.
 
     Raises:
         ValueError: they are on different drives.
     """
     folders = []
     for argument in inputs:
+        if is_url(argument):
+            continue
         while not os.path.isdir(argument):
             argument = os.path.dirname(argument) or os.curdir  # for a pattern, the part before its first wildcard
         folders.append(os.path.abspath(argument))
-    return os.path.commonpath(folders)
+    return os.path.commonpath(folders) if folders else os.getcwd()
 
 
 def _matches(pattern: str) -> Iterator[str]:

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+from captioning.cluster.object_storage import is_url
 from captioning.formats.base import ColumnFinder, Layout, Row, TableColumns
 from captioning.formats.registry import FORMATS
 from captioning.shown import Selection
@@ -72,15 +73,26 @@ class OutputPlan:
         *others, last = map(str, self.tables.values())
         return f"{', '.join(others)} and {last}" if others else last
 
-    def files_of(self, path: Path, folder: str) -> dict[str, Path]:
-        """Return the path by format, for one recording.
+    def files_of(self, name: str, folder: str) -> dict[str, Path]:
+        """Return the path by format, for one recording. All are below `output`.
 
         Args:
-            path: path of the recording.
-            folder: absolute path of the folder that contains all recordings; its structure is preserved.
+            name: path or URL of the recording.
+            folder: absolute path of the folder that contains the recordings; its structure is preserved. For a URL, and for
+                a recording outside of it (from a list of paths), that is the whole path, for a URL from its bucket or host.
         """
-        relative = os.path.relpath(os.path.abspath(path), folder)
+        relative = _relative(name, folder)
         return {name: self.output / f"{relative}{FORMATS[name].suffix}" for name in self.formats}
+
+
+def _relative(name: str, folder: str) -> str:
+    if is_url(name):
+        parts = PurePosixPath(name.partition("://")[2]).parts
+    else:
+        parts = Path(os.path.relpath(name, folder)).parts
+        if parts[0] == os.pardir:
+            parts = Path(os.path.abspath(name)).parts[1:]
+    return os.path.join(*(part for part in parts if part not in (os.pardir, "/")))
 
 
 def write_tables(

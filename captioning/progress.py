@@ -120,7 +120,7 @@ class WarningLimit(logging.Filter):
     def summary(self) -> list[str]:
         """Return one sentence for each kind of which warnings were held back."""
         return [
-            f"{number - self._most} more warnings like this one were not printed: {self._examples[kind]}"
+            f"{number - self._most} more of these warnings were not printed: {self._examples[kind]}"
             for kind, number in self._seen.items()
             if number > self._most
         ]

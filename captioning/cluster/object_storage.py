@@ -1,11 +1,14 @@
-"""Recordings on object storage, given by fsspec URLs such as s3://bucket/night/*.flac."""
+"""Recordings and output on object storage, given by fsspec URLs such as s3://bucket/night/*.flac."""
 
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from data.audio import AUDIO_SUFFIXES, AudioError
 
@@ -63,6 +66,34 @@ def local_copy(name: str) -> Iterator[Path]:
         except Exception as error:
             raise AudioError(f"{name} cannot be fetched: {_reason(error)}.") from error
         yield path
+
+
+def check_folder_url(url: str) -> None:
+    """Check early that a URL can name a folder to write to; permissions are not checked.
+
+    Raises:
+        ValueError: no URL, or of a kind that no installed package opens.
+    """
+    if not is_url(url):
+        raise ValueError(f"--copy_to takes a URL such as s3://bucket/captions, found {url}.")
+    _opened(url)
+
+
+def copy_folder(folder: Path, url: str) -> None:
+    """Copy all files below a folder to object storage; files there that have the same name are replaced.
+
+    Raises:
+        ValueError: the storage cannot be reached, or does not allow it.
+    """
+    system, target = _opened(url)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    try:
+        for path in tqdm(files, desc=f"copying to {url}", unit="file", delay=2, file=sys.stderr):
+            system.put_file(str(path), f"{target.rstrip('/')}/{path.relative_to(folder).as_posix()}")
+    except Exception as error:  # each storage has its own exception types
+        raise ValueError(
+            f"{url} cannot be written ({_reason(error)}): the captions are in {folder}, and the same command copies them again."
+        ) from error
 
 
 def _opened(url: str) -> tuple[Any, str]:

@@ -95,7 +95,7 @@ def _pieces(job: Job, info: CaptionerInfo, options: argparse.Namespace) -> Itera
     )
     try:
         with local_copy(job.name if is_url(job.name) else str(job.path)) as path:
-            for clip in reader.clips([(job.name, path, ())]):
+            for clip in reader.clips([(job.name, path, job.references)]):
                 yield replace(clip, recording=job.number)
             [end] = ends
             yield end._replace(error=end.error.replace(str(path), job.name))  # replaces the path of the temporary copy

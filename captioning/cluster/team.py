@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 RECORDINGS_A_ROUND = 100_000  # recordings given to Ray at a time, whose names are in memory
 DECODING_CPUS = 0.25  # CPUs of a decoding task; an actor takes the rest of the core
-_RETRIES = 2  # retries of a task whose process or machine is lost
+_RETRIES = 2  # retries of a decoding task whose process or machine is lost
+ACTOR_RETRIES = 10  # with Ray's exponential delays 100 s, more than Ray needs to notice that an actor's machine is lost
 _GRACE_S = 20.0  # time for Ray to end by itself
 _MOST_LOST = 8  # recordings suspected of ending a process; with more, the cluster is considered broken
 
@@ -120,13 +121,14 @@ class RayTeam:
         gpus: int,
         num_actors: int,
         chunks: Sequence[Sequence[Job]],
+        tasks_per_actor: int | None,
     ) -> Any:
         import ray
 
-        tables = [to_table(chunk) for chunk in chunks]  # each is a block, regardless of its size
+        tables = [to_table(chunk) for chunk in chunks]
         decoding = functools.partial(decode, info=info, options=options)
         return (
-            ray.data.from_arrow(tables)
+            ray.data.from_blocks(tables)  # one block per table, however small, made without a task that needs a core
             .map_batches(
                 decoding,
                 batch_size=None,
@@ -139,14 +141,17 @@ class RayTeam:
                 fn_constructor_args=(options, checkpoint_sha256(options.ckpt_path)),
                 batch_size=None,
                 batch_format="pyarrow",
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(num_actors, len(tables))),
+                compute=ray.data.ActorPoolStrategy(
+                    min_size=1, max_size=min(num_actors, len(tables)), max_tasks_in_flight_per_actor=tasks_per_actor
+                ),
                 num_cpus=cpus,
                 num_gpus=gpus,
+                max_task_retries=ACTOR_RETRIES,  # unlimited by default: a clip that ends its actor would be tried forever
             )
         )
 
     def _round(
-        self, chunks: Sequence[Sequence[Job]], plan: Callable[[Sequence[Sequence[Job]]], Any]
+        self, chunks: Sequence[Sequence[Job]], plan: Callable[[Sequence[Sequence[Job]], int | None], Any]
     ) -> Iterator[list[Event]]:
         import ray
 
@@ -156,7 +161,8 @@ class RayTeam:
             # Ray may drop failed blocks only now: a dead actor can then block it, until --stall_s.
             ray.data.DataContext.get_current().max_errored_blocks = -1 if one_by_one else 0
             try:
-                for table in self._tables(plan(chunks)):
+                # One task per actor, since those that wait in a process that ends are lost with it.
+                for table in self._tables(functools.partial(plan, chunks, 1 if one_by_one else None)):
                     if events := self.take(objects_of(table)):
                         yield events
             except (ray.data.exceptions.ExecutionTimeoutError, queue.Empty) as stalled:
@@ -173,6 +179,8 @@ class RayTeam:
                     "%d recordings were lost in the cluster; they are captioned again, one by one.",
                     len(self._outstanding),
                 )
+                self.stop()  # ends all actors: Ray restarts those of a failed data set, which would keep their cores
+                self._connect()
             chunks = [[recording.job] for recording in self._outstanding.values()]
         if len(self._outstanding) > _MOST_LOST or not self._num_ended:
             raise RuntimeError(
@@ -184,8 +192,8 @@ class RayTeam:
             Ended(number, lost.job.name, f"{lost.job.name}: {reason}.") for number, lost in self._outstanding.items()
         ]
 
-    def _tables(self, dataset: Any) -> Iterator[Any]:
-        """Yield the tables of a data set, consumed by a thread, since Ray itself may block after a machine is lost.
+    def _tables(self, plan: Callable[[], Any]) -> Iterator[Any]:
+        """Yield the tables of a data set, made and consumed by a thread, since Ray itself may block after a machine is lost.
 
         Raises:
             Empty: there was no table for longer than --stall_s seconds.
@@ -194,7 +202,7 @@ class RayTeam:
 
         def consume() -> None:
             try:
-                for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+                for table in plan().iter_batches(batch_size=None, batch_format="pyarrow"):
                     found.put(table)
                 found.put(None)
             except Exception as error:  # raised again in the consumer

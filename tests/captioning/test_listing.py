@@ -49,6 +49,9 @@ def test_what_all_recordings_are_in(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert common_folder(["a"]) == f"{tmp_path}/a" and common_folder(["a/b", "a/x.wav"]) == f"{tmp_path}/a"
+    assert common_folder(["s3://bucket/2024", "a/b"]) == f"{tmp_path}/a/b" and common_folder(["s3://b"]) == str(
+        tmp_path
+    )
     assert common_folder(["x.wav"]) == str(tmp_path) and common_folder(["a/**/*.wav"]) == f"{tmp_path}/a"
 
 

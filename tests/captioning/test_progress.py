@@ -30,7 +30,7 @@ def test_a_warning_of_every_recording_is_printed_a_few_times(caplog: pytest.LogC
         "the disk is nearly full",
         "c.wav is truncated",
         "d.wav is empty",
-        "30 more warnings like this one were not printed: 0.wav is 60 s long",
+        "30 more of these warnings were not printed: 0.wav is 60 s long",
     ]
     caplog.clear()
     long(51)  # outside a run nothing is held back
@@ -43,7 +43,7 @@ def test_two_handlers_of_one_record_agree() -> None:
     assert [limit.filter(record) for record in (records[0], records[0], records[1], records[1])] == [
         True, True, False, False
     ]  # fmt: skip
-    assert limit.summary() == ["1 more warnings like this one were not printed: a is long"]
+    assert limit.summary() == ["1 more of these warnings were not printed: a is long"]
 
 
 def test_the_summary_has_the_reasons_of_earlier_failures() -> None:

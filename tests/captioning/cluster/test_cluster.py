@@ -21,8 +21,9 @@ import soundfile
 
 import inference
 from captioning.cluster import team
-from captioning.cluster.stages import decode, objects_of
+from captioning.cluster.stages import CaptionActor, decode, objects_of
 from captioning.jobs import Captioned, Ended, Job
+from captioning.recordings import Clip
 from tests.conftest import ROOT
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: bash env.sh --scale")
@@ -112,7 +113,7 @@ def test_every_recording_once_though_a_node_and_the_driver_are_killed(
     manifest = output / "manifest.jsonl"
     command = (
         cluster.address, tiny_checkpoint, "--input", recordings / "here", "s3://night/2024/", recordings / "more.parquet",
-        "--output", output, "--format", "jsonl,parquet",
+        "--output", output, "--format", "jsonl,parquet", "--copy_to", "s3://night/captions",
     )  # fmt: skip
     driver = start(*command)
     wait_until(lambda: len(ended(manifest)) > NUM_RECORDINGS // 8, driver)
@@ -139,6 +140,15 @@ def test_every_recording_once_though_a_node_and_the_driver_are_killed(
     assert failed == {"bad.wav", "missing.wav", "6.flac", "7.flac", "8.flac"}
     assert len({row["caption"] for row in rows if row["file"].startswith(f"{recordings}/here")}) == 1
     assert pyarrow.parquet.read_table(output / "captions-00000.parquet").num_rows == len(rows)
+    system = pytest.importorskip("s3fs").S3FileSystem()  # the module's environment tells where
+    for path in (part, manifest, output / "captions-00000.parquet"):
+        assert system.cat_file(f"night/captions/{path.name}") == path.read_bytes()
+
+    driver = start(*command[:-4], "--format", "raven,csv", "--per_recording")  # nothing is left to caption
+    errors = driver.communicate()[1]
+    assert driver.returncode == 1 and "one file per recording and format" in errors, errors
+    assert len(list((output / "here").glob("*.selections.txt"))) == NUM_RECORDINGS
+    assert "cannot be fetched" in (output / "night/2024/8.flac.csv").read_text()
 
 
 def test_a_cluster_that_makes_no_progress_is_left(cluster: Any, tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -151,19 +161,41 @@ def test_a_cluster_that_makes_no_progress_is_left(cluster: Any, tiny_checkpoint:
     assert not list((tmp_path / "out").glob("captions*"))
 
 
+@pytest.mark.parametrize("stage", ["decode", "caption"])
 def test_a_recording_whose_process_ends_is_recorded_as_failed(
-    cluster: Any, recordings: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, recordings: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     def crash(table: pyarrow.Table, **options: Any) -> Iterator[pyarrow.Table]:
         if any(job.name == "crash.wav" for job in objects_of(table)):
             os._exit(1)
         yield from decode(table, **options)
 
-    monkeypatch.setattr(team, "decode", crash)
+    class CrashingActor(CaptionActor):
+        def __call__(self, table: pyarrow.Table) -> pyarrow.Table:
+            if any(isinstance(piece, Clip) and piece.file == "crash.wav" for piece in objects_of(table)):
+                os._exit(1)
+            return super().__call__(table)
+
+    if stage == "decode":
+        monkeypatch.setattr(team, "decode", crash)
+    else:
+        monkeypatch.setattr(team, "CaptionActor", CrashingActor)
+        monkeypatch.setattr(team, "ACTOR_RETRIES", 1)  # each loads a captioner
     path = recordings / "one.wav"
     jobs = [Job(number, "crash.wav" if number == 1 else f"{number}.wav", path) for number in range(4)]
     options = inference.build_parser().parse_args(
-        ["--ckpt_path", str(tiny_checkpoint), "--engine", "ray", "--ray_address", cluster.address, "--device", "cpu"]
+        [
+            "--ckpt_path",
+            str(tiny_checkpoint),
+            "--engine",
+            "ray",
+            "--ray_address",
+            cluster.address,
+            "--device",
+            "cpu",
+            "--stall_s",
+            "100",
+        ]
     )
     events = [
         event for part in team.RayTeam(options, lambda info: None).events(iter([jobs[:2], jobs[2:]])) for event in part

@@ -1,6 +1,7 @@
 """What runs on the machines of a cluster, without a cluster."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 
 import inference
-from captioning.cluster.object_storage import is_url, list_url, local_copy
+from captioning.cluster.object_storage import copy_folder, is_url, list_url, local_copy
 from captioning.cluster.stages import CaptionActor, Read, decode, describe_captioner, objects_of, to_table
 from captioning.cluster.team import RayTeam
 from captioning.jobs import Captioned, Ended, Job
@@ -67,6 +68,33 @@ def test_another_checkpoint_on_a_machine_is_refused(tiny_checkpoint: Path) -> No
         CaptionActor(options_for(tiny_checkpoint), "0" * 16)
 
 
+def test_references_of_a_data_set_come_back(tiny_checkpoint: Path, jobs: list[Job]) -> None:
+    options = options_for(tiny_checkpoint)
+    given = to_table([replace(jobs[0], references=("rain falls", "it rains"))])
+    pieces = [
+        piece
+        for table in decode(given, info=describe_captioner(options), options=options)
+        for piece in objects_of(table)
+    ]
+    events = objects_of(CaptionActor(options, checkpoint_sha256(options.ckpt_path))(to_table(pieces)))
+    assert events[0].record.references == ("rain falls", "it rains")
+
+
+def test_a_folder_is_copied_to_storage(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    (tmp_path / "night").mkdir()
+    (tmp_path / "manifest.jsonl").write_text("{}\n")
+    (tmp_path / "night" / "a.wav.srt").write_bytes(b"1\n")
+    copy_folder(tmp_path, "memory://captions/2024/")
+    (tmp_path / "manifest.jsonl").write_text("{}\n{}\n")
+    copy_folder(tmp_path, "memory://captions/2024/")
+    system = fsspec.filesystem("memory")
+    found = {name: system.cat_file(name) for name in system.find("/captions")}
+    assert found == {"/captions/2024/manifest.jsonl": b"{}\n{}\n", "/captions/2024/night/a.wav.srt": b"1\n"}
+    with pytest.raises(ValueError, match="https://host/x cannot be written"):
+        copy_folder(tmp_path, "https://host/x")
+
+
 def test_what_comes_twice_is_taken_once(tiny_checkpoint: Path, jobs: list[Job]) -> None:
     team = RayTeam(options_for(tiny_checkpoint), lambda info: None)
     record = CaptionRecord("a.wav", 0, 1, SILENCE)
@@ -92,10 +120,14 @@ def test_urls() -> None:
     [
         (["x.wav", "--engine", "ray"], "writes to a folder: give --output"),
         (
-            ["x.wav", "--engine", "ray", "--output", "o", "--format", "srt"],
-            "writes --format jsonl or parquet, found srt",
+            ["x.wav", "y.wav", "--engine", "ray", "--output", "o", "--format", "srt"],
+            "srt is a format for one recording",
         ),
-        (["x.wav", "--engine", "ray", "--output", "o", "--rerank", "clap"], "need --engine local"),
+        (["x.wav", "--engine", "ray", "--output", "o", "--rerank", "clap"], "which only --engine local does"),
+        (["x.wav", "--engine", "ray", "--output", "s3://bucket/o"], "s3:/bucket/o is on object storage: name a path"),
+        (["x.wav", "--engine", "ray", "--output", "o", "--copy_to", "o"], "--copy_to takes a URL"),
+        (["x.wav", "--engine", "ray", "--output", "o", "--copy_to", "nothing://x"], "nothing://x cannot be opened"),
+        (["x.wav", "--output", "o", "--copy_to", "s3://x"], "--copy_to needs --engine ray"),
         (["x.wav", "--engine", "ray", "--output", "o", "--stall_s", "0"], "above 0"),
         (["s3://bucket/a.wav"], "needs --engine ray"),
     ],
