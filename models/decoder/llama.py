@@ -16,10 +16,10 @@ from configs.errors import CheckpointError
 from configs.schema import DecoderConfig
 from generation.beam_search import beam_search
 from generation.engine import Rule, SearchSettings
-from models.decoder.engine import TorchArrays
 from models.decoder.kv_cache import LlamaReader
 from models.decoder.network import Llama, LlamaSizes
 from models.decoder.search import KnownTokens, single_search
+from models.decoder.torch_arrays import TorchArrays
 from models.decoder.whole_pass import lay_out, read_whole
 
 

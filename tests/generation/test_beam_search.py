@@ -16,9 +16,9 @@ from configs.schema import DecoderConfig
 from generation.beam_search import Hypothesis, beam_search
 from generation.engine import SearchSettings
 from generation.numpy_arrays import NumpyArrays
-from models.decoder.engine import TorchArrays
 from models.decoder.llama import LlamaDecoder
 from models.decoder.search import single_search
+from models.decoder.torch_arrays import TorchArrays
 
 EOS = 0
 ARRAYS = TorchArrays(torch.device("cpu"))

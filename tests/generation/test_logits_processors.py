@@ -17,7 +17,7 @@ from generation.logits_processors import (
     WordTable,
 )
 from generation.numpy_arrays import NumpyArrays
-from models.decoder.engine import TorchArrays
+from models.decoder.torch_arrays import TorchArrays
 from vocabulary.audioset import tag_ids
 
 ARRAYS = NumpyArrays()
