@@ -1,7 +1,8 @@
 """What a search needs of a decoder, so that one implementation serves torch and ONNX Runtime.
 
 Arrays of an engine are torch tensors on its device (`models/decoder/torch_arrays.py`) or numpy arrays
-(`generation/numpy_arrays.py`). Search and rules use `Arrays` and what both kinds share: indexing, arithmetic with broadcasting, `reshape`, `tolist`, `len`.
+(`generation/numpy_arrays.py`). Search and rules use `Arrays` and what both
+kinds share: indexing, arithmetic with broadcasting, `reshape`, `tolist`, `len`.
 
 Shapes: B prefixes, R rows, L tokens, V vocabulary, N numbers of each row.
 """
