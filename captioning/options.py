@@ -22,6 +22,25 @@ if TYPE_CHECKING:
 
     from captioning.captioner import Captioner
 
+DECODING_HELP = {  # of each field of `DecodingConfig` and `TagDecodingConfig`, which have the details
+    "method": "search for the most probable captions (beam), the most probable token at each step (greedy), or sampling (sample)",
+    "num_beams": "number of beams, 1 or more",
+    "num_captions": "captions per clip, best first, 1 or more",
+    "max_tokens": "maximum caption length in tokens, 1 or more",
+    "min_tokens": "minimum caption length in tokens, 0 to --max_tokens",
+    "length_penalty": "exponent of the length by which beam scores are divided; above 1 favours longer captions",
+    "temperature": "divisor of the logits before sampling, above 0",
+    "top_k": "sample from this many most probable tokens; 0 for all",
+    "top_p": "sample from the smallest set of tokens with this total probability, above 0 and at most 1",
+    "repetition_ban": "forbid repeated content words (content) or allow them (none)",
+    "seed": "random seed of sampling",
+    "style": "caption style, one of the checkpoint's (any_sound: audiocaps, clotho, plain)",
+    "word_bonus": "bonus of the search for words of tags that the caption has not named yet, 0 or more",
+    "coverage_weight": "weight of the share of the high tag scores that a caption names, 0 or more",
+    "min_score": "minimum tag score of sounds that a caption names, 0 to 1; 0 for no minimum",
+    "consensus_weight": "weight of the expected similarity to captions retrieved by the tag scores, 0 or more",
+}
+
 
 def add_captioner_options(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
     """Add the options for the captioner, its device and the batch size."""
@@ -49,7 +68,7 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     for item in _decoding_fields():
         default = item.default
         choices = {"method": ("beam", "greedy", "sample"), "repetition_ban": ("content", "none")}.get(item.name)
-        search.add_argument(f"--{item.name}", type=type(default), choices=choices, help=f"for example {default}")
+        search.add_argument(f"--{item.name}", type=type(default), choices=choices, help=DECODING_HELP[item.name])
 
 
 def choose_device(name: str) -> "torch.device":
