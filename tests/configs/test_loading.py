@@ -157,3 +157,9 @@ def test_a_wrong_value_or_a_missing_file_is_one_sentence(arguments: list[str]) -
 
 def test_valid_keys_reach_the_innermost_fields() -> None:
     assert {"training.num_steps", "data.augment.gain_db", "captioner.encoder.width"} <= set(valid_keys())
+
+
+def test_help_describes_each_setting() -> None:
+    text = " ".join(build_parser("Train.").format_help().split())
+    assert "number of beams, 1 or more. (type: int" in text
+    assert "random seed of weights, order, augmentation and dropout" in text
