@@ -159,7 +159,7 @@ sys.exit(train.main(sys.argv[1:]))
 """
 # Module, what has the function, its name, at which call the signal comes, and the signal; and what is kept.
 PHASES = {
-    "pool of the tagger": ("tagger", "module", "load", 9, "SIGTERM", "0 steps of member 1"),
+    "pool of the tagger": ("tagger_pool", "module", "load", 9, "SIGTERM", "0 steps of member 1"),
     "tagger": ("tagger", "module", "tagger_loss", 6, "SIGINT", "1 steps of member 2"),
     "embeddings": ("features", "module.FrozenFeatures", "_compute", 9, "SIGHUP", "no step was done yet"),
     "steps": ("objective", "module.CaptioningLoss", "forward", 3, "SIGTERM", "step 2 is saved"),

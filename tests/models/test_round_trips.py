@@ -149,7 +149,7 @@ def test_a_pretrained_llama_with_its_own_tokenizer(changes: dict[str, object], t
     assert captioner.token_ids == {"pad": 0, "bos": 1, "eos": 2}
     captioner.save_pretrained(tmp_path / "run")
     shutil.rmtree(tmp_path / "llama")
-    loaded = AudioCaptioner.from_pretrained(tmp_path / "run")
+    loaded = AudioCaptioner.from_pretrained(tmp_path / "run", rounds_weights=False)
     assert loaded.caption(clips(captioner)) == captioner.caption(clips(captioner))
     theirs, ours = loaded.state_dict(), captioner.state_dict()
     assert all(torch.equal(theirs[name], ours[name]) and theirs[name].dtype == ours[name].dtype for name in ours)
