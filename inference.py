@@ -200,6 +200,7 @@ def open_store(
 def run(options: argparse.Namespace) -> int:
     """Caption the recordings of the options; return the exit status."""
     with StopSignals() as signals:
+        signals.keep = lambda: "nothing was captioned yet"
         options.inputs += options.more_inputs
         options.formats = options.formats or (("jsonl",) if options.engine == "ray" else ("text",))
         check_cluster(options)
