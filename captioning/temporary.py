@@ -17,9 +17,19 @@ def _named_errors() -> Iterator[None]:
         yield
     except OSError as error:
         raise TemporaryFileError(
-            f"the list of recordings cannot be stored in {tempfile.gettempdir()} ({error.strerror or error}): free space there, "
+            f"the list of recordings cannot be stored in {_folder()} ({error.strerror or error}): free space there, "
             "or set TMPDIR to another folder."
         ) from error
+
+
+def _folder() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:  # no folder for temporary files is writable
+        return "a temporary file"
+
+
+MEMORY_BYTES = 1 << 20  # content up to this size is kept in memory, so that short lists need no temporary folder
 
 
 class TemporaryBytes:
@@ -31,7 +41,7 @@ class TemporaryBytes:
 
     def __init__(self) -> None:
         with _named_errors():
-            self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as this is)
+            self._file: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115 (open as long as this is)
         self.size = 0
 
     def append(self, content: bytes) -> None:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from configs.errors import CheckpointError
 from configs.json_files import read_json_object
+from configs.special_tokens import TRAINED_MARKS
 
 FORMAT_VERSION = 1
 MODEL_FILE = "model.safetensors"
@@ -104,11 +105,18 @@ def check_files(folder: Path, files: Mapping[str, Any], checked: Sequence[str]) 
             raise CheckpointError(f"{file} is damaged: its sha256 is not the one in {METADATA_FILE}; copy it again.")
 
 
+def vocabulary_sha256(tokenizer: Tokenizer) -> str:
+    """Checksum of a tokenizer's vocabulary: of its tokens and their ids, in the order of the ids."""
+    tokens = sorted((number, token) for token, number in tokenizer.get_vocab(with_added_tokens=True).items())
+    return hashlib.sha256(json.dumps(tokens).encode()).hexdigest()
+
+
 def read_tokenizer(folder: Path) -> Tokenizer:
     """Load a checkpoint's tokenizer.
 
     Raises:
-        CheckpointError: the file is not a tokenizer, or a token id exceeds LARGEST_TOKEN_ID.
+        CheckpointError: the file is not a tokenizer, a token id exceeds LARGEST_TOKEN_ID, or the ids of a tokenizer trained by
+            `data.captions` are not in the order in which training numbers them.
     """
     path = folder / TOKENIZER_FILE
     try:
@@ -124,7 +132,31 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         raise CheckpointError(
             f"{path} has the token id {largest}, expected at most {LARGEST_TOKEN_ID}: copy the checkpoint again."
         )
+    if displaced := _displaced_token(tokenizer):
+        raise CheckpointError(
+            f"{path} is damaged: the id of its token {displaced!r} is not the one that training gave it, so that captions would "
+            "have wrong words; copy the checkpoint again."
+        )
     return tokenizer
+
+
+def _displaced_token(tokenizer: Tokenizer) -> str | None:
+    """Return a token with another id than training gave it; None if there is none, or training was not done here.
+
+    The trainer of byte-pair encodings numbers the special tokens, then the characters in the order of their code points, then
+    the results of the merges in their order, so that ids follow from the rest of the file.
+    """
+    content = json.loads(tokenizer.to_str())
+    model = content["model"]
+    if model["type"] != "BPE" or {token["content"] for token in content["added_tokens"]} != set(TRAINED_MARKS):
+        return None
+    merged = dict.fromkeys("".join(parts) for parts in model["merges"])
+    letters = sorted(set(model["vocab"]) - set(merged) - set(TRAINED_MARKS))
+    found = tokenizer.get_vocab(with_added_tokens=True)
+    ordered = [*TRAINED_MARKS, *letters, *merged]
+    displaced = next((token for number, token in enumerate(ordered) if found.get(token) != number), None)
+    begin, end = TRAINED_MARKS[1:3]
+    return displaced or (None if tokenizer.encode("").tokens == [begin, end] else begin)
 
 
 def first_line(error: BaseException) -> str:

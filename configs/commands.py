@@ -4,6 +4,8 @@ import argparse
 import copy
 import io
 import logging
+import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,13 +17,21 @@ from configs import __version__
 TRACEBACK_HELP = "print the traceback of an error"
 
 
+# No file system has a name of more than 255 characters: such a part of a path was not meant as one.
+_NO_NAME = re.compile(r"[^\s/\\]{256,}")
+
+
 class _Sentences(logging.Formatter):
-    """Formats records without tracebacks."""
+    """Formats records without tracebacks, and with names of at most 255 characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         record = copy.copy(record)
         record.exc_info = record.exc_text = record.stack_info = None
-        return super().format(record)
+        return _NO_NAME.sub(_shortened, super().format(record))
+
+
+def _shortened(match: re.Match[str]) -> str:
+    return f"{match[0][:60]}... ({len(match[0]):,} characters)"
 
 
 class LogFile(logging.FileHandler):
@@ -80,7 +90,7 @@ def tell_errors(run: Callable[[], int], logger: logging.Logger) -> int:
     try:
         return run()
     except (ValueError, OSError) as error:
-        logger.error("%s", error, exc_info=True)
+        logger.error("%s", _sentence(error), exc_info=True)
         return 2
     except ModuleNotFoundError as error:
         logger.error(
@@ -95,6 +105,17 @@ def tell_errors(run: Callable[[], int], logger: logging.Logger) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _sentence(error: ValueError | OSError) -> str:
+    """Return the message of an error; for one of the operating system that no module has described, with its file's name."""
+    if not isinstance(error, OSError) or type(error).__str__ is not OSError.__str__:
+        return str(error)
+    if error.filename is None:
+        no_folder = str(error.strerror).startswith("No usable temporary directory")  # of the module tempfile
+        return f"{error.strerror}: set TMPDIR to a writable folder." if no_folder else str(error)
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
+    return f"{name} cannot be used ({error.strerror}): check the path and its permissions, or choose another."
 
 
 def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:

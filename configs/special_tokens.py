@@ -6,3 +6,6 @@ SPECIAL_TOKENS = {
     "bos": ("[BOS]", "[CLS]", "<s>", "<|begin_of_text|>", "<|endoftext|>"),
     "eos": ("[EOS]", "[SEP]", "</s>", "<|end_of_text|>", "<|endoftext|>"),
 }
+
+# Padding, begin, end and unknown token of tokenizers trained here, in the order of their ids, 0 to 3.
+TRAINED_MARKS = ("[PAD]", "[BOS]", "[EOS]", "[UNK]")

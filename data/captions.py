@@ -13,9 +13,9 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from configs.schema import CaptionerConfig, TokenizerConfig
-from configs.special_tokens import SPECIAL_TOKENS
+from configs.special_tokens import SPECIAL_TOKENS, TRAINED_MARKS
 
-PAD, BOS, EOS, UNKNOWN = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
+PAD, BOS, EOS, UNKNOWN = TRAINED_MARKS
 # Apostrophes inside a word are kept ("someone's"); all other punctuation marks are separators.
 _PUNCTUATION = re.compile(r"(?<!\w)'|'(?!\w)|[^\w\s']|_")
 
@@ -46,7 +46,7 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=[PAD, BOS, EOS, UNKNOWN], show_progress=False, min_frequency=2
+        vocab_size=vocab_size, special_tokens=list(TRAINED_MARKS), show_progress=False, min_frequency=2
     )
     tokenizer.train_from_iterator((normalize_caption(caption) for caption in captions), trainer)
     set_marks(tokenizer)

@@ -77,6 +77,8 @@ def tokenize(captions: Sequence[Sequence[str]]) -> list[list[str]]:
         with _stderr_kept() as kept, java_locale():
             found = PTBTokenizer().tokenize(groups)
     except OSError as error:
+        if error.filename is None:
+            raise  # no folder for temporary files is writable
         raise MetricError(
             f"the PTB tokenizer cannot write to the folder of its jar ({error}): make it writable."
         ) from error

@@ -20,19 +20,22 @@ from configs.checkpoint_files import (
     STORE_FILE,
     TOKENIZER_FILE,
     read_tokenizer,
+    vocabulary_sha256,
 )
 from configs.errors import CheckpointError
 from configs.json_files import read_json_object
 from configs.loading import ConfigError, config_to_yaml, load_checkpoint_config
 from configs.schema import Config
 from generation.retrieval import CaptionStore
-from models.checkpoints.folder import checkpoint_folder, read_metadata, read_tensors, write_checkpoint
+from models.checkpoints.folder import checkpoint_folder, read_marks, read_metadata, read_tensors, write_checkpoint
 from models.checkpoints.initialization import NoInitialization
 from models.decoder.llama import least_parameters, llama_sizes
 from models.encoders.build import weights_sha256
 
 if TYPE_CHECKING:
     from models.captioner import AudioCaptioner
+
+VOCABULARY_MARK = "vocabulary_sha256"  # in the header of the weights
 
 
 def owned_state(captioner: "AudioCaptioner") -> dict[str, Tensor]:
@@ -77,7 +80,9 @@ def save(
     store = None
     if captioner.search.store is not None:
         store = {name: torch.from_numpy(values) for name, values in captioner.search.store.tensors.items()}
-    write_checkpoint(path, owned, texts, content, training_state, store)
+    write_checkpoint(
+        path, owned, texts, content, training_state, store, {VOCABULARY_MARK: vocabulary_sha256(captioner.tokenizer)}
+    )
 
 
 def load(
@@ -98,6 +103,11 @@ def load(
     path = checkpoint_folder(path)
     metadata = read_metadata(path)
     config, tokenizer = read_config(path), read_tokenizer(path)
+    if read_marks(path).get(VOCABULARY_MARK, expected := vocabulary_sha256(tokenizer)) != expected:
+        raise CheckpointError(
+            f"{path / TOKENIZER_FILE} has another vocabulary than the one with which {MODEL_FILE} was trained: copy the "
+            "checkpoint again."
+        )
     architecture, encoder_architecture = (_read_json(path / name) for name in (ARCHITECTURE_FILE, ENCODER_FILE))
     config_to_build = _config_to_build(config, metadata, encoder_weights)
     with _described(path, "built from its files"):

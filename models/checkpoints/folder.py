@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -55,6 +55,7 @@ def write_checkpoint(
     metadata: Mapping[str, Any],
     training_state: Any = None,
     store: Mapping[str, Tensor] | None = None,
+    marks: Mapping[str, str] | None = None,
 ) -> None:
     """Write a checkpoint folder; a crash leaves either the old folder or the new one.
 
@@ -65,13 +66,14 @@ def write_checkpoint(
         metadata: JSON values for `metadata.json`; versions and checksums are added.
         training_state: dense tensors and plain values of `training_state.pt`, from which training resumes; None for none.
         store: tensors of the caption store; None for none.
+        marks: texts for the header of `model.safetensors`, by name; None for none.
 
     Raises:
         OSError: the folder cannot be written (no space, no permission); the message names the file, and an existing folder
             stays unchanged.
     """
     owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    parts: dict[str, Writer] = {MODEL_FILE: lambda path: save_file(owned, path)}
+    parts: dict[str, Writer] = {MODEL_FILE: lambda path: save_file(owned, path, dict(marks or {}))}
     if store is not None:
         parts[STORE_FILE] = lambda path: save_file(dict(store), path)
     parts |= {name: text_writer(text) for name, text in texts.items()}
@@ -222,6 +224,19 @@ def read_tensors(folder: Path, name: str = MODEL_FILE) -> dict[str, Tensor]:
     if found := not_finite(tensors):
         raise CheckpointError(f"{folder / name} has numbers in {found} that are not finite: use an earlier checkpoint.")
     return tensors
+
+
+def read_marks(folder: Path) -> dict[str, str]:
+    """Return the texts in the header of a checkpoint's weights, by name; empty for older checkpoints.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    try:
+        with safe_open(folder / MODEL_FILE, "pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / MODEL_FILE} cannot be read ({error}): copy the checkpoint again.") from error
 
 
 def read_training_state(folder: Path, lazily: bool = False) -> dict[str, Any]:

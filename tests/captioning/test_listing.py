@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captioning import files
+from captioning import files, temporary
 from captioning.external_sort import sorted_bytes
 from captioning.files import Recordings, common_folder, expand
 from captioning.spool import Spool
@@ -89,7 +89,7 @@ def test_an_error_of_the_listing_comes_behind_what_was_listed() -> None:
 def no_more_than(size: int) -> Callable[..., IO[bytes]]:
     """Temporary files on a disk that is full after `size` bytes."""
 
-    def make() -> IO[bytes]:
+    def make(**how: object) -> IO[bytes]:
         file = original()
         write = file.write
 
@@ -110,6 +110,7 @@ def test_a_full_disk_of_temporary_files_is_named_and_leaves_no_folder_out(
     monkeypatch.setattr(files, "sorted_bytes", lambda items: sorted_bytes(items, run_length=2))
     for number in range(9):
         (tmp_path / f"{number}.wav").touch()
+    monkeypatch.setattr(temporary, "MEMORY_BYTES", 1)
     monkeypatch.setattr(tempfile, "TemporaryFile", no_more_than(20))
     with pytest.raises(TemporaryFileError, match="cannot be stored in .*No space left on device.*TMPDIR"):
         expand([str(tmp_path)])
@@ -125,3 +126,14 @@ def test_an_error_of_the_listing_is_not_taken_for_one_of_the_temporary_file() ->
 
     with pytest.raises(OSError, match="of a bucket"):
         list(Spool(names()))
+
+
+def test_short_lists_need_no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_folder() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", no_folder)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert list(Spool([b"a.wav"] * 1000)) == [b"a.wav"] * 1000
+    with pytest.raises(TemporaryFileError, match="cannot be stored in a temporary file .*set TMPDIR"):
+        list(Spool(b"%0200d.wav" % number for number in range(6000)))
