@@ -1,5 +1,6 @@
 """Recognition of sound files by their suffix or first bytes, and the supported formats."""
 
+from data.survey.frames import is_raw_frames, transport_packet
 from data.survey.mpeg import parse_frame
 
 AUDIO_SUFFIXES = frozenset(
@@ -14,7 +15,7 @@ AUDIO_SUFFIXES = frozenset(
 FFMPEG_FORMATS = ",".join(
     [
         "wav,flac,ogg,mp3,aac,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aiff,au,caf,w64,amr,ac3,eac3",
-        "asf,mpegts,mpeg,flv,wv,tta,voc",
+        "asf,mpegts,mpeg,flv,wv,tta,voc,iff",
     ]
 )
 SNIFFED_BYTES = 8192
@@ -40,8 +41,24 @@ _UNREAD = {
     b"MThd": "MIDI",
     b"\x7f\xfe\x80\x01": "DTS",
 }
-# Bit rates of AC-3 in kbit/s (ATSC A/52, table 5.18).
-_AC3_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
+
+_OTHERS = {
+    b"version https://git-lfs": "a pointer of Git LFS (git lfs pull fetches the recording)",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "an XML document",
+    b"#extm3u": "a playlist",
+    b"[playlist]": "a playlist",
+    b"pk\x03\x04": "a ZIP archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"rar!": "a RAR archive",
+    b"\x1f\x8b": "compressed with gzip",
+    b"\0\x05\x16\x07": "a resource file of macOS (AppleDouble), which has the name of a recording",
+    b"%pdf": "a PDF document",
+    b"\x89png": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"{": "JSON",
+}
 
 
 def recognise(start: bytes) -> str:
@@ -60,22 +77,14 @@ def recognise(start: bytes) -> str:
     is_binary = b"\0" in start[:64]
     if start.startswith(_SOUNDS) or (is_binary and start.startswith(_BINARY_SOUNDS)):
         return SOUND
-    if _is_mpeg_audio(start) or _is_aac(start) or _is_ac3(start):
+    if _is_mpeg_audio(start) or is_raw_frames(start):
         return SOUND
     for mark, name in _UNREAD.items():
         if is_binary and start.startswith(mark):
             return name
-    if start.startswith(_CONTAINERS) or is_transport_stream(start):
+    if start.startswith(_CONTAINERS) or transport_packet(start):
         return CONTAINER
     return CONTAINER if start[4:8] in _MP4 and start[8:12] not in _PICTURES else OTHER
-
-
-def is_transport_stream(start: bytes) -> bool:
-    """Return whether a file begins with three packets of an MPEG-2 transport stream (188 bytes, or 192 with time code)."""
-    return any(
-        start[offset : offset + 1] == start[offset + size : offset + size + 1] == start[offset + 2 * size :][:1] == b"G"
-        for offset, size in ((0, 188), (4, 192))
-    )
 
 
 def _is_mpeg_audio(start: bytes) -> bool:
@@ -84,24 +93,14 @@ def _is_mpeg_audio(start: bytes) -> bool:
     return frame is not None and parse_frame(start[frame.length : frame.length + 4]) is not None
 
 
-def _is_aac(start: bytes) -> bool:
-    """Return whether a file begins with two adjacent ADTS frames."""
-    if len(start) < 7 or start[0] != 0xFF or start[1] & 0xF6 != 0xF0:
-        return False
-    length = (start[3] & 3) << 11 | start[4] << 3 | start[5] >> 5
-    following = start[length : length + 2]
-    return length > 7 and following[:1] == b"\xff" and len(following) == 2 and following[1] & 0xF6 == 0xF0
+def what_else(start: bytes) -> str:
+    """Return what a file is that is no recording, such as "a web page"; empty if it is not known.
 
-
-def _is_ac3(start: bytes) -> bool:
-    """Return whether a file begins with two adjacent frames of AC-3 or Enhanced AC-3 (ATSC A/52, annex E)."""
-    if len(start) < 6 or start[:2] != b"\x0b\x77":
-        return False
-    if 10 < start[5] >> 3 <= 16:
-        words = ((start[2] & 7) << 8 | start[3]) + 1
-    elif start[4] >> 6 == 3 or (start[4] & 63) >> 1 >= len(_AC3_KBPS):
-        return False
-    else:
-        kbps, odd = _AC3_KBPS[(start[4] & 63) >> 1], start[4] & 1
-        words = {0: 2 * kbps, 1: 320 * kbps // 147 + odd, 2: 3 * kbps}[start[4] >> 6]
-    return start[2 * words : 2 * words + 2] == b"\x0b\x77"
+    Args:
+        start: First SNIFFED_BYTES bytes of the file, or all bytes of a shorter file.
+    """
+    text = start[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for mark, what in _OTHERS.items():
+        if text.startswith(mark):
+            return what
+    return "" if start.strip(b"\0") else "filled with zero bytes"

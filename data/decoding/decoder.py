@@ -4,6 +4,7 @@ Both libraries rely on headers, print to the terminal, and raise many types of e
 results to samples, warnings, or an `AudioError`.
 """
 
+import errno
 import io
 import logging
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from data.decoding.limits import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MAX_CHANNELS, 
 from data.decoding.mixdown import Mixdown, Waveform
 from data.decoding.patched_file import PatchedFile
 from data.decoding.quiet import SILENCER
-from data.recognition import CONTAINER, OTHER, SNIFFED_BYTES, SOUND, recognise
+from data.recognition import CONTAINER, OTHER, SNIFFED_BYTES, SOUND, recognise, what_else
 from data.survey.base import Survey
 from data.survey.survey import survey_file
 
@@ -110,11 +111,13 @@ class Decoder:
             raise AudioError(f"{self.name} cannot be opened: {reason(error)}.") from error
         self.decoded, self.rate = 0, 0
         self.problem = ""
+        if span is None and self.survey.end is not None:
+            self.span = (0, self.survey.end)
         self.mix = Mixdown(path)
 
     def blocks(self) -> Iterator[tuple[int, Waveform]]:
         """Decode the file; see `decoded_blocks`."""
-        if self.survey.links and self.span is None:
+        if self.survey.links:
             yield from self._blocks_of_links()
             return
         with self.path.open("rb") as opened:
@@ -149,7 +152,7 @@ class Decoder:
     def duration_s(self) -> float | None:
         """Return the duration without decoding; see `declared_duration_s`."""
         with self.path.open("rb") as opened:
-            file = PatchedFile(opened, self.survey.patches)
+            file = PatchedFile(opened, self.survey.patches, self.span)
             sound = self._open_by_soundfile(file)
             if sound is not None:
                 with sound:
@@ -240,12 +243,21 @@ class Decoder:
         except Exception as error:
             if self.survey.cut:
                 raise self._cut_short() from error
-            raise self._unread(file) or undecodable(self.path, error) from error
+            if (described := self._unread(file)) is not None:
+                raise described from error
+            if (
+                getattr(error, "errno", None) == errno.EINVAL
+            ):  # FFmpeg knows the format, but it is not in FFMPEG_FORMATS
+                raise AudioError(f"{self.name} is in a format that is not supported: {REMEDY}.") from error
+            raise undecodable(self.path, error) from error
 
     def _unread(self, file: PatchedFile) -> AudioError | None:
-        """Return the error for a known unsupported format; None for any other file."""
+        """Return the error for a known unsupported format, and for a file that is no recording; None for any other file."""
         file.seek(0)
-        kind = recognise(file.read(SNIFFED_BYTES) or b"")
+        start = file.read(SNIFFED_BYTES) or b""
+        kind = recognise(start)
+        if kind == OTHER and (what := what_else(start)):
+            return AudioError(f"{self.name} is {what}, not a recording: give a sound file.")
         if kind in (SOUND, CONTAINER, OTHER):
             return None
         return AudioError(f"{self.name} is {kind}, which is not supported: {REMEDY}.")
@@ -301,6 +313,11 @@ class Decoder:
             if self.problem:
                 raise AudioError(f"{self.name} cannot be decoded as audio ({self.problem}): {REMEDY}.")
             raise AudioError(f"{self.name} contains no audio samples.")
+        if self.survey.unread:
+            logger.warning(
+                "%s has more than one part: after %.1f s %s, which is not read; cut it into files to caption all of it.",
+                self.name, self.seconds, self.survey.unread,
+            )  # fmt: skip
         if cut:
             logger.warning("%s is truncated: %s. The first %.1f s are used.", self.name, cut, self.seconds)
         elif self.problem:

@@ -15,6 +15,7 @@ from data.recognition import FFMPEG_FORMATS
 _TIMED_FORMATS = ("mov", "matroska")  # their time stamps define late starts and gaps
 _SILENT_FRAMES = 1 << 16  # samples of silence per block
 _LEAST_GAP_S = 0.1  # shorter gaps are ignored
+_MOST_BAD_PACKETS = 10_000  # one after another, after which decoding ends; packets of one byte would take minutes
 _LONGEST_GAP_S = 60.0  # if the container declares no duration; longer gaps are treated as incorrect time stamps
 
 
@@ -81,9 +82,9 @@ class TrackReader:
 
     def _decoded(self) -> Iterator[Any]:
         """Yield the frames of all packets that can be decoded; others are skipped and recorded in `problem`."""
-        num_bad, last = 0, ""
+        num_bad, in_a_row, last = 0, 0, ""
         packets = self._container.demux(self._stream)
-        while True:
+        while in_a_row < _MOST_BAD_PACKETS:
             try:
                 packet = next(packets)
             except StopIteration:
@@ -96,8 +97,9 @@ class TrackReader:
             except EOFError:
                 continue
             except (av.FFmpegError, ValueError) as error:
-                num_bad, last = num_bad + 1, reason(error)
+                num_bad, in_a_row, last = num_bad + 1, in_a_row + 1, reason(error)
                 continue
+            in_a_row = 0
             yield from frames
         if num_bad:
             self.problem = last if num_bad == 1 else f"{last}, {num_bad} times"

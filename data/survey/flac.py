@@ -17,16 +17,23 @@ def survey_flac(content: Bytes, start: int) -> Survey:
     rate, total = packed >> 44, packed & (1 << 36) - 1
     if not total or not rate:
         return Survey(by_ffmpeg=True)
-    overlap = b""
+    overlap, joined_s = b"", []
     for offset in range(start + 42, min(content.size, _FLAC_SCAN_BYTES), CACHE_BYTES):
         piece = overlap + content.at(offset, CACHE_BYTES)
-        if _JOINED_FLAC.search(piece):
-            return Survey(by_ffmpeg=True)
+        joined_s += [_seconds(content, offset - len(overlap) + match.start()) for match in _JOINED_FLAC.finditer(piece)]
         overlap = piece[-7:]
+    if joined_s:
+        return Survey(duration_s=total / rate + sum(joined_s) if all(joined_s) else None, by_ffmpeg=True)
     held = _samples_held(content, content.number(start + 8, 2))
     if held is not None and held > total:  # libsndfile would stop at the number of samples in the header
         return Survey(duration_s=held / rate, by_ffmpeg=True)
     return Survey(duration_s=min(total, held or total) / rate, held_samples=held, promised_samples=total)
+
+
+def _seconds(content: Bytes, start: int) -> float:
+    """Return the duration that the header of a FLAC stream at the offset `start` declares, in seconds; 0 if it does not."""
+    packed = content.number(start + 18, 8)
+    return (packed & (1 << 36) - 1) / max(1, packed >> 44)
 
 
 def _samples_held(content: Bytes, block_size: int) -> int | None:

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 from data.survey.base import Bytes, Survey
 
+_CHAINED_BY_FFMPEG = ("vorbis", "opus")  # of other codecs it takes the headers of later streams for damaged packets
+
 
 @dataclass
 class _OggTrack:
     """One logical stream.
 
     Attributes:
+        codec: Name of the codec; empty if it is unknown. Default: "".
         rate: Sample rate in hertz; 0 if the stream is not audio or its codec is unknown. Default: 0.
         num_channels: Number of channels. Default: 0.
         pre_skip: Number of samples to discard at the beginning (Opus). Default: 0.
@@ -18,6 +21,7 @@ class _OggTrack:
         closed: True if the last page is marked as the end of the stream. Default: False.
     """
 
+    codec: str = ""
     rate: int = 0
     num_channels: int = 0
     pre_skip: int = 0
@@ -69,7 +73,9 @@ def survey_ogg(content: Bytes, start: int) -> Survey:
     chosen = [tracks[0] for tracks in audio]
     duration_s = sum(track.duration_s for track in chosen)
     chained, many = len(chosen) > 1, len(audio[0]) > 1
-    differ = len({(track.rate, track.num_channels) for track in chosen}) > 1
+    differ = len({(track.codec, track.rate, track.num_channels) for track in chosen}) > 1
+    if chained and chosen[0].codec not in _CHAINED_BY_FFMPEG:
+        differ = True
     return Survey(
         duration_s=duration_s,
         held_samples=None if chained else round(duration_s * chosen[0].rate),
@@ -93,11 +99,12 @@ def _find_page(content: Bytes, offset: int) -> int:
 def _ogg_track(packet: bytes) -> _OggTrack:
     """Parse the first packet of a Vorbis, Opus, Speex or FLAC stream; `rate` is 0 for any other codec."""
     if packet[:7] == b"\x01vorbis":
-        return _OggTrack(int.from_bytes(packet[12:16], "little"), int.from_bytes(packet[11:12], "big"))
+        return _OggTrack("vorbis", int.from_bytes(packet[12:16], "little"), int.from_bytes(packet[11:12], "big"))
     if packet[:8] == b"OpusHead":
-        return _OggTrack(48000, int.from_bytes(packet[9:10], "big"), int.from_bytes(packet[10:12], "little"))
+        return _OggTrack("opus", 48000, int.from_bytes(packet[9:10], "big"), int.from_bytes(packet[10:12], "little"))
     if packet[:8] == b"Speex   ":
-        return _OggTrack(int.from_bytes(packet[36:40], "little"), int.from_bytes(packet[48:52], "little"))
+        return _OggTrack("speex", int.from_bytes(packet[36:40], "little"), int.from_bytes(packet[48:52], "little"))
     if packet[:5] == b"\x7fFLAC":
-        return _OggTrack(int.from_bytes(packet[27:30], "big") >> 4, (int.from_bytes(packet[29:30], "big") >> 1 & 7) + 1)
+        rate = int.from_bytes(packet[27:30], "big") >> 4
+        return _OggTrack("flac", rate, (int.from_bytes(packet[29:30], "big") >> 1 & 7) + 1)
     return _OggTrack()

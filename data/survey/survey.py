@@ -10,9 +10,10 @@ from typing import BinaryIO
 
 from data.recognition import CONTAINER, recognise
 from data.survey.base import Bytes, Survey
-from data.survey.chunks import survey_aiff, survey_au, survey_caf, survey_w64, survey_wav
-from data.survey.containers import survey_matroska, survey_mp4, survey_tta, survey_wavpack
+from data.survey.chunks import survey_aiff, survey_au, survey_caf, survey_voc, survey_w64, survey_wav
+from data.survey.containers import survey_asf, survey_matroska, survey_mp4, survey_tta, survey_wavpack
 from data.survey.flac import survey_flac
+from data.survey.frames import survey_units
 from data.survey.mpeg import after_id3, next_frame, survey_mpeg
 from data.survey.ogg import survey_ogg
 
@@ -54,6 +55,14 @@ def survey_file(file: BinaryIO) -> Survey:
         return survey_tta(content, start)
     if magic[:4] == b"wvpk":
         return survey_wavpack(content, start)
+    if magic[:4] == b"\x30\x26\xb2\x75":
+        return survey_asf(content, start)
+    if magic[:4] == b"FORM" and magic[8:12] in (b"8SVX", b"16SV"):
+        return Survey(by_ffmpeg=True)  # libsndfile 1.2.2 interleaves channels that are stored one after the other
+    if magic[:4] == b"Crea":
+        return survey_voc(content, start)
+    if (survey := survey_units(content, start)) is not None:
+        return survey
     if recognise(content.at(start, 1024)) == CONTAINER:
         return Survey(by_ffmpeg=True)
     if start > content.size:
