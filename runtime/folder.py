@@ -1,10 +1,10 @@
 """Folders of exported captioners: files of `export.py`, verified by checksums."""
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
@@ -119,8 +119,20 @@ def _read_store(path: Path) -> CaptionStore:
         raise CheckpointError(f"{path} cannot be read ({error}): {AGAIN}.") from error
 
 
-def _session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
-    """Load a network."""
+def import_onnxruntime() -> Any:
+    """Return the module `onnxruntime`, told to keep and send no usage data.
+
+    When it is imported, version 1.32 otherwise writes a device id to ~/.cache, and it sends usage data to Microsoft.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+def _session(path: Path, num_threads: int) -> Any:
+    """Load a network as an `onnxruntime.InferenceSession`."""
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.log_severity_level = 3  # errors
