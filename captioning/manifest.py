@@ -340,6 +340,8 @@ def _values(record: CaptionRecord) -> dict[str, Any]:
         values["references"] = record.references
     if record.similarities:
         values["similarities"] = record.similarities
+    if record.warning:
+        values["warning"] = record.warning
     return values
 
 
@@ -351,4 +353,5 @@ def _record(line: Mapping[str, Any]) -> CaptionRecord:
         tuple(ScoredCaption(*caption) for caption in line["captions"]),
         tuple(line.get("references", ())),
         tuple(line.get("similarities", ())),
+        line.get("warning", ""),
     )

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -26,6 +26,7 @@ BUFFER_SAMPLES = 2**24  # and within this many samples: 64 MB, nine minutes at 3
 _WINDOWS_AHEAD = 16  # windows decoded ahead, with --timeline
 
 NamedFile = tuple[str, Path, tuple[str, ...]]  # (name to print, path, references)
+_Read = tuple[Waveform, list[str]]
 Item = TypeVar("Item")
 
 
@@ -42,6 +43,7 @@ class Clip:
         references: reference captions, if known.
         recording: index of its recording among the files, from 0.
         window: index within the recording, from 0.
+        warning: problems found while it was read, such as that its file is truncated; empty for none.
     """
 
     number: int
@@ -52,6 +54,7 @@ class Clip:
     references: tuple[str, ...] = ()
     recording: int = 0
     window: int = 0
+    warning: str = ""
 
 
 class Reader:
@@ -103,30 +106,39 @@ class Reader:
             return
         for recording, ((name, _path, references), reading) in enumerate(self._read_ahead(files)):
             try:
-                waveform = reading.result()
+                waveform, warnings = reading.result()
             except AudioError as error:
                 self._end(name, recording, 0, str(error))
                 continue
-            yield self._clip(name, self.start_s, waveform, references, recording)
+            yield self._clip(name, self.start_s, waveform, references, recording, warnings=warnings)
             self._end(name, recording, 1)
 
     def _windows(self, files: Iterable[NamedFile], timeline_s: float) -> Iterator[Clip]:
         for recording, (name, path, references) in enumerate(files):
             number, error = 0, ""
+            warnings: list[str] = []
+            last: Clip | None = None  # given when the next one is read, so that it has the warnings of the file's end
             try:
                 windows = stream_audio(
-                    path, self.sample_rate, timeline_s, start_s=self.start_s, end_s=self.end_s, track=self.track
-                )
+                    path, self.sample_rate, timeline_s, start_s=self.start_s, end_s=self.end_s, track=self.track,
+                    on_warning=warnings.append,
+                )  # fmt: skip
                 for window, (start_s, waveform) in enumerate(windows):
+                    if last is not None:
+                        yield last
+                        last = None
                     if not self._is_done(recording, window):
                         number += 1
-                        yield self._clip(name, start_s, waveform, references, recording, window)
+                        last = self._clip(name, start_s, waveform, references, recording, window, warnings)
+                        warnings.clear()
             except AudioError as trouble:
                 error = str(trouble)
+            if last is not None:
+                yield replace(last, warning=" ".join(filter(None, [last.warning, *warnings])))
             self._end(name, recording, number, error)
 
-    def _read_ahead(self, files: Iterable[NamedFile]) -> Iterator[tuple[NamedFile, "Future[Waveform]"]]:
-        waiting: deque[tuple[NamedFile, Future[Waveform]]] = deque()
+    def _read_ahead(self, files: Iterable[NamedFile]) -> Iterator[tuple[NamedFile, "Future[_Read]"]]:
+        waiting: deque[tuple[NamedFile, Future[_Read]]] = deque()
         pool = ThreadPoolExecutor(self.num_workers)  # the decoders release the GIL
         try:
             for file in files:
@@ -138,9 +150,14 @@ class Reader:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # stopping does not wait for an hour-long recording
 
-    def _read(self, path: Path) -> Waveform:
+    def _read(self, path: Path) -> "_Read":
+        """Return the waveform of a file and the warnings about it."""
+        warnings: list[str] = []
         longest = self.max_duration_s if self.end_s is None else min(self.max_duration_s, self.end_s - self.start_s)
-        waveform = load_audio(path, self.sample_rate, start_s=self.start_s, max_duration_s=longest, track=self.track)
+        waveform = load_audio(
+            path, self.sample_rate, start_s=self.start_s, max_duration_s=longest, track=self.track,
+            on_warning=warnings.append,
+        )  # fmt: skip
         if self.end_s is None and len(waveform) >= self.max_duration_s * self.sample_rate:
             duration_s = audio_duration_s(path, self.track)
             if duration_s - self.start_s > self.max_duration_s + 0.05:
@@ -148,7 +165,7 @@ class Reader:
                     "%s is %.0f s long; its first %.0f s are captioned: --timeline 10 captions all of it in windows.",
                     path, duration_s, self.max_duration_s,
                 )  # fmt: skip
-        return waveform
+        return waveform, warnings
 
     def _clip(
         self,
@@ -158,10 +175,12 @@ class Reader:
         references: tuple[str, ...],
         recording: int,
         window: int = 0,
+        warnings: Sequence[str] = (),
     ) -> Clip:
         self._number += 1
         end_s = start_s + len(waveform) / self.sample_rate
-        return Clip(self._number - 1, name, start_s, end_s, waveform, references, recording, window)
+        warning = " ".join(warnings)
+        return Clip(self._number - 1, name, start_s, end_s, waveform, references, recording, window, warning)
 
     def _end(self, name: str, recording: int, num_clips: int, error: str = "") -> None:
         self.num_bad += bool(error)
@@ -299,5 +318,5 @@ def _caption_buffer(
 
 
 def _found(clip: Clip, captions: tuple[ScoredCaption, ...]) -> Found:
-    record = CaptionRecord(clip.file, clip.start_s, clip.end_s, captions, clip.references)
+    record = CaptionRecord(clip.file, clip.start_s, clip.end_s, captions, clip.references, warning=clip.warning)
     return Found(clip.number, clip.recording, clip.window, record)

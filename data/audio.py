@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from data.decoding.decoder import declared_duration_s, decoded_blocks
+from data.decoding.decoder import OnWarning, declared_duration_s, decoded_blocks
 from data.decoding.errors import AudioError, shown
 from data.decoding.mixdown import Waveform
 from data.recognition import AUDIO_SUFFIXES
@@ -45,6 +45,7 @@ def load_audio(
     start_s: float = 0.0,
     max_duration_s: float | None = None,
     track: int | None = None,
+    on_warning: OnWarning | None = None,
 ) -> Waveform:
     """Decode a recording.
 
@@ -54,6 +55,7 @@ def load_audio(
         start_s: seconds to skip at the start.
         max_duration_s: maximum duration to decode, in seconds; None for all.
         track: audio track of a container, from 1; None for the first, with a log message if there are several.
+        on_warning: called with each warning, such as that the file is truncated, after it is logged.
 
     Returns:
         (S,) float32, mean of the channels; the loudest one where they cancel each other. At least 0.1 s.
@@ -65,7 +67,7 @@ def load_audio(
     start = round(start_s * sample_rate)
     stop = None if max_duration_s is None else start + round(max_duration_s * sample_rate)
     try:
-        blocks = list(_span(_resampled_blocks(Path(path), sample_rate, track), start, stop))
+        blocks = list(_span(_resampled_blocks(Path(path), sample_rate, track, on_warning), start, stop))
         waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     except MemoryError as error:
         raise AudioError(f"{shown(path)} needs more memory than available: cut it into parts.") from error
@@ -100,6 +102,7 @@ def stream_audio(
     start_s: float = 0.0,
     end_s: float | None = None,
     track: int | None = None,
+    on_warning: OnWarning | None = None,
 ) -> Iterator[tuple[float, Waveform]]:
     """Yield windows of a recording of any length, decoded on demand.
 
@@ -111,6 +114,7 @@ def stream_audio(
         start_s: start of the first window, in seconds.
         end_s: latest end of the last window, in seconds; None for the end of the recording.
         track: as for `load_audio`.
+        on_warning: as for `load_audio`.
 
     Yields:
         Start in seconds, and the window (S,) float32. The last one may be shorter; it is skipped if shorter than 0.1 s.
@@ -126,7 +130,7 @@ def stream_audio(
         )
     first, stop = round(start_s * sample_rate), None if end_s is None else round(end_s * sample_rate)
     pending, start, produced = np.zeros(0, np.float32), first, 0  # `pending` begins at sample `start`
-    for block in _span(_resampled_blocks(Path(path), sample_rate, track), first, stop):
+    for block in _span(_resampled_blocks(Path(path), sample_rate, track, on_warning), first, stop):
         pending = np.concatenate([pending, block])
         while len(pending) >= window:
             yield start / sample_rate, pending[:window].copy()
@@ -251,10 +255,14 @@ def _regular_file(path: Path) -> Path:
     return path
 
 
-def _resampled_blocks(path: Path, sample_rate: int, track: int | None) -> Iterator[Waveform]:
+def _resampled_blocks(
+    path: Path, sample_rate: int, track: int | None, on_warning: OnWarning | None = None
+) -> Iterator[Waveform]:
     """Yield mono blocks (S,) float32 at `sample_rate`."""
     path = _regular_file(path)
-    for rate, blocks in groupby(decoded_blocks(path, track), key=itemgetter(0)):  # chained Ogg can change its rate
+    for rate, blocks in groupby(
+        decoded_blocks(path, track, on_warning), key=itemgetter(0)
+    ):  # chained Ogg can change its rate
         if rate == sample_rate:
             yield from (block for _, block in blocks)
             continue

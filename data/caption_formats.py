@@ -33,6 +33,7 @@ class CaptionRecord:
         captions: captions, best first.
         references: reference captions, if known.
         similarities: similarity of each caption to the recording, -1 to 1; empty without re-ranking.
+        warning: problems found while the clip was read, such as that its file is truncated; empty for none.
     """
 
     file: str
@@ -41,6 +42,7 @@ class CaptionRecord:
     captions: tuple[ScoredCaption, ...]
     references: tuple[str, ...] = field(default=())
     similarities: tuple[float, ...] = field(default=())
+    warning: str = ""
 
     @property
     def caption(self) -> str:
@@ -65,7 +67,10 @@ def merge_neighbours(records: Iterable[CaptionRecord], gap_s: float = 0.0) -> li
         ):
             best = max(last, record, key=lambda found: found.captions[0].log_probability)
             end_s = max(last.end_s, record.end_s)
-            merged[-1] = replace(last, end_s=end_s, captions=best.captions, similarities=best.similarities)
+            warning = " ".join(filter(None, dict.fromkeys((last.warning, record.warning))))
+            merged[-1] = replace(
+                last, end_s=end_s, captions=best.captions, similarities=best.similarities, warning=warning
+            )
         else:
             merged.append(record)
     return merged

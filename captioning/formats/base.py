@@ -27,6 +27,7 @@ class TableColumns:
         probability: whether there is a column of calibrated probabilities.
         similarity: whether there is a column of similarities to the recording.
         start_time: whether there is a column of absolute times, parsed from recorders' file names.
+        warning: whether there is a column of problems found while recordings were read.
         error: whether there is a column of failure reasons.
     """
 
@@ -34,6 +35,7 @@ class TableColumns:
     probability: bool = False
     similarity: bool = False
     start_time: bool = False
+    warning: bool = False
     error: bool = False
 
     @classmethod
@@ -72,6 +74,7 @@ class ColumnFinder:
             return
         found.num_references = max(found.num_references, len(row.references))
         found.similarity = found.similarity or bool(row.similarities)
+        found.warning = found.warning or bool(row.warning)
         if row.captions != SILENCE:
             self.num_audible += 1
             self._num_probable += row.captions[0].probability is not None

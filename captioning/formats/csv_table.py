@@ -23,6 +23,7 @@ class CsvTable(TextFormat):
             "log_probability": True,
             "probability": columns.probability,
             "similarity": columns.similarity,
+            "warning": columns.warning,
             "error": columns.error,
         }
         names = ["file_name", "start_s", "end_s", *(name for name, is_there in optional.items() if is_there)]
@@ -36,6 +37,7 @@ class CsvTable(TextFormat):
             "log_probability": f"{score:.4f}",
             "probability": "" if probability is None else f"{probability:.4f}",
             "similarity": f"{record.similarities[0]:.6f}" if record.similarities else "",  # silence has no value
+            "warning": record.warning,
         }
         return self._row(record, [f"{record.start_s:.3f}", f"{record.end_s:.3f}"], cells, record.references)
 
@@ -50,6 +52,7 @@ class CsvTable(TextFormat):
         line += [cells.get("caption", ""), cells.get("log_probability", "")]
         line += [cells.get("probability", "")] if columns.probability else []
         line += [cells.get("similarity", "")] if columns.similarity else []
+        line += [cells.get("warning", "")] if columns.warning else []
         line += [cells.get("error", "")] if columns.error else []
         return _line([*line, *references, *[""] * (columns.num_references - len(references))])
 

@@ -24,6 +24,8 @@ def record_object(record: CaptionRecord) -> dict[str, Any]:
         entry["similarity"] = round(similarity, 6)
     if record.references:
         content["references"] = list(record.references)
+    if record.warning:
+        content["warning"] = record.warning
     return content
 
 

@@ -37,6 +37,7 @@ def schema() -> "pyarrow.Schema":
             ("similarity", pa.float64()),
             ("captions", pa.list_(caption)),
             ("references", pa.list_(pa.string())),
+            ("warning", pa.string()),
             ("error", pa.string()),
         ]
     )
@@ -66,6 +67,7 @@ def _values(row: Row) -> dict[str, Any]:
         **best,
         "captions": captions,
         "references": list(row.references),
+        "warning": row.warning or None,
     }
 
 

@@ -7,7 +7,7 @@ results to samples, warnings, or an `AudioError`.
 import errno
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,18 +26,22 @@ from data.survey.base import Survey
 from data.survey.survey import survey_file
 
 logger = logging.getLogger(__name__)
+OnWarning = Callable[[str], object]
 _BLOCK_FRAMES = 1 << 16  # samples per read by libsndfile, over all channels
 _MIXED_FRAMES = 1 << 15  # samples per channel to which frames of FFmpeg are concatenated before mixing
 _TRUNCATED_SHARE = 0.98  # decoded share below which a file counts as truncated; padding accounts for the rest
 _MPEG_SLACK = 4 * 1152  # delay and padding: samples of MP3 frames that are not decoded
 
 
-def decoded_blocks(path: Path, track: int | None = None) -> Iterator[tuple[int, Waveform]]:
+def decoded_blocks(
+    path: Path, track: int | None = None, on_warning: OnWarning | None = None
+) -> Iterator[tuple[int, Waveform]]:
     """Decode a regular file to mono.
 
     Args:
         path: The file.
         track: Audio track, counted from 1; None for the first, with a warning if there are several. Default: None.
+        on_warning: Called with each warning, such as that the file is truncated, after it is logged. Default: None.
 
     Yields:
         Sample rate in hertz, and samples, shape (S,), float32, finite, with magnitudes up to HIGHEST_SAMPLE.
@@ -46,7 +50,7 @@ def decoded_blocks(path: Path, track: int | None = None) -> Iterator[tuple[int, 
         AudioError: If the file cannot be opened or decoded, or exceeds a limit; possibly after the first blocks.
     """
     try:
-        yield from Decoder(path, track).blocks()
+        yield from Decoder(path, track, on_warning=on_warning).blocks()
     except AudioError:
         raise
     except MemoryError as error:
@@ -90,6 +94,7 @@ class Decoder:
         path: The file.
         track: Audio track, counted from 1; None for the first.
         span: Start and end offset in bytes of the part to decode; None for the whole file. Default: None.
+        on_warning: Called with each warning after it is logged. Default: None.
 
     Attributes:
         survey: Properties from the structure of the file.
@@ -102,7 +107,14 @@ class Decoder:
         AudioError: If the file cannot be opened.
     """
 
-    def __init__(self, path: Path, track: int | None, span: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        track: int | None,
+        span: tuple[int, int] | None = None,
+        on_warning: OnWarning | None = None,
+    ) -> None:
+        self._on_warning = on_warning
         self.path, self.name, self.track, self.span = path, shown(path), track, span
         try:
             status = path.stat()
@@ -137,13 +149,13 @@ class Decoder:
         """Decode each of several chained streams as a separate file."""
         seconds = 0.0
         for link in self.survey.links:
-            decoder = Decoder(self.path, self.track, link)
+            decoder = Decoder(self.path, self.track, link, self._on_warning)
             try:
                 yield from decoder.blocks()
             except AudioError as error:
                 if decoder.decoded or not seconds:
                     raise
-                logger.warning("%s is damaged after %.1f s: %s", self.name, seconds, error)
+                self._warn("%s is damaged after %.1f s: %s", self.name, seconds, error)
                 continue
             seconds += decoder.seconds
             if seconds > MAX_DECODED_S:
@@ -280,7 +292,7 @@ class Decoder:
         if number > 1 and self.track is None:
             about = [stream.language, stream.codec_context.name, stream.metadata.get("title")]
             named = ", ".join(str(part) for part in about if part)
-            logger.warning(
+            self._warn(
                 "%s has %d sound tracks; the first (%s) is used: --track 2 selects another.", self.name, number, named
             )
 
@@ -314,16 +326,21 @@ class Decoder:
                 raise AudioError(f"{self.name} cannot be decoded as audio ({self.problem}): {REMEDY}.")
             raise AudioError(f"{self.name} contains no audio samples.")
         if self.survey.unread:
-            logger.warning(
+            self._warn(
                 "%s has more than one part: after %.1f s %s, which is not read; cut it into files to caption all of it.",
                 self.name, self.seconds, self.survey.unread,
             )  # fmt: skip
         if cut:
-            logger.warning("%s is truncated: %s. The first %.1f s are used.", self.name, cut, self.seconds)
+            self._warn("%s is truncated: %s. The first %.1f s are used.", self.name, cut, self.seconds)
         elif self.problem:
-            logger.warning("%s is damaged (%s): %.1f s could be decoded.", self.name, self.problem, self.seconds)
+            self._warn("%s is damaged (%s): %.1f s could be decoded.", self.name, self.problem, self.seconds)
         elif self.survey.unclosed:
-            logger.warning("%s may be incomplete: the last page of its Ogg stream is missing.", self.name)
+            self._warn("%s may be incomplete: the last page of its Ogg stream is missing.", self.name)
+
+    def _warn(self, template: str, *values: object) -> None:
+        logger.warning(template, *values)
+        if self._on_warning is not None:
+            self._on_warning(template % values)
 
     def _too_long(self) -> AudioError:
         return AudioError(f"{self.name} decodes to more than {MAX_DECODED_S / 3600:.0f} hours: cut it into parts.")
