@@ -7,7 +7,6 @@ printed (`pytest -s`), not asserted: it depends on what else the machine does.
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +18,10 @@ import soundfile
 from tests.ui.simulated import SimulatedSystem, chirp
 
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
-from PyQt6.QtCore import QSettings, Qt, QTimer
+from PyQt6.QtCore import QSettings
 from pytestqt.qtbot import QtBot
 
+from tests.ui.gaps import Gaps
 from ui.app import build
 from ui.controllers.main import Controller
 from ui.engine.process import EngineProcess
@@ -48,29 +48,6 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[str], list[s
         yield _opened, syncing
     finally:
         _opened = None
-
-
-class Gaps:
-    """Measures the time between two ticks of a timer of 5 ms, of which the window's thread used `busy` seconds itself."""
-
-    def __init__(self) -> None:
-        self.gaps: list[float] = []
-        self.busy: list[float] = []
-        self._last, self._last_busy = time.perf_counter(), time.thread_time()
-        self._timer = QTimer()
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.setInterval(5)
-        self._timer.timeout.connect(self._tick)
-        self._timer.start()
-
-    def _tick(self) -> None:
-        now, busy = time.perf_counter(), time.thread_time()
-        self.gaps.append(now - self._last)
-        self.busy.append(busy - self._last_busy)
-        self._last, self._last_busy = now, busy
-
-    def stop(self) -> None:
-        self._timer.stop()
 
 
 def measure(qtbot: QtBot, name: str, action: Callable[[], None]) -> None:

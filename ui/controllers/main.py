@@ -247,5 +247,6 @@ class Controller(QObject):
 
     def _paint(self) -> None:
         colours = colours_of(self.settings.theme)
-        apply_theme(cast(QApplication, QApplication.instance()), colours)
-        self.window.set_colours(colours)
+        with self.window.captions.table.one_layout():
+            apply_theme(cast(QApplication, QApplication.instance()), colours)
+            self.window.set_colours(colours)

@@ -4,6 +4,7 @@ Captions are stored only in their `Document`. A captioning job holds a reference
 that captions are never added to another recording. A listening session is a document that grows.
 """
 
+import bisect
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -244,17 +245,28 @@ class CaptionRun:
             if row.number not in own and not row.is_kept
             and row.record.start_s >= self._start_s - EDGE_S and row.record.end_s <= reached_s + EDGE_S
         ]  # fmt: skip
-        kept = [row for row in self.document.rows if row.is_kept]
+        kept = _Spans(row.record for row in self.document.rows if row.is_kept)
         known = {id(row.record): row for row in self._added}
-        added = [
-            known.get(id(record)) or Row(record)
-            for record in self.records
-            if not any(_overlap_s(record, row.record) > 0.5 * (record.end_s - record.start_s) for row in kept)
-        ]
+        added = [known.get(id(record)) or Row(record) for record in self.records if not kept.cover(record)]
         before, self._added = self._added, added
         self._removed += replaced
         self.document.swap([*replaced, *before], added)
 
 
-def _overlap_s(first: CaptionRecord, second: CaptionRecord) -> float:
-    return min(first.end_s, second.end_s) - max(first.start_s, second.start_s)
+class _Spans:
+    """Spans of records in order of time, in which those at a time are found without looking at all."""
+
+    def __init__(self, records: Iterable[CaptionRecord]) -> None:
+        self._records = list(records)
+        self._starts = [record.start_s for record in self._records]
+        self._reached = list(itertools.accumulate((record.end_s for record in self._records), max))
+
+    def cover(self, record: CaptionRecord) -> bool:
+        """Return whether one of the spans covers more than half of a record."""
+        first = bisect.bisect_right(self._reached, record.start_s)
+        last = bisect.bisect_left(self._starts, record.end_s)
+        half_s = 0.5 * (record.end_s - record.start_s)
+        return any(
+            min(other.end_s, record.end_s) - max(other.start_s, record.start_s) > half_s
+            for other in self._records[first:last]
+        )

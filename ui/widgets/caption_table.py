@@ -1,10 +1,20 @@
 """Table of a document's captions: one row per span, with alternative captions as child rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from PyQt6.QtCore import QAbstractItemModel, QItemSelectionModel, QModelIndex, QObject, Qt, QTimer, pyqtSignal
-from PyQt6.QtGui import QColor
+from PyQt6.QtCore import (
+    QAbstractItemModel,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QObject,
+    Qt,
+    QTimer,
+    pyqtSignal,
+)
+from PyQt6.QtGui import QColor, QRegion
 from PyQt6.QtWidgets import QAbstractItemView, QTreeView
 
 from data.caption_formats import ScoredCaption
@@ -15,7 +25,11 @@ from ui.widgets.theme import LIGHT, Colours
 
 TIME, CAPTION, PROBABILITY = range(3)
 COLUMNS = ("Time", "Caption", "Probability")
+MOST_CHANGES = 50  # rows of which Qt is told one by one
 _ITEM = Qt.ItemDataRole
+_READ = Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled
+_EDIT = _READ | Qt.ItemFlag.ItemIsEditable
+_ALTERNATIVE = _READ | Qt.ItemFlag.ItemNeverHasChildren
 _REVIEWS = {Review.ACCEPTED: "accepted", Review.EDITED: "edited"}
 
 
@@ -44,6 +58,8 @@ class CaptionModel(QAbstractItemModel):
     Top-level indexes have the internal id 0, child indexes the number of their row.
     """
 
+    repainted = pyqtSignal()  # many rows look different
+
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._all: Sequence[Row] = ()
@@ -51,6 +67,7 @@ class CaptionModel(QAbstractItemModel):
         self._places: dict[int, int] = {}
         self._words: tuple[str, ...] = ()
         self._order: tuple[int, bool] = (TIME, False)
+        self.is_suspended = False  # the view need not lay out the rows
         self.threshold = 0.0
         self.colours = LIGHT
 
@@ -91,9 +108,8 @@ class CaptionModel(QAbstractItemModel):
         self.repaint()
 
     def repaint(self) -> None:
-        """Request a new layout; for `dataChanged`, QTreeView would measure every row, visible or not."""
-        self.layoutAboutToBeChanged.emit()
-        self.layoutChanged.emit()
+        """Ask for a new layout; for `dataChanged`, QTreeView would measure every row, visible or not."""
+        self.repainted.emit()
 
     def _wanted(self) -> list[Row]:
         rows = [row for row in self._all if self._matches(row)]
@@ -131,7 +147,9 @@ class CaptionModel(QAbstractItemModel):
         before = self._shown
         self._set(new)
         changed = [n for n, (a, b) in enumerate(zip(before, new, strict=True)) if a is not b]
-        if changed:
+        if len(changed) > MOST_CHANGES:
+            self.repaint()
+        elif changed:
             self.dataChanged.emit(self.index(changed[0], 0), self.index(changed[-1], len(COLUMNS) - 1))
 
     def _set(self, rows: list[Row]) -> None:
@@ -149,13 +167,29 @@ class CaptionModel(QAbstractItemModel):
             return self._shown[self._places[index.internalId()]], index.row() + 1
         return self._shown[index.row()], 0
 
-    # QAbstractItemModel
+    # QAbstractItemModel; Qt calls these methods for each row at each layout, so that they are short
 
     def index(self, row: int, column: int, parent: QModelIndex = QModelIndex()) -> QModelIndex:  # noqa: B008 - signature of Qt
         """Return the index of an item."""
-        if not self.hasIndex(row, column, parent):
+        if row < 0 or not 0 <= column < len(COLUMNS):
             return QModelIndex()
-        return self.createIndex(row, column, self._shown[parent.row()].number if parent.isValid() else 0)
+        if not parent.isValid():
+            return self.createIndex(row, column, 0) if row < len(self._shown) else QModelIndex()
+        if row >= self.rowCount(parent):
+            return QModelIndex()
+        return self.createIndex(row, column, self._shown[parent.row()].number)
+
+    def sibling(self, row: int, column: int, idx: QModelIndex) -> QModelIndex:
+        """Return the index of another cell of the same level."""
+        if row == idx.row() and 0 <= column < len(COLUMNS):
+            return self.createIndex(row, column, idx.internalId())
+        return super().sibling(row, column, idx)
+
+    def hasChildren(self, parent: QModelIndex = QModelIndex()) -> bool:  # noqa: B008
+        """Return whether an item has alternative captions, or the table rows to lay out."""
+        if not parent.isValid():
+            return bool(self._shown) and not self.is_suspended
+        return not parent.internalId() and not parent.column() and len(self._shown[parent.row()].record.captions) > 1
 
     def parent(self, index: QModelIndex = QModelIndex()) -> QModelIndex:  # type: ignore[override]  # noqa: B008
         """Return the row index of an alternative caption."""
@@ -179,8 +213,9 @@ class CaptionModel(QAbstractItemModel):
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
         """Return the flags of an item; captions are editable."""
-        flags = super().flags(index)
-        return flags | Qt.ItemFlag.ItemIsEditable if index.column() == CAPTION and not index.internalId() else flags
+        if not index.isValid():
+            return Qt.ItemFlag.NoItemFlags
+        return _ALTERNATIVE if index.internalId() else _EDIT if index.column() == CAPTION else _READ
 
     def data(self, index: QModelIndex, role: int = _ITEM.DisplayRole) -> Any:
         """Return the data of a cell."""
@@ -247,6 +282,7 @@ class CaptionTable(FittedColumns, QTreeView):
         self.sortByColumn(TIME, Qt.SortOrder.AscendingOrder)
         self.fit_columns(CAPTION, optional=PROBABILITY)
         self.rows.rowsInserted.connect(self._expand_alone)
+        self.rows.repainted.connect(self.scheduleDelayedItemsLayout)
         self.doubleClicked.connect(self._on_double_click)
         describe(self, "Captions", "Click a row to seek to it; F2 edits it.")
 
@@ -270,6 +306,24 @@ class CaptionTable(FittedColumns, QTreeView):
         if follows and not chosen:
             self.scrollToBottom()
 
+    @contextmanager
+    def one_layout(self) -> Iterator[None]:
+        """Lay out the rows once at the end of the block, such as a change of the theme, in which Qt would do it ten times."""
+        bar = self.verticalScrollBar()
+        assert bar is not None
+        place = bar.value()
+        if bar.isVisible():  # stays, or the columns would be fitted twice
+            self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+        self.rows.is_suspended = True
+        try:
+            yield
+        finally:
+            self.rows.is_suspended = False
+            self.scheduleDelayedItemsLayout()
+            self.executeDelayedItemsLayout()
+            bar.setValue(place)
+            self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+
     def set_filter(self, text: str) -> None:
         """Show only rows with a caption that contains all these words; the play head stays."""
         self._updating = True
@@ -290,6 +344,11 @@ class CaptionTable(FittedColumns, QTreeView):
         selection = self.selectionModel()
         if selection is not None:
             selection.reset()
+
+    def visualRegionForSelection(self, selection: QItemSelection) -> QRegion:
+        """Return the visible part of the list, for which Qt would measure every selected row."""
+        viewport = self.viewport()
+        return QRegion() if viewport is None else QRegion(viewport.rect())
 
     def selected(self) -> list[Row]:
         """Return the selected rows in display order."""

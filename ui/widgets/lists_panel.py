@@ -59,30 +59,38 @@ class QueuePanel(QWidget):
             (self.export.clicked, self.export_clicked),
         ):
             clicked.connect(lambda checked=False, signal=signal: signal.emit())
+        self._known: list[tuple[object, ...]] = []  # what each line shows
         self.set_items((), "")
         self.files.itemActivated.connect(lambda item: self.open_asked.emit(item.data(0, _KEY)))
 
     def set_items(self, items: Sequence[QueueItem], progress: str) -> None:
-        """Set the items; existing lines are updated in place, so that a long list does not flicker."""
+        """Set the items; only lines that have changed are written."""
         while self.files.topLevelItemCount() > len(items):
             self.files.takeTopLevelItem(self.files.topLevelItemCount() - 1)
         while self.files.topLevelItemCount() < len(items):
             self.files.addTopLevelItem(QTreeWidgetItem())
+        known, self._known = self._known, []
         for number, item in enumerate(items):
-            line = self.files.topLevelItem(number)
-            status = (
-                f"{item.status.value} {per_cent(item.share)}" if item.status is Status.WORKING else item.status.value
-            )
-            text = item.message or summary(item.document.records)
-            if line is not None and [line.text(column) for column in range(3)] != [item.path.name, status, text]:
-                for column, content in enumerate((item.path.name, status, text)):
-                    line.setText(column, content)
-                line.setData(0, _KEY, str(item.path))
-                line.setToolTip(0, str(item.path))
-                line.setToolTip(2, text)
+            state = (item.document, item.document.rows, item.status, round(100 * item.share), item.message)
+            self._known.append(state)
+            if number >= len(known) or any(a is not b and a != b for a, b in zip(known[number], state, strict=True)):
+                self._set_line(number, item)
         self.summary.setText(progress)
         self.clear.setEnabled(any(item.status not in (Status.WAITING, Status.WORKING) for item in items))
         self.export.setEnabled(any(item.document.rows for item in items))
+
+    def _set_line(self, number: int, item: QueueItem) -> None:
+        """Set the texts of a line."""
+        line = self.files.topLevelItem(number)
+        if line is None:
+            return
+        status = f"{item.status.value} {per_cent(item.share)}" if item.status is Status.WORKING else item.status.value
+        text = item.message or summary(item.document.records)
+        for column, content in enumerate((item.path.name, status, text)):
+            line.setText(column, content)
+        line.setData(0, _KEY, str(item.path))
+        line.setToolTip(0, str(item.path))
+        line.setToolTip(2, text)
 
     def follow(self, place: int) -> None:
         """Scroll to the file that is being captioned."""

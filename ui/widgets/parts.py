@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from PyQt6.QtCore import QLocale, QModelIndex, QRect, QSize, Qt, QTimer
+from PyQt6.QtCore import QEvent, QLocale, QModelIndex, QRect, QSize, Qt, QTimer
 from PyQt6.QtGui import QGuiApplication, QKeySequence, QPainter, QPaintEvent, QPalette, QResizeEvent
 from PyQt6.QtWidgets import (
     QAbstractItemView,
@@ -114,21 +114,39 @@ class _WrappingDelegate(QStyledItemDelegate):
     def __init__(self, tree: QTreeView) -> None:
         super().__init__(tree)
         self._tree = tree
-        self._sizes: dict[tuple[str, int, str], QSize] = {}  # by text, width and font; the same captions recur
+        self._width = 0  # of the column, pixels
+        self._sizes: dict[str, QSize] = {}  # of texts at this width; the same captions recur
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """Return the size of the text wrapped at the column's width."""
-        width = max(40, self._tree.columnWidth(index.column()) - self.PADDING)
-        key = (str(index.data()), width, option.font.key())
-        size = self._sizes.get(key)
+        width, text = self._tree.columnWidth(index.column()), str(index.data())
+        if width != self._width or len(self._sizes) >= self.MOST_SIZES:
+            self.forget()
+            self._width = width
+        size = self._sizes.get(text)
         if size is None:
             room = QStyleOptionViewItem(option)
-            room.rect = QRect(0, 0, width, 1)
-            size = super().sizeHint(room, index) + QSize(0, self.LINE_GAP)
-            if len(self._sizes) >= self.MOST_SIZES:
-                self._sizes.clear()
-            self._sizes[key] = size
+            room.rect = QRect(0, 0, max(40, width - self.PADDING), 1)
+            size = self._sizes[text] = super().sizeHint(room, index) + QSize(0, self.LINE_GAP)
         return size
+
+    def forget(self) -> None:
+        """Forget all sizes, as after a change of font."""
+        self._sizes.clear()
+
+
+class _LineDelegate(QStyledItemDelegate):
+    """Item delegate of a single line, which is never higher than the wrapped text beside it."""
+
+    NONE = QSize(0, 0)
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
+        """Return no size, so that Qt need not ask for the text of every row."""
+        return self.NONE
+
+    def true_size(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
+        """Return the size of the text."""
+        return super().sizeHint(option, index)
 
 
 if TYPE_CHECKING:
@@ -145,6 +163,7 @@ class FittedColumns(_Tree):
 
     READABLE = 200  # pixels, about 30 characters
     SHORTEST = 70  # minimum width of any other column, pixels
+    MEASURED = 10  # rows at the beginning, at the end and twice as many from the first visible one
 
     def fit_columns(self, stretched: int, hint: str = "", optional: int | None = None) -> None:
         """Start fitting the column widths.
@@ -156,18 +175,18 @@ class FittedColumns(_Tree):
         """
         self._stretched, self._optional, self._hint = stretched, optional, hint
         self.setWordWrap(True)
-        self.setItemDelegateForColumn(stretched, _WrappingDelegate(self))
+        self._wrapping, self._line = _WrappingDelegate(self), _LineDelegate(self)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # text is wrapped instead
         self.setMinimumHeight(112)  # height of the header and a caption of four lines
         header, model = self.header(), self.model()
         assert header is not None and model is not None
         header.setStretchLastSection(False)
         header.setMinimumSectionSize(20)
-        header.setResizeContentsPrecision(50)  # maximum number of rows measured, which limits the time of an update
         header.sectionResized.connect(self.scheduleDelayedItemsLayout)
         for column in range(model.columnCount()):
             mode = QHeaderView.ResizeMode.Stretch if column == stretched else QHeaderView.ResizeMode.Fixed
             header.setSectionResizeMode(column, mode)
+            self.setItemDelegateForColumn(column, self._wrapping if column == stretched else self._line)
         self._fitting = QTimer(self)
         self._fitting.setSingleShot(True)
         self._fitting.setInterval(0)
@@ -187,6 +206,13 @@ class FittedColumns(_Tree):
         super().resizeEvent(event)
         self._fit()
 
+    def changeEvent(self, a0: QEvent | None) -> None:
+        """Measure the texts again after a change of font or style."""
+        super().changeEvent(a0)
+        if a0 is not None and a0.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._wrapping.forget()
+            self._fitting.start()
+
     def _fit(self) -> None:
         """Set each column to the width of its content, as long as the stretched column keeps its minimum width."""
         header, viewport, model = self.header(), self.viewport(), self.model()
@@ -194,7 +220,7 @@ class FittedColumns(_Tree):
         if self._optional is not None:
             self.setColumnHidden(self._optional, False)
         widths = {
-            column: max(self.sizeHintForColumn(column), header.sectionSizeHint(column))
+            column: max(self._content_width(column), header.sectionSizeHint(column))
             for column in range(model.columnCount())
             if column != self._stretched
         }
@@ -207,6 +233,21 @@ class FittedColumns(_Tree):
             widths[widest] = max(self.SHORTEST, widths[widest] - missing)
         for column, width in widths.items():
             header.resizeSection(column, width)
+
+    def _content_width(self, column: int) -> int:
+        """Return the width of the widest measured text, pixels; `sizeHintForColumn` would lay out all rows before."""
+        model, bar = self.model(), self.verticalScrollBar()
+        assert model is not None and bar is not None
+        count, first, most = model.rowCount(), bar.value(), self.MEASURED
+        rows = {
+            *range(min(most, count)),
+            *range(max(0, count - most), count),
+            *range(first, min(first + 2 * most, count)),
+        }
+        option = QStyleOptionViewItem()
+        self.initViewItemOption(option)
+        indent = self.indentation() if column == 0 and self.rootIsDecorated() else 0
+        return indent + max((self._line.true_size(option, model.index(row, column)).width() for row in rows), default=0)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """Paint the rows, or the hint if there are none."""

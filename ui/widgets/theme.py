@@ -141,7 +141,6 @@ def apply_theme(application: QApplication, colours: Colours) -> None:
     check = "check_dark.svg" if colours is DARK else "check_light.svg"
     # Qt iterates over all widgets and calls into Python for some; a garbage collection in between could free widgets that Qt
     # still uses.
-    gc.collect()
     gc.disable()
     try:
         if application.property(_STYLED) is None:

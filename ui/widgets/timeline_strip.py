@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from PyQt6.QtCore import QRectF, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QColor, QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QSizePolicy, QWidget
@@ -59,6 +61,7 @@ class TimelineStrip(QWidget):
         self._left, self._right = left, right  # left and right edge of the plot above, pixels
         self._range = (0.0, 1.0)
         self._rows: list[Row] = []
+        self._starts = self._ends = np.zeros(0)  # of the rows, seconds
         self._threshold = 0.0
         self._position_s = 0.0
         self._chosen = 0
@@ -68,8 +71,10 @@ class TimelineStrip(QWidget):
         describe(self, "Timeline of captions", "Click a caption to seek to it.")
 
     def set_rows(self, rows: Sequence[Row], threshold: float) -> None:
-        """Set the captions; captions with a probability below the threshold, 0 to 1, are only outlined."""
+        """Set the captions in order of time; captions with a probability below the threshold, 0 to 1, are only outlined."""
         self._rows, self._threshold = list(rows), threshold
+        self._starts = np.array([row.record.start_s for row in rows])
+        self._ends = np.array([row.record.end_s for row in rows])
         self.update()
 
     def set_range(self, start_s: float, end_s: float) -> None:
@@ -100,9 +105,11 @@ class TimelineStrip(QWidget):
 
     def row_at(self, seconds: float) -> Row | None:
         """Return the row at a time, seconds; if several overlap, the one that starts last."""
-        return next((row for row in reversed(self._rows) if row.record.start_s <= seconds < row.record.end_s), None)
+        places = np.flatnonzero((self._starts <= seconds) & (seconds < self._ends))
+        return self._rows[places[-1]] if len(places) else None
 
-    def _x(self, seconds: float) -> float:
+    def _x(self, seconds: Any) -> Any:
+        """Return the place, pixels, of a time or of an array of times, seconds."""
         start, end = self._range
         return self._left + (self.width() - self._left - self._right) * (seconds - start) / (end - start)
 
@@ -115,10 +122,10 @@ class TimelineStrip(QWidget):
         """Return the blocks of the visible rows."""
         start_s, end_s = self._range
         blocks: list[Block] = []
-        for row in self._rows:
-            if row.record.end_s <= start_s or row.record.start_s >= end_s:
-                continue
-            left, right = self._x(row.record.start_s), self._x(row.record.end_s)
+        visible = np.flatnonzero((self._ends > start_s) & (self._starts < end_s))
+        lefts, rights = self._x(self._starts[visible]).tolist(), self._x(self._ends[visible]).tolist()
+        for place, left, right in zip(visible.tolist(), lefts, rights, strict=True):
+            row = self._rows[place]
             last = blocks[-1] if blocks else None
             if last is not None and right - left < NARROWEST_ROW and last.right - last.left < GROUP_WIDTH:
                 near = left - last.right < NARROWEST_ROW
