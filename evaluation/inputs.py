@@ -178,9 +178,9 @@ def _json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _text(value: Any, path: Path, line: int) -> str:
-    if isinstance(value, dict | list):
+    if isinstance(value, dict | list | bool):
         raise DatasetError(f"{path} has {str(value)[:40]!r} in line {line}: expected a string.")
-    text = "" if value is None else str(value)
+    text = "" if value is None or value != value else str(value)  # NaN differs from itself
     return text.encode("utf-8", "replace").decode(
         "utf-8"
     )  # JSON can contain unpaired surrogates, which cannot be encoded

@@ -59,7 +59,7 @@ def read_table(path: Path, report: TableReport) -> Table:
         path: The CSV file.
         report: Report to which problems are added: rows without a name or captions (skipped), captions that are empty or
             have no words (skipped), captions of more than LONG_CAPTION_WORDS words (kept), duplicate names (the first row is
-            kept), rows with too many cells (skipped), and lines that are not UTF-8 (decoded as Latin-1).
+            kept), rows with too many cells (skipped), and lines that are not UTF-8 (decoded as Windows-1252).
 
     Returns:
         The usable rows.

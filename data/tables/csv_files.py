@@ -16,6 +16,7 @@ MAX_TABLE_BYTES = 1 << 29  # a hundred times the size of WavCaps; prevents endle
 ENCODINGS = {
     b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
 }  # fmt: skip
+_ESCAPED_MARK = re.compile(r'\\"\w')  # as other programs write a quotation mark within a cell
 _FOREIGN = {
     (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"): "a spreadsheet or an archive",
     (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"): "compressed",
@@ -42,8 +43,7 @@ def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[in
         DatasetError: If the file is missing, empty or not CSV, has duplicate column names, or has an unclosed quotation mark.
     """
     report.table = path
-    text, latin_lines = _decode(_content(path))
-    lines = re.split("(?<=\n)|(?<=\r)(?!\n)", text)  # line breaks as counted by csv.reader
+    lines, problems = _decode(_content(path))
     separator, skipped = _separator(lines)
     reader = csv.reader(lines[skipped:], delimiter=separator)
     records: list[tuple[int, dict[str, str]]] = []
@@ -51,7 +51,8 @@ def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[in
     try:
         columns = [name.strip().lower() for name in next(reader, [])]
         _check_quotes(path, lines[skipped : skipped + reader.line_num], start, separator, [])
-        if not any(columns) or len(set(columns)) < len(columns):
+        named = [name for name in columns if name]  # a spreadsheet adds columns without a name
+        if not named or len(set(named)) < len(named):
             raise DatasetError(
                 f"{path} has the first line {separator.join(columns)[:200]!r}: expected column names, each once,"
                 " such as file_name,caption_1,caption_2."
@@ -65,8 +66,8 @@ def read_rows(path: Path, report: TableReport) -> tuple[list[str], list[tuple[in
             report.num_rows += 1
             record = dict(zip(columns, cells + [""] * len(columns), strict=False))
             name = record.get("file_name", "").strip()
-            if any(number in latin_lines for number in range(line, start)):
-                report.add("not UTF-8", name, line)
+            for problem in dict.fromkeys(problems[number] for number in range(line, start) if number in problems):
+                report.add(problem, name, line)
             if any(cell.strip() for cell in cells[len(columns) :]):
                 report.add("too many cells", name, line)
                 continue
@@ -170,6 +171,10 @@ def _check_quotes(path: Path, lines: Sequence[str], start: int, separator: str, 
     try:
         cells = next(csv.reader(lines, delimiter=separator, strict=True), [])
     except csv.Error as error:
+        if any(_ESCAPED_MARK.search(line) for line in lines) and "expected after" in str(error):
+            raise DatasetError(
+                f'{path} has quotation marks with a backslash in line {start}: write them twice, as in ""loud"".'
+            ) from error
         if len(lines) == 1 and "expected after" in str(error):
             return  # quotation marks within text, as in "Help" shouts a man: no row is lost
         cells = next(csv.reader(lines, delimiter=separator), [])
@@ -209,25 +214,34 @@ def _unclosed(path: Path, line: int) -> DatasetError:
     )
 
 
-def _decode(content: bytes) -> tuple[str, set[int]]:
-    """Decode a table line by line, as UTF-8 or else Latin-1; or all of it as UTF-16 or UTF-32.
+def _decode(content: bytes) -> tuple[list[str], dict[int, str]]:
+    """Decode a table line by line, as UTF-8 or else Windows-1252 (Latin-1 with typographic marks); or all as UTF-16 or UTF-32.
 
     Returns:
-        The text, and the numbers of the lines decoded as Latin-1, counted from 1.
+        The lines with their line breaks, which are those that csv.reader counts, and the problem of each line with one, by its
+        number, counted from 1.
     """
     if encoding := wide_encoding(content):
-        return content.decode(encoding, "replace"), set()
+        lines = re.split("(?<=\n)|(?<=\r)(?!\n)", content.decode(encoding, "replace"))
+        return lines, {number: "damaged characters" for number, line in enumerate(lines, start=1) if "\ufffd" in line}
     content = content.removesuffix(b"\x1a")  # end-of-file character of DOS
     while content.startswith(b"\xef\xbb\xbf"):  # programs that join files leave several
         content = content[3:]
-    lines, latin_lines = [], set()
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    lines, problems = [], {}
+    for number, line in enumerate(re.split(b"(?<=\n)|(?<=\r)(?!\n)", content), start=1):
         try:
             lines.append(line.decode("utf-8"))
         except UnicodeDecodeError:
-            lines.append(line.decode("latin-1"))
-            latin_lines.add(number)
-    return "\n".join(lines), latin_lines
+            lines.append(_decode_line(line))
+            problems[number] = "not UTF-8"
+    return lines, problems
+
+
+def _decode_line(line: bytes) -> str:
+    try:
+        return line.decode("cp1252")
+    except UnicodeDecodeError:  # five bytes have no character in it
+        return line.decode("latin-1")
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:

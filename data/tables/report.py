@@ -19,9 +19,13 @@ def same_name(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip().strip(_INVISIBLE).strip())
 
 
+# How programs write an empty cell; pandas reads all of these as missing.
+_MISSING = frozenset(["nan", "none", "null", "n/a", "#n/a", "<na>", "nat"])
+
+
 def has_words(caption: str) -> bool:
-    """Return whether a caption contains a letter or digit."""
-    return any(map(str.isalnum, caption))
+    """Return whether a caption contains a letter, and is not the mark of a missing value, such as "nan"."""
+    return any(map(str.isalpha, caption)) and caption.strip().lower() not in _MISSING
 
 
 @dataclass(frozen=True)
