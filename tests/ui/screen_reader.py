@@ -107,11 +107,18 @@ def main(python: str, folder: str) -> None:
         wait(lambda: heard("siren_then_waves.flac, "))
         found["path"] = text_of(find(app, "text", "Audio Path"))
         found["time"] = wait(lambda: find(app, "label", "00:00 / 00:")).get_name()
+        play_head = find(app, "slider", "Audio Waveform")
+        found["play_head"] = play_head.get_value_iface().get_maximum_value()
+        play_head.get_value_iface().set_current_value(3.0)
+        wait(lambda: find(app, "label", "00:03 / 00:"))
+        found["picture"] = find(app, "image", "Picture") is not None
+        found["visible"] = find(app, "label", "Visible: 00:00").get_name()
         press(app, "Run Model Prediction")
         wait(lambda: heard("Captioned siren_then_waves.flac"))
         found["cells"] = [
             part.get_name() for part in walk(find(app, "tree", "Captions")) if "cell" in part.get_role_name()
         ]
+        found["at_play_head"] = wait(lambda: find(app, "label", "At the play head")).get_name()
         press(app, "Listen")
         wait(lambda: heard("a dog barks"))
         found["live"] = wait(lambda: find(app, "tree", "Captions")).get_child_count()

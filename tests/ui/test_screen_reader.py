@@ -56,6 +56,13 @@ def test_controls_have_roles_names_and_values(found: dict[str, Any]) -> None:
     assert found["threshold"] == -50.0
 
 
+def test_painted_parts_have_roles_and_texts(found: dict[str, Any]) -> None:
+    assert found["play_head"] > 3  # seconds; it was moved by the screen reader
+    assert found["at_play_head"].startswith("At the play head: siren_then_waves ")
+    assert found["visible"].startswith("Visible: 00:00 – 00:")
+    assert found["picture"]
+
+
 def test_texts_are_read_as_they_are(found: dict[str, Any]) -> None:
     assert found["path"].endswith("siren_then_waves.flac")
     assert found["time"].startswith("00:00 / 00:")

@@ -48,7 +48,10 @@ def test_the_window_has_the_seeds_parts_under_their_labels(app: Controller) -> N
     buttons = {button.text() for button in window.findChildren(QAbstractButton)}
     assert buttons >= {"Record Audio", "Play Audio", "Run Model Prediction", "Run Live Prediction"}
     assert controls.path.isReadOnly() and controls.num_captions.value() == 3
-    assert controls.picture.renderer().isValid() and not controls.picture.renderer().viewBoxF().isEmpty()
+    picture = controls.picture.pixmap().toImage()
+    assert {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())} >= {
+        "#2f5fd9"
+    }
 
 
 def test_the_window_is_resizable(app: Controller, qtbot: QtBot) -> None:

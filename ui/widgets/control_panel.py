@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PyQt6.QtCore import QEvent, QObject, QSize, Qt, pyqtSignal
-from PyQt6.QtGui import QResizeEvent
-from PyQt6.QtSvgWidgets import QSvgWidget
+from PyQt6.QtGui import QPainter, QPixmap, QResizeEvent
+from PyQt6.QtSvg import QSvgRenderer
 from PyQt6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -47,6 +47,37 @@ def painted_flow(colours: Colours) -> bytes:
     for drawn, name in ((FLOW_MUTED, colours.muted), (FLOW_ACCENT, colours.accent)):
         picture = picture.replace(drawn, name)
     return picture.encode()
+
+
+class FlowPicture(QLabel):
+    """The picture, painted in the colours of a theme; a label with a picture has the role of an image for screen readers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._colours = LIGHT
+        describe(self, "Picture: from a microphone through the model to a sentence")
+        self.set_size(PICTURE)
+
+    def set_size(self, size: QSize) -> None:
+        """Set the size, pixels."""
+        if size != self.size() or self.pixmap().isNull():
+            self.setFixedSize(size)
+            self._paint()
+
+    def set_colours(self, colours: Colours) -> None:
+        """Apply the colours of a theme."""
+        self._colours = colours
+        self._paint()
+
+    def _paint(self) -> None:
+        ratio = self.devicePixelRatioF()
+        pixmap = QPixmap(self.size() * ratio)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(pixmap)
+        QSvgRenderer(painted_flow(self._colours)).render(painter)
+        painter.end()
+        pixmap.setDevicePixelRatio(ratio)
+        self.setPixmap(pixmap)
 
 
 class DeviceBox(QComboBox):
@@ -148,10 +179,7 @@ class ControlPanel(QScrollArea):
         self.path.setPlaceholderText("nothing chosen yet")
         describe(self.path, "Audio Path", "The recording that is open.")
         self.open = button("Open…", "Choose recordings: wav, mp3, flac, ogg, m4a and more.", "Ctrl+O")
-        self.picture = QSvgWidget()
-        self.picture.load(painted_flow(LIGHT))
-        self._set_picture_size(small=False)
-        describe(self.picture, "Picture: from a microphone through the model to a sentence")
+        self.picture = FlowPicture()
         self.devices = DeviceBox()
         describe(self.devices, "Input device", "The microphone to record from; the list is updated when it opens.")
         self.meter = LevelMeter()
@@ -225,10 +253,6 @@ class ControlPanel(QScrollArea):
         work.addWidget(self.cancel)
         return card(count, self.run_model, self.run_live, work)
 
-    def _set_picture_size(self, small: bool) -> None:
-        """Shrink the picture once there are captions."""
-        self.picture.setFixedSize(PICTURE / 2 if small else PICTURE)
-
     def minimumSizeHint(self) -> QSize:
         """Minimum size with room for all buttons and a scroll bar."""
         page = self.widget()
@@ -292,7 +316,7 @@ class ControlPanel(QScrollArea):
         if not state.captioning:
             self.share.setValue(0)
             self.left.clear()
-        self._set_picture_size(small=state.has_captions)
+        self.picture.set_size(PICTURE / 2 if state.has_captions else PICTURE)
         first = self.record if recording or not state.path else self.run_model
         for candidate in (self.record, self.run_model):
             set_primary(candidate, candidate is first)
@@ -300,7 +324,7 @@ class ControlPanel(QScrollArea):
     def set_colours(self, colours: Colours) -> None:
         """Apply the colours of a theme."""
         self.meter.set_colours(colours)
-        self.picture.load(painted_flow(colours))
+        self.picture.set_colours(colours)
 
     def set_recorded(self, seconds: float) -> None:
         """Display the duration of the recording in progress, seconds."""

@@ -100,6 +100,7 @@ class MainWindow(QMainWindow):
         self.queue.export_clicked.connect(lambda: self._ask_for_export(True))
         self.captions.large_clicked.connect(self.show_large)
         self.sound.example_asked.connect(self.example_asked)
+        self.sound.spoken.connect(self.announcer.announce)
         self.large.listen_asked.connect(self.controls.listen.click)
         controls = self.controls
         order = (

@@ -4,16 +4,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent
-from PyQt6.QtWidgets import QScrollBar, QSizePolicy, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QLabel, QScrollBar, QSizePolicy, QVBoxLayout, QWidget
 
-from ui.widgets.parts import describe
+from ui.widgets.parts import describe, minutes_seconds, time_span
 from ui.widgets.theme import LIGHT, Colours
 
 STEPS_PER_S = 1000  # integer steps of the scroll bar
 
 
-class _Outline(QWidget):
-    """Draws the recording's outline and the visible range, which can be dragged."""
+class _Outline(QLabel):
+    """Draws the recording's outline and the visible range, which can be dragged.
+
+    It is a label, whose text is not painted, so that screen readers read the visible range.
+    """
 
     moved_to = pyqtSignal(float)  # requested centre of the visible range, seconds
 
@@ -26,7 +29,7 @@ class _Outline(QWidget):
         self.range = (0.0, 0.0)
         self.colours = LIGHT
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        describe(self, "Overview", "Drag to see another part.")
+        self.setToolTip("Drag to see another part.")
 
     def set_outline(self, times: NDArray[np.float64], line: NDArray[np.float32], duration_s: float) -> None:
         self._times, self.duration_s = times, duration_s
@@ -36,6 +39,16 @@ class _Outline(QWidget):
     def sizeHint(self) -> QSize:
         """Preferred size of the outline."""
         return QSize(200, 26)
+
+    def minimumSizeHint(self) -> QSize:
+        """Minimum size of the outline, whatever its text."""
+        return QSize(0, 26)
+
+    def tell(self) -> None:
+        """Set the text for screen readers."""
+        text = f"Visible: {time_span(*self.range)} of {minutes_seconds(self.duration_s)}"
+        if text != self.text():
+            self.setText(text)
 
     def _x(self, seconds: float) -> float:
         return self._left + (self.width() - self._left - self._right) * seconds / max(1e-3, self.duration_s)
@@ -138,6 +151,7 @@ class Overview(QWidget):
         self.bar.setRange(0, max(0, round(STEPS_PER_S * (self.outline.duration_s - (end_s - start_s)))))
         self.bar.setValue(round(STEPS_PER_S * start_s))
         self.bar.blockSignals(False)
+        self.outline.tell()
 
     def _on_scrolled(self, value: int) -> None:
         self._ask(value / STEPS_PER_S)

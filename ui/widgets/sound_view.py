@@ -7,12 +7,12 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtCore import QRectF, Qt, QTimer, pyqtSignal
-from PyQt6.QtGui import QColor, QKeyEvent
-from PyQt6.QtWidgets import QLabel, QStackedLayout, QVBoxLayout, QWidget
+from PyQt6.QtGui import QColor, QKeyEvent, QWheelEvent
+from PyQt6.QtWidgets import QAbstractSlider, QLabel, QStackedLayout, QVBoxLayout, QWidget
 
 from ui.store.documents import Row
 from ui.widgets.overview import Overview
-from ui.widgets.parts import button, describe
+from ui.widgets.parts import button, describe, minutes_seconds
 from ui.widgets.theme import LIGHT, Colours
 from ui.widgets.time_axis import NumberAxis, TimeAxis, TimeBox
 from ui.widgets.timeline_strip import TimelineStrip
@@ -21,10 +21,11 @@ AXIS_WIDTH, RIGHT_MARGIN = 58, 12  # pixels, equal in all plots, so that they ar
 LABEL_MARGIN = 7  # room for the lower half of the label at 0 kHz, pixels
 FOLLOWED_S = 15.0  # visible range of a growing sound, seconds
 REDRAW_MS, OVERVIEW_MS = 50, 500
-ARROW_S, KEY_ZOOM = 1.0, 1.5
+SPEECH_MS = 400  # after the last of several key presses
+ARROW_S, PAGE_S, KEY_ZOOM = 1.0, 10, 1.5
 KEYS = (  # of the time axis, for the help
     ("Play or Pause", "Space"),
-    ("Move the Play Head", "Left, Right, Home, End"),
+    ("Move the Play Head", "Left, Right, Page Up, Page Down, Home, End"),
     ("Zoom", "+, -"),
     ("Select From or To the Play Head", "[, ]"),
 )
@@ -56,13 +57,18 @@ class Sound(Protocol):
         """Compute the waveform outline of a span: times (2 N,) in seconds and amplitudes (2 N,), -1 to 1."""
 
 
-class SoundView(QWidget):
-    """Draws a sound with its captions; emits signals for clicks and selections."""
+class SoundView(QAbstractSlider):
+    """Draws a sound with its captions; emits signals for clicks and selections.
+
+    For screen readers it is a slider whose value is the position of the play head in whole seconds: PyQt6 cannot give a role to a
+    widget of its own, but Qt gives each slider that of a slider.
+    """
 
     seek_asked = pyqtSignal(float)  # seconds
     row_asked = pyqtSignal(object)  # Row: a click on its span
     region_changed = pyqtSignal(object)  # (start, end) in seconds, or None
     play_asked = pyqtSignal()
+    spoken = pyqtSignal(str)  # position and caption after the play head was moved by a key, for screen readers
     example_asked = pyqtSignal()
 
     def __init__(self) -> None:
@@ -80,6 +86,14 @@ class SoundView(QWidget):
         self._redraw_overview = QTimer(self)
         self._redraw_overview.setSingleShot(True)
         self._redraw_overview.timeout.connect(self._draw_overview)
+        self._speech = QTimer(self)
+        self._speech.setSingleShot(True)
+        self._speech.setInterval(SPEECH_MS)
+        self._speech.timeout.connect(self._speak)
+        self._is_told = False  # the value is set by the program, not by a key or a screen reader
+        self.setOrientation(Qt.Orientation.Horizontal)
+        self.setPageStep(PAGE_S)
+        self.valueChanged.connect(self._on_value)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         tip = "Click to seek, drag to select a part, use the wheel to zoom, with Shift to pan; Space plays."
         describe(self, "Audio Waveform", tip)
@@ -204,6 +218,11 @@ class SoundView(QWidget):
         for head in self.heads:
             head.setVisible(self._sound is not None and not self._sound.grows)
             head.setValue(seconds)
+        if not (playing and self.hasFocus()):  # or a screen reader would speak every second of what is played
+            self._is_told = True
+            self.setRange(0, int(self._sound.duration_s) if self._sound is not None else 0)
+            self.setValue(int(seconds))
+            self._is_told = False
         is_growing = self._sound is not None and self._sound.grows  # a growing sound has no play head
         self.timeline.set_position(-1.0 if is_growing else seconds)
         start_s, end_s = self._box.viewRange()[0]
@@ -271,13 +290,17 @@ class SoundView(QWidget):
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Handle keys: Space plays, arrows, Home and End seek, + and - zoom, [ and ] set the ends of the selection."""
         sound = self._sound
-        if event is None or sound is None:
-            super().keyPressEvent(event)
+        if event is None:
+            return
+        if sound is None:
+            event.ignore()
             return
         key, here = event.key(), float(self.heads[0].value())
         places = {
             Qt.Key.Key_Left: here - ARROW_S,
             Qt.Key.Key_Right: here + ARROW_S,
+            Qt.Key.Key_PageUp: here - PAGE_S,
+            Qt.Key.Key_PageDown: here + PAGE_S,
             Qt.Key.Key_Home: 0.0,
             Qt.Key.Key_End: sound.duration_s,
         }
@@ -286,6 +309,7 @@ class SoundView(QWidget):
             place = min(sound.duration_s, max(0.0, places[Qt.Key(key)]))
             self.set_position(place)  # at once: the next key press counts from here, before the player answers
             self.seek_asked.emit(place)
+            self._speech.start()
         elif key == Qt.Key.Key_Space:
             self.play_asked.emit()
         elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus):
@@ -296,7 +320,21 @@ class SoundView(QWidget):
         elif key == Qt.Key.Key_BracketRight and here > start_s:
             self._on_drag(start_s, here)
         else:
-            super().keyPressEvent(event)
+            event.ignore()
+
+    def wheelEvent(self, e: QWheelEvent | None) -> None:
+        """Leave the wheel to the plots; a slider would move."""
+        if e is not None:
+            e.ignore()
+
+    def _on_value(self, seconds: int) -> None:
+        """Seek where a screen reader moves the slider to."""
+        if not self._is_told and self._sound is not None and not self._sound.grows:
+            self.seek_asked.emit(float(seconds))
+
+    def _speak(self) -> None:
+        here = float(self.heads[0].value())
+        self.spoken.emit(", ".join(filter(None, (minutes_seconds(here), self.timeline.caption_at(here)))))
 
     def _on_click(self, seconds: float) -> None:
         if self._sound is not None and not self._sound.grows:

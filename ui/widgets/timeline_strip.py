@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from PyQt6.QtCore import QRectF, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QColor, QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen
-from PyQt6.QtWidgets import QSizePolicy, QWidget
+from PyQt6.QtWidgets import QLabel, QSizePolicy
 
 from ui.store.documents import Row
 from ui.store.exports import is_silence, short_text
 from ui.widgets.caption_table import caption_shown, is_doubtful, row_probability
-from ui.widgets.parts import describe, time_span
+from ui.widgets.parts import time_span
 from ui.widgets.theme import LIGHT, Colours
 
 NARROWEST_TEXT = 46  # minimum width of a text, pixels, about three characters
@@ -51,8 +51,11 @@ class Block:
         return sum(row_probability(row) for row in self.rows) / len(self.rows)
 
 
-class TimelineStrip(QWidget):
-    """Strip of blocks, one per caption or group of narrow captions; a click seeks to the caption."""
+class TimelineStrip(QLabel):
+    """Strip of blocks, one per caption or group of narrow captions; a click seeks to the caption.
+
+    It is a label, whose text is not painted, so that screen readers read the caption at the play head.
+    """
 
     clicked = pyqtSignal(object)  # Row
 
@@ -68,13 +71,15 @@ class TimelineStrip(QWidget):
         self._colours = LIGHT
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMouseTracking(True)
-        describe(self, "Timeline of captions", "Click a caption to seek to it.")
+        self.setToolTip("Click a caption to seek to it.")
+        self._tell()
 
     def set_rows(self, rows: Sequence[Row], threshold: float) -> None:
         """Set the captions in order of time; captions with a probability below the threshold, 0 to 1, are only outlined."""
         self._rows, self._threshold = list(rows), threshold
         self._starts = np.array([row.record.start_s for row in rows])
         self._ends = np.array([row.record.end_s for row in rows])
+        self._tell()
         self.update()
 
     def set_range(self, start_s: float, end_s: float) -> None:
@@ -86,6 +91,7 @@ class TimelineStrip(QWidget):
         """Highlight the caption at the playback position, seconds."""
         before, self._position_s = self.row_at(self._position_s), seconds
         if self._rows and self.row_at(seconds) is not before:
+            self._tell()
             self.update()
 
     def set_chosen(self, number: int) -> None:
@@ -102,6 +108,22 @@ class TimelineStrip(QWidget):
     def sizeHint(self) -> QSize:
         """Preferred size of the strip."""
         return QSize(200, 34)
+
+    def minimumSizeHint(self) -> QSize:
+        """Minimum size of the strip, whatever its text."""
+        return QSize(0, 34)
+
+    def caption_at(self, seconds: float) -> str:
+        """Return the caption at a time, seconds, as it is shown in the table; empty if there is none."""
+        row = self.row_at(seconds)
+        return caption_shown(row, self._threshold) if row is not None else ""
+
+    def _tell(self) -> None:
+        """Set the text for screen readers."""
+        text = self.caption_at(self._position_s)
+        text = f"At the play head: {text}" if text else "No caption at the play head"
+        if text != self.text():
+            self.setText(text)
 
     def row_at(self, seconds: float) -> Row | None:
         """Return the row at a time, seconds; if several overlap, the one that starts last."""
