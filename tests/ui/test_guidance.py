@@ -19,7 +19,7 @@ from tests.ui.actions import click, open_file, record, rows
 from ui.controllers.main import Controller
 from ui.store.documents import Row
 from ui.widgets.captions_panel import FILE_HINT, LIVE_HINT, NO_MATCH_HINT, RUN_HINT, WAITING_HINT
-from ui.widgets.parts import time_span
+from ui.widgets.parts import localised, minutes_seconds, per_cent, time_span
 from ui.widgets.sound_view import HINT
 from ui.widgets.state import Listening
 from ui.widgets.tabs import HISTORY, LIVE, RECORDING
@@ -118,6 +118,46 @@ def test_numbers_percentages_and_dates_follow_the_locale(app: Controller, qtbot:
     )
     assert when.startswith(f"{day}.{month}.{year} "), when
     app.window.tabs.show_tab(RECORDING)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence", "clock", "share"),
+    [
+        (
+            "de_DE",
+            "noise.v1.5.wav is damaged: only its first 1.234,5 s of 2.000 samples, 0,25 s are needed.",
+            "01:05",
+            "50 %",
+        ),
+        (
+            "ar_EG",
+            "noise.v1.5.wav is damaged: only its first ١٬٢٣٤٫٥ s of ٢٬٠٠٠ samples, ٠٫٢٥ s are needed.",
+            "٠١:٠٥",
+            "٥٠ ٪؜",
+        ),
+        (
+            "en_US",
+            "noise.v1.5.wav is damaged: only its first 1,234.5 s of 2,000 samples, 0.25 s are needed.",
+            "01:05",
+            "50 %",
+        ),
+    ],
+)
+def test_sentences_of_libraries_have_the_locales_numbers_too(
+    app: Controller, name: str, sentence: str, clock: str, share: str
+) -> None:
+    before = QLocale()
+    QLocale.setDefault(QLocale(name))
+    try:
+        app.window.show_message(
+            "noise.v1.5.wav is damaged: only its first 1234.5 s of 2,000 samples, 0.25 s are needed."
+        )
+        assert app.window.banner.text.text() == sentence
+        assert localised(sentence) == sentence or name != "en_US"
+        assert minutes_seconds(65.0) == clock
+        assert per_cent(0.5) == share
+    finally:
+        QLocale.setDefault(before)
 
 
 def test_the_ends_of_a_short_span_are_distinguishable() -> None:

@@ -194,6 +194,14 @@ def is_inside(part: QWidget, owner: QWidget | None) -> bool:
     return owner is not None and owner.isAncestorOf(part)
 
 
+def test_scroll_bars_are_wide_enough_to_be_hit(app: Controller, qtbot: QtBot) -> None:
+    app.window.resize(960, 540)  # logical pixels of a screen of 1920 by 1080 at 200 %
+    qtbot.wait(50)
+    vertical, horizontal = app.window.area.verticalScrollBar(), app.window.sound.overview.bar
+    assert vertical is not None and vertical.isVisible() and vertical.width() >= 14
+    assert horizontal.sizeHint().height() >= 14
+
+
 def test_no_button_moves_or_changes_its_width(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
     window = app.window
     buttons = [part for part in controls(window) if isinstance(part, QAbstractButton | LevelMeter | QProgressBar)]

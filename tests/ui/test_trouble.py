@@ -15,9 +15,11 @@ import soundfile
 from tests.ui.simulated import SimulatedEngine, SimulatedSystem, chirp
 
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
+from PyQt6.QtCore import QSettings
 from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import rows
+from ui.app import build
 from ui.controllers.main import Controller
 from ui.sound.levels import to_amplitude
 from ui.store.documents import Kind
@@ -135,6 +137,38 @@ def test_a_history_that_cannot_be_written_does_not_lose_captions(
     app.window.controls.record.click()
     qtbot.waitUntil(lambda: app.state.recording is Recording.OFF and app.state.can_play)
     assert Path(app.sound.last_recording).is_file()
+
+
+def test_a_home_that_cannot_be_written_is_told_once_and_captions_go_on(
+    qtbot: QtBot,
+    engine: SimulatedEngine,
+    system: SimulatedSystem,
+    sound_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = tmp_path / "home"
+    home.write_text("a file in place of a folder, since tests may run as root, for whom every folder can be written")
+    settings = QSettings(str(home / "settings.ini"), QSettings.Format.IniFormat)
+    app = build(engine, system, settings, home / "history")  # type: ignore[arg-type]
+    shown: list[str] = []
+    show = app.window.banner.show_message
+    monkeypatch.setattr(app.window.banner, "show_message", lambda *message: (shown.append(message[0]), show(*message)))
+    app.start()
+    try:
+        qtbot.waitUntil(lambda: app.state.model_ready)
+        app.open_paths([sound_file])
+        qtbot.waitUntil(lambda: app.state.can_play)
+        for _ in range(3):
+            app.window.controls.num_captions.stepUp()
+            app.window.controls.run_model.click()
+            qtbot.waitUntil(lambda: not app.state.captioning and app.state.has_captions)
+        app._writing.flush()
+        qtbot.waitUntil(lambda: "history cannot be saved" in app.window.log.toPlainText())
+        assert len(rows(app)) == app.settings.num_captions == 6
+        assert len(shown) == 1 and str(home) in shown[0] and "is closed" in shown[0] and "Errno" not in shown[0]
+    finally:
+        app.window.close()
 
 
 @pytest.mark.parametrize("work", ["loading", "captioning", "recording", "listening", "playing", "decoding"])

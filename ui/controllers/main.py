@@ -62,7 +62,8 @@ class Controller(QObject):
     """
 
     _silence_changed = pyqtSignal(float)
-    _not_written = pyqtSignal(str)  # from the thread that writes
+    _not_written = pyqtSignal(str)  # history or settings; from the thread that writes
+    _export_failed = pyqtSignal(str)  # from the thread that writes
     _exported = pyqtSignal(str)  # from the thread that writes; paths
 
     def __init__(self, workers: Workers, store: SettingsStore, history: History, writing: Background) -> None:
@@ -70,7 +71,7 @@ class Controller(QObject):
         self._writing = writing
         self._workers, self._store, self._history = workers, store, history
         self.all_ended = True
-        self._closed = False
+        self._closed = self._told_not_written = False
         self.window = MainWindow()
         self._session = Session(self.window, workers, store, history, writing.run)
         self.documents = DocumentController(self._session)
@@ -104,9 +105,10 @@ class Controller(QObject):
         window.captions.table.rows.set_threshold(self.settings.perhaps_below / 100)
         self._show_folders()
         window.history.set_entries(self._history.entries)
-        self._not_written.connect(window.show_message)
+        self._not_written.connect(self._on_not_written)
+        self._export_failed.connect(window.show_message)
         self._exported.connect(self._on_exported)
-        self._history.on_error = self._not_written.emit
+        self._history.on_error = self._store.on_error = self._not_written.emit
         window.restore_places({name: place for name in PLACES if (place := self._store.read_place(name)) is not None})
         window.fold_log(not self.settings.log_shown)
         self._paint()
@@ -180,13 +182,21 @@ class Controller(QObject):
             try:
                 export(targets, form)
             except (ValueError, OSError) as error:
-                self._not_written.emit(str(error))
+                self._export_failed.emit(str(error))
             else:
                 self._exported.emit(", ".join(str(target) for target in targets))
 
         self._writing.run(write)
         self.change(export_folder=str(path.parent))
         self._show_folders()
+
+    def _on_not_written(self, sentence: str) -> None:
+        """Show the first of these messages; the others, one for each change, go to the log."""
+        if self._told_not_written:
+            self.window.log.add(sentence)
+        else:
+            self._told_not_written = True
+            self.window.show_message(sentence)
 
     def _on_exported(self, names: str) -> None:
         self.window.set_status(f"Exported to {names}.")

@@ -125,7 +125,9 @@ class History:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_file(path, json.dumps({**content, "records": rows}, ensure_ascii=False, indent=1))
         except OSError as error:  # the app continues without the history
-            self.on_error(f"The history could not be saved: {error}")
+            self.on_error(
+                f"The history cannot be saved in {self._folder} ({error.strerror}): export captions before the program is closed."
+            )
 
     def _forget(self, entry: Document) -> None:
         path = self._file(entry)

@@ -1,6 +1,8 @@
 """Persistent settings of the app."""
 
+import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,6 +12,7 @@ from PyQt6.QtCore import QByteArray, QSettings, QStandardPaths
 from captioning.files import DEFAULT_CHECKPOINT
 from ui.store.background import Run, run_now
 
+logger = logging.getLogger(__name__)
 Theme = Literal["system", "light", "dark"]
 Method = Literal["own", "beam", "greedy", "sample"]
 CHOICES = {"theme": get_args(Theme), "method": get_args(Method)}
@@ -121,10 +124,14 @@ class SettingsStore:
     Args:
         store: underlying QSettings.
         run: runs the tasks that write, in order, possibly on another thread. Default: at once.
+
+    Attributes:
+        on_error: called with a message when the settings cannot be written, on the thread of `run`.
     """
 
     def __init__(self, store: QSettings, run: Run = run_now) -> None:
         self._store, self._run = store, run
+        self.on_error: Callable[[str], None] = logger.error
         self._lock = threading.Lock()
         self._unwritten: AppSettings | None = None
 
@@ -164,6 +171,10 @@ class SettingsStore:
             else:
                 store.setValue(item.name, value)
         store.sync()
+        if store.status() is not QSettings.Status.NoError:
+            self.on_error(
+                f"Settings cannot be saved in {store.fileName()}: changes are lost when the program is closed."
+            )
 
     def read_place(self, name: str) -> QByteArray | None:
         """Return the stored geometry or state of a part of the window, or None."""

@@ -14,7 +14,7 @@ from PyQt6.QtCore import (
     QTimer,
     pyqtSignal,
 )
-from PyQt6.QtGui import QColor, QRegion
+from PyQt6.QtGui import QColor, QFocusEvent, QKeyEvent, QRegion
 from PyQt6.QtWidgets import QAbstractItemView, QTreeView
 
 from data.caption_formats import ScoredCaption
@@ -387,6 +387,23 @@ class CaptionTable(FittedColumns, QTreeView):
         super().currentChanged(current, previous)
         if current.isValid() and not self._updating:
             self.current_changed.emit(self.rows.row_of(current)[0])
+
+    def focusInEvent(self, event: QFocusEvent | None) -> None:
+        """Take the focus without moving the play head, though Qt makes the first row current."""
+        self._updating = True
+        super().focusInEvent(event)
+        self._updating = False
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Select the current row if a movement finds it current already, as after the focus came."""
+        super().keyPressEvent(event)
+        index, selection = self.currentIndex(), self.selectionModel()
+        moves = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Home, Qt.Key.Key_End)
+        moved = event is not None and event.key() in moves and not event.modifiers()
+        if moved and index.isValid() and selection is not None and not selection.hasSelection():
+            flags = QItemSelectionModel.SelectionFlag
+            selection.select(index, flags.ClearAndSelect | flags.Rows)
+            self.current_changed.emit(self.rows.row_of(index)[0])
 
     def commitData(self, editor: Any) -> None:
         """Emit the edited text of a caption."""

@@ -1,6 +1,6 @@
 """Panel with the captions of the displayed document and their actions."""
 
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import QLocale, Qt, pyqtSignal
 from PyQt6.QtGui import QAction, QKeySequence
 from PyQt6.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QSpinBox, QStackedWidget, QVBoxLayout, QWidget
 
@@ -62,7 +62,7 @@ class CaptionsPanel(QWidget):
         self.perhaps.setRange(0, 99)
         self.perhaps.setSingleStep(5)
         self.perhaps.setPrefix("perhaps < ")
-        self.perhaps.setSuffix(" %")
+        self.perhaps.setSuffix(f" {QLocale().percent()}")
         self.perhaps.setSpecialValueText("perhaps: off")
         describe(self.perhaps, "Perhaps below", 'Captions less probable than this are shown as "perhaps".')
         self.copy = button("Copy", "Copy the selected captions, or all.", "Ctrl+Shift+C")
@@ -114,11 +114,11 @@ class CaptionsPanel(QWidget):
         chosen = table.selected
         for name, keys, action in (
             ("Edit", "F2", lambda: table.edit(table.currentIndex().siblingAtColumn(1))),
-            ("Use This Caption", "", table.choose),
+            ("Use This Caption", "Ctrl+U", table.choose),
             ("Accept", "Ctrl+Y", lambda: self.accept_asked.emit(chosen())),
             ("Delete", "Del", lambda: self.delete_asked.emit(chosen())),
             ("Caption Again", "Ctrl+Shift+A", lambda: self.again_asked.emit(chosen())),
-            ("Save This Clip…", "", lambda: self.clip_asked.emit(chosen()[0]) if chosen() else None),
+            ("Save This Clip…", "Ctrl+Shift+S", lambda: self.clip_asked.emit(chosen()[0]) if chosen() else None),
         ):  # fmt: skip
             made = QAction(name, table)
             if keys:

@@ -37,6 +37,7 @@ from ui.widgets.state import Listening, Recording, WindowState
 from ui.widgets.theme import ASSETS, LIGHT, Colours
 
 MAX_CAPTIONS = 20
+SCROLL_BAR = 14  # width, pixels, as in the style sheet
 PICTURE = QSize(277, 65)
 FLOW_MUTED, FLOW_ACCENT = "#8a94a6", "#4c74ea"  # colours in flow.svg
 
@@ -146,7 +147,7 @@ class ControlPanel(QScrollArea):
         page = QWidget()
         page.setObjectName("page")
         layout = QVBoxLayout(page)
-        layout.setContentsMargins(4, 4, 8, 4)
+        layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(10)
         for part in (
             self._sound_card(),
@@ -257,7 +258,7 @@ class ControlPanel(QScrollArea):
         """Minimum size with room for all buttons and a scroll bar."""
         page = self.widget()
         width = page.minimumSizeHint().width() if page is not None else 0
-        return QSize(max(330, width + 10), super().minimumSizeHint().height())
+        return QSize(max(330, width + SCROLL_BAR), super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Update the picture's visibility after a resize."""

@@ -10,7 +10,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QMessageBox, QTreeWidgetItem, QVBoxLayo
 from ui.store.caption_queue import QueueItem, Status
 from ui.store.documents import Document, Kind
 from ui.store.exports import summary
-from ui.widgets.parts import Table, YieldingLabel, button, card, per_cent, set_primary
+from ui.widgets.parts import Table, YieldingLabel, button, card, localised, per_cent, set_primary
 from ui.widgets.state import WindowState
 
 _KEY = Qt.ItemDataRole.UserRole
@@ -85,7 +85,7 @@ class QueuePanel(QWidget):
         if line is None:
             return
         status = f"{item.status.value} {per_cent(item.share)}" if item.status is Status.WORKING else item.status.value
-        text = item.message or summary(item.document.records)
+        text = localised(item.message) or summary(item.document.records)
         for column, content in enumerate((item.path.name, status, text)):
             line.setText(column, content)
         line.setData(0, _KEY, str(item.path))

@@ -26,7 +26,7 @@ from ui.widgets.control_panel import ControlPanel
 from ui.widgets.large_type import LargeTypeWindow
 from ui.widgets.lists_panel import HistoryPanel, QueuePanel
 from ui.widgets.messages import Banner, LogPanel
-from ui.widgets.parts import YieldingLabel, button, card, heading
+from ui.widgets.parts import YieldingLabel, button, card, heading, localised
 from ui.widgets.sound_view import KEYS, SoundView
 from ui.widgets.state import WindowState
 from ui.widgets.tabs import LIVE, RECORDING, Tabs
@@ -207,7 +207,8 @@ class MainWindow(QMainWindow):
             part.set_colours(colours)
 
     def show_message(self, sentence: str) -> None:
-        """Display a message in the banner, announce it and add it to the log."""
+        """Display a message in the banner, announce it and add it to the log; its numbers get the form of the locale."""
+        sentence = localised(sentence)
         self.banner.show_message(sentence)
         self.announcer.announce(sentence, urgent=True)
         self.log.add(sentence)

@@ -1,10 +1,11 @@
 """Helper functions and widgets shared by all panels."""
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from PyQt6.QtCore import QEvent, QLocale, QModelIndex, QRect, QSize, Qt, QTimer
-from PyQt6.QtGui import QGuiApplication, QKeySequence, QPainter, QPaintEvent, QPalette, QResizeEvent
+from PyQt6.QtGui import QFocusEvent, QGuiApplication, QKeySequence, QPainter, QPaintEvent, QPalette, QResizeEvent
 from PyQt6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -23,6 +24,8 @@ from PyQt6.QtWidgets import (
 
 from data.caption_formats import ScoredCaption
 from ui.widgets.buttons import SteadyButton
+
+_NUMBER = re.compile(r"(?<![\w.,-])\d+(?:,\d{3})*(?:\.\d+)?(?= (?:s|h|dB|Hz|hours|samples|bytes|times)\b)")
 
 
 def card(*parts: QWidget | QLayout) -> QFrame:
@@ -279,13 +282,39 @@ class Table(FittedColumns, QTreeWidget):
         self.fit_columns(stretched, hint)
         describe(self, name, tip)
 
+    def focusInEvent(self, event: QFocusEvent | None) -> None:
+        """Select the current line when the keyboard comes here; arrow keys could not select a line that is alone."""
+        super().focusInEvent(event)
+        by_key = event is not None and event.reason() in (
+            Qt.FocusReason.TabFocusReason,
+            Qt.FocusReason.BacktabFocusReason,
+        )
+        if by_key and not self.selectedItems():
+            self.setCurrentItem(self.currentItem() or self.topLevelItem(0))
+
+
+def _digits(text: str) -> str:
+    """Write the digits of a text as the user's locale does."""
+    zero = QLocale().zeroDigit()
+    return text if zero == "0" else text.translate({ord("0") + number: chr(ord(zero) + number) for number in range(10)})
+
+
+def localised(sentence: str) -> str:
+    """Format the numbers with a unit in a sentence of a library, such as "2.5 s", in the user's locale."""
+
+    def number(match: re.Match[str]) -> str:
+        whole, _, decimals = match[0].replace(",", "").partition(".")
+        return decimal(float(f"{whole}.{decimals or 0}"), len(decimals))
+
+    return _NUMBER.sub(number, sentence)
+
 
 def minutes_seconds(seconds: float) -> str:
     """Format a time, seconds, as mm:ss, or as h:mm:ss from one hour on."""
     whole = int(seconds)
     hours, rest = divmod(whole, 3600)
     clock = f"{rest // 60:02d}:{rest % 60:02d}"
-    return f"{hours}:{clock}" if hours else clock
+    return _digits(f"{hours}:{clock}" if hours else clock)
 
 
 def decimal(value: float, decimals: int = 1) -> str:
@@ -303,7 +332,7 @@ def time_span(start_s: float, end_s: float) -> str:
     ends = [minutes_seconds(start_s), minutes_seconds(end_s)]
     if ends[0] == ends[1]:
         tenths = (round(10 * start_s), round(10 * end_s))
-        ends = [f"{minutes_seconds(time // 10)}{QLocale().decimalPoint()}{time % 10}" for time in tenths]
+        ends = [f"{minutes_seconds(time // 10)}{QLocale().decimalPoint()}{_digits(str(time % 10))}" for time in tenths]
     return " – ".join(ends)
 
 

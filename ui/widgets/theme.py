@@ -100,9 +100,10 @@ QMenuBar::item:selected, QMenu::item:selected {{ background: {accent}; color: {o
 QMenu {{ background: {surface}; border: 1px solid {raised}; padding: 4px; }}
 QMenu::item {{ padding: 5px 22px; }}
 QToolTip {{ background: {surface}; color: {text}; border: 1px solid {raised}; padding: 4px; }}
-QScrollBar:vertical {{ background: transparent; width: 10px; }}
-QScrollBar:horizontal {{ background: transparent; height: 10px; }}
-QScrollBar::handle {{ background: {muted}; border-radius: 5px; min-height: 24px; min-width: 24px; }}
+QScrollBar:vertical {{ background: transparent; width: 14px; }}
+QScrollBar:horizontal {{ background: transparent; height: 14px; }}
+QScrollBar::handle {{ background: {muted}; border-radius: 5px; margin: 2px; min-height: 28px; min-width: 28px; }}
+QScrollBar::handle:hover {{ background: {text}; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 """
 
