@@ -199,16 +199,17 @@ def measure_all(
     )
     measure("tab live", lambda: window.tabs.show_tab(LIVE))
     measure("tab captions", lambda: window.tabs.show_tab(RECORDING))
-    measure_lists(app, folder, measure)
+    measure_lists(app, engine, folder, measure)
 
 
-def measure_lists(app: Controller, folder: Path, measure: Measurement) -> None:
+def measure_lists(app: Controller, engine: SimulatedEngine, folder: Path, measure: Measurement) -> None:
     """Measure the queue, the history and a listening session."""
     window = app.window
     sounds = folder / "sounds"
     sounds.mkdir()
     for number in range(NUM_FILES):
         soundfile.write(sounds / f"{number:04}.wav", np.zeros(800), 8000)
+    engine.num_windows = 1
     measure("queue of 1,000 files", lambda: app.open_paths([sounds]), 1500)
 
     def caption_all() -> None:

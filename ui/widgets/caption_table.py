@@ -239,7 +239,7 @@ class CaptionModel(QAbstractItemModel):
         if rank:
             return (f"{rank + 1}.", record.captions[rank].text, _probability(record.captions[rank]))[column]
         if column == TIME:
-            return row.heard_at[11:19] or time_span(record.start_s, record.end_s)
+            return time_span(record.start_s, record.end_s)  # as on the time axis, also of a listening session
         if column == CAPTION:
             return caption_shown(row, self.threshold)
         return "" if is_silence(record) else _REVIEWS.get(row.review) or _probability(record.captions[0])
@@ -248,7 +248,7 @@ class CaptionModel(QAbstractItemModel):
         record = row.record
         if column == TIME:
             span = time_span(record.start_s, record.end_s)
-            return f"{row.heard_at[:19].replace('T', ' ')}, {span} of this listening" if row.heard_at else span
+            return f"{span}, heard at {row.heard_at[:19].replace('T', ' ')}" if row.heard_at else span
         if is_silence(record):
             return record.caption if column == CAPTION else ""
         if not rank and row.is_kept:
