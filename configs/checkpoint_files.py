@@ -62,9 +62,13 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged ({error}): copy the checkpoint again.") from error
     files, found_version = metadata.get("files"), metadata.get("format_version")
-    if not isinstance(files, dict) or not isinstance(found_version, int) or isinstance(found_version, bool):
-        lacks = "files and their checksums" if not isinstance(files, dict) else "format_version, a whole number"
+    if not isinstance(files, dict) or type(found_version) is not int or found_version < 1:
+        lacks = "files and their checksums" if not isinstance(files, dict) else "format_version, a whole number from 1"
         raise CheckpointError(f"{path} is damaged (expected {lacks}): copy the checkpoint again.")
+    if not isinstance(metadata.get("encoder_included", True), bool):
+        raise CheckpointError(
+            f"{path} is damaged (expected true or false as encoder_included): copy the checkpoint again."
+        )
     if found_version > FORMAT_VERSION:
         raise CheckpointError(
             f"{folder} has format {found_version}, this version reads up to {FORMAT_VERSION}: update Audio Caption."

@@ -44,6 +44,10 @@ class Range:
 ANY, COUNT, POSITIVE_COUNT, POSITIVE = Range(-math.inf), Range(0), Range(1), Range(0, low_open=True)
 SHARE, PROBABILITY, OPEN_SHARE = Range(0, 1), Range(0, 1, high_open=True), Range(0, 1, low_open=True, high_open=True)
 
+MOST_BEAMS = 1000  # more do not fit in memory
+MOST_WIDTH = 8.0  # twice the width of EfficientAT's largest network
+LONGEST_CLIP_S = 3600.0
+
 DECODING_RANGES: Mapping[str, Range] = {
     "num_beams": POSITIVE_COUNT,
     "num_captions": POSITIVE_COUNT,
@@ -62,11 +66,11 @@ DECODING_RANGES: Mapping[str, Range] = {
 # Every other number of the configuration; None values are not checked.
 RANGES: Mapping[str, Range] = {
     "captioner.encoder.sample_rate": POSITIVE_COUNT,
-    "captioner.encoder.width": POSITIVE,
+    "captioner.encoder.width": Range(0, MOST_WIDTH, low_open=True),
     "captioner.encoder.train_from_step": COUNT,
     "captioner.encoder.frozen_layers": COUNT,
     "captioner.encoder.branch_weight": SHARE,
-    "captioner.encoder.max_duration_s": POSITIVE,
+    "captioner.encoder.max_duration_s": Range(0, LONGEST_CLIP_S, low_open=True),
     "captioner.projection.pool": POSITIVE_COUNT,
     "captioner.projection.dropout": PROBABILITY,
     "captioner.projection.clip_dropout": SHARE,
@@ -205,6 +209,8 @@ def check_config(config: Config) -> None:
         problems.append(
             f"captioner.decoder.width {decoder.width} (expected a multiple of num_heads, {decoder.num_heads})"
         )
+    if len(set(parts.styles)) < len(parts.styles):
+        problems.append(f"captioner.styles {list(parts.styles)} (expected each name once)")
     if parts.tags.num_tags and parts.encoder.output != "frames":
         problems.append("captioner.encoder.output clip (expected frames with captioner.tags.num_tags above 0)")
     if not parts.tags.num_tags and parts.projection.kind == "none":
@@ -258,9 +264,14 @@ def _table_problems(name: str, table: CaptionTable, styles: Sequence[str]) -> li
 
 
 def _contradictions(decoding: DecodingConfig, prefix: str = "") -> list[str]:
+    problems = [
+        f"{prefix}{name} {value} (expected at most {MOST_BEAMS})"
+        for name in ("num_beams", "num_captions")
+        if (value := getattr(decoding, name)) > MOST_BEAMS
+    ]
     if decoding.min_tokens <= decoding.max_tokens:
-        return []
-    return [f"{prefix}min_tokens {decoding.min_tokens} (expected at most max_tokens, {decoding.max_tokens})"]
+        return problems
+    return [*problems, f"{prefix}min_tokens {decoding.min_tokens} (expected at most max_tokens, {decoding.max_tokens})"]
 
 
 def _outside_ranges(settings: Any, ranges: Mapping[str, Range]) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from configs.checks import check_config
 from configs.exact import exact_config
 from configs.schema import Config
 
@@ -93,8 +94,12 @@ def load_config(path: str | Path) -> Config:
     return parse_config(build_parser("configuration"), ["--config", str(path)])[0]
 
 
-def load_checkpoint_config(path: Path) -> Config:
+def load_checkpoint_config(path: Path, whole: bool = False) -> Config:
     """Read the `config.yaml` of a checkpoint of this or an older version: RETIRED keys are renamed or dropped.
+
+    Args:
+        path: file to read.
+        whole: whether all sections must be there, as in every checkpoint.
 
     Raises:
         ConfigError: as for `parse_config`.
@@ -103,6 +108,9 @@ def load_checkpoint_config(path: Path) -> Config:
         content = _read_yaml(path)
         if not isinstance(content, dict):
             raise ConfigError("the configuration has no sections: copy the checkpoint again.")
+        lacking = [item.name for item in dataclasses.fields(Config) if item.name not in content]
+        if whole and lacking:
+            raise ConfigError(f"the configuration has no section {lacking[0]}: copy the checkpoint again.")
         _check_sections(content, Config)
         dropped = _renew(content)
         _join_table_lists(content)
@@ -114,10 +122,14 @@ def load_checkpoint_config(path: Path) -> Config:
     if dropped:
         logger.warning("%s: settings of an older version are ignored: %s.", path, ", ".join(dropped))
     config = exact_config(Config, content)
-    if config is not None:
-        return config
-    parser = build_parser("configuration")  # converts types and reports errors
-    return _read(parser, lambda: parser.parse_object(content))[0]
+    if config is None:
+        parser = build_parser("configuration")  # converts types and reports errors
+        config = _read(parser, lambda: parser.parse_object(content))[0]
+    try:
+        check_config(Config(captioner=config.captioner, decoding=config.decoding))
+    except ValueError as error:
+        raise ConfigError(f"the configuration is damaged, {error}") from error
+    return config
 
 
 def config_to_yaml(config: Config) -> str:
@@ -217,7 +229,8 @@ def _read_yaml(path: Path) -> Any:
     """Read a YAML file of bounded size, including its expanded aliases and merged keys.
 
     Raises:
-        ConfigError: the file is too large, or an alias refers to a node that contains it.
+        ConfigError: the file is too large, a key is repeated, of which YAML would keep the last silently, or an alias refers to a
+            node that contains it.
     """
     with path.open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
@@ -234,11 +247,22 @@ def _read_yaml(path: Path) -> Any:
         sizes[id(node)] = 0
         total = 1
         if isinstance(node, yaml.MappingNode):
+            check_keys(node)
             total += sum(size(key) + size(value) for key, value in node.value)
         elif isinstance(node, yaml.SequenceNode):
             total += sum(map(size, node.value))
         sizes[id(node)] = total
         return total
+
+    def check_keys(node: yaml.MappingNode) -> None:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        seen: set[str] = set()
+        for key in keys:
+            if key.value in seen:
+                raise ConfigError(
+                    f"{path} has the key {key.value[:60]!r} again in line {key.start_mark.line + 1}: keep one of them."
+                )
+            seen.add(key.value)
 
     loader = yaml.SafeLoader(text)
     root = loader.get_single_node()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from configs.checks import check_decoding, check_style
-from configs.errors import CheckpointError
+from configs.errors import NOT_FINITE, CheckpointError
 from configs.schema import Config, DecodingConfig
 from generation.calibration import CALIBRATION_KEY, Calibration, calibration_of
 from generation.logits_processors import WordTable
@@ -220,11 +220,14 @@ class AudioCaptioner(nn.Module):
 
         Raises:
             ValueError: decoding settings are out of range or contradict each other.
+            CheckpointError: the embeddings are not finite, because weights are damaged.
         """
         check_decoding(decoding or self.config.decoding, self.config.captioner.styles)
         if not waveforms:
             return []
         output = self.encode_clips(waveforms)
+        if not bool(torch.isfinite(output.embeddings).all()):
+            raise CheckpointError(NOT_FINITE)
         return self.caption_embeddings(output.embeddings, output.lengths, decoding)
 
     @torch.no_grad()

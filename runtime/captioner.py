@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.checks import check_decoding, check_style
+from configs.errors import NOT_FINITE, CheckpointError
 from configs.schema import DecodingConfig
 from generation.logits_processors import WordTable
 from generation.pipeline import Caption, CaptionSearch
@@ -84,6 +85,8 @@ class OnnxCaptioner:
         """Tag scores (1, 4, C) of a clip and its thirds, and the prefix (1, T', D), for a style number."""
         windows = self._front_end.windows(np.ascontiguousarray(waveform, dtype=np.float32))
         parts = [self._encoder.run(None, {"power": self._front_end.power(window)})[0] for window in windows]
+        if not all(np.isfinite(part).all() for part in parts):
+            raise CheckpointError(NOT_FINITE)
         inputs = {"embeddings": np.concatenate(parts, axis=1), "style": np.array([style], dtype=np.int64)}
         wanted = {item.name for item in self._prefix.get_inputs()}  # without styles, the network has no such input
         part_scores, prefix = self._prefix.run(None, {name: inputs[name] for name in inputs if name in wanted})

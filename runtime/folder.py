@@ -80,7 +80,7 @@ def read_folder(path: Path, num_threads: int) -> ExportedFiles:
         )
     check_files(path, metadata["files"], (*NETWORKS, STORE_FILE, CONFIG_FILE, TOKENIZER_FILE))
     try:
-        config = load_checkpoint_config(path / CONFIG_FILE)
+        config = load_checkpoint_config(path / CONFIG_FILE, whole=True)
     except ConfigError as error:
         raise CheckpointError(f"{path / CONFIG_FILE}: {error}") from error
     store = _read_store(path / STORE_FILE) if STORE_FILE in metadata["files"] else None

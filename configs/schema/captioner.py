@@ -19,8 +19,8 @@ class EncoderConfig:
             verified at loading.
         sample_rate: input sample rate in hertz (cnn14: 16000 or 32000; mobilenet: 32000; htsat and clap: 48000; most "hf:"
             networks: 16000).
-        width: factor of the full network's channel counts, above 0; None for the published width (cnn14: 1.0, embedding width
-            2048; mobilenet: 0.4, 384; htsat: 1.0, 768; clap: 1.0). Not used for networks loaded by transformers.
+        width: factor of the full network's channel counts, above 0 and at most 8; None for the published width (cnn14: 1.0,
+            embedding width 2048; mobilenet: 0.4, 384; htsat: 1.0, 768; clap: 1.0). Not used for networks loaded by transformers.
         output: "frames" for one embedding per frame, "clip" for one vector per clip; clap always gives one vector.
         train_from_step: training step, 0 or more, from which the encoder is trained; None keeps it frozen, so that embeddings are
             computed once and cached.
@@ -29,7 +29,8 @@ class EncoderConfig:
             time of a step and change least.
         branch_weight: weight, 0 to 1, of the tag logits of a second branch (mobilenet): a copy of the layers after
             `frozen_layers` that training.tagger fine-tunes while the published layers stay fixed; 0 for no second branch.
-        max_duration_s: maximum clip length in seconds, above 0; longer clips are cropped in training and split in inference.
+        max_duration_s: maximum clip length in seconds, above 0 and at most 3600; longer clips are cropped in training and split
+            in inference.
     """
 
     name: str = "cnn14"

@@ -1,6 +1,7 @@
 """Saving and loading captioners: from an `AudioCaptioner` to a checkpoint folder and back."""
 
 import json
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -91,6 +92,7 @@ def load(
     """Load a captioner on the CPU; arguments and errors as for `AudioCaptioner.from_pretrained`."""
     path = Path(path_or_hub_id)
     if path.is_file():
+        _refuse_part(path)
         from models.checkpoints.mini_audio_caption import read_parts
 
         config, tokenizer, weights = read_parts(path, encoder_weights)
@@ -127,6 +129,16 @@ def load(
     return captioner
 
 
+def _refuse_part(path: Path) -> None:
+    """Raise a CheckpointError for a file of a checkpoint folder, and for an archive of one."""
+    if (path.parent / METADATA_FILE).is_file():
+        raise CheckpointError(f"{path} is one file of a checkpoint: give its folder, {path.parent}.")
+    if zipfile.is_zipfile(path):  # as are files of torch.save
+        with zipfile.ZipFile(path) as archive:
+            if any(Path(name).name == METADATA_FILE for name in archive.namelist()):
+                raise CheckpointError(f"{path} is an archive of a checkpoint: unpack it, and give the folder.")
+
+
 def read_config(path: Path) -> Config:
     """Read the configuration of a checkpoint folder.
 
@@ -134,7 +146,7 @@ def read_config(path: Path) -> Config:
         CheckpointError: it is missing, damaged, or has unknown settings.
     """
     try:
-        return load_checkpoint_config(path / CONFIG_FILE)
+        return load_checkpoint_config(path / CONFIG_FILE, whole=True)
     except ConfigError as error:
         raise CheckpointError(f"{path / CONFIG_FILE}: {error}") from error
 
@@ -247,7 +259,8 @@ def _from_hub(hub_id: str) -> Path:
     try:
         return Path(snapshot_download(hub_id))
     except (OSError, HfHubHTTPError, HFValidationError, ValueError) as error:
+        name = hub_id if hub_id.isprintable() else repr(hub_id)
         raise CheckpointError(
-            f"{hub_id} is not a checkpoint folder, and the hub has no repository of that name or cannot be reached: check the "
+            f"{name} is not a checkpoint folder, and the hub has no repository of that name or cannot be reached: check the "
             "path."
         ) from error

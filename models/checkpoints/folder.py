@@ -221,6 +221,9 @@ def read_tensors(folder: Path, name: str = MODEL_FILE) -> dict[str, Tensor]:
         tensors = load_file(folder / name)
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{folder / name} cannot be read ({error}): copy the checkpoint again.") from error
+    for key, tensor in tensors.items():
+        if key.endswith("running_var") and bool((tensor.float() < 0).any()):  # 8-bit floats lack comparisons
+            raise CheckpointError(f"{folder / name} has a negative variance in {key}: copy the checkpoint again.")
     if found := not_finite(tensors):
         raise CheckpointError(f"{folder / name} has numbers in {found} that are not finite: use an earlier checkpoint.")
     return tensors
