@@ -20,7 +20,7 @@ from tests.ui.actions import click, open_file
 from ui.controllers.main import Controller
 from ui.store import history as history_module
 from ui.store.documents import Row
-from ui.widgets.caption_table import CaptionModel
+from ui.widgets.caption_model import CaptionModel
 
 
 def test_tasks_run_in_order_on_one_other_thread_and_all_before_the_end() -> None:

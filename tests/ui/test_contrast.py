@@ -10,8 +10,8 @@ from PyQt6.QtGui import QColor, QPalette
 from PyQt6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from ui.widgets.control_panel import painted_flow
 from ui.widgets.meter import BRIGHT, DIM
+from ui.widgets.picture import painted_flow
 from ui.widgets.theme import ASSETS, DARK, LIGHT, Colours, apply_theme
 from ui.widgets.timeline_strip import STRONGEST
 

@@ -19,7 +19,7 @@ from tests.ui.actions import click, open_file, record, rows
 from ui.controllers.main import Controller
 from ui.store.documents import Row
 from ui.widgets.captions_panel import FILE_HINT, LIVE_HINT, NO_MATCH_HINT, RUN_HINT, WAITING_HINT
-from ui.widgets.parts import localised, minutes_seconds, per_cent, time_span
+from ui.widgets.numbers import localised, minutes_seconds, per_cent, time_span
 from ui.widgets.sound_view import HINT
 from ui.widgets.state import Listening
 from ui.widgets.tabs import HISTORY, LIVE, RECORDING

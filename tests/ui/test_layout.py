@@ -31,9 +31,9 @@ from tests.ui.actions import open_file
 from ui.controllers.main import Controller
 from ui.store.documents import Row
 from ui.widgets.caption_table import CaptionTable
+from ui.widgets.columns import Table
 from ui.widgets.messages import Banner
 from ui.widgets.meter import LevelMeter
-from ui.widgets.parts import Table
 from ui.widgets.sound_view import SoundView
 from ui.widgets.state import Listening, Recording
 

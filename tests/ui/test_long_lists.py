@@ -17,7 +17,7 @@ from tests.ui.actions import open_file
 from ui.controllers.main import Controller
 from ui.store import exports
 from ui.store.documents import Row
-from ui.widgets.caption_table import CaptionModel
+from ui.widgets.caption_model import CaptionModel
 
 NUM_ROWS = 3600
 

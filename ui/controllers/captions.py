@@ -15,7 +15,7 @@ from ui.sound.levels import to_amplitude
 from ui.store.caption_queue import Status
 from ui.store.documents import CaptionRun, Document, Kind, Row
 from ui.store.exports import shown_text
-from ui.widgets.parts import decimal
+from ui.widgets.numbers import decimal
 from ui.widgets.state import Recording
 
 _keys = iter(range(1, 1 << 62))

@@ -6,7 +6,7 @@ from PyQt6.QtGui import QGuiApplication
 from ui.controllers.session import Session
 from ui.store.documents import Document, Kind, Row
 from ui.store.exports import shown_text
-from ui.widgets.parts import time_span
+from ui.widgets.numbers import time_span
 from ui.widgets.tabs import LIVE, RECORDING
 
 KEEP_MS = 1500  # delay between a change and writing it to the history

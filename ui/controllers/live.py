@@ -14,7 +14,7 @@ from ui.store.alerts import alert_words, matching_words
 from ui.store.documents import Document, Kind, Row
 from ui.store.exports import shown_text
 from ui.widgets.notifier import Notifier
-from ui.widgets.parts import decimal
+from ui.widgets.numbers import decimal
 from ui.widgets.state import Listening
 
 

@@ -9,7 +9,7 @@ from PyQt6.QtCore import QObject
 from ui.controllers.captions import CaptionController, Job
 from ui.controllers.session import Session
 from ui.store.caption_queue import CaptionQueue, QueueItem, Status
-from ui.widgets.parts import minutes_seconds, per_cent
+from ui.widgets.numbers import minutes_seconds, per_cent
 from ui.widgets.tabs import FILES
 
 

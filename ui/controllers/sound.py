@@ -13,7 +13,7 @@ from ui.sound.devices import InputDevice
 from ui.sound.growing import GrowingSound, NoSound
 from ui.store.documents import Document, Kind, Row
 from ui.store.exports import short_text, write_clip
-from ui.widgets.parts import decimal, minutes_seconds, per_cent
+from ui.widgets.numbers import decimal, minutes_seconds, per_cent
 from ui.widgets.state import Listening, Recording
 from ui.workers.microphone_worker import OUTLINE_HZ
 

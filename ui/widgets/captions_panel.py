@@ -6,7 +6,8 @@ from PyQt6.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QSpinBox, QStac
 
 from ui.store.documents import Document, Kind
 from ui.widgets.caption_table import CaptionTable
-from ui.widgets.parts import YieldingLabel, button, card, decimal, describe, heading
+from ui.widgets.numbers import decimal
+from ui.widgets.parts import YieldingLabel, button, card, describe, heading
 from ui.widgets.state import Listening, Recording, WindowState
 
 FILE_HEADING, LIVE_HEADING = "Model Predictions:", "Live Environment Sound Captions:"

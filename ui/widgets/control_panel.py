@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PyQt6.QtCore import QEvent, QObject, QSize, Qt, pyqtSignal
-from PyQt6.QtGui import QPainter, QPixmap, QResizeEvent
-from PyQt6.QtSvg import QSvgRenderer
+from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -21,64 +20,14 @@ from PyQt6.QtWidgets import (
 
 from ui.widgets.buttons import SeekBar
 from ui.widgets.meter import LevelMeter
-from ui.widgets.parts import (
-    YieldingLabel,
-    button,
-    card,
-    decimal,
-    describe,
-    heading,
-    minutes_seconds,
-    muted,
-    per_cent,
-    set_primary,
-)
+from ui.widgets.numbers import decimal, minutes_seconds, per_cent
+from ui.widgets.parts import YieldingLabel, button, card, describe, heading, muted, set_primary
+from ui.widgets.picture import PICTURE, FlowPicture
 from ui.widgets.state import Listening, Recording, WindowState
-from ui.widgets.theme import ASSETS, LIGHT, Colours
+from ui.widgets.theme import Colours
 
 MAX_CAPTIONS = 20
 SCROLL_BAR = 14  # width, pixels, as in the style sheet
-PICTURE = QSize(277, 65)
-FLOW_MUTED, FLOW_ACCENT = "#8a94a6", "#4c74ea"  # colours in flow.svg
-
-
-def painted_flow(colours: Colours) -> bytes:
-    """Return the picture, an SVG file, in the colours of a theme."""
-    picture = (ASSETS / "flow.svg").read_text(encoding="utf-8")
-    for drawn, name in ((FLOW_MUTED, colours.muted), (FLOW_ACCENT, colours.accent)):
-        picture = picture.replace(drawn, name)
-    return picture.encode()
-
-
-class FlowPicture(QLabel):
-    """The picture, painted in the colours of a theme; a label with a picture has the role of an image for screen readers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._colours = LIGHT
-        describe(self, "Picture: from a microphone through the model to a sentence")
-        self.set_size(PICTURE)
-
-    def set_size(self, size: QSize) -> None:
-        """Set the size, pixels."""
-        if size != self.size() or self.pixmap().isNull():
-            self.setFixedSize(size)
-            self._paint()
-
-    def set_colours(self, colours: Colours) -> None:
-        """Apply the colours of a theme."""
-        self._colours = colours
-        self._paint()
-
-    def _paint(self) -> None:
-        ratio = self.devicePixelRatioF()
-        pixmap = QPixmap(self.size() * ratio)
-        pixmap.fill(Qt.GlobalColor.transparent)
-        painter = QPainter(pixmap)
-        QSvgRenderer(painted_flow(self._colours)).render(painter)
-        painter.end()
-        pixmap.setDevicePixelRatio(ratio)
-        self.setPixmap(pixmap)
 
 
 class DeviceBox(QComboBox):

@@ -10,7 +10,9 @@ from PyQt6.QtWidgets import QHBoxLayout, QMessageBox, QTreeWidgetItem, QVBoxLayo
 from ui.store.caption_queue import QueueItem, Status
 from ui.store.documents import Document, Kind
 from ui.store.exports import summary
-from ui.widgets.parts import Table, YieldingLabel, button, card, localised, per_cent, set_primary
+from ui.widgets.columns import Table
+from ui.widgets.numbers import localised, per_cent
+from ui.widgets.parts import YieldingLabel, button, card, set_primary
 from ui.widgets.state import WindowState
 
 _KEY = Qt.ItemDataRole.UserRole

@@ -26,7 +26,8 @@ from ui.widgets.control_panel import ControlPanel
 from ui.widgets.large_type import LargeTypeWindow
 from ui.widgets.lists_panel import HistoryPanel, QueuePanel
 from ui.widgets.messages import Banner, LogPanel
-from ui.widgets.parts import YieldingLabel, button, card, heading, localised
+from ui.widgets.numbers import localised
+from ui.widgets.parts import YieldingLabel, button, card, heading
 from ui.widgets.sound_view import KEYS, SoundView
 from ui.widgets.state import WindowState
 from ui.widgets.tabs import LIVE, RECORDING, Tabs

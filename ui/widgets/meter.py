@@ -4,7 +4,8 @@ from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QSizePolicy, QSlider
 
-from ui.widgets.parts import decimal, describe
+from ui.widgets.numbers import decimal
+from ui.widgets.parts import describe
 from ui.widgets.theme import LIGHT, Colours
 
 LOWEST_DB = -90.0

@@ -6,7 +6,8 @@ from PyQt6.QtCore import QPointF, QRectF, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent
 from PyQt6.QtWidgets import QLabel, QScrollBar, QSizePolicy, QVBoxLayout, QWidget
 
-from ui.widgets.parts import describe, minutes_seconds, time_span
+from ui.widgets.numbers import minutes_seconds, time_span
+from ui.widgets.parts import describe
 from ui.widgets.theme import LIGHT, Colours
 
 STEPS_PER_S = 1000  # integer steps of the scroll bar

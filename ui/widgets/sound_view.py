@@ -11,8 +11,9 @@ from PyQt6.QtGui import QColor, QKeyEvent, QWheelEvent
 from PyQt6.QtWidgets import QAbstractSlider, QLabel, QStackedLayout, QVBoxLayout, QWidget
 
 from ui.store.documents import Row
+from ui.widgets.numbers import minutes_seconds
 from ui.widgets.overview import Overview
-from ui.widgets.parts import button, describe, minutes_seconds
+from ui.widgets.parts import button, describe
 from ui.widgets.theme import LIGHT, Colours
 from ui.widgets.time_axis import NumberAxis, TimeAxis, TimeBox
 from ui.widgets.timeline_strip import TimelineStrip

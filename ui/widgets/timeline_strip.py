@@ -11,8 +11,8 @@ from PyQt6.QtWidgets import QLabel, QSizePolicy
 
 from ui.store.documents import Row
 from ui.store.exports import is_silence, short_text
-from ui.widgets.caption_table import caption_shown, is_doubtful, row_probability
-from ui.widgets.parts import time_span
+from ui.widgets.caption_model import caption_shown, is_doubtful, row_probability
+from ui.widgets.numbers import time_span
 from ui.widgets.theme import LIGHT, Colours
 
 NARROWEST_TEXT = 46  # minimum width of a text, pixels, about three characters
