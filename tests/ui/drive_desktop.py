@@ -96,7 +96,7 @@ def suffer(app: Controller, clip: str, fault: str) -> dict[str, object]:
     player = play_into_microphone(clip)
     wait(lambda: app.window.controls.meter._peak_db > -50)
     QTest.qWait(800)
-    app.window.banner.hide()
+    app.window.banner.dismiss()
     if fault == "kill":
         os.kill(int((Path(os.environ["XDG_RUNTIME_DIR"]) / "pulse" / "pid").read_text()), signal.SIGKILL)
     else:

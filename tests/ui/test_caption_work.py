@@ -1,5 +1,6 @@
 """Work on captions in the window: edit, choose, accept, delete, search, sort, export, the list of files."""
 
+import re
 import wave
 from pathlib import Path
 
@@ -255,7 +256,40 @@ def test_an_alert_word_is_reported_once(
     qtbot.waitUntil(lambda: app.live.document.rows[0].record.end_s > 3.0)
     click(qtbot, app.window.controls.listen)
     qtbot.waitUntil(lambda: app.state.listening is Listening.OFF)
-    assert told == ["Alarm, dog: two dogs bark and an alarm rings"] and app.window.banner.text.text() == told[0]
+    assert told == ["Alarm, dog: two dogs bark and an alarm rings"]
+    assert re.fullmatch(rf"\d\d:\d\d:\d\d  {told[0]}", app.window.banner.text.text())
+
+
+def test_an_alert_stays_until_it_is_closed(
+    app: Controller, qtbot: QtBot, engine: SimulatedEngine, system: SimulatedSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = iter(["an alarm rings", "a baby cries", "an alarm beeps"])
+    engine.live_text = lambda waveform: next(texts, "rain falls")
+    system.waveform, system.speed = chirp(20.0, 48000), 4.0
+    told: list[str] = []
+    monkeypatch.setattr(app.live._notifier, "notify", lambda title, sentence: told.append(sentence))
+    app.change(live_window_s=1.0, live_hop_s=1.0, alert_words="alarm, baby")
+    click(qtbot, app.window.controls.listen)
+    qtbot.waitUntil(lambda: len(told) == 3)
+    alerts = "Baby: a baby cries\nAlarm: an alarm beeps"
+    banner = app.window.banner
+    shown = lambda: re.sub(r"\d\d:\d\d:\d\d  ", "", banner.text.text())  # noqa: E731 - without the times
+    assert shown() == alerts  # the latest of each word
+    system.inputs_made[0].sends_zeros = True
+    qtbot.waitUntil(lambda: "digital silence" in shown())
+    assert shown().startswith(alerts)
+    system.inputs_made[0].sends_zeros = False
+    qtbot.waitUntil(lambda: shown() == alerts)
+    system.inputs_made[0].lose()
+    qtbot.waitUntil(lambda: app.state.listening is Listening.OFF)
+    assert "was lost" in told[-1] and shown().startswith(alerts) and "was lost" in shown()
+    assert banner.rect().contains(banner.text.geometry()) and banner.text.height() >= banner.text.heightForWidth(
+        banner.text.width()
+    )
+    click(qtbot, banner.close_button)
+    assert not banner.isVisible()
+    app.window.show_message("Something else.")
+    assert shown() == "Something else."
 
 
 def test_recent_recordings_title_and_example(app: Controller, qtbot: QtBot, sound_file: Path) -> None:

@@ -125,7 +125,7 @@ class CaptionController(QObject):
 
     def add(self, job: Job) -> None:
         """Queue a job; it starts when the captioner is loaded and idle."""
-        self._window.banner.hide()
+        self._window.banner.end_message()
         self._waiting.append(job)
         self._next()
         if self._job is None:

@@ -53,6 +53,7 @@ class LiveController(QObject):
         microphone.listening_started.connect(self._on_listening)
         microphone.listening_ended.connect(self._on_listening_ended)
         microphone.live_update.connect(self._on_live_update)
+        microphone.trouble.connect(self._on_trouble)
         microphone.loud_event.connect(self._on_loud_event)
 
     def listen_or_stop(self) -> None:
@@ -113,11 +114,17 @@ class LiveController(QObject):
         """Show a message and a desktop notification, once per caption, if it contains alert words."""
         words = matching_words(alert_words(self._session.settings.alert_words), caption)
         if words and not extends:
-            sentence = f"{', '.join(words).capitalize()}: {caption}"
-            self._window.show_message(sentence)
+            kind = ", ".join(words).capitalize()
+            sentence = f"{kind}: {caption}"
+            self._window.show_alert(kind, sentence)
             self._notifier.notify("Audio Caption", sentence)
             if self._window.large.isVisible():
                 self._window.large.flash()
+
+    def _on_trouble(self, sentence: str) -> None:
+        """Tell a user who is not looking at the window, as alert words do, that sounds are no longer captioned."""
+        if self._session.state.listening in (Listening.ON, Listening.PAUSED):
+            self._notifier.notify("Audio Caption", sentence)
 
     def _on_loud_event(self) -> None:
         if self._window.large.isVisible() and self._session.state.listening is Listening.ON:

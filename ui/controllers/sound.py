@@ -118,7 +118,7 @@ class SoundController(QObject):
         """Open a recording; the previous one stays open until the new one is known to be readable."""
         if path == self._reading:
             return
-        self._window.banner.hide()
+        self._window.banner.end_message()
         self._reading = path
         self._session.update(reading=True)
         self._window.set_status(f"Reading {Path(path).name}…")
@@ -131,7 +131,7 @@ class SoundController(QObject):
     def record_or_stop(self) -> None:
         """Start or stop recording; slot of the Record Audio button."""
         if self._session.state.recording is Recording.OFF:
-            self._window.banner.hide()
+            self._window.banner.end_message()
             self._pause_playback()
             self._session.update(recording=Recording.OPENING)
             self._window.controls.set_recorded(0.0)
@@ -255,8 +255,7 @@ class SoundController(QObject):
         self._notice = sentence
 
     def _end_notice(self) -> None:
-        if self._window.banner.text.text() == self._notice:
-            self._window.banner.hide()
+        self._window.banner.end_message(self._notice)
 
     def _on_region(self, region: tuple[float, float] | None) -> None:
         self.region = region

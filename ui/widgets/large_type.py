@@ -124,7 +124,7 @@ class LargeTypeWindow(QWidget):
 
     def _show_clock(self) -> None:
         text = _STATES[self._listening] if self._listening is not Listening.OFF else START_HINT
-        since = f"  ·  since {self._last[1]}" if self._last[0] and self._listening is Listening.ON else ""
+        since = f"  ·  latest caption at {self._last[1]}" if self._last[0] and self._listening is Listening.ON else ""
         self.state.setText(f"{datetime.now():%H:%M:%S}  ·  {text}{since}")
 
     def _leave(self) -> None:

@@ -1,6 +1,7 @@
 """Main window: layout, menus and shortcuts."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from PyQt6.QtCore import QByteArray, QSize, QStandardPaths, Qt, pyqtSignal
@@ -185,7 +186,7 @@ class MainWindow(QMainWindow):
         if self.controls.cancel.isEnabled():
             self.controls.cancel.click()
         else:
-            self.banner.hide()
+            self.banner.dismiss()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Keep the message banner centred."""
@@ -211,6 +212,12 @@ class MainWindow(QMainWindow):
         """Display a message in the banner, announce it and add it to the log; its numbers get the form of the locale."""
         sentence = localised(sentence)
         self.banner.show_message(sentence)
+        self.announcer.announce(sentence, urgent=True)
+        self.log.add(sentence)
+
+    def show_alert(self, words: str, sentence: str) -> None:
+        """Display an alert with the current time, announce it and add it to the log; messages do not replace it."""
+        self.banner.show_alert(words, f"{datetime.now():%H:%M:%S}  {sentence}")
         self.announcer.announce(sentence, urgent=True)
         self.log.add(sentence)
 

@@ -1,4 +1,4 @@
-"""Desktop notifications of alert words."""
+"""Desktop notifications of alert words and of a lost microphone."""
 
 from PyQt6.QtWidgets import QApplication, QSystemTrayIcon, QWidget
 

@@ -201,8 +201,8 @@ class MicrophoneWorker(QObject):
                 f" What was recorded until then is kept in {self._recorder.path}." if self._recorder.duration_s else ""
             )
             self._finish_recording()
-        self.stop_listening()
         self.trouble.emit(message + kept)
+        self.stop_listening()
 
     def _on_started(self, rate: int) -> None:
         self._rate = rate
