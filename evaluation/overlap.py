@@ -7,12 +7,12 @@ and errors of Java are reported in one sentence.
 Shapes: N clips, R resamples, K statistics per clip that a metric sums.
 """
 
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,14 @@ from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
-from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+from pycocoevalcap.tokenizer import ptbtokenizer
 from tqdm import tqdm
 
 from evaluation.errors import MetricError
-from evaluation.java_runtime import find_java, java_locale
+from evaluation.java_runtime import find_java, java_environment, java_locale
 
 BLEU_ORDER = 4
+_TOKENIZER = "edu.stanford.nlp.process.PTBTokenizer"
 _CHUNKS = 20  # column of METEOR's statistics
 Floats = NDArray[np.float64]
 
@@ -69,43 +70,32 @@ def tokenize(captions: Sequence[Sequence[str]]) -> list[list[str]]:
     Raises:
         MetricError: there is no Java, or the tokenizer fails.
     """
-    find_java()
-    groups = {
-        number: [{"caption": " ".join(caption.split())} for caption in group] for number, group in enumerate(captions)
-    }
-    try:
-        with _stderr_kept() as kept, java_locale():
-            found = PTBTokenizer().tokenize(groups)
-    except OSError as error:
-        if error.filename is None:
-            raise  # no folder for temporary files is writable
-        raise MetricError(
-            f"the PTB tokenizer cannot write to the folder of its jar ({error}): make it writable."
-        ) from error
-    tokenized = [found.get(number, []) for number in range(len(captions))]
-    said = kept()
-    whole = [len(group) for group in tokenized] == [len(group) for group in captions]
-    if not whole or "PTBTokenizer tokenized" not in said:  # its final message; the exit status is not available
-        raise MetricError(
-            f"the PTB tokenizer failed ({said[-300:] or 'no message'}): check that `java -version` answers."
-        )
-    return tokenized
+    java = find_java()
+    lines = [" ".join(caption.split()) for group in captions for caption in group]
+    # PTBTokenizer of pycocoevalcap passes them in a file in its own folder, which stays there after an error.
+    command = [
+        java,
+        "-cp",
+        str(Path(ptbtokenizer.__file__).with_name(ptbtokenizer.STANFORD_CORENLP_3_4_1_JAR)),
+        _TOKENIZER,
+    ]
+    done = subprocess.run(
+        [*command, "-preserveLines", "-lowerCase"],
+        input="\n".join(lines).encode(),
+        capture_output=True,
+        env=java_environment(),
+        check=False,
+    )
+    tokenized = [" ".join(filter(_is_word, line.rstrip().split(" "))) for line in done.stdout.decode().split("\n")]
+    if done.returncode or len(tokenized) < len(lines):
+        said = done.stderr.decode("utf-8", "replace").strip()[-300:] or "no message"
+        raise MetricError(f"the PTB tokenizer failed ({said}): check that `java -version` answers.")
+    rest = iter(tokenized)
+    return [list(islice(rest, len(group))) for group in captions]
 
 
-@contextmanager
-def _stderr_kept() -> Iterator[Callable[[], str]]:
-    """Capture stderr of programs started within the context; yields a function that returns it."""
-    sys.stderr.flush()
-    original = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield lambda: text
-        finally:
-            os.dup2(original, 2)
-            os.close(original)
-            file.seek(0)
-            text = file.read().decode("utf-8", "replace").strip()
+def _is_word(token: str) -> bool:
+    return token not in ptbtokenizer.PUNCTUATIONS  # codespell:ignore
 
 
 def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]], counts: Floats) -> list[MeasureResult]:

@@ -32,6 +32,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from configs.atomic_files import write_file
 from evaluation.errors import MetricError
 from evaluation.java_runtime import bundled_jars, class_path, find_java, java_environment, java_options, java_version
 
@@ -88,7 +89,7 @@ def spice(
             for number, (candidate, group) in enumerate(zip(candidates, references, strict=True))
         ]
         inputs = Path(folder) / "captions.json"
-        inputs.write_text(json.dumps(clips), encoding="ascii")
+        write_file(inputs, json.dumps(clips))
         run = _Run(find_java(), inputs, Path(folder) / "scores.json", settings, limit, deadline)
         with tqdm(total=num_captions, desc="SPICE: parsing", unit="caption", delay=1, file=sys.stderr) as bar:
             return _with_cache(run, settings.cache, Path(folder), bar)

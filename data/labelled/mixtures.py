@@ -8,6 +8,7 @@ training and validation clips, split by fold, come from different recordings.
 """
 
 import argparse
+import io
 import logging
 import shutil
 import sys
@@ -21,6 +22,7 @@ import soundfile
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from configs.atomic_files import write_file
 from configs.commands import command_parser, run_command
 from data.audio import load_audio
 from data.clotho import DatasetError, FileClip
@@ -265,9 +267,18 @@ def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, see
 
     Raises:
         DatasetError: the output folder is not empty, or the collection is unusable.
+        FileNotWrittenError: no space, or no permission. After this and any other error the output folder is removed.
     """
     if output.exists() and any(output.iterdir()):
         raise DatasetError(f"{output} is not empty: give a new folder with --output.")
+    try:
+        return _write(root, output, validation_fold, num_mixtures, seed)
+    except BaseException:
+        shutil.rmtree(output, ignore_errors=True)  # it was empty, and must be for the next try
+        raise
+
+
+def _write(root: Path, output: Path, validation_fold: int, num_mixtures: int, seed: int) -> dict[str, int]:
     sounds = [sound for sound in read_collection(root) if sound.fold <= max(4, validation_fold)]
     captions: dict[str, list[list[str]]] = {"development": [], "validation": []}
     labels: list[list[str]] = []
@@ -277,7 +288,7 @@ def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, see
         folder = output / split
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / sound.path.name
-        shutil.copyfile(sound.path, target)
+        write_file(target, sound.path.read_bytes())
         generator = np.random.default_rng([seed, number])
         shape = measure(load_audio(target, ANALYSIS_RATE), ANALYSIS_RATE)
         captions[split].append([target.name, *describe(sound.category, shape, generator, NUM_REFERENCES)])
@@ -287,9 +298,9 @@ def build(root: Path, output: Path, validation_fold: int, num_mixtures: int, see
     for mixture in tqdm(
         make_mixtures(validation, num_mixtures, seed) if num_mixtures else [], desc="mixtures", unit="clip"
     ):
-        soundfile.write(
-            output / "validation" / mixture.name, mixture.load(MIXTURE_RATE, None), MIXTURE_RATE, subtype="PCM_16"
-        )
+        content = io.BytesIO()  # soundfile's errors lack the reason of a failed write
+        soundfile.write(content, mixture.load(MIXTURE_RATE, None), MIXTURE_RATE, format="WAV", subtype="PCM_16")
+        write_file(output / "validation" / mixture.name, content.getvalue())
         captions["validation"].append([mixture.name, *mixture.captions])
         sources = f"{mixture.first.source_id};{mixture.second.source_id}"
         labels.append(["validation", mixture.name, mixture.order, ";".join(mixture.labels), sources])

@@ -45,6 +45,7 @@ class DecodingWorker(QObject):
         if number != self._newest:
             return
         pcm_path = Path(self._folder.name) / f"{number}.pcm"
+        sound: DecodedSound | None = None
         try:
             report = lambda share: self.progress.emit(path, share)  # noqa: E731 - one use
             sound = decode(Path(path), pcm_path, report, lambda: number != self._newest)
@@ -52,9 +53,10 @@ class DecodingWorker(QObject):
             self.failed.emit(path, str(error))
         except OSError as error:
             self.failed.emit(path, f"{Path(path).name} could not be decoded to {pcm_path.parent} ({error.strerror}).")
+        if sound is None:
+            pcm_path.unlink(missing_ok=True)
         else:
-            if sound is not None:
-                self.decoded.emit(sound)
+            self.decoded.emit(sound)
         for other in Path(self._folder.name).glob("*.pcm"):
             if other != pcm_path:
                 other.unlink(missing_ok=True)  # an existing memory map stays valid after its file is deleted
