@@ -1,5 +1,6 @@
 """Output files from a manifest: several formats at once, as one table or as one file per recording."""
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from captioning.shown import Selection
 from configs.atomic_files import new_file
 from data.caption_formats import FailedRecording
 
+MAX_NAME_BYTES = 255  # of a file name, on all common file systems
 RECORDINGS_A_SHARD = 100_000
 _TABLES = ("csv", "raven")  # formats whose columns depend on the rows
 
@@ -82,7 +84,18 @@ class OutputPlan:
                 a recording outside of it (from a list of paths), that is the whole path, for a URL from its bucket or host.
         """
         relative = _relative(name, folder)
-        return {name: self.output / f"{relative}{FORMATS[name].suffix}" for name in self.formats}
+        return {name: self.output / _fitting(relative, FORMATS[name].suffix) for name in self.formats}
+
+
+def _fitting(relative: str, suffix: str) -> str:
+    """Append a suffix to a path; a name that would be longer than MAX_NAME_BYTES is cut and gets eight digits of its checksum."""
+    parent, name = os.path.split(relative)
+    content = os.fsencode(name)
+    if len(content) + len(suffix) > MAX_NAME_BYTES:
+        digits = hashlib.sha256(content).hexdigest()[:8]
+        content = content[: MAX_NAME_BYTES - len(suffix) - len(digits) - 1]
+        name = f"{content.decode('utf-8', 'ignore')}-{digits}"
+    return os.path.join(parent, name + suffix)
 
 
 def _relative(name: str, folder: str) -> str:

@@ -22,6 +22,7 @@ from configs.checkpoint_files import (
     read_metadata,
     read_tokenizer,
 )
+from configs.checks import LONGEST_CLIP_S
 from configs.errors import CheckpointError
 from configs.loading import ConfigError, load_checkpoint_config
 from configs.schema import Config
@@ -29,7 +30,13 @@ from generation.calibration import Calibration, calibration_of
 from generation.retrieval import CaptionStore
 from runtime.front_end import FrontEnd
 
-NETWORKS = (ENCODER_NETWORK, PREFIX_NETWORK, DECODER_NETWORK)
+# Names of the inputs and outputs of each network; the prefix of a captioner with styles has the input "style" too.
+NETWORKS = {
+    ENCODER_NETWORK: ({"power"}, {"embeddings"}),
+    PREFIX_NETWORK: ({"embeddings"}, {"part_scores", "prefix"}),
+    DECODER_NETWORK: ({"prefix", "token_ids", "rows", "past"}, {"logits", "cache"}),
+}
+LARGEST_FFT = 1 << 16
 AGAIN = "export the checkpoint again"
 
 
@@ -84,7 +91,7 @@ def read_folder(path: Path, num_threads: int) -> ExportedFiles:
     except ConfigError as error:
         raise CheckpointError(f"{path / CONFIG_FILE}: {error}") from error
     store = _read_store(path / STORE_FILE) if STORE_FILE in metadata["files"] else None
-    front_end, tokenizer = _front_end(path, metadata), read_tokenizer(path)
+    front_end, tokenizer = _front_end(path, metadata, config), read_tokenizer(path)
     encoder, prefix, decoder = (_session(path / name, num_threads) for name in NETWORKS)
     return ExportedFiles(
         config,
@@ -98,7 +105,7 @@ def read_folder(path: Path, num_threads: int) -> ExportedFiles:
     )
 
 
-def _front_end(path: Path, metadata: dict[str, Any]) -> FrontEnd:
+def _front_end(path: Path, metadata: dict[str, Any], config: Config) -> FrontEnd:
     found = metadata.get(FRONT_END_KEY)
     names = {item.name for item in fields(FrontEnd)}
     if (
@@ -109,7 +116,20 @@ def _front_end(path: Path, metadata: dict[str, Any]) -> FrontEnd:
         raise CheckpointError(
             f"{path / METADATA_FILE} has no {FRONT_END_KEY} with {', '.join(sorted(names))}: {AGAIN}."
         )
-    return FrontEnd(**found)
+    front_end, whole = FrontEnd(**found), ("sample_rate", "n_fft", "hop", "window", "min_samples")
+    if (
+        not all(isinstance(found[name], int) for name in whole)
+        or not 0 < front_end.hop <= front_end.window <= front_end.n_fft <= LARGEST_FFT
+        or not 0 <= front_end.min_samples <= LARGEST_FFT
+        or not abs(front_end.pre_emphasis) <= 1
+        or not 1 <= front_end.window_s <= LONGEST_CLIP_S
+        or front_end.sample_rate != config.captioner.encoder.sample_rate
+    ):
+        raise CheckpointError(
+            f"{path / METADATA_FILE} has a {FRONT_END_KEY} that does not fit: expected hop, window and n_fft in this order of "
+            f"size, and the sample rate of {CONFIG_FILE}, {config.captioner.encoder.sample_rate} Hz: {AGAIN}."
+        )
+    return front_end
 
 
 def _read_store(path: Path) -> CaptionStore:
@@ -141,7 +161,15 @@ def _session(path: Path, num_threads: int) -> Any:
         "session.intra_op.allow_spinning", "0"
     )  # networks are small, and machines are shared
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises several classes derived from RuntimeError, and RuntimeError
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise CheckpointError(f"{path} cannot be loaded ({reason}): {AGAIN}.") from error
+    inputs, outputs = ({item.name for item in items} for items in (session.get_inputs(), session.get_outputs()))
+    expected, results = NETWORKS[path.name]
+    if inputs - {"style"} != expected or outputs != results:
+        raise CheckpointError(
+            f"{path} is another network: it has the inputs {', '.join(sorted(inputs))}, expected "
+            f"{', '.join(sorted(expected))}: {AGAIN}."
+        )
+    return session

@@ -98,7 +98,7 @@ def no_more_than(size: int) -> Callable[..., IO[bytes]]:
                 raise OSError(errno.ENOSPC, "No space left on device")
             return write(content)
 
-        return SimpleNamespace(write=limited, seek=file.seek, read=file.read, flush=file.flush)  # type: ignore[return-value]
+        return SimpleNamespace(write=limited, seek=file.seek, read=file.read, flush=file.flush, closed=True)  # type: ignore[return-value]
 
     original = tempfile.TemporaryFile
     return make

@@ -207,3 +207,18 @@ def test_a_file_that_grows_or_shrinks_while_it_is_read(tmp_path: Path) -> None:
             assert 10 < len(list(windows)) < 250
         except AudioError as error:
             assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "🐶"])
+def test_names_as_long_as_a_system_allows_get_files_of_their_own(
+    tmp_path: Path, tiny_checkpoint: Path, letter: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    stem = letter * (240 // len(letter.encode()))
+    for number in range(2):
+        name = f"{stem}{'b' * (250 - len(stem.encode()))}{number}.wav"
+        soundfile.write(tmp_path / "in" / name, np.random.default_rng(0).normal(size=16000) / 9, 16000)
+    arguments = [str(tmp_path / "in"), "--ckpt_path", str(tiny_checkpoint), "--workers", "1", "--per_recording"]
+    assert inference.main([*arguments, "--format", "csv,raven", "--output", str(tmp_path / "out")]) == 0
+    found = [path.name for path in (tmp_path / "out").iterdir() if path.name != "manifest.jsonl"]
+    assert len(found) == 4 and all(name.startswith(stem[:50]) and len(name.encode()) <= 255 for name in found)

@@ -17,6 +17,9 @@ from configs.checkpoint_files import CONFIG_FILE, METADATA_FILE, MODEL_FILE, sha
 from configs.errors import CheckpointError
 from configs.loading import ConfigError, load_config
 from models.captioner import AudioCaptioner
+from models.checkpoints.onnx_files import export
+from runtime.captioner import OnnxCaptioner
+from runtime.folder import NETWORKS
 
 
 @pytest.fixture
@@ -135,3 +138,42 @@ def test_a_path_with_control_characters_is_told_on_one_line(name: str) -> None:
     with pytest.raises(CheckpointError) as told:
         AudioCaptioner.from_pretrained(name)
     assert repr(name) in str(told.value) and str(told.value).isprintable()
+
+
+# Exported captioners
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "a.onnx"
+    export(AudioCaptioner.from_pretrained(tiny_checkpoint), path)
+    return path
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("other", NETWORKS)
+def test_networks_in_each_others_place(exported: Path, tmp_path: Path, network: str, other: str) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "a.onnx"))
+    shutil.copy(exported / other, folder / network)
+    vouch(folder)
+    if network == other:
+        OnnxCaptioner(folder)
+        return
+    with pytest.raises(CheckpointError, match=f"{network} is another network: it has the inputs .*, expected "):
+        OnnxCaptioner(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sample_rate", 0), ("sample_rate", 44100), ("n_fft", 0), ("n_fft", 1e12), ("hop", 0), ("hop", 10**9), ("window", -1),
+        ("window", 800.5), ("pre_emphasis", 1e308), ("window_s", 0), ("window_s", float("nan")), ("min_samples", -1),
+    ],
+)  # fmt: skip
+def test_a_front_end_out_of_range(exported: Path, tmp_path: Path, name: str, value: float) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "a.onnx"))
+    metadata = json.loads((folder / METADATA_FILE).read_text())
+    metadata["front_end"][name] = value
+    (folder / METADATA_FILE).write_text(json.dumps(metadata))
+    with pytest.raises(CheckpointError, match=r"metadata\.json has a front_end that does not fit"):
+        OnnxCaptioner(folder)
