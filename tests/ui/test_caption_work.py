@@ -19,6 +19,7 @@ from tests.ui.actions import captions, click, open_file, rows
 from ui.controllers.main import Controller
 from ui.store.documents import Review, Row
 from ui.widgets.state import Listening
+from ui.widgets.tabs import HISTORY, RECORDING
 
 
 @pytest.fixture
@@ -233,8 +234,15 @@ def test_files_that_were_cancelled_run_again_and_the_list_is_given_back(
     click(qtbot, queue.run)
     qtbot.waitUntil(lambda: queue.summary.text() == "3 of 3 done" and not app.state.captioning)
     assert [queue.files.topLevelItem(n).text(1) for n in range(3)] == ["done"] * 3
+    queue.files.setFocus()
     queue.files.itemActivated.emit(queue.files.topLevelItem(1), 0)
     qtbot.waitUntil(lambda: captions(app)[:1] == ["1 0 caption 1"])  # a captioned file shows its captions
+    qtbot.waitUntil(app.window.captions.table.hasFocus)
+    app.window.tabs.show_tab(HISTORY)
+    assert app.window.history.entries.hasFocus()
+    app.window.controls.play.setFocus()
+    app.window.tabs.show_tab(RECORDING)
+    assert app.window.controls.play.hasFocus()
     click(qtbot, queue.clear) if queue.isVisible() else queue.clear_clicked.emit()
     assert queue.files.topLevelItemCount() == 0 and app.window.banner.isVisible()
     click(qtbot, app.window.banner.action)

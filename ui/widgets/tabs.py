@@ -1,7 +1,7 @@
 """Tabs: captions of the open recording, live captions, file queue and history."""
 
 from PyQt6.QtCore import pyqtSignal
-from PyQt6.QtWidgets import QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QApplication, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from ui.widgets.captions_panel import CaptionsPanel
 from ui.widgets.lists_panel import HistoryPanel, QueuePanel
@@ -27,6 +27,7 @@ class Tabs(QWidget):
         self.bar.setDrawBase(False)
         self.bar.setExpanding(False)
         self.pages = QStackedWidget()
+        self._lists = (captions.table, queue.files, history.entries)
         for page in (captions, queue, history):
             self.pages.addWidget(page)
         for name in ("Captions", "Live", "Files", "History"):
@@ -46,10 +47,16 @@ class Tabs(QWidget):
         return self.bar.currentIndex()
 
     def show_tab(self, tab: int) -> None:
-        """Select a tab without changing the keyboard focus."""
+        """Select a tab; the keyboard focus moves to its list only if it was in the tab that is hidden."""
         self.bar.setCurrentIndex(tab)
 
     def _on_changed(self, tab: int) -> None:
+        page, focused = self.pages.currentWidget(), QApplication.focusWidget()
+        held_focus = page is not None and focused is not None and page.isAncestorOf(focused)
         self.pages.setCurrentIndex(max(0, tab - 1))
+        if (
+            held_focus and self.pages.currentWidget() is not page
+        ):  # else Qt chooses the next control, such as the search
+            self._lists[self.pages.currentIndex()].setFocus()
         if tab in (RECORDING, LIVE):
             self.document_asked.emit(tab == LIVE)
