@@ -200,6 +200,8 @@ def test_scroll_bars_are_wide_enough_to_be_hit(app: Controller, qtbot: QtBot) ->
     vertical, horizontal = app.window.area.verticalScrollBar(), app.window.sound.overview.bar
     assert vertical is not None and vertical.isVisible() and vertical.width() >= 14
     assert horizontal.sizeHint().height() >= 14
+    page = app.window.area.widget()
+    assert page is not None and page.minimumSizeHint().width() <= 960 - 14  # so that nothing is scrolled sideways
 
 
 def test_no_button_moves_or_changes_its_width(app: Controller, qtbot: QtBot, sound_file: Path) -> None:

@@ -20,7 +20,7 @@ def card(*parts: QWidget | QLayout) -> QFrame:
     frame = QFrame()
     frame.setObjectName("card")
     layout = QVBoxLayout(frame)
-    layout.setContentsMargins(16, 12, 16, 14)
+    layout.setContentsMargins(12, 12, 12, 14)
     layout.setSpacing(8)
     for part in parts:
         if isinstance(part, QWidget):
