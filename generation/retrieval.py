@@ -8,8 +8,10 @@ are human captions of clips with similar labels: retrieval as in RECAP (Ghosh et
 A clip with the label set L has the log-likelihood, up to a constant and with classes taken as independent, sum over c in L of
 (logit_c - prior_c). SHARPNESS compensates for dependent classes (Vehicle, Car, Engine). PRIOR_LOGIT is the prior of
 all classes but speech and music, which about half of AudioSet's clips have (Gemmeke et al., ICASSP 2017), so that taggers score
-them highly. The similarity is CIDEr-D's (Vedantam et al., CVPR 2015, arXiv 1411.5726): cosine of TF-IDF
-vectors of 1- to 4-grams and a Gaussian penalty of the lengths' difference, without its clipping of repeated n-grams.
+them highly. Speakers, whom label sets often leave out, are further evidence (`generation/speakers.py`).
+
+The similarity is CIDEr-D's (Vedantam et al., CVPR 2015, arXiv 1411.5726): cosine of TF-IDF vectors of 1- to 4-grams and a Gaussian
+penalty of the lengths' difference, without its clipping of repeated n-grams.
 
 Shapes: M captions of the store, K retrieved ones, N candidates, C tag classes.
 """
@@ -27,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import CheckpointError
+from generation.speakers import NUM_SETS, SpeakerEvidence, named_speakers
 from vocabulary.audioset import tag_ids
 
 NUM_REFERENCES = 300  # K
@@ -39,12 +42,14 @@ LENGTH_SIGMA = 6.0  # words
 LOWEST_SCORE = 1e-6
 KEPT_VECTORS = 16384  # of about a kilobyte each
 
+SPEAKERS_TENSOR = "speakers"  # stores of version 0.2 have none
 TENSORS = {
     "text": np.dtype(np.uint8),
     "text_ends": np.dtype(np.int64),
     "classes": np.dtype(np.int16),
     "class_ends": np.dtype(np.int64),
     "styles": np.dtype(np.uint8),
+    SPEAKERS_TENSOR: np.dtype(np.uint8),
     "document_frequencies": np.dtype(np.int32),
 }
 
@@ -95,7 +100,8 @@ class CaptionStore:
 
     Args:
         tensors: tensors created by `build`: text (bytes) uint8 and text_ends (M,) int64 of the captions in UTF-8; classes int16
-            and class_ends (M,) int64 of their label sets; styles (M,) uint8; document_frequencies (BUCKETS,) int32.
+            and class_ends (M,) int64 of their label sets; styles (M,) uint8; speakers (M,) uint8, as given by
+            `named_speakers`; document_frequencies (BUCKETS,) int32.
 
     Raises:
         CheckpointError: a tensor is missing, or tensors are inconsistent.
@@ -103,18 +109,22 @@ class CaptionStore:
 
     def __init__(self, tensors: Mapping[str, NDArray[Any]]) -> None:
         _check_kinds(tensors)
-        self.tensors = dict(tensors)
         self._text, self._text_ends = tensors["text"], tensors["text_ends"]
         self._classes, class_ends = tensors["classes"].astype(np.int64), tensors["class_ends"]
         self._styles, frequencies = tensors["styles"], tensors["document_frequencies"]
+        speakers = tensors.get(SPEAKERS_TENSOR, self._styles)  # those of older stores are found below
         ends = ((self._text_ends, len(self._text)), (class_ends, len(self._classes)))
         if (
-            not len(self) == len(class_ends) == len(self._styles) > 0
+            not len(self) == len(class_ends) == len(self._styles) == len(speakers) > 0
             or len(frequencies) != BUCKETS
             or any(bool((np.diff(own, prepend=0) <= 0).any()) or own[-1] != size for own, size in ends)
         ):
             raise CheckpointError("the caption store's tensors do not fit each other: copy the checkpoint again.")
-        self._check_values(frequencies)
+        self._check_values(frequencies, tensors.get(SPEAKERS_TENSOR))
+        if SPEAKERS_TENSOR not in tensors:
+            speakers = named_speakers([self.caption(row) for row in range(len(self))])
+        self.tensors = {**tensors, SPEAKERS_TENSOR: speakers}
+        self._speakers, self._speaker_evidence = speakers, SpeakerEvidence(speakers)
         self._class_starts = np.concatenate([[0], class_ends[:-1]])
         self._idf = (np.log(len(self)) - np.log(np.maximum(1, frequencies))).tolist()  # single numbers are read faster
         self.vector = lru_cache(maxsize=KEPT_VECTORS)(self._vector)  # the same captions are retrieved for similar clips
@@ -122,7 +132,7 @@ class CaptionStore:
     def __len__(self) -> int:
         return len(self._text_ends)
 
-    def _check_values(self, frequencies: NDArray[np.int32]) -> None:
+    def _check_values(self, frequencies: NDArray[np.int32], speakers: NDArray[np.uint8] | None) -> None:
         """Validate values that would otherwise cause errors during captioning."""
         begins = self._text[np.concatenate([[0], self._text_ends[:-1]])]  # first byte of each caption
         try:
@@ -137,6 +147,11 @@ class CaptionStore:
             raise CheckpointError(
                 f"the caption store has the classes {self._classes.min()} to {self._classes.max()}, expected 0 to "
                 f"{num_classes - 1}: copy the checkpoint again."
+            )
+        if speakers is not None and speakers.max() >= NUM_SETS:
+            raise CheckpointError(
+                f"the caption store has the set of speakers {speakers.max()}, expected 0 to {NUM_SETS - 1}: "
+                "copy the checkpoint again."
             )
         if frequencies.min() < 0 or frequencies.max() > len(self):
             raise CheckpointError(
@@ -161,6 +176,7 @@ class CaptionStore:
                 "classes": np.array([label for row in rows for label in classes[row]], dtype=np.int16),
                 "class_ends": np.cumsum([len(classes[row]) for row in rows], dtype=np.int64),
                 "styles": np.array([styles[row] for row in rows], dtype=np.uint8),
+                SPEAKERS_TENSOR: named_speakers([captions[row] for row in rows]),
                 "document_frequencies": frequencies,
             }
         )
@@ -175,15 +191,17 @@ class CaptionStore:
         return bool((self._styles == style).any())
 
     def retrieve(self, tag_scores: NDArray[np.float32], style: int) -> References:
-        """Retrieve the captions whose label sets are most probable for a clip's tag scores.
+        """Retrieve the captions whose label sets and speakers are most probable for a clip's tag scores.
 
         Args:
             tag_scores: (C,) tag scores of the whole clip.
             style: style number of the captions.
         """
         scores = np.clip(tag_scores.astype(np.float64), LOWEST_SCORE, 1 - LOWEST_SCORE)
-        gains = np.log(scores) - np.log1p(-scores) - _prior_logits()  # (C,)
+        logits = np.log(scores) - np.log1p(-scores)  # (C,)
+        gains = logits - _prior_logits()
         likelihoods = SHARPNESS * np.add.reduceat(gains[self._classes], self._class_starts)  # (M,)
+        likelihoods += self._speaker_evidence(logits)[self._speakers]
         likelihoods[self._styles != style] = -np.inf
         number = min(NUM_REFERENCES, len(likelihoods))
         least = np.partition(likelihoods, -number)[-number]
@@ -224,12 +242,12 @@ class CaptionStore:
 
 
 def _check_kinds(tensors: Mapping[str, NDArray[Any]]) -> None:
-    if set(tensors) != set(TENSORS):
+    if set(tensors) | {SPEAKERS_TENSOR} != set(TENSORS):
         raise CheckpointError(
             f"the caption store has {', '.join(sorted(tensors))[:200] or 'nothing'}: expected {', '.join(TENSORS)}."
         )
-    for name, kind in TENSORS.items():
-        tensor = tensors[name]
+    for name, tensor in tensors.items():
+        kind = TENSORS[name]
         if tensor.dtype != kind or tensor.ndim != 1:
             raise CheckpointError(
                 f"the caption store's {name} has the type {tensor.dtype} and {tensor.ndim} dimensions, expected {kind} and 1: "
