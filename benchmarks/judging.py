@@ -32,7 +32,7 @@ from evaluation.scores import (
 from vocabulary.audioset import wide_tags
 from vocabulary.words import classes_of
 
-MEASURES = ("cider_d", "meteor", "rouge_l", "sbert_sim", "invented")
+MEASURES = ("cider_d", "meteor", "rouge_l", "sbert_sim", "invented", "wrong_speakers")
 CHOOSING = ("cider_d", "invented")  # measures of the choice score
 HALVES = ("choose", "confirm", "all")
 NUM_RESAMPLES = 1000

@@ -11,7 +11,7 @@ from evaluation.scores import Comparison, Score
 
 logger = logging.getLogger(__name__)
 
-PERCENT = ("invented",)  # measures shown in percent
+PERCENT = ("invented", "wrong_speakers")  # measures shown in percent
 
 
 @dataclass(frozen=True)

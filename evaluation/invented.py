@@ -1,15 +1,18 @@
-"""Sounds that a caption names but no reference does: CHAIR, applied to sounds instead of objects in images.
+"""Sounds and speakers that a caption names but no reference does: CHAIR, applied to sounds instead of objects in images.
 
 CHAIR's per-sentence value (Rohrbach et al. 2018, arXiv 1809.02156) is the share of captions that name an absent object. Here
 words are mapped to AudioSet classes (`vocabulary.words`), and the classes named by any reference count as present.
 """
 
 from collections.abc import Collection, Sequence
+from functools import reduce
+from operator import or_
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vocabulary.audioset import wide_tags
+from vocabulary.speakers import speakers_in
 from vocabulary.turns import parts_of
 from vocabulary.words import classes_of
 
@@ -49,4 +52,23 @@ def invented(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> 
     for candidate, group in zip(candidates, references, strict=True):
         classes = {number for reference in group for number in classes_of(reference)}
         values.append(float(bool(unsupported_clauses(candidate, classes))))
+    return np.array(values, dtype=np.float64)
+
+
+def wrong_speakers(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+    """Whether each caption names a man, a woman or a child who speaks where the references name only others.
+
+    `invented` does not notice these errors, since every one of them is speech.
+
+    Args:
+        candidates: N captions, unchanged.
+        references: reference captions of each, unchanged.
+
+    Returns:
+        (N,) float64: 1 if the caption names a speaker that no reference names, and a reference names another one; else 0.
+    """
+    values = []
+    for candidate, group in zip(candidates, references, strict=True):
+        known = reduce(or_, (speakers_in(reference.lower()) for reference in group), 0)
+        values.append(float(known > 0 and speakers_in(candidate.lower()) & ~known > 0))
     return np.array(values, dtype=np.float64)

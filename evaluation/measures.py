@@ -60,14 +60,19 @@ MEASURES: dict[str, Measure] = {
         ("sbert_sim", "fer"),
     ),
     "invented": Measure("Invented sounds", "Share of captions that name a sound which no reference names.", 1.0, -1),
+    "wrong_speakers": Measure(
+        "Wrong speakers", "Share of captions that name a man, woman or child speaking where references name others.", 1.0, -1
+    ),
     "vocabulary": Measure("Vocabulary", "Number of different words in all captions.", None, 0),
     "words": Measure("Words per caption", "Mean number of words per caption.", None, 0),
 }
 
+COUNTED = ("invented", "wrong_speakers", "vocabulary", "words")
+
 # Names of groups that --metrics accepts besides the keys.
 GROUPS: dict[str, tuple[str, ...]] = {
     "bleu": ("bleu_1", "bleu_2", "bleu_3", "bleu_4"),
-    "offline": (*(key for key, measure in MEASURES.items() if measure.shared_words), "invented", "vocabulary", "words"),
+    "offline": (*(key for key, measure in MEASURES.items() if measure.shared_words), *COUNTED),
     "all": tuple(MEASURES),
 }
 

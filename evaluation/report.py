@@ -257,7 +257,7 @@ def _shown_clip(report: Report, number: int) -> ShownClip:
         (MEASURES[key].title, shown(float(score.per_clip[number]), key))
         for key, score in report.scores.items()
         if score.per_clip is not None
-        and key in ("spider", "cider_d", "spice", "meteor", "sbert_sim", "fense", "fer", "invented")
+        and key in ("spider", "cider_d", "spice", "meteor", "sbert_sim", "fense", "fer", "invented", "wrong_speakers")
     )
     return ShownClip(
         name=name,

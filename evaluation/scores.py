@@ -21,7 +21,7 @@ from tqdm import tqdm
 from evaluation import overlap
 from evaluation.errors import MetricError, UnavailableError
 from evaluation.inputs import Corpus
-from evaluation.invented import invented
+from evaluation.invented import invented, wrong_speakers
 from evaluation.language_models import PENALTY, fluency_errors, sentence_similarity
 from evaluation.measures import MEASURES, needed
 from evaluation.overlap import Floats, MeasureResult, mean_result
@@ -257,6 +257,7 @@ def _per_caption(corpus: Corpus, measure: Callable[[list[str]], int]) -> NDArray
 # Metrics whose corpus value is the mean of the values (N,) that a function computes for the clips of a corpus.
 PER_CLIP: dict[str, Callable[[Corpus], Floats]] = {
     "invented": lambda corpus: invented(corpus.candidates, corpus.references),
+    "wrong_speakers": lambda corpus: wrong_speakers(corpus.candidates, corpus.references),
     "words": lambda corpus: _per_caption(corpus, len),
 }
 

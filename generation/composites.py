@@ -23,7 +23,7 @@ LATER = 0.5  # minimum delay of a sound that is said to follow another, in third
 
 
 def join_short_captions(captions: Sequence[str], part_scores: NDArray[np.float32]) -> list[str]:
-    """Join pairs of short captions, each naming one sound, for a clip's strongest tags.
+    """Join pairs of short captions, each naming one sound or two next to each other, for a clip's strongest tags.
 
     Args:
         captions: captions in lower case, most likely first.
@@ -34,7 +34,7 @@ def join_short_captions(captions: Sequence[str], part_scores: NDArray[np.float32
     strong = sorted(strong, key=lambda number: -values[number])[:MOST_TAGS]
     if len(strong) < 2:
         return []
-    short = [text for text in captions if len(text.split()) <= MOST_WORDS and len(sources_in(text)) == 1]
+    short = [text for text in captions if len(text.split()) <= MOST_WORDS and len(sources_in(text, at_conjunctions=False)) == 1]
     named = {text: set(classes_of(text)) for text in short}
     chosen = {tag: next((text for text in short if tag in named[text]), None) for tag in strong}
     joined = []

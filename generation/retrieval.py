@@ -10,8 +10,8 @@ A clip with the label set L has the log-likelihood, up to a constant and with cl
 all classes but speech and music, which about half of AudioSet's clips have (Gemmeke et al., ICASSP 2017), so that taggers score
 them highly. Speakers, whom label sets often leave out, are further evidence (`generation/speakers.py`).
 
-The similarity is CIDEr-D's (Vedantam et al., CVPR 2015, arXiv 1411.5726): cosine of TF-IDF vectors of 1- to 4-grams and a Gaussian
-penalty of the lengths' difference, without its clipping of repeated n-grams.
+The similarity is CIDEr-D's (Vedantam et al., CVPR 2015, arXiv 1411.5726): cosine of TF-IDF vectors of 1- to 4-grams and a
+Gaussian penalty of the lengths' difference, without its clipping of repeated n-grams.
 
 Shapes: M captions of the store, K retrieved ones, N candidates, C tag classes.
 """
@@ -29,8 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import CheckpointError
-from generation.speakers import NUM_SETS, SpeakerEvidence, named_speakers
+from generation.speakers import SpeakerEvidence
 from vocabulary.audioset import tag_ids
+from vocabulary.speakers import NUM_SETS, speakers_in
 
 NUM_REFERENCES = 300  # K
 SHARPNESS = 0.5
@@ -100,8 +101,8 @@ class CaptionStore:
 
     Args:
         tensors: tensors created by `build`: text (bytes) uint8 and text_ends (M,) int64 of the captions in UTF-8; classes int16
-            and class_ends (M,) int64 of their label sets; styles (M,) uint8; speakers (M,) uint8, as given by
-            `named_speakers`; document_frequencies (BUCKETS,) int32.
+            and class_ends (M,) int64 of their label sets; styles (M,) uint8; speakers (M,) uint8, the
+            speakers that each caption names (`vocabulary.speakers`); document_frequencies (BUCKETS,) int32.
 
     Raises:
         CheckpointError: a tensor is missing, or tensors are inconsistent.
@@ -122,7 +123,7 @@ class CaptionStore:
             raise CheckpointError("the caption store's tensors do not fit each other: copy the checkpoint again.")
         self._check_values(frequencies, tensors.get(SPEAKERS_TENSOR))
         if SPEAKERS_TENSOR not in tensors:
-            speakers = named_speakers([self.caption(row) for row in range(len(self))])
+            speakers = np.array([speakers_in(self.caption(row)) for row in range(len(self))], dtype=np.uint8)
         self.tensors = {**tensors, SPEAKERS_TENSOR: speakers}
         self._speakers, self._speaker_evidence = speakers, SpeakerEvidence(speakers)
         self._class_starts = np.concatenate([[0], class_ends[:-1]])
@@ -176,7 +177,7 @@ class CaptionStore:
                 "classes": np.array([label for row in rows for label in classes[row]], dtype=np.int16),
                 "class_ends": np.cumsum([len(classes[row]) for row in rows], dtype=np.int64),
                 "styles": np.array([styles[row] for row in rows], dtype=np.uint8),
-                SPEAKERS_TENSOR: named_speakers([captions[row] for row in rows]),
+                SPEAKERS_TENSOR: np.array([speakers_in(captions[row]) for row in rows], dtype=np.uint8),
                 "document_frequencies": frequencies,
             }
         )

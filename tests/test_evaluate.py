@@ -52,7 +52,7 @@ def test_tables_to_scores(tables: tuple[Path, Path], tmp_path: Path, capsys: pyt
     scores = json.loads((output / "scores.json").read_text())
     assert list(scores) == [
         "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "meteor", "cider_d", "spice", "spider", "fer", "spider_fl",
-        "sbert_sim", "fense", "invented", "vocabulary", "words",
+        "sbert_sim", "fense", "invented", "wrong_speakers", "vocabulary", "words",
     ]  # fmt: skip
     assert 0 < scores["bleu_1"]["low"] <= scores["bleu_1"]["value"] <= scores["bleu_1"]["high"] <= 1
     assert scores["spice"] == {"value": None, "low": None, "high": None, "reason": "not requested with --metrics"}

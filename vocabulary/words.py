@@ -10,6 +10,7 @@ from vocabulary.audioset import named_tags
 
 KEPT = 8192  # cached results per function; bounded, since live captioning runs for hours
 NEAR_CHARACTERS = 10  # maximum distance between the starts of words that name one source
+BETWEEN_SOURCES = re.compile(r"\b(?:and|as|while|then|with|over|before|after|during|followed by)\b|,")
 
 
 @cache
@@ -139,17 +140,23 @@ def main_classes(words: str) -> frozenset[int]:
 
 
 @lru_cache(maxsize=KEPT)
-def sources_in(words: str) -> tuple[tuple[int, ...], ...]:
-    """Classes of each source that words name; rows that match at the same or the next word belong to one source.
+def sources_in(words: str, at_conjunctions: bool = True) -> tuple[tuple[int, ...], ...]:
+    """Classes of each source that words name.
 
-    "A small dog barks" has one source (Dog, Bark ...), "a dog and a cat" has two.
+    Rows that match at the same or the next word belong to one source: "a small dog barks" has one source (Dog, Bark ...).
+
+    Args:
+        words: caption, or part of a caption.
+        at_conjunctions: whether conjunctions and commas separate sources, as in "a dog and a cat".
     """
     groups: list[set[int]] = []
-    last = -100
+    text, last = fold_words(words), -100
     for start, row in _matches(words):
-        if groups and start - last <= NEAR_CHARACTERS:
-            groups[-1].update(_rows()[row][1])
+        classes = set(_rows()[row][1])
+        is_near = bool(groups) and start - last <= NEAR_CHARACTERS
+        if is_near and not (at_conjunctions and BETWEEN_SOURCES.search(text, last, start)):
+            groups[-1] |= classes
         else:
-            groups.append(set(_rows()[row][1]))
+            groups.append(classes)
         last = start
     return tuple(tuple(sorted(group)) for group in groups)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.inputs import Corpus, pair, read_predictions, read_references
-from evaluation.invented import invented, unsupported_clauses
+from evaluation.invented import invented, unsupported_clauses, wrong_speakers
 from evaluation.measures import chosen
 from evaluation.scores import ScoreSettings, score_systems
 from vocabulary.audioset import wide_tags
@@ -58,3 +58,18 @@ def test_conette_invents_in_eleven_of_94_captions(shared: Path) -> None:
     predictions = read_predictions(shared / "peers" / "conette_captioned.csv")
     corpus = pair(predictions, read_references(shared / "captioned_more" / "clips.csv"), partial=True)
     assert len(corpus) == 94 and invented(corpus.candidates, corpus.references).sum() == 11
+
+
+@pytest.mark.parametrize(
+    ("caption", "references", "wrong"),
+    [
+        ("a woman speaks", ["A man speaks.", "Someone talks"], 1.0),
+        ("A woman speaks and then a young man speaks", ["A man is talking"], 1.0),
+        ("a man is talking", ["A man and a woman talk", "A male voice"], 0.0),
+        ("a man is talking", ["People speak"], 0.0),  # nobody knows better
+        ("people speak", ["A man speaks"], 0.0),
+        ("a dog barks", ["A child speaks as a dog barks"], 0.0),
+    ],
+)
+def test_speakers_whom_the_references_contradict(caption: str, references: list[str], wrong: float) -> None:
+    assert wrong_speakers([caption], [references]).tolist() == [wrong]

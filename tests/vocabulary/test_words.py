@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from generation.rerank import lowest_support
 from vocabulary import words
 from vocabulary.audioset import WIDE, tag_ids, tag_names
 from vocabulary.words import classes_of, main_classes, sources_in
@@ -62,6 +63,20 @@ def test_sources_are_separated_by_the_distance_of_their_words() -> None:
     assert len(sources_in("a small dog barks")) == 1
     assert len(sources_in("a dog barks while the church bells ring")) >= 2
     assert sources_in("something happens") == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["a dog and a cat", "rain, wind", "people speak and wind blows", "a bell with birds", "a dog as it rains"]
+)
+def test_conjunctions_separate_sources(text: str) -> None:
+    assert len(sources_in(text)) == 2
+    assert len(sources_in(text, at_conjunctions=False)) == 1
+
+
+def test_a_sound_beside_a_conjunction_needs_its_own_score() -> None:
+    scores = [0.0] * len(tag_ids())
+    scores[tag_ids()["Speech"]] = 0.9
+    assert lowest_support("people speak and wind blows", scores) == 0.0
 
 
 def test_every_row_is_one_pattern_and_known_classes() -> None:
