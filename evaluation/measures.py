@@ -61,7 +61,10 @@ MEASURES: dict[str, Measure] = {
     ),
     "invented": Measure("Invented sounds", "Share of captions that name a sound which no reference names.", 1.0, -1),
     "wrong_speakers": Measure(
-        "Wrong speakers", "Share of captions that name a man, woman or child speaking where references name others.", 1.0, -1
+        "Wrong speakers",
+        "Share of captions that name a man, woman or child speaking where references name others.",
+        1.0,
+        -1,
     ),
     "vocabulary": Measure("Vocabulary", "Number of different words in all captions.", None, 0),
     "words": Measure("Words per caption", "Mean number of words per caption.", None, 0),

@@ -34,7 +34,11 @@ def join_short_captions(captions: Sequence[str], part_scores: NDArray[np.float32
     strong = sorted(strong, key=lambda number: -values[number])[:MOST_TAGS]
     if len(strong) < 2:
         return []
-    short = [text for text in captions if len(text.split()) <= MOST_WORDS and len(sources_in(text, at_conjunctions=False)) == 1]
+    short = [
+        text
+        for text in captions
+        if len(text.split()) <= MOST_WORDS and len(sources_in(text, at_conjunctions=False)) == 1
+    ]
     named = {text: set(classes_of(text)) for text in short}
     chosen = {tag: next((text for text in short if tag in named[text]), None) for tag in strong}
     joined = []

@@ -51,7 +51,12 @@ def test_only_differences_of_the_logits_count(level: float) -> None:
 
 def test_captions_of_another_speaker_are_less_probable() -> None:
     speech = tag_ids()["Speech"]
-    captions = ["a man is talking", "a woman is talking", "people are talking", "a woman speaks and then a young man speaks"]
+    captions = [
+        "a man is talking",
+        "a woman is talking",
+        "people are talking",
+        "a woman speaks and then a young man speaks",
+    ]
     store = CaptionStore.build(captions, [(speech,)] * 4, [0] * 4)
     scores = np.full(len(tag_ids()), 0.001, dtype=np.float32)
     scores[speech], scores[tag_ids()[SPEAKERS[0]]] = 0.9, 0.02
