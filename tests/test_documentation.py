@@ -30,7 +30,12 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md")
 MOST_WORDS = 1500  # of the README
-OTHER_PROGRAMS = ("pytest", "tests.ui.measure_stalls", "tests.ui.take_screenshots", "UI_Code.py")  # whose options are not asked here
+OTHER_PROGRAMS = (
+    "pytest",
+    "tests.ui.measure_stalls",
+    "tests.ui.take_screenshots",
+    "UI_Code.py",
+)  # whose options are not asked here
 FOLDERS = "assets|benchmarks|captioning|checkpoints|configs|data|docs|evaluation|generation|models|requirements|runtime"
 FOLDERS += "|tests|tools|training|ui|vocabulary"
 
