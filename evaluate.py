@@ -8,8 +8,9 @@
 
 Predictions are CSV files with the columns file_name,caption_predicted; references are CSV files with the columns
 file_name,caption_1..caption_N; JSON lines are accepted too. The table of scores is written to stdout. --output also writes
-scores.json, scores_per_clip.csv, predictions.csv and report.html, a single page with sounds. The exit status is 1 if a
-file could not be captioned or a metric failed.
+scores.json, scores_per_clip.csv, predictions.csv and report.html, a single page with sounds. Captions of a split are written
+to predictions.csv.manifest.jsonl immediately, and running the same command again resumes. The exit status is 1 if a file
+could not be captioned or a metric failed.
 """
 
 from configs.stopping import StopSignals, end_quietly
@@ -21,26 +22,28 @@ import argparse
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
-from tqdm import tqdm
-
+from captioning.archive import Run
+from captioning.file_store import FileStore
 from captioning.files import shown_name
+from captioning.memory_store import MemoryStore
 from captioning.options import (
     DEFAULT_CHECKPOINT,
     add_captioner_options,
     add_decoding_options,
     checkpoint_config,
-    choose_decoding,
-    load_captioner,
     option_problems,
 )
-from captioning.output import CaptionOutput
+from captioning.outputs import OutputPlan
+from captioning.progress import Tally
+from captioning.settings import caption_settings
+from captioning.shown import Selection
+from captioning.source import Source
 from configs.atomic_files import write_file
 from configs.checks import COUNT, POSITIVE, outside, refuse
 from configs.commands import command_parser, run_command
-from data.clotho import SPLITS, FileClip, load_split
+from data.clotho import SPLITS, load_split
 from data.tables import FileIndex
 from evaluation.inputs import Corpus, pair, read_predictions, read_references
 from evaluation.measures import MEASURES, chosen
@@ -105,8 +108,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     captioner = parser.add_argument_group("captioner")
     add_captioner_options(captioner)
-    captioner.add_argument("--workers", type=int, default=2, help="recordings read and decoded at once")
+    captioner.add_argument(
+        "--workers",
+        type=int,
+        metavar="NUMBER",
+        help="number of captioning processes (default: chosen by cores and clips)",
+    )
+    captioner.add_argument(
+        "--restart", action="store_true", help="caption all clips again; the old manifest is kept as .old"
+    )
+    captioner.add_argument("--retry_failed", action="store_true", help="retry clips that failed in an earlier run")
     add_decoding_options(parser)
+    parser.set_defaults(  # options of inference.py
+        inputs=[], engine="local", timeline=None, track=None, rerank=None, clap_weights=None, candidates=None,
+        min_probability=0.0,
+    )  # fmt: skip
     return parser
 
 
@@ -118,6 +134,10 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError("nothing to score: give --dataset_root and --split, or --predictions and --references.")
     if options.references is None and options.dataset_root is None:
         raise ValueError("--predictions needs --references, or --dataset_root and --split.")
+    if (options.restart or options.retry_failed) and (options.predictions or not options.output):
+        raise ValueError(
+            "--restart and --retry_failed need --output and a split to caption: else there is no manifest."
+        )
     if options.audio_dir and not options.audio_dir.is_dir():
         raise ValueError(f"--audio_dir {options.audio_dir} is not a folder: give the folder of the recordings.")
     problems = [
@@ -134,56 +154,56 @@ def check_options(options: argparse.Namespace) -> None:
         check_folder(options.output)
 
 
-def caption_split(
-    options: argparse.Namespace, clips: Sequence[FileClip], signals: StopSignals
-) -> tuple[dict[str, str], int]:
+def caption_split(options: argparse.Namespace, source: Source, signals: StopSignals) -> tuple[dict[str, str], int]:
     """Caption the clips of a split; returns captions by clip name, and the number of clips that cannot be read.
 
-    With --output each caption is written to `predictions.csv.part` immediately, in the order in which they are found.
+    With --output each caption is in the manifest of `predictions.csv` immediately, and no clip is captioned twice.
     """
-    from captioning.recordings import Reader, caption_batches  # imports torch
+    tally = Tally()
+    if not options.output:
+        memory = MemoryStore()
+        Run(options, source, memory, tally).caption()
+        return memory.captions, tally.num_failed
+    predictions = options.output / PREDICTIONS_FILE
+    plan = OutputPlan(predictions, ("csv",), False, False, source.num_references, Selection())
+    store = FileStore(
+        plan, caption_settings(options, checkpoint_config(options.ckpt_path)), source.folder, tally,
+        restart=options.restart, retry_failed=options.retry_failed,
+    )  # fmt: skip
+    with store:
+        work = Run(options, source, store, tally)
 
-    files = [(clip.name, clip.path, clip.captions) for clip in clips]
-    captions: dict[str, str] = {}
-    with ExitStack() as stack:
-        output = None
-        if options.output:
-            num_references = max((len(clip.captions) for clip in clips), default=0)
-            output = stack.enter_context(
-                CaptionOutput(options.output / PREDICTIONS_FILE, "csv", num_references=num_references)
-            )
-            signals.keep = output.keep
-        captioner = load_captioner(options)
-        decoding = choose_decoding(captioner.config.decoding, options, captioner.config.captioner.styles)
-        reader = Reader(captioner.sample_rate, captioner.max_duration_s, num_workers=options.workers)
-        bar = stack.enter_context(tqdm(total=len(files), desc="captioning", unit="clip", delay=2, file=sys.stderr))
-        heard = reader.clips(files)
-        for batch in caption_batches(captioner, heard, decoding, options.batch_size):
-            captions |= {found.record.file: found.record.caption for found in batch}
-            if output:
-                output.add([found.record for found in batch])
-            bar.update(len(batch))
-    if options.output:
-        predictions = options.output / PREDICTIONS_FILE
-        signals.keep = lambda: f"all captions are in {predictions}: score them with --predictions"
-    return captions, reader.num_bad
+        def stop() -> str:
+            work.stop()
+            return store.keep()
+
+        signals.keep = stop
+        work.caption()
+    signals.keep = lambda: f"all captions are in {predictions}; the same command scores them"
+    return (read_predictions(predictions) if tally.num_captioned else {}), tally.num_failed
 
 
 def gather(options: argparse.Namespace, signals: StopSignals) -> tuple[list[Corpus], dict[str, Path], int]:
     """Corpora to score (two with --compare), recordings by name, and the number of clips that could not be captioned."""
     num_bad = 0
-    clips: list[FileClip] = []
-    if options.dataset_root:
-        clips = load_split(options.dataset_root, options.split or "evaluation", check=options.predictions is None)
-    recordings = {clip.name: clip.path for clip in clips}
-    references: Mapping[str, Sequence[str]] = {clip.name: clip.captions for clip in clips}
+    references: Mapping[str, Sequence[str]] = {}
+    recordings: dict[str, Path] = {}
+    predictions: dict[str, str] = {}
+    options.split = options.split or (None if options.references else "evaluation")
+    if options.predictions:
+        predictions = read_predictions(options.predictions)
+        if options.dataset_root:
+            clips = load_split(options.dataset_root, options.split or "evaluation", check=False)
+            references = {clip.name: clip.captions for clip in clips}
+            recordings = {clip.name: clip.path for clip in clips}
+    else:
+        source = Source(options)
+        references = {job.name: job.references for job in source}
+        recordings = {job.name: job.path for job in source}
+        predictions, num_bad = caption_split(options, source, signals)
     if options.references:
         references = read_references(options.references, options.split)
-    if options.predictions:
-        corpus = pair(read_predictions(options.predictions), references, options.partial)
-    else:
-        predictions, num_bad = caption_split(options, clips, signals)
-        corpus = pair(predictions, references, options.partial or num_bad > 0)
+    corpus = pair(predictions, references, options.partial or num_bad > 0)
     if options.audio_dir:
         index = FileIndex(options.audio_dir)
         recordings = {name: path for name in corpus.names if (path := index.find(name))}

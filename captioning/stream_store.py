@@ -14,7 +14,6 @@ from captioning.formats.base import ColumnFinder, Layout, TableColumns
 from captioning.formats.registry import text_format
 from captioning.jobs import Event, Job
 from captioning.order import InOrder
-from captioning.output import OutputError
 from captioning.pipeline import CaptionerInfo
 from captioning.shown import Selection
 from data.caption_formats import CaptionRecord, merge_neighbours
@@ -24,6 +23,10 @@ logger = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 1.0  # timeout for a blocked write when the process is stopped
 _STREAM_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 _TABLES = ("csv", "raven")  # formats whose columns depend on the first record that is not silent
+
+
+class OutputError(ValueError):
+    """Captions cannot be written; the message is one sentence with the path and the number of saved captions."""
 
 
 class OutputClosed(Exception):  # noqa: N818 (not an error)

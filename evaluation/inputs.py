@@ -1,8 +1,8 @@
 """Captions to score: predictions and references read from tables and paired, with problems reported.
 
-Predictions: CSV with `file_name,caption_predicted`, or JSON lines with the same keys or with those that inference.py writes
-(`file` and `caption`). References: CSV with `file_name,caption_1..caption_N`, or JSON lines with
-`captions` (or `references`), a list, or with `caption_1` to `caption_N`.
+Predictions: CSV with `file_name,caption_predicted`, JSON lines with the same keys or with those that inference.py writes
+(`file` and `caption`), or the manifest of an unfinished run. References: CSV with `file_name,caption_1..caption_N`, or JSON
+lines with `captions` (or `references`), a list, or with `caption_1` to `caption_N`.
 """
 
 import logging
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from captioning.manifest import SUFFIX as MANIFEST_SUFFIX
 from configs.json_files import parse_json
 from data.clotho import split_name
 from data.tables import (
@@ -81,6 +82,8 @@ def read_predictions(path: Path) -> dict[str, str]:
 
 
 def _prediction_rows(path: Path) -> list[tuple[int, str, str]]:
+    if path.name.endswith(MANIFEST_SUFFIX):
+        return _manifest_rows(path)
     if path.suffix.lower() in JSON_SUFFIXES:
         rows = []
         for line, record in _json_lines(path):
@@ -103,6 +106,24 @@ def _prediction_rows(path: Path) -> list[tuple[int, str, str]]:
     return [
         (line, same_name(record["file_name"]), record[column]) for line, record in records if not record.get("error")
     ]
+
+
+def _manifest_rows(path: Path) -> list[tuple[int, str, str]]:
+    """Return the captions that an unfinished run has written; of one that is there twice, the later one."""
+    rows = {}
+    for line, record in _json_lines(path):
+        if captions := record.get("captions"):
+            try:
+                rows[record["key"], record["window"]] = (
+                    line,
+                    same_name(_text(record["file"], path, line)),
+                    captions[0][0],
+                )
+            except (LookupError, TypeError) as error:
+                raise DatasetError(
+                    f"{path} is no manifest of captions (line {line}): give a CSV file instead."
+                ) from error
+    return list(rows.values())
 
 
 def read_references(path: Path, split: str | None = None) -> dict[str, tuple[str, ...]]:
@@ -162,6 +183,8 @@ def _json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read ({error}): expected JSON lines in UTF-8.") from error
     records = []
+    if path.name.endswith(MANIFEST_SUFFIX):
+        text = text[: text.rfind("\n") + 1]  # the last line of a killed run may be incomplete
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue

@@ -90,11 +90,62 @@ def test_a_split_is_captioned_and_scored(
     tiny_checkpoint: Path, tone_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--ckpt_path", tiny_checkpoint, "--dataset_root", tone_dataset, "--split", "validation"]
-    assert run(*arguments, *QUICK, "--output", tmp_path / "out", "--device", "cpu", "--workers", 3) == 0
+    assert run(*arguments, *QUICK, "--output", tmp_path / "out", "--device", "cpu") == 0
     assert "4 clips" in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "out" / "predictions.csv")
     assert table.file_name.tolist() == [f"validation{number}.wav" for number in range(4)]
     assert (tmp_path / "out" / "report.html").read_text().count("<audio") == 4
+
+
+def test_the_same_command_resumes_and_another_is_refused(
+    tiny_checkpoint: Path, tone_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = tmp_path / "out"
+    arguments = ["--ckpt_path", tiny_checkpoint, "--dataset_root", tone_dataset, "--split", "validation"]
+    arguments += [*QUICK, "--device", "cpu", "--output", output]
+    assert run(*arguments) == 0
+    names = ("scores.json", "scores_per_clip.csv", "predictions.csv", "predictions.csv.manifest.jsonl")
+    first = {name: (output / name).read_bytes() for name in names}
+    (output / "scores.json").unlink()
+    assert run(*arguments) == 0
+    assert {name: (output / name).read_bytes() for name in names} == first  # nothing was captioned again
+    assert run(*arguments, "--max_tokens", 3) == 2
+    assert "max_tokens" in caplog.text and "start again with --restart" in caplog.text
+    assert {name: (output / name).read_bytes() for name in names} == first
+    assert run(*arguments, "--max_tokens", 3, "--restart") == 0
+    assert (output / "predictions.csv.manifest.jsonl.old").read_bytes() == first["predictions.csv.manifest.jsonl"]
+    assert (output / "predictions.csv.manifest.jsonl").read_bytes() != first["predictions.csv.manifest.jsonl"]
+
+
+def test_captions_without_an_output_folder_are_the_same(
+    tiny_checkpoint: Path, tone_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--ckpt_path", tiny_checkpoint, "--dataset_root", tone_dataset, "--split", "validation", *QUICK]
+    assert run(*arguments, "--device", "cpu", "--output", tmp_path / "out") == 0
+    with_output = capsys.readouterr().out
+    assert run(*arguments, "--device", "cpu") == 0
+    assert capsys.readouterr().out == with_output
+
+
+def test_a_manifest_is_scored(tables: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = tmp_path / "predictions.csv.manifest.jsonl"
+    lines = [
+        '{"manifest":1,"fingerprint":"0","settings":{}}',
+        '{"key":"a","window":0,"file":"a.wav","captions":[["wind",-1.0,null]]}',
+        '{"key":"a","window":0,"file":"a.wav","captions":[["a dog barks",-1.0,null]]}',
+        '{"key":"a","state":"captioned","file":"a.wav"}',
+        '{"key":"b","window":0,"file":"b.wav","captions":[["rain falls",-1.0,null]]}',
+        '{"key":"c","window":0,"file":"c.wav","capt',  # the process was killed here
+    ]
+    manifest.write_text("\n".join(lines))
+    arguments = ["--predictions", manifest, "--references", tables[1], *QUICK]
+    assert run(*arguments) == 2
+    assert run(*arguments, "--partial", "--output", tmp_path / "out") == 0
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    assert table.caption_predicted.tolist() == ["a dog barks", "rain falls"]
+    lines[1] = '{"key":"a","window":0,"file":"a.wav","captions":7}'
+    manifest.write_text("\n".join(lines))
+    assert run(*arguments) == 2
 
 
 def test_clips_that_cannot_be_captioned_are_named(
@@ -124,6 +175,7 @@ def test_clips_that_cannot_be_captioned_are_named(
             "--resamples -1 (expected 0 or more)",
         ),
         (["--dataset_root", "nowhere"], "no data set folder at nowhere"),
+        (["--dataset_root", "nowhere", "--restart"], "--restart and --retry_failed need --output"),
         (
             [
                 "--dataset_root",
