@@ -181,7 +181,8 @@ def _json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
         content = table_bytes(path)
         text = content.decode(wide_encoding(content) or "utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}): expected JSON lines in UTF-8.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DatasetError(f"{path} cannot be read ({reason}): expected JSON lines in UTF-8.") from error
     records = []
     if path.name.endswith(MANIFEST_SUFFIX):
         text = text[: text.rfind("\n") + 1]  # the last line of a killed run may be incomplete

@@ -31,6 +31,7 @@ COMMANDS: list[tuple[Callable[[Sequence[str]], int], list[str]]] = [
     (evaluate.main, ["--predictions", LONG, "--references", LONG]),
     (evaluate.main, ["--dataset_root", LONG, "--split", "validation", "--output", "nowhere"]),
     (evaluate.main, ["--predictions", f"{LONG}.jsonl", "--references", LONG]),
+    (evaluate.main, ["--predictions", LONG, "--references", f"{LONG}.jsonl"]),
 ]
 
 
