@@ -16,11 +16,11 @@ import soundfile
 import torch
 from PyQt6.QtCore import QSettings
 
+import evaluate
 from benchmarks.common import publish
 from captioning.formats.registry import FORMATS
 from captioning.jobs import Captioned
 from captioning.manifest import Manifest, ManifestError
-from captioning.output import CaptionOutput, OutputError
 from captioning.outputs import OutputPlan, write_recording, write_tables
 from captioning.shown import Selection
 from configs.atomic_files import FileNotWrittenError, write_file
@@ -58,11 +58,11 @@ LIMIT_BYTES = 2000  # of a file, in place of a full disk
 
 
 @contextmanager
-def full_disk() -> Iterator[None]:
-    """No file of this process may have more than LIMIT_BYTES."""
+def full_disk(limit_bytes: int = LIMIT_BYTES) -> Iterator[None]:
+    """No file of this process may have more than `limit_bytes`."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, old[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, old[1]))
     try:
         yield
     finally:
@@ -281,15 +281,27 @@ def test_the_manifest(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def test_captions_of_evaluate(tmp_path: Path) -> None:
-    write_file(tmp_path / "a.csv", "old")
-    output = CaptionOutput(tmp_path / "a.csv", "csv")
-    output.add(records(10))
-    kept = (tmp_path / "a.csv.part").read_bytes()
-    with full_disk(), pytest.raises(OutputError, match=r"a.csv.part cannot be written any further \(File too large\)"):
-        output.add(records(LIMIT_BYTES))
-    output.keep()
-    assert contents(tmp_path) == {"a.csv": b"old", "a.csv.part": kept}
+def test_captions_of_evaluate(
+    tiny_checkpoint: Path, tone_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = ["--ckpt_path", tiny_checkpoint, "--dataset_root", tone_dataset, "--split", "validation"]
+    command = [*map(str, arguments), "--device", "cpu", "--batch_size", "1", "--metrics", "words", "--output"]
+    assert evaluate.main([*command, str(tmp_path / "whole")]) == 0
+    whole = contents(tmp_path / "whole")
+    output = tmp_path / "out"
+    output.mkdir()
+    write_file(output / "predictions.csv", "old")
+    manifest = "predictions.csv.manifest.jsonl"
+    with full_disk(len(whole[manifest]) - 10):
+        assert evaluate.main([*command, str(output)]) == 2
+    assert f"{manifest} cannot be written any further (File too large)" in caplog.text
+    kept = contents(output)
+    assert kept.keys() == {"predictions.csv", manifest} and kept["predictions.csv"] == b"old"
+    assert kept[manifest].endswith(b"\n") and kept[manifest].count(b'"state":') == 3
+    assert evaluate.main([*command, str(output)]) == 0
+    assert contents(output)[manifest].startswith(kept[manifest])
+    for name in ("predictions.csv", "scores.json"):
+        assert contents(output)[name] == whole[name]
 
 
 def test_the_java_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
