@@ -1,15 +1,17 @@
-"""How fast recordings are captioned by one and several processes and by batch size, and what memory many of them take.
+"""How fast recordings are captioned on one core and by several processes and batch sizes, and what memory many of them take.
 
     python -m benchmarks archive --clips datasets/captioned/clips --output benchmarks/results/archive.md
 
-All settings are run in alternation, several rounds, on the same clips, and compared within their round, so that other load on the
-machine affects them alike. The rate is measured from the moment when all captioners are loaded. CPU time per clip depends less
-on other load. Memory is the peak of a separate process that lists, records and writes simulated recordings, with everything
-but the network, and of another one that resumes the finished run. Hours and cost of archives are computed from the CPU time per
-clip of one process, not measured.
+All settings are run in alternation, several rounds, on the same clips, and compared within their round, so that other load
+on the machine affects them alike; each is compared with one process on one core, which reads files and captions them in
+turn. A process that may use several cores reads files on another one. The rate is measured from the moment when all
+captioners are loaded. CPU time per clip depends less on other load. Memory is the peak of a separate process that lists,
+records and writes simulated recordings, with everything but the network, and of another one that resumes the finished run.
+Hours and cost of archives are computed from the CPU time per clip of one process on one core, not measured.
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -30,6 +32,7 @@ from captioning.files import expand
 from captioning.jobs import Captioned, Ended, Event, Job
 from captioning.options import add_captioner_options, add_decoding_options
 from captioning.outputs import OutputPlan
+from captioning.pipeline import CaptionerInfo
 from captioning.progress import Tally
 from captioning.rerank_clap import add_rerank_options
 from captioning.shown import Selection
@@ -40,9 +43,20 @@ from data.caption_formats import CaptionRecord, ScoredCaption
 
 logger = logging.getLogger(__name__)
 
-HEADING = ("processes", "batch size", "clips/s", "beside 1 process, batch 8", "CPU s per clip", "captions changed")
+HEADING = ("cores", "processes", "batch size", "clips/s", "beside one core", "CPU s per clip", "captions changed")
 MACHINES = (2, 16, 64)
 ARCHIVE_CLIPS = 10_000_000
+
+
+class Setting(NamedTuple):
+    """Number of processes, clips per batch, and whether all threads share one core."""
+
+    num_processes: int
+    batch_size: int
+    one_core: bool = False
+
+
+ONE_CORE = Setting(1, 8, one_core=True)  # what the others are compared with
 
 
 class Timing(NamedTuple):
@@ -53,35 +67,59 @@ class Timing(NamedTuple):
     captions: dict[int, str]
 
 
-def measure(clips: Sequence[Path], ckpt_path: str, num_processes: int, batch_size: int) -> Timing:
-    """Caption clips by processes of one thread each; timed from when all of them have a captioner."""
+def measure(clips: Sequence[Path], ckpt_path: str, setting: Setting) -> Timing:
+    """Caption clips by processes of one thread each; timed from when all of them have a captioner.
+
+    Raises:
+        ValueError: hardly any clip was left when the captioners were loaded.
+    """
     parser = argparse.ArgumentParser()
     for add in (add_captioner_options, add_decoding_options, add_rerank_options):
         add(parser)
     parser.set_defaults(timeline=None, track=None, min_probability=0.0)
+    num_processes, batch_size, one_core = setting
     options = parser.parse_args(["--ckpt_path", ckpt_path, "--device", "cpu", "--batch_size", str(batch_size)])
     jobs = [Job(number, path.name, path) for number, path in enumerate(clips)]
-    ready: list[float] = []
-    team = Team(options, num_processes, 1, lambda _: ready.append(time.monotonic()))
-    size = max(1, min(8 * batch_size, len(jobs) // (2 * num_processes)))
-    chunks = iter([jobs[start : start + size] for start in range(0, len(jobs), size)])
     ends: list[float] = []
     captions: dict[int, str] = {}
-    cpu_begin = cpu_end = 0.0
-    for events in team.events(chunks):
-        if len(ready) == num_processes and not cpu_begin:
-            cpu_begin, begun = _cpu_s(team), len(ends)
-            begin = time.monotonic()
-        for event in events:
-            if isinstance(event, Captioned):
-                captions[event.number] = event.record.caption
-            else:
-                ends.append(time.monotonic())
-        cpu_end = _cpu_s(team) if cpu_begin else 0.0
-    if not cpu_begin or len(ends) - begun < 2:
+    ready: list[
+        tuple[float, int, float]
+    ] = []  # time, clips captioned so far and CPU time, when each captioner was loaded
+
+    def loaded(info: CaptionerInfo) -> None:
+        if one_core:
+            _share_one_core([os.getpid(), *team.process_ids])
+        ready.append((time.monotonic(), len(ends), _cpu_s(team)))
+
+    team = Team(options, num_processes, 1, loaded)
+    size = max(1, min(8 * batch_size, len(jobs) // (2 * num_processes)))
+    chunks = iter([jobs[start : start + size] for start in range(0, len(jobs), size)])
+    cpu_s = 0.0
+    cores = os.sched_getaffinity(0)
+    try:
+        for events in team.events(chunks):
+            for event in events:
+                if isinstance(event, Captioned):
+                    captions[event.number] = event.record.caption
+                else:
+                    ends.append(time.monotonic())
+            cpu_s = _cpu_s(team)
+    finally:
+        os.sched_setaffinity(0, cores)
+    if len(ready) < num_processes or len(ends) - ready[-1][1] < 2:
         raise ValueError(f"{len(clips)} clips were captioned before all processes were loaded: give more.")
-    number = len(ends) - begun
-    return Timing(number / (ends[-1] - begin), (cpu_end - cpu_begin) / number, captions)
+    begin, num_before, cpu_before_s = ready[-1]
+    number = len(ends) - num_before
+    return Timing(number / (ends[-1] - begin), (cpu_s - cpu_before_s) / number, captions)
+
+
+def _share_one_core(process_ids: Sequence[int]) -> None:
+    """Let all threads of processes, and those that they start later, run on one core only."""
+    core = min(os.sched_getaffinity(0))
+    for pid in process_ids:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(int(thread), {core})
 
 
 def _cpu_s(team: Team) -> float:
@@ -160,26 +198,26 @@ def run(options: argparse.Namespace) -> int:
 
     found = [Path(name) for name in expand([options.clips])]
     clips = [found[number % len(found)] for number in range(options.num_clips)]
-    settings = [(processes, size) for processes in options.processes for size in options.batch_sizes]
-    if (1, 8) not in settings:
-        settings.insert(0, (1, 8))
-    runs: dict[tuple[int, int], list[Timing]] = {setting: [] for setting in settings}
+    settings = [ONE_CORE] + [Setting(number, size) for number in options.processes for size in options.batch_sizes]
+    runs: dict[Setting, list[Timing]] = {setting: [] for setting in settings}
     begun = os.getloadavg()[0]
     for number in tqdm(range(options.rounds * len(settings)), desc="captioning", unit="run"):
         setting = settings[number % len(settings)]
-        runs[setting].append(measure(clips, options.ckpt_path, *setting))
+        runs[setting].append(measure(clips, options.ckpt_path, setting))
     rows = []
     for setting, timings in runs.items():
-        ratios = [one.rate / other.rate for one, other in zip(timings, runs[1, 8], strict=True)]
-        changed = sum(timings[0].captions[key] != text for key, text in runs[1, 8][0].captions.items())
-        cells = (f"{median(one.rate for one in timings):.2f}", f"{median(ratios):.2f}")
+        ratios = [one.rate / other.rate for one, other in zip(timings, runs[ONE_CORE], strict=True)]
+        changed = sum(timings[0].captions[key] != text for key, text in runs[ONE_CORE][0].captions.items())
+        cells = (f"{median(one.rate for one in timings):.1f}", f"{median(ratios):.2f}")
+        cores = 1 if setting.one_core else os.cpu_count()
         rows.append(
-            (*map(str, setting), *cells, f"{median(one.cpu_s for one in timings):.4f}", f"{changed} of {len(clips)}")
+            (str(cores), str(setting.num_processes), str(setting.batch_size), *cells)
+            + (f"{median(one.cpu_s for one in timings):.3f}", f"{changed} of {len(clips)}")
         )
     text = markdown_table(HEADING, rows)
     text += f"\n{len(clips)} clips, {options.rounds} rounds in turn, {os.cpu_count()} cores, one thread a process; "
     text += f"load average {begun:.1f} before and {os.getloadavg()[0]:.1f} after.\n"
-    text += _memory(options.recordings) + _computed(min(timing.cpu_s for timing in runs[1, 8]), options.price)
+    text += _memory(options.recordings) + _computed(median(timing.cpu_s for timing in runs[ONE_CORE]), options.price)
     publish(text, options.output)
     return 0
 
@@ -208,7 +246,7 @@ def _computed(cpu_s: float, price: float) -> str:
         rows.append((str(cores), f"{hours:,.0f}", f"{hours * cores * price:,.0f}"))
     heading = ("cores", f"hours for {ARCHIVE_CLIPS:,} clips", f"cost at {price:g} dollars a core hour")
     return (
-        "\nComputed, not measured: every core takes the CPU time per clip that one process takes here.\n\n"
+        "\nComputed, not measured: every core takes the CPU time per clip that one process on one core takes here.\n\n"
         + markdown_table(heading, rows)
     )
 
