@@ -149,6 +149,28 @@ def test_a_row_is_captioned_again_alone(work: Controller, qtbot: QtBot, engine: 
     assert captions(work)[3] == "chirp 0 caption 1" and len(work.documents.open.rows) == 5
 
 
+def test_a_search_starts_at_the_current_row_or_at_the_top(app: Controller, qtbot: QtBot, sound_file: Path) -> None:
+    open_file(qtbot, app, sound_file)
+    names = ["a dog barks"] * 100 + ["rain falls"] * 20
+    path = str(sound_file)
+    records = [
+        CaptionRecord(path, n / 60, (n + 1) / 60, (ScoredCaption(name, -1.0, 0.5),)) for n, name in enumerate(names)
+    ]
+    app.documents.open.swap([], [Row(record) for record in records])
+    table, search = app.window.captions.table, app.window.captions.search
+    table.scrollToBottom()
+    bar = table.verticalScrollBar()
+    assert bar.value() > 0
+    search.setText("dog")
+    assert len(rows(app)) == 100 and bar.value() == bar.minimum()
+    search.clear()
+    table.show_row(table.rows.shown[70].number)
+    search.setText("dog")
+    assert bar.value() > bar.minimum() and table.viewport().rect().intersects(table.visualRect(table.currentIndex()))
+    app.window.captions.delete_asked.emit([table.rows.shown[70]])
+    assert app.window.status.text() == "Deleted 1 of 120 captions; Ctrl+Z restores them."
+
+
 def test_search_sort_and_threshold(work: Controller, qtbot: QtBot) -> None:
     panel = work.window.captions
     panel.search.setText("DOG a")

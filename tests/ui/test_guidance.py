@@ -18,7 +18,7 @@ from pytestqt.qtbot import QtBot
 from tests.ui.actions import click, open_file, record, rows
 from ui.controllers.main import Controller
 from ui.store.documents import Row
-from ui.widgets.captions_panel import FILE_HINT, LIVE_HINT, NO_MATCH_HINT, RUN_HINT, WAITING_HINT
+from ui.widgets.captions_panel import BUSY_HINT, FILE_HINT, LIVE_HINT, NO_MATCH_HINT, RUN_HINT, WAITING_HINT
 from ui.widgets.numbers import localised, minutes_seconds, per_cent, time_span
 from ui.widgets.sound_view import HINT
 from ui.widgets.state import Listening
@@ -54,6 +54,35 @@ def test_an_empty_table_says_why_it_is_empty_and_what_to_do(
     assert hint() == WAITING_HINT
     click(qtbot, app.window.controls.listen)
     qtbot.waitUntil(lambda: app.state.listening is Listening.OFF)
+
+
+def test_while_another_recording_is_captioned_the_table_says_so_and_long_ones_have_a_clock_time(
+    app: Controller, qtbot: QtBot, sound_file: Path, engine: SimulatedEngine
+) -> None:
+    other = sound_file.with_name("long.wav")
+    soundfile.write(other, chirp(75.0, 16000), 16000)
+    engine.step_s = 1.0
+    open_file(qtbot, app, sound_file)
+    click(qtbot, app.window.controls.run_model)
+    open_file(qtbot, app, other)
+    assert app.state.captioning and not app.window.controls.run_model.isEnabled()
+    assert app.window.captions.table._hint == BUSY_HINT and app.window.status.text() == "long.wav, 01:15."
+    qtbot.waitUntil(lambda: not app.state.captioning)
+    assert app.window.captions.table._hint == RUN_HINT and app.window.controls.run_model.isEnabled()
+
+
+def test_an_export_of_many_files_names_their_number_and_folder(
+    app: Controller, qtbot: QtBot, folder: Path, tmp_path: Path
+) -> None:
+    app.open_paths([folder])
+    click(qtbot, app.window.queue.run)
+    qtbot.waitUntil(lambda: app.window.queue.summary.text() == "3 of 3 done" and not app.state.captioning)
+    app.export(tmp_path / "all", "srt", True)
+    qtbot.waitUntil(lambda: app.window.status.text() == f"Exported to 3 files in {tmp_path}.")
+    written = sorted(tmp_path.glob("*.srt"))
+    assert len(written) == 3 and all(str(path) in app.window.log.toPlainText() for path in written)
+    app.export(tmp_path / "all.csv", "csv", True)
+    qtbot.waitUntil(lambda: app.window.status.text() == f"Exported to {tmp_path / 'all.csv'}.")
 
 
 def test_while_a_recording_is_read_nothing_of_the_previous_one_is_shown(

@@ -114,6 +114,7 @@ def test_no_checkpoint_leaves_recording_and_playing(
     engine.load_error = "nowhere is not a checkpoint folder: check the path."
     app = make_app()
     told(qtbot, app, "not a checkpoint folder")
+    assert "choose a checkpoint in the settings" in app.window.status.text()
     start_recording(qtbot, app)
     app.window.controls.record.click()
     qtbot.waitUntil(lambda: app.state.can_play)

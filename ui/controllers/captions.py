@@ -262,5 +262,7 @@ class CaptionController(QObject):
         else:
             self._window.captioner.setText("no captioner")
             self.cancel()
-            self._window.set_status("You can record and play, but not caption.")
+            self._window.set_status(
+                "You can record and play; to caption, choose a checkpoint in the settings (Ctrl+,)."
+            )
             self._window.show_message(sentence)

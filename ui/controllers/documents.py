@@ -107,11 +107,11 @@ class DocumentController(QObject):
 
     def _delete(self, rows: list[Row]) -> None:
         if self.shown is not None and rows:
-            following = self._window.captions.table.next_after(rows)
+            count, following = len(self.shown.rows), self._window.captions.table.next_after(rows)
             self.shown.delete(rows)
             if following is not None:  # so that further rows can be deleted by the keyboard
                 self._window.captions.table.show_row(following.number)
-            self._window.set_status(f"Deleted {len(rows)} of the captions; Ctrl+Z brings them back.")
+            self._window.set_status(f"Deleted {len(rows)} of {count} captions; Ctrl+Z restores them.")
 
     def _accept(self, rows: list[Row]) -> None:
         if self.shown is not None and rows:

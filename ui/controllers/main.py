@@ -64,7 +64,7 @@ class Controller(QObject):
     _silence_changed = pyqtSignal(float)
     _not_written = pyqtSignal(str)  # history or settings; from the thread that writes
     _export_failed = pyqtSignal(str)  # from the thread that writes
-    _exported = pyqtSignal(str)  # from the thread that writes; paths
+    _exported = pyqtSignal(list)  # from the thread that writes; paths
 
     def __init__(self, workers: Workers, store: SettingsStore, history: History, writing: Background) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class Controller(QObject):
             except (ValueError, OSError) as error:
                 self._export_failed.emit(str(error))
             else:
-                self._exported.emit(", ".join(str(target) for target in targets))
+                self._exported.emit([str(target) for target in targets])
 
         self._writing.run(write)
         self.change(export_folder=str(path.parent))
@@ -198,9 +198,11 @@ class Controller(QObject):
             self._told_not_written = True
             self.window.show_message(sentence)
 
-    def _on_exported(self, names: str) -> None:
-        self.window.set_status(f"Exported to {names}.")
-        self.window.log.add(f"Exported to {names}.")
+    def _on_exported(self, paths: list[str]) -> None:
+        first = Path(paths[0])
+        where = str(first) if len(paths) == 1 else f"{len(paths)} files in {first.parent}"
+        self.window.set_status(f"Exported to {where}.")
+        self.window.log.add(f"Exported to {', '.join(paths)}.")
 
     def close(self) -> None:
         """Store the window's geometry, save the recording in progress, stop all workers and finish writing."""

@@ -282,7 +282,9 @@ class SoundController(QObject):
         self._session.update(can_play=True, reading=False)
         self._draw()
         self._draw_rows()
-        self._window.set_status(f"{sound.path.name}, {decimal(sound.duration_s)} s.")
+        seconds = sound.duration_s
+        length = f"{decimal(seconds)} s" if seconds < 60.0 else minutes_seconds(seconds)
+        self._window.set_status(f"{sound.path.name}, {length}.")
         if sound.damage:
             self._window.show_message(sound.damage)
         self.opened.emit(path)

@@ -84,10 +84,14 @@ class CaptionTable(FittedColumns, QTreeView):
             self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
 
     def set_filter(self, text: str) -> None:
-        """Show only rows with a caption that contains all these words; the play head stays."""
+        """Show only rows with a caption that contains all these words, from the current or the first one on."""
         self._updating = True
         self.rows.set_filter(text)
         self._updating = False
+        if (current := self.currentIndex()).isValid():
+            self.scrollTo(current)
+        else:
+            self.scrollToTop()
 
     def next_after(self, rows: Sequence[Row]) -> Row | None:
         """Return the row below the last of these rows, else the one above the first, else None."""

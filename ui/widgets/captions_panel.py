@@ -13,6 +13,7 @@ from ui.widgets.state import Listening, Recording, WindowState
 FILE_HEADING, LIVE_HEADING = "Model Predictions:", "Live Environment Sound Captions:"
 FILE_HINT = "Open or record something,\nthen press Run Model Prediction."
 RUN_HINT = "Press Run Model Prediction\nto caption this recording."
+BUSY_HINT = "Another recording is being captioned.\nThis one can be captioned after it."
 LIVE_HINT = "Press Listen, or record something\nand press Run Live Prediction."
 RECORDING_HINT = "Press Run Live Prediction\nto stop recording and caption it."
 WAITING_HINT = "Captions appear here as soon as they are generated."
@@ -155,6 +156,8 @@ class CaptionsPanel(QWidget):
             hint = WAITING_HINT if state.listening is not Listening.OFF else ENDED_HINT
         elif document.path in state.captioned:
             hint = WAITING_HINT
+        elif state.captioning:
+            hint = BUSY_HINT
         else:
             hint = RECORDING_HINT if state.recording is not Recording.OFF else RUN_HINT
         self.table.set_hint(hint)
