@@ -33,6 +33,7 @@ from models.encoders.base import (
     pad_to_minimum,
     reflect_pad,
 )
+from models.encoders.folded import ConvolutionNorm
 from models.encoders.windows import join_logits, join_windows, repeat_masks, split_windows
 from models.precision import FullPrecisionBuffers
 
@@ -171,9 +172,9 @@ class Squeeze(nn.Module):
 
 def convolution(
     inputs: int, outputs: int, kernel: int, stride: int, groups: int, activation: nn.Module
-) -> nn.Sequential:
+) -> ConvolutionNorm:
     """Convolution, batch norm (epsilon 1e-3) and activation."""
-    return nn.Sequential(
+    return ConvolutionNorm(
         nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01),
         activation,

@@ -24,6 +24,7 @@ from configs.schema import (
 from data.captions import train_tokenizer
 from models.captioner import AudioCaptioner
 from models.encoders.build import build_encoder
+from models.encoders.folded import ConvolutionNorm
 from models.encoders.mobilenet import Lengths, MobileNet, kaldi_mel_bank
 
 SMALL = EncoderConfig(name="mobilenet", width=0.1)
@@ -290,3 +291,56 @@ def test_a_checkpoint_holds_both_branches(tmp_path: Path) -> None:
 def test_a_weight_outside_0_to_1_is_refused(branch_weight: float) -> None:
     with pytest.raises(CheckpointError, match=rf"branch_weight is {branch_weight}: expected 0 .* to 1\.$"):
         build_encoder(replace(BRANCHED, branch_weight=branch_weight))
+
+
+def _filled(encoder: MobileNet) -> MobileNet:
+    """Batch norms with statistics and weights of their own, as trained ones have."""
+    generator = torch.Generator().manual_seed(0)
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for tensor in (module.weight, module.running_var):
+                tensor.data.uniform_(0.5, 1.5, generator=generator)  # type: ignore[union-attr]
+            for tensor in (module.bias, module.running_mean):
+                tensor.data.uniform_(-0.5, 0.5, generator=generator)  # type: ignore[union-attr]
+    return encoder.eval()
+
+
+@pytest.mark.parametrize("clips", [1, 3])
+def test_folded_convolutions_compute_what_the_layers_compute(clips: int) -> None:
+    encoder = _filled(MobileNet(BRANCHED))
+    spectrogram, frames = torch.randn(clips, 128, 300), torch.tensor([300, 200, 97][:clips])
+    expected = encoder.network(spectrogram, frames)  # with gradients: layer by layer
+    with torch.no_grad():
+        found = encoder.network(spectrogram, frames)
+    assert any(isinstance(module, ConvolutionNorm) and module._folded is not None for module in encoder.modules())
+    for own, other in zip(found, expected, strict=True):
+        assert torch.allclose(own, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("change", ["copy", "data", "statistics", "half and back", "training", "replaced"])
+def test_folded_weights_follow_their_layers(change: str) -> None:
+    torch.manual_seed(0)
+    layers = ConvolutionNorm(
+        torch.nn.Conv2d(3, 8, 3, padding=1, bias=False), torch.nn.BatchNorm2d(8), torch.nn.Hardswish()
+    ).eval()
+    maps = torch.randn(2, 3, 9, 11)
+    weight: torch.Tensor = layers[0].weight  # type: ignore[assignment]
+    with torch.no_grad():
+        before = layers(maps)
+        if change == "copy":
+            weight.copy_(torch.randn_like(weight))
+        elif change == "data":
+            weight.data.copy_(torch.randn_like(weight))
+        elif change == "statistics":
+            layers[1].running_mean.add_(1.0)  # type: ignore[operator]
+        elif change == "half and back":
+            weight.data.mul_(1.37)
+            layers.half().float()
+        elif change == "training":
+            layers.train()(3 * maps)
+            layers.eval()
+        else:
+            weight.data = torch.randn_like(weight)
+        found = layers(maps)
+    assert not torch.allclose(found, before, atol=1e-3)
+    assert torch.allclose(found, layers(maps.requires_grad_()).detach(), atol=1e-5)
