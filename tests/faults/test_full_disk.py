@@ -110,9 +110,14 @@ def write_shards(folder: Path, size: int) -> None:
     write_tables(plan, lambda: [records(size)], 1, 16000.0)
 
 
-def tuning_progress(folder: Path) -> TuningProgress:
+def small_encoder() -> MobileNet:
     encoder = build_encoder(EncoderConfig(name="mobilenet", weights=None, width=0.1))
-    return TuningProgress(folder, encoder, [], TaggerConfig(), seed=0)
+    assert isinstance(encoder, MobileNet)
+    return encoder
+
+
+def tuning_progress(folder: Path) -> TuningProgress:
+    return TuningProgress(folder, small_encoder(), [], TaggerConfig(), seed=0)
 
 
 def keep_step(folder: Path, size: int) -> None:
@@ -122,9 +127,7 @@ def keep_step(folder: Path, size: int) -> None:
 
 
 def write_network(folder: Path, _: int) -> None:
-    encoder = build_encoder(EncoderConfig(name="mobilenet", weights=None, width=0.1))
-    assert isinstance(encoder, MobileNet)
-    write_folder(folder / "a.onnx", {"encoder.onnx": lambda path: write_encoder(encoder, path)}, {})
+    write_folder(folder / "a.onnx", {"encoder.onnx": lambda path: write_encoder(small_encoder(), path)}, {})
 
 
 # Each with the file whose name is to be told.
@@ -165,10 +168,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, int], Any]]] = {
         "a.wav",
         lambda folder, size: write_clip(folder / "a.wav", np.zeros(size, np.int16), 16000, 0, 1),
     ),
-    "tagger": (
-        "tagger.safetensors",
-        lambda folder, size: save_tagger(torch.nn.Linear(1, size), folder / "tagger.safetensors"),
-    ),
+    "tagger": ("tagger.safetensors", lambda folder, _: save_tagger(small_encoder(), folder / "tagger.safetensors")),
     "steps of the tagger": ("state.pt", keep_step),
     "clips of the tagger": (
         "pool.safetensors",
