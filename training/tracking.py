@@ -1,7 +1,9 @@
 """Records of a run: `losses.csv`, `validation.csv`, `loss.png`, and optional TensorBoard files."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from configs.atomic_files import FileNotWrittenError, new_file, write_file
+
+
+def _print_uncaught(print_error: Callable[[Any], Any], uncaught: threading.ExceptHookArgs) -> None:
+    """Print an error that ends a thread, except of TensorBoard's, whose next call raises it again."""
+    if not type(uncaught.thread).__module__.startswith("tensorboard."):
+        print_error(uncaught)
 
 
 class History:
@@ -31,6 +39,7 @@ class History:
             from torch.utils.tensorboard import SummaryWriter
 
             self._tensorboard = folder / "tensorboard"
+            threading.excepthook = partial(_print_uncaught, threading.excepthook)
             with self._named():
                 self._writer = SummaryWriter(str(self._tensorboard))
 
@@ -85,13 +94,16 @@ class History:
         write_file(self.folder / "validation.csv", pd.DataFrame(self.validations).to_csv(index=False))
 
     def draw(self) -> None:
-        """Redraw `loss.png`.
+        """Redraw `loss.png`, and flush TensorBoard's files.
 
         Raises:
             FileNotWrittenError: as for `write_tables`.
         """
         with new_file(self.folder / "loss.png") as file:
             self._plot(np.arange(1, len(self.losses) + 1)).savefig(file, dpi=120, format="png")
+        if self._writer is not None:
+            with self._named():
+                self._writer.flush()
 
     def _plot(self, steps: Any) -> Figure:
         figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -115,8 +127,3 @@ class History:
             right.set_ylim(bottom=0)
         axes.legend(handles, labels, loc="upper center", frameon=False)
         return figure
-
-    def close(self) -> None:
-        """Close TensorBoard's files."""
-        if self._writer is not None:
-            self._writer.close()

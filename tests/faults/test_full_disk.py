@@ -3,6 +3,7 @@
 import logging
 import resource
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -209,6 +210,27 @@ def test_a_full_disk_under_the_apps_history(tmp_path: Path) -> None:
     assert contents(tmp_path) == before and len(told) == 1
     assert f"The history cannot be saved in {tmp_path} (File too large)" in told[0]
     assert len(history.entries[0].records[0].caption) > LIMIT_BYTES  # the window still shows it
+
+
+def test_the_files_of_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    printed: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", printed.append)
+    history = TrainingHistory(tmp_path, tensorboard=True)
+    history.add_step(1.0, 0.1)
+    history.draw()
+    assert any(
+        b"learning_rate" in content for content in contents(tmp_path / "tensorboard").values()
+    )  # at each validation
+    with full_disk(), pytest.raises(FileNotWrittenError, match=r"/tensorboard cannot be written \(File too large\)"):
+        for _ in range(100):
+            history.add_step(1.0, 0.1)
+        history.draw()
+    assert not printed
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    assert len(printed) == 1  # errors of other threads
 
 
 def test_metadata_stay_whole(tmp_path: Path) -> None:
