@@ -104,7 +104,7 @@ class FileStore:
             for same in self._same.pop(keys[number]):
                 job, _ = self._in_work.pop(same)
                 if same != number:
-                    self._count_before(job, place)
+                    self._count_before(job, place, repeated=True)
                 self._settle(job, place)
 
     def finish(self) -> None:
@@ -146,11 +146,11 @@ class FileStore:
         count = "1 recording is" if number == 1 else f"{number} recordings are"
         return f"{count} done in {self._manifest.path}; the same command resumes there"
 
-    def _count_before(self, job: Job, place: Place) -> None:
-        """Count a recording that was done in an earlier run, with the reason of a failure."""
+    def _count_before(self, job: Job, place: Place, *, repeated: bool = False) -> None:
+        """Count a recording that was done in an earlier run or is repeated in the list, with the reason of a failure."""
         rows = self._manifest.rows(place) if place.state == FAILED else ()
         failed = next((row for row in rows if isinstance(row, FailedRecording)), None)
-        self._tally.add_before(place.state, *((failed.file, failed.error) if failed else ()))
+        self._tally.add_before(place.state, *((failed.file, failed.error) if failed else ()), repeated=repeated)
 
     def _settle(self, job: Job, place: Place) -> None:
         self._places[job.number] = 4 * place.offset + STATES.index(place.state)

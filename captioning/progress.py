@@ -27,12 +27,14 @@ class Tally:
         num_captioned: number of recordings with captions, including silent ones.
         num_silent: number of silent recordings.
         num_failed: number of recordings that could not be captioned, or not completely.
-        num_before: number of recordings that were done before the run started.
+        num_before: number of recordings that were done before the run started, or that the list names again.
+        num_repeated: number of those that the list names again while they are captioned.
         num_failed_before: number of those that had failed.
     """
 
     def __init__(self) -> None:
         self.num_captioned = self.num_silent = self.num_failed = self.num_before = self.num_failed_before = 0
+        self.num_repeated = 0
         self._silent: dict[int, bool] = {}  # recordings in progress
         self._reasons: Counter[str] = Counter()
 
@@ -41,9 +43,10 @@ class Tally:
         """Number of finished recordings."""
         return self.num_captioned + self.num_failed
 
-    def add_before(self, state: str, name: str = "", error: str = "") -> None:
-        """Count a recording that was done in an earlier run; `name` and `error` if it failed."""
+    def add_before(self, state: str, name: str = "", error: str = "", *, repeated: bool = False) -> None:
+        """Count a recording that was done in an earlier run, or is `repeated` in the list; `name` and `error` if it failed."""
         self.num_before += 1
+        self.num_repeated += repeated
         self.num_failed_before += state == "failed"
         self._add(state)
         if error:
@@ -64,8 +67,11 @@ class Tally:
     def summary(self, num_left_out: int) -> str:
         """Return one sentence with all counts and the most frequent reasons of failure."""
         reasons = "; ".join(f"{number} x {reason}" for reason, number in self._reasons.most_common(_MOST_REASONS))
-        before = f" {self.num_before} of these were done before." if self.num_before else ""
-        again = " --retry_failed tries those that failed before again." if self.num_failed_before else ""
+        num_earlier = self.num_before - self.num_repeated
+        before = f" {num_earlier} of these were done before." if num_earlier else ""
+        before += f" {self.num_repeated} are listed more than once." if self.num_repeated else ""
+        failed_earlier = num_earlier and self.num_failed_before
+        again = " --retry_failed tries those that failed before again." if failed_earlier else ""
         return (
             f"captioned {self.num_captioned} recordings, {self.num_silent} of them silent; {self.num_failed} failed"
             f"{f' ({reasons})' if reasons else ''}; {num_left_out} left out.{before}{again}"

@@ -349,3 +349,18 @@ def dies_of_one(connection: object, options: object, num_threads: int) -> None:
 
     recordings.load_audio = deadly  # type: ignore[assignment]
     team._work(connection, options, num_threads)  # type: ignore[arg-type]
+
+
+def test_recordings_listed_more_than_once_were_not_done_before(
+    card: Path, tmp_path: Path, caption: Callable[..., int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    good, damaged = card / "b/20240201_053000.WAV", card / "b/damaged.wav"
+    (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path in (good, damaged, good, damaged, good)))
+    output = tmp_path / "captions.jsonl"
+    assert caption(tmp_path / "list.txt", "--format", "jsonl", "--output", output) == 1
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert rows[0] == rows[2] == rows[4] and rows[1] == rows[3] and "error" in rows[1]
+    told = caplog.records[-1].getMessage()
+    assert "captioned 3 recordings, 0 of them silent; 2 failed" in told and "3 are listed more than once." in told
+    assert "before" not in told and "--retry_failed" not in told
