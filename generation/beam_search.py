@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from generation.engine import Arrays, Reader, Rule
+from generation.engine import Arrays, Reader, Rule, SearchSettings
 
 NEVER = -1.0e9  # score of excluded beams, as in transformers
 
@@ -46,10 +46,7 @@ def beam_search(
     reader: Reader,
     arrays: Arrays,
     eos: int,
-    num_beams: int,
-    max_tokens: int,
-    min_tokens: int = 0,
-    length_penalty: float = 1.0,
+    settings: SearchSettings,
     rules: Sequence[Rule] = (),
 ) -> list[list[Hypothesis]]:
     """Search the best captions after each prefix.
@@ -58,15 +55,13 @@ def beam_search(
         reader: decoder that has processed the prefixes, one row each.
         arrays: operations on the reader's arrays.
         eos: id of the end token.
-        num_beams: number of beams K; with one, the search is greedy.
-        max_tokens: maximum number of tokens, after which captions are truncated.
-        min_tokens: minimum number of tokens before the end token.
-        length_penalty: exponent of the length by which scores of finished captions are divided.
+        settings: settings of the search, of which those of sampling are not used; with one beam it is greedy.
         rules: functions that change the log-probabilities (R, V) of the tokens after hypotheses (R, L), K rows per prefix.
 
     Returns:
-        K hypotheses for each of the B prefixes, best first.
+        The `num_return_sequences` best hypotheses for each of the B prefixes, best first.
     """
+    num_beams, longest = settings.num_beams, settings.max_new_tokens
     logits = arrays.repeat(reader.logits, num_beams)  # (B * K, V): beams are equal at first; one is used
     searches = [
         Beams([Hypothesis((), NEVER * bool(beam), 0.0, clip) for beam in range(num_beams)])
@@ -77,16 +72,16 @@ def beam_search(
     ids, _, totals_so_far = arrays.send(
         [()] * len(scores), range(len(scores)), scores
     )  # K rows of each unfinished search
-    if min_tokens:
+    if settings.min_new_tokens:
         no_end = np.zeros(logits.shape[1], dtype=np.float32)
         no_end[eos] = -np.inf
         end_ban = arrays.array(no_end)
-    for length in range(1, max_tokens + 1):
+    for length in range(1, longest + 1):
         log_probabilities = arrays.log_softmax(logits)  # (R, V)
         allowed = log_probabilities
         for rule in rules:
             allowed = rule(ids, allowed)
-        if length <= min_tokens:
+        if length <= settings.min_new_tokens:
             allowed = allowed + end_ban
         totals = (allowed + totals_so_far[:, None]).reshape(len(going_on), -1)  # (B', K * V)
         values, indices = arrays.largest(totals, 2 * num_beams)  # at least K of them do not end
@@ -99,9 +94,9 @@ def beam_search(
                 parent = search.running[beam]
                 row = place * num_beams + beam
                 candidates.append(Hypothesis((*parent.token_ids, token), total, parent.log_probability + gain, row))
-            _go_on(search, candidates, eos, num_beams, length_penalty, is_last=length == max_tokens)
+            _go_on(search, candidates, eos, settings)
         kept = [place for place, search in enumerate(going_on) if not search.over]
-        if length == max_tokens or not kept:
+        if length == longest or not kept:
             break
         if len(kept) < len(going_on):  # rows of finished searches are dropped
             going_on = [going_on[place] for place in kept]
@@ -115,26 +110,22 @@ def beam_search(
             [hypothesis.score for hypothesis in running],
         )
         logits = reader.step(ids[:, -1], rows)
-    return [search.finished for search in searches]
+    return [search.finished[: settings.num_return_sequences] for search in searches]
 
 
-def _go_on(
-    search: Beams, candidates: list[Hypothesis], eos: int, num_beams: int, length_penalty: float, is_last: bool
-) -> None:
+def _go_on(search: Beams, candidates: list[Hypothesis], eos: int, settings: SearchSettings) -> None:
     """Update a search with the best hypotheses of a step: hypotheses with an end token are finished, the best others continue."""
     ending = [hypothesis.token_ids[-1] == eos for hypothesis in candidates]
-    length = len(candidates[0].token_ids)
+    length, num_beams = len(candidates[0].token_ids), settings.num_beams
+    divisor, is_last = length**settings.length_penalty, length == settings.max_new_tokens
     if not search.over:
         ended = []
         for hypothesis, ends in zip(candidates[:num_beams], ending, strict=False):  # only beams can finish
             if ends or is_last:
                 log_probability = hypothesis.log_probability if ends else math.nan
-                score = hypothesis.score / length**length_penalty
-                ended.append(replace(hypothesis, score=score, log_probability=log_probability))
+                ended.append(replace(hypothesis, score=hypothesis.score / divisor, log_probability=log_probability))
         search.finished = sorted(search.finished + ended, key=lambda hypothesis: -hypothesis.score)[:num_beams]
     search.running = [hypothesis for hypothesis, ends in zip(candidates, ending, strict=True) if not ends][:num_beams]
     # Scores can only decrease; the length penalty is estimated from the current length.
     full = len(search.finished) == num_beams
-    search.over = search.over or (
-        full and search.running[0].score / length**length_penalty <= search.finished[-1].score
-    )
+    search.over = search.over or (full and search.running[0].score / divisor <= search.finished[-1].score)

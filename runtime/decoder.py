@@ -70,17 +70,9 @@ class OnnxEngine:
         self, prefix: Floats, prefix_lengths: Integers, settings: SearchSettings, rules: Sequence[Rule]
     ) -> tuple[list[list[int]], list[float]]:
         """See `Engine.generate`; greedy decoding is a search with one beam."""
-        found = beam_search(
-            OnnxReader(self._session, prefix, self._token_ids["bos"]),
-            self.arrays,
-            self._token_ids["eos"],
-            num_beams=settings.num_beams,
-            max_tokens=settings.max_new_tokens,
-            min_tokens=settings.min_new_tokens,
-            length_penalty=settings.length_penalty,
-            rules=rules,
-        )
-        kept = [hypothesis for beams in found for hypothesis in beams[: settings.num_return_sequences]]
+        reader = OnnxReader(self._session, prefix, self._token_ids["bos"])
+        found = beam_search(reader, self.arrays, self._token_ids["eos"], settings, rules)
+        kept = [hypothesis for beams in found for hypothesis in beams]
         return [list(hypothesis.token_ids) for hypothesis in kept], [hypothesis.log_probability for hypothesis in kept]
 
     def score(self, prefix: Floats, prefix_length: int, caption_ids: list[list[int]]) -> list[float]:

@@ -166,17 +166,8 @@ class LlamaDecoder(nn.Module):
         reader = self._reader_now().read(*self.begin(prefix, prefix_lengths))
         if settings.num_beams == 1 or settings.do_sample:
             return single_search(reader, self.token_ids["eos"], self.token_ids["pad"], settings, rules)
-        found = beam_search(
-            reader,
-            TorchArrays(prefix.device),
-            self.token_ids["eos"],
-            num_beams=settings.num_beams,
-            max_tokens=settings.max_new_tokens,
-            min_tokens=settings.min_new_tokens,
-            length_penalty=settings.length_penalty,
-            rules=rules,
-        )
-        kept = [hypothesis for beams in found for hypothesis in beams[: settings.num_return_sequences]]
+        found = beam_search(reader, TorchArrays(prefix.device), self.token_ids["eos"], settings, rules)
+        kept = [hypothesis for beams in found for hypothesis in beams]
         rows = [torch.tensor(hypothesis.token_ids) for hypothesis in kept]
         ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.token_ids["pad"])
         sums = torch.tensor([hypothesis.log_probability for hypothesis in kept])

@@ -48,6 +48,11 @@ class Shift:
         return self
 
 
+def beams_of(number: int, longest: int, shortest: int = 0, length_penalty: float = 1.0) -> SearchSettings:
+    """Settings that return all beams."""
+    return SearchSettings(longest, shortest, number, num_return_sequences=number, length_penalty=length_penalty)
+
+
 def table(seed: int, vocab_size: int = 4, prefixes: int = 2) -> Table:
     generator = torch.Generator().manual_seed(seed)
     return Table(
@@ -66,7 +71,7 @@ def test_beams_that_hold_every_beginning_find_the_best_sentence(seed: int) -> No
     read = table(seed)
     ended = [(*words, EOS) for length in range(4) for words in itertools.product(range(1, 4), repeat=length)]
     every = ended + list(itertools.product(range(1, 4), repeat=4))
-    for clip, beams in enumerate(beam_search(read, ARRAYS, EOS, num_beams=30, max_tokens=4, length_penalty=0.0)):
+    for clip, beams in enumerate(beam_search(read, ARRAYS, EOS, beams_of(30, 4, length_penalty=0.0))):
         best = max(every, key=lambda ids: log_probability(read, clip, ids))  # noqa: B023 - used at once
         assert beams[0].token_ids == best
         assert beams[0].score == pytest.approx(log_probability(read, clip, best), abs=1e-5)
@@ -76,10 +81,10 @@ def test_beams_that_hold_every_beginning_find_the_best_sentence(seed: int) -> No
 def test_rules_choose_but_do_not_count_in_the_log_probability() -> None:
     read = table(0)
     raised = torch.tensor([0.0, 0.0, 9.0, -torch.inf])
-    for beams in beam_search(read, ARRAYS, EOS, num_beams=3, max_tokens=6, rules=[Shift(raised)]):
+    for beams in beam_search(read, ARRAYS, EOS, beams_of(3, 6), [Shift(raised)]):
         assert all(3 not in beam.token_ids for beam in beams)
         assert beams[0].token_ids.count(2) >= 3
-    for clip, beams in enumerate(beam_search(read, ARRAYS, EOS, num_beams=3, max_tokens=6, rules=[Shift(raised)])):
+    for clip, beams in enumerate(beam_search(read, ARRAYS, EOS, beams_of(3, 6), [Shift(raised)])):
         for beam in beams:
             if beam.token_ids[-1] == EOS:
                 assert beam.log_probability == pytest.approx(log_probability(read, clip, beam.token_ids), abs=1e-5)
@@ -90,12 +95,10 @@ def test_rules_choose_but_do_not_count_in_the_log_probability() -> None:
 def test_shortest_and_longest() -> None:
     read = table(3)
     read.logits[:, EOS] = read.following[:, EOS] = 9.0
-    for beams in beam_search(read, ARRAYS, EOS, num_beams=2, max_tokens=5, min_tokens=3):
+    for beams in beam_search(read, ARRAYS, EOS, beams_of(2, 5, 3)):
         assert len(beams[0].token_ids) == 4 and beams[0].token_ids[-1] == EOS
     read.logits[:, EOS] = read.following[:, EOS] = -9.0
-    assert all(
-        len(b.token_ids) == 5 for beams in beam_search(read, ARRAYS, EOS, num_beams=2, max_tokens=5) for b in beams
-    )
+    assert all(len(b.token_ids) == 5 for beams in beam_search(read, ARRAYS, EOS, beams_of(2, 5)) for b in beams)
 
 
 def sentences(rows: Tensor) -> list[list[int]]:
@@ -166,11 +169,11 @@ def test_a_sentence_that_is_found_costs_nothing_more_and_changes_no_other(seed: 
     amounts = torch.randn(5, 12, generator=torch.Generator().manual_seed(seed))
     amounts[:, EOS] += torch.tensor([6.0, -6.0, 0.0, 2.0, -2.0])  # some end early, some late
     together = Cached(read.logits, read.following)
-    found = beam_search(together, ARRAYS, EOS, 3, 14, rules=[ShiftOfEach(amounts)])
+    found = beam_search(together, ARRAYS, EOS, beams_of(3, 14), [ShiftOfEach(amounts)])
     steps = []
     for clip in range(5):
         alone = Cached(read.logits[clip : clip + 1], read.following)
-        (own,) = beam_search(alone, ARRAYS, EOS, 3, 14, rules=[ShiftOfEach(amounts[clip : clip + 1])])
+        (own,) = beam_search(alone, ARRAYS, EOS, beams_of(3, 14), [ShiftOfEach(amounts[clip : clip + 1])])
         assert [beam.token_ids for beam in own] == [beam.token_ids for beam in found[clip]]
         steps.append(alone.read)
     assert together.read == sum(steps) < 5 * max(steps)
@@ -195,7 +198,7 @@ def test_numpy_finds_what_torch_finds(seed: int, prefixes: int, num_beams: int, 
     amounts = torch.randn(prefixes, 12, generator=generator)
 
     def search(reader: Any, arrays: Any, rule: Any) -> list[list[Hypothesis]]:
-        return beam_search(reader, arrays, EOS, num_beams, max_tokens, shortest, rules=[rule])
+        return beam_search(reader, arrays, EOS, beams_of(num_beams, max_tokens, shortest), [rule])
 
     class NumpyShift:
         def __init__(self, amounts: Any) -> None:
@@ -218,7 +221,7 @@ def test_numpy_finds_what_torch_finds(seed: int, prefixes: int, num_beams: int, 
 @given(st.integers(0, 10**6), st.integers(1, 9), st.integers(0, 3))
 def test_one_beam_is_greedy_decoding(seed: int, max_tokens: int, min_tokens: int) -> None:
     read = table(seed, vocab_size=12, prefixes=3)
-    found = beam_search(read, ARRAYS, EOS, 1, max_tokens, min(min_tokens, max_tokens))
+    found = beam_search(read, ARRAYS, EOS, beams_of(1, max_tokens, min(min_tokens, max_tokens)))
     ids, sums = single_search(read, EOS, EOS, SearchSettings(max_tokens, min(min_tokens, max_tokens)))
     for (beam,), row, total in zip(found, ids.tolist(), sums.tolist(), strict=True):
         assert list(beam.token_ids) == row[: len(beam.token_ids)]
