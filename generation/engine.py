@@ -127,8 +127,19 @@ class Engine(Protocol):
             the end token and without the rules; NaN for truncated captions.
         """
 
-    def score(self, prefix: Array, prefix_length: Array, caption_ids: list[list[int]]) -> list[float]:
-        """Log-probability of each caption (token ids without special tokens) given one clip's prefix (T', D)."""
+    def score(
+        self, prefix: Array, prefix_lengths: Array, caption_ids: Sequence[Sequence[list[int]]]
+    ) -> list[list[float]]:
+        """Compute log-probabilities of captions.
+
+        Args:
+            prefix: (B, T', D) float.
+            prefix_lengths: (B,) int64.
+            caption_ids: for each of the B clips any number of captions, as token ids without special tokens.
+
+        Returns:
+            The log-probability of each caption of each clip, including the end token.
+        """
 
     def seeded(self, seed: int) -> AbstractContextManager[None]:
         """Fix the seed of sampling within the context and restore the random state afterwards."""

@@ -139,7 +139,7 @@ class CaptionSearch:
         if _by_consensus(decoding) or (calibration is not None and calibration.uses_similarity):
             clips = [self._with_references(clip, style) for clip, style in zip(clips, styles, strict=True)]
         if _by_consensus(decoding):
-            clips = [self._with_retrieved(clip, prefix[row], prefix_lengths[row]) for row, clip in enumerate(clips)]
+            clips = self._with_retrieved(clips, prefix, prefix_lengths)
         return [self._best(clip, decoding, calibration) for clip in clips]
 
     def without_marks(self, ids: list[int]) -> list[int]:
@@ -175,7 +175,9 @@ class CaptionSearch:
                 with self.engine.seeded(decoding.seed):
                     clip_prefix = prefix[one, : int(prefix_lengths[clip])]
                     rows.append(self._search(clip_prefix, prefix_lengths[one], rules.of(one), decoding))
-        return [self._read(prefix[row], prefix_lengths[row], *found) for row, found in enumerate(rows)]
+        return [
+            self._read(prefix[row : row + 1], prefix_lengths[row : row + 1], *found) for row, found in enumerate(rows)
+        ]
 
     def _search(
         self, prefix: Array, prefix_lengths: Array, rules: SearchRules, decoding: DecodingConfig
@@ -192,9 +194,9 @@ class CaptionSearch:
         return self.engine.generate(prefix, prefix_lengths, _search_settings(decoding), processors)
 
     def _read(
-        self, prefix: Array, length: Array, found: Sequence[list[int]], log_probabilities: Sequence[float]
+        self, prefix: Array, prefix_length: Array, found: Sequence[list[int]], log_probabilities: Sequence[float]
     ) -> list[Caption]:
-        """Distinct captions among the N found after one clip's prefix (T', D), in their order.
+        """Distinct captions among the N found after one clip's prefix (1, T', D) of length (1,), in their order.
 
         Unknown log-probabilities (NaN) are computed.
         """
@@ -203,7 +205,7 @@ class CaptionSearch:
             words = self.without_marks(ids)
             by_text.setdefault(self.tokenizer.decode(words).strip(), (words, known))
         unknown = [ids for ids, known in by_text.values() if math.isnan(known)]
-        computed = iter(self.engine.score(prefix, length, unknown) if unknown else [])
+        computed = iter(self.engine.score(prefix, prefix_length, [unknown])[0] if unknown else [])
         return [
             Caption(text, next(computed) if math.isnan(known) else known, num_tokens=len(ids) + 1)
             for text, (ids, known) in by_text.items()
@@ -233,10 +235,24 @@ class CaptionSearch:
             return clip
         return replace(clip, references=self.store.retrieve(clip.part_scores[0], style))
 
-    def _with_retrieved(self, clip: ClipCandidates, prefix: Array, length: Array) -> ClipCandidates:
-        """Add the best references and joined short captions (`generation/composites.py`) to the candidates."""
+    def _with_retrieved(
+        self, clips: Sequence[ClipCandidates], prefix: Array, prefix_lengths: Array
+    ) -> list[ClipCandidates]:
+        """Add retrieved captions to the candidates of B clips with prefixes (B, T', D); all are scored together."""
+        retrieved = [self._retrieved(clip) for clip in clips]
+        scored = self.engine.score(prefix, prefix_lengths, [[ids for _, ids in own] for own in retrieved])
+        extended = []
+        for clip, own, values in zip(clips, retrieved, scored, strict=True):
+            added = [
+                Caption(text, value, num_tokens=len(ids) + 1) for (text, ids), value in zip(own, values, strict=True)
+            ]
+            extended.append(replace(clip, captions=[*clip.captions, *added]))
+        return extended
+
+    def _retrieved(self, clip: ClipCandidates) -> list[tuple[str, list[int]]]:
+        """The best references and joined short captions (`generation/composites.py`) of a clip, with their token ids."""
         if self.store is None or clip.references is None or clip.part_scores is None:
-            return clip
+            return []
         known = {caption.text.lower(): None for caption in clip.captions}
         joined = join_short_captions([*known, *clip.references.captions], clip.part_scores)
         likely = [text for text in dict.fromkeys(clip.references.captions[:NUM_RETRIEVED]) if text not in known]
@@ -245,12 +261,7 @@ class CaptionSearch:
         added = [likely[number] for number in sorted(best)]
         texts = [*added, *(text for text in dict.fromkeys(joined) if text not in known and text not in added)]
         pieces = [(text, self.tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
-        encoded = [(text, ids) for text, ids in pieces if self.tokenizer.decode(ids).strip() == text]  # all words known
-        values = self.engine.score(prefix, length, [ids for _, ids in encoded]) if encoded else []
-        retrieved = [
-            Caption(text, value, num_tokens=len(ids) + 1) for (text, ids), value in zip(encoded, values, strict=True)
-        ]
-        return replace(clip, captions=[*clip.captions, *retrieved])
+        return [(text, ids) for text, ids in pieces if self.tokenizer.decode(ids).strip() == text]  # all words known
 
     def _expected_similarity(self, clip: ClipCandidates) -> list[float] | None:
         """Expected similarity, 0 to 10, of each candidate to the references; None without references."""

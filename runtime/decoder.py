@@ -75,8 +75,16 @@ class OnnxEngine:
         kept = [hypothesis for beams in found for hypothesis in beams]
         return [list(hypothesis.token_ids) for hypothesis in kept], [hypothesis.log_probability for hypothesis in kept]
 
-    def score(self, prefix: Floats, prefix_length: int, caption_ids: list[list[int]]) -> list[float]:
+    def score(
+        self, prefix: Floats, prefix_lengths: Integers, caption_ids: Sequence[Sequence[list[int]]]
+    ) -> list[list[float]]:
         """See `Engine.score`."""
+        return [
+            self._score(own, captions) if captions else [] for own, captions in zip(prefix, caption_ids, strict=True)
+        ]
+
+    def _score(self, prefix: Floats, caption_ids: Sequence[list[int]]) -> list[float]:
+        """Log-probabilities of captions of one clip's prefix (T', D)."""
         eos, pad = self._token_ids["eos"], self._token_ids["pad"]
         reader = OnnxReader(self._session, prefix[None], self._token_ids["bos"])
         longest = max(1, *map(len, caption_ids))

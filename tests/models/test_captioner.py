@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from generation.pipeline import NUM_ADDED
 from generation.rerank import Fit, fit_to_tags
 from generation.retrieval import CaptionStore
 from models.captioner import AudioCaptioner
+from models.decoder.engine import SCORED_TOGETHER
 from vocabulary.audioset import named_tags
 
 
@@ -143,9 +145,9 @@ def test_only_the_references_most_like_the_others_become_candidates(
     scored: list[str] = []
     score = captioner.search.engine.score
 
-    def counted(prefix: torch.Tensor, length: torch.Tensor, ids: list[list[int]]) -> list[float]:
-        scored.extend(captioner.tokenizer.decode(row).strip() for row in ids)
-        return score(prefix, length, ids)
+    def counted(prefix: torch.Tensor, lengths: torch.Tensor, ids: Sequence[Sequence[list[int]]]) -> list[list[float]]:
+        scored.extend(captioner.tokenizer.decode(row).strip() for captions in ids for row in captions)
+        return score(prefix, lengths, ids)
 
     monkeypatch.setattr(captioner.search.engine, "score", counted)
     by_consensus = DecodingConfig(num_captions=1, max_tokens=8, tags=TagDecodingConfig(consensus_weight=1.0))
@@ -276,3 +278,21 @@ def test_a_pretrained_decoder_is_not_needed_again(
     shutil.rmtree(tmp_path / "llama")
     loaded = AudioCaptioner.from_pretrained(tmp_path / "run")
     assert loaded.caption([noise(1, 0)]) == adapted.caption([noise(1, 0)])
+
+
+def test_captions_of_several_clips_are_scored_as_those_of_each(tiny_checkpoint: Path) -> None:
+    engine = AudioCaptioner.from_pretrained(tiny_checkpoint).search.engine
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 6, (SCORED_TOGETHER + 3,), generator=generator)
+    prefix = torch.randn(len(lengths), 5, engine.decoder.width, generator=generator)
+    ids = [
+        [[3 + number] * (1 + clip % 3) for number in range(clip % 4)] for clip in range(len(lengths))
+    ]  # some have none
+    with torch.no_grad():
+        together = engine.score(prefix, lengths, ids)
+        for clip, captions in enumerate(ids):
+            for number, caption in enumerate(captions):
+                one = slice(clip, clip + 1)
+                [[alone]] = engine.score(prefix[one, : int(lengths[clip])], lengths[one], [[caption]])
+                assert together[clip][number] == pytest.approx(alone, abs=1e-4)
+    assert [len(values) for values in together] == [len(captions) for captions in ids]

@@ -211,7 +211,8 @@ def test_a_bonus_brings_words_for_tags_and_leaves_probabilities(monkeypatch: pyt
             for caption in captions:
                 ids = captioner.tokenizer.encode(caption.text, add_special_tokens=False).ids
                 if len(ids) + 1 == caption.num_tokens:  # others are other pieces of the same text
-                    [own] = captioner.search.engine.score(prefix[clip], lengths[clip], [ids])
+                    one = slice(clip, clip + 1)
+                    [[own]] = captioner.search.engine.score(prefix[one], lengths[one], [[ids]])
                     assert caption.log_probability == pytest.approx(own, abs=1e-3)
 
 
