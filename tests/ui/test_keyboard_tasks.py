@@ -10,7 +10,7 @@ from tests.ui.simulated import SimulatedEngine, chirp
 
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
 from PyQt6.QtCore import Qt, QTimer
-from PyQt6.QtWidgets import QApplication, QDialog, QFileDialog, QMessageBox, QPushButton, QWidget
+from PyQt6.QtWidgets import QApplication, QDialog, QFileDialog, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from tests.ui.actions import open_file
@@ -20,6 +20,7 @@ from ui.store.caption_queue import Status
 from ui.widgets.settings_dialog import SettingsDialog
 from ui.widgets.state import Listening
 from ui.widgets.tabs import FILES, HISTORY, RECORDING
+from ui.widgets.tall_dialog import TextDialog
 
 __all__ = ["keyboard"]  # a fixture
 Key = Qt.Key
@@ -238,8 +239,8 @@ def test_escape_closes_the_message_and_the_help_which_lists_every_shortcut(keybo
     assert not app.window.banner.isVisible()
 
     def read(dialog: QDialog) -> None:
-        assert isinstance(dialog, QMessageBox)
-        texts.append(dialog.text())
+        assert isinstance(dialog, TextDialog)
+        texts.append(dialog.text.text())
         qtbot.keyClick(dialog, Key.Key_Escape)
 
     in_dialog(qtbot, lambda: press(qtbot, Key.Key_F1), read)

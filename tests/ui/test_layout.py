@@ -11,13 +11,14 @@ import pytest
 from data.caption_formats import CaptionRecord, ScoredCaption
 
 pytest.importorskip("PyQt6.QtWidgets", reason="Qt's libraries are not here: bash env.sh --ui", exc_type=ImportError)
-from PyQt6.QtCore import QPoint, QRect, Qt
+from PyQt6.QtCore import QPoint, QRect, QSize, Qt
 from PyQt6.QtGui import QFont
 from PyQt6.QtWidgets import (
     QAbstractButton,
     QAbstractSpinBox,
     QApplication,
     QComboBox,
+    QDialogButtonBox,
     QLabel,
     QLineEdit,
     QProgressBar,
@@ -34,8 +35,10 @@ from ui.widgets.caption_table import CaptionTable
 from ui.widgets.columns import Table
 from ui.widgets.messages import Banner
 from ui.widgets.meter import LevelMeter
+from ui.widgets.settings_dialog import SettingsDialog
 from ui.widgets.sound_view import SoundView
 from ui.widgets.state import Listening, Recording
+from ui.widgets.tall_dialog import TallDialog, TextDialog
 
 ROOT = Path(__file__).parents[2]
 READABLE = 200  # pixels of a caption
@@ -202,6 +205,33 @@ def test_scroll_bars_are_wide_enough_to_be_hit(app: Controller, qtbot: QtBot) ->
     assert horizontal.sizeHint().height() >= 14
     page = app.window.area.widget()
     assert page is not None and page.minimumSizeHint().width() <= 960 - 14  # so that nothing is scrolled sideways
+
+
+@pytest.mark.parametrize("kind", ["settings", "shortcuts"])
+def test_dialogs_fit_on_a_low_screen(app: Controller, qtbot: QtBot, kind: str) -> None:
+    """960 by 540 logical pixels are a screen of 1920 by 1080 at 200 %."""
+    lines = "<br>".join(["A line of the help"] * 60)
+    dialog: TallDialog = (
+        SettingsDialog(app.settings, "mn04", app.window)
+        if kind == "settings"
+        else TextDialog("Keyboard shortcuts", lines, app.window)
+    )
+    qtbot.addWidget(dialog)
+    assert dialog.size_on(QSize(3000, 3000)).height() > 540  # else the test shows nothing
+    dialog.show()
+    dialog.resize(dialog.size_on(QSize(960, 540)))
+    qtbot.wait(50)
+    assert dialog.width() <= 960 and dialog.height() < 540
+    for part in dialog.findChildren(QAbstractButton):
+        if part.parent() in dialog.findChildren(QDialogButtonBox):
+            assert dialog.rect().contains(QRect(part.mapTo(dialog, QPoint()), part.size()))
+    page, bar = dialog.area.widget(), dialog.area.verticalScrollBar()
+    assert page is not None and bar is not None and page.width() >= page.minimumSizeHint().width()
+    bar.setValue(bar.maximum())
+    assert page.mapTo(dialog.area, QPoint(0, page.height())).y() <= dialog.area.height() + 1
+    dialog.resize(dialog.size_on(QSize(3000, 3000)))
+    qtbot.wait(50)
+    assert bar.maximum() == 0  # a large screen shows everything
 
 
 def test_no_button_moves_or_changes_its_width(app: Controller, qtbot: QtBot, sound_file: Path) -> None:

@@ -21,7 +21,6 @@ from PyQt6.QtWidgets import (
     QGraphicsView,
     QLabel,
     QLineEdit,
-    QMessageBox,
     QSplitter,
     QTabBar,
     QWidget,
@@ -33,6 +32,7 @@ from ui.controllers.main import Controller
 from ui.sound.devices import InputDevice
 from ui.widgets.settings_dialog import SettingsDialog
 from ui.widgets.state import Recording
+from ui.widgets.tall_dialog import TextDialog
 from ui.widgets.theme import colours_of
 
 
@@ -264,7 +264,7 @@ def test_every_shortcut_stands_on_its_button_and_in_the_help(app: Controller, mo
     told.pop("Esc", None)  # shown while something is captioned
     assert len(told) >= 10 and told.keys() <= bound.keys(), told.keys() - bound.keys()
     shown: list[str] = []
-    monkeypatch.setattr(QMessageBox, "information", lambda parent, title, text: shown.append(text))
+    monkeypatch.setattr(TextDialog, "exec", lambda dialog: shown.append(dialog.text.text()))
     window._show_shortcuts()
     assert all(keys in shown[0] for keys in (*bound, "F2", "Ctrl+Y", "Del", "Ctrl+Shift+A", "Space", "Home, End"))
 

@@ -32,6 +32,7 @@ from ui.widgets.parts import YieldingLabel, button, card, heading
 from ui.widgets.sound_view import KEYS, SoundView
 from ui.widgets.state import WindowState
 from ui.widgets.tabs import LIVE, RECORDING, Tabs
+from ui.widgets.tall_dialog import TextDialog
 from ui.widgets.theme import ASSETS, Colours
 
 TITLE = "Audio Caption Interface"
@@ -352,7 +353,7 @@ class MainWindow(QMainWindow):
         ):
             lines += f"<tr><td colspan=2><b>{title}</b></td></tr>" if title else ""
             lines += "".join(f"<tr><td>{name}&nbsp;&nbsp;</td><td>{keys}</td></tr>" for name, keys in shortcuts)
-        QMessageBox.information(self, "Keyboard shortcuts", f"<table>{lines}</table>")
+        TextDialog("Keyboard shortcuts", f"<table>{lines}</table>", self).exec()
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Accept drags that contain files."""

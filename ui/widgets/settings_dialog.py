@@ -6,7 +6,6 @@ from dataclasses import replace
 from PyQt6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDialog,
     QDialogButtonBox,
     QDoubleSpinBox,
     QFileDialog,
@@ -14,12 +13,12 @@ from PyQt6.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
 from ui.store.settings import AppSettings, default_recordings_folder
 from ui.widgets.parts import button, card, describe, muted
+from ui.widgets.tall_dialog import TallDialog
 
 _ROLES = QFormLayout.ItemRole
 METHODS = {
@@ -33,7 +32,7 @@ THEMES = {"system": "system theme", "light": "light", "dark": "dark"}
 DEVICES = {"auto": "automatic", "cpu": "processor", "cuda": "NVIDIA card", "mps": "Apple chip"}
 
 
-class SettingsDialog(QDialog):
+class SettingsDialog(TallDialog):
     """Dialog to edit the settings.
 
     Args:
@@ -46,8 +45,7 @@ class SettingsDialog(QDialog):
     def __init__(
         self, settings: AppSettings, encoder: str, parent: QWidget | None = None, styles: Sequence[str] = ()
     ) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Settings")
+        super().__init__("Settings", parent)
         self.setMinimumWidth(540)
         self._settings = settings
         self.checkpoint = QLineEdit(settings.checkpoint)
@@ -73,11 +71,9 @@ class SettingsDialog(QDialog):
         self.buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
         form = self._form(encoder)
-        layout.addWidget(card(form))
+        self.build(card(form), self.buttons)
         _centre_names(form)
-        layout.addWidget(self.buttons)
         self._describe()
         self.method.currentIndexChanged.connect(self._enable)
         self.live_window_s.valueChanged.connect(self.live_hop_s.setMaximum)
