@@ -19,6 +19,7 @@ class TallDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(title)
         self.area = QScrollArea()
+        self.area.setAccessibleName(title)
         self.area.setWidgetResizable(True)
         self.area.setFrameShape(QFrame.Shape.NoFrame)
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
