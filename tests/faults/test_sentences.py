@@ -55,12 +55,17 @@ def test_names_that_exist_are_told_whole() -> None:
 
 
 @pytest.mark.parametrize("name", ["name.csv", b"name\xff.csv", Path("name.csv")])
-def test_an_error_of_the_system_is_a_sentence(name: object, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_the_system_is_a_sentence(name: object) -> None:
     def run() -> int:
         raise PermissionError(13, "Permission denied", name)
 
-    assert tell_errors(run, logging.getLogger("x")) == 2
-    [record] = caplog.records
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.Logger("alone")  # pytest cannot send a captured name that is not UTF-8 between processes
+    logger.addHandler(handler)
+    assert tell_errors(run, logger) == 2
+    [record] = records
     assert record.getMessage().startswith(f"{os.fsdecode(name)} cannot be used (Permission denied): check the path")  # type: ignore[call-overload]
 
 
