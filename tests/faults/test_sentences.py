@@ -66,7 +66,7 @@ def test_an_error_of_the_system_is_a_sentence(name: object) -> None:
     logger.addHandler(handler)
     assert tell_errors(run, logger) == 2
     [record] = records
-    assert record.getMessage().startswith(f"{os.fsdecode(name)} cannot be used (Permission denied): check the path")  # type: ignore[call-overload]
+    assert record.getMessage().startswith(f"{os.fsdecode(name)} cannot be used (Permission denied): check the path")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"a": {"b": [{"c": 0, "c": 0}]}}', '[{"a": 1, "\\u0061": 1}]'])
