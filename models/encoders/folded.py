@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+LARGEST_WEIGHT = (
+    1e6  # larger ones are damaged; oneDNN's activations would hide that maps overflow, which torch's show as NaN
+)
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.Hardswish: "hardswish", nn.ReLU: "relu", nn.Identity: "none"}
 
 
@@ -40,12 +43,13 @@ class ConvolutionNorm(nn.Sequential):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Compute maps (B, K', F', T') of maps (B, K, F, T)."""
-        if not self._is_foldable(maps):
-            output: Tensor = super().forward(maps)
-            return output
-        if self._folded is None or not self._folded.is_current():
-            self._folded = Folded(self[0], self[1], self[2])
-        return self._folded(maps)
+        if self._is_foldable(maps):
+            if self._folded is None or not self._folded.is_current():
+                self._folded = Folded(self[0], self[1], self[2])
+            if not self._folded.may_overflow:
+                return self._folded(maps)
+        output: Tensor = super().forward(maps)
+        return output
 
     def _is_foldable(self, maps: Tensor) -> bool:
         return not (
@@ -67,6 +71,9 @@ class Folded:
         convolution: convolution without bias.
         norm: batch norm in evaluation mode.
         activation: a module of a class in ACTIVATIONS.
+
+    Attributes:
+        may_overflow: whether weights are so large that maps may overflow.
     """
 
     def __init__(self, convolution: Any, norm: Any, activation: nn.Module) -> None:
@@ -78,6 +85,7 @@ class Folded:
         factor = scale * torch.rsqrt(variance + norm.eps)
         self._weight = (weight * factor[:, None, None, None]).contiguous(memory_format=torch.channels_last)
         self._bias = shift - mean * factor
+        self.may_overflow = not float(max(self._weight.abs().max(), self._bias.abs().max())) < LARGEST_WEIGHT
         self._padding, self._stride = list(convolution.padding), list(convolution.stride)
         self._dilation, self._groups = list(convolution.dilation), convolution.groups
         self._activation = ACTIVATIONS[type(activation)]

@@ -19,6 +19,12 @@ def changed(checkpoint: Path, target: Path, seed: int) -> Path:
     state = {
         name: tensor + torch.randn_like(tensor) if tensor.is_floating_point() else tensor
         for name, tensor in captioner.owned_state().items()
+        if not name.endswith("running_var")
+    }
+    state |= {  # negative variances are refused
+        name: tensor + torch.rand_like(tensor)
+        for name, tensor in captioner.owned_state().items()
+        if name.endswith("running_var")
     }
     captioner.save_pretrained(target, {"step": 7, "calibration": CALIBRATION}, state)
     return target

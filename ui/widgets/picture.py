@@ -1,5 +1,7 @@
 """Picture of the way from a sound to its caption."""
 
+from functools import cache
+
 from PyQt6.QtCore import QSize, Qt
 from PyQt6.QtGui import QPainter, QPixmap
 from PyQt6.QtSvg import QSvgRenderer
@@ -12,9 +14,15 @@ PICTURE = QSize(277, 65)
 FLOW_MUTED, FLOW_ACCENT = "#8a94a6", "#4c74ea"  # colours in flow.svg
 
 
+@cache
+def _flow() -> str:
+    """The picture's file, read once: it is painted again when its size or the theme changes."""
+    return (ASSETS / "flow.svg").read_text(encoding="utf-8")
+
+
 def painted_flow(colours: Colours) -> bytes:
     """Return the picture, an SVG file, in the colours of a theme."""
-    picture = (ASSETS / "flow.svg").read_text(encoding="utf-8")
+    picture = _flow()
     for drawn, name in ((FLOW_MUTED, colours.muted), (FLOW_ACCENT, colours.accent)):
         picture = picture.replace(drawn, name)
     return picture.encode()
